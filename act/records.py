@@ -1,0 +1,178 @@
+"""The records that flow between the scripts, and the append-only store that keeps them.
+
+profile -> session -> pair -> (adapter) -> session -> rating: one JSON object a line (JSONL, UTF-8).
+Every script reads one kind and appends another, so each can be killed and started again.
+"""
+
+import fcntl
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+TURN_STATUSES = ("ok", "length", "format", "context", "error")
+CONDITIONS = ("instruct", "instruct-cot", "sft", "sft-cot", "orpo", "orpo-cot")
+
+
+class InputError(Exception):
+    """What a user's file or flag got wrong, in one line: where, what, the limit, the likely cause."""
+
+
+def run_script(main: Callable[[], None]) -> None:
+    """Run a script's `main`; an InputError becomes one line on stderr and exit status 2."""
+    try:
+        main()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # the reader of our output (`| head`) has gone: not an error of ours
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+
+
+def read_jsonl(path: str | Path, check: Callable[[dict], None] = lambda record: None) -> Iterator[dict]:
+    """Yield the records of a JSONL file. A torn last line (no newline, not JSON) is left out with a warning.
+
+    `check` raises ValueError for a record that is not of the expected type.
+    Raises InputError("file:line: ...") for a line that is not one JSON object, or that `check` refuses.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+                if not isinstance(record, dict):
+                    raise ValueError("not a JSON object")
+                check(record)
+            except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
+                if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) and is_torn(line):
+                    print(f"warning: {path}:{number}: torn last line left out", file=sys.stderr)
+                    return
+                raise InputError(f"{path}:{number}: {error}") from None
+            yield record
+
+
+def is_torn(line: bytes) -> bool:
+    """A record that was cut off while it was written: it has begun, and its newline is not there."""
+    return line.startswith(b"{") and not line.endswith(b"\n")
+
+
+class Store:
+    """An append-only JSONL file with one record a key: skips nothing silently, loses nothing when killed.
+
+    A line is written whole, flushed and fsynced. On opening, a torn last line is cut off. One process
+    at a time may hold a store: a second one gets an InputError. `key` maps a record to its id.
+
+        with Store("sessions.jsonl") as store:
+            if "sft/p01" not in store:
+                store.append(session)
+    """
+
+    def __init__(self, path: str | Path, key: Callable[[dict], object] = lambda record: record["id"]):
+        self.path, self.key = Path(path), key
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.file = open(self.path, "a+b")  # noqa: SIM115 (held as long as the store)
+        try:
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{self.path}: another process is writing this file; wait for it or end it") from None
+        self.records: dict[object, dict] = {}
+        for record in read_jsonl(self.path, self._check_key):
+            self.records[key(record)] = record
+        self._mend_tail()
+
+    def _mend_tail(self) -> None:
+        """Cut a torn last line; give a whole one its newline."""
+        self.file.seek(0)
+        tail = self.file.read().rpartition(b"\n")[2]
+        try:
+            if tail:
+                json.loads(tail)
+                self.file.write(b"\n")
+        except ValueError:
+            self.file.truncate(self.file.seek(0, os.SEEK_END) - len(tail))
+        self.file.flush()
+
+    def _check_key(self, record: dict) -> None:
+        try:
+            key = self.key(record)
+        except KeyError as missing:
+            raise ValueError(f"the record has no {missing}") from None
+        if key in self.records:
+            raise ValueError(f"a second record with id {key!r}")
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.records
+
+    def append(self, record: dict) -> None:
+        self._check_key(record)
+        self.file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self.records[self.key(record)] = record
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+
+def require(record: dict, types: dict[str, type | tuple[type, ...]]) -> None:
+    """Raise ValueError unless every named field is there and of the type."""
+    for name, kind in types.items():
+        if name not in record:
+            raise ValueError(f'"{name}" is missing')
+        if not isinstance(record[name], kind) or (kind is int and isinstance(record[name], bool)):
+            raise ValueError(f'"{name}" is {type(record[name]).__name__}, not {getattr(kind, "__name__", kind)}')
+
+
+def check_profile(record: dict) -> None:
+    """A profile: {"id", "archetype", ...plain fields}."""
+    require(record, {"id": str, "archetype": str})
+
+
+def check_session(record: dict) -> None:
+    """A session: {"id": "<condition>/<profile>", "condition", "profile", "turns", "status", ...}."""
+    require(record, {"id": str, "condition": str, "profile": dict, "turns": list, "status": str})
+    check_profile(record["profile"])
+    for number, turn in enumerate(record["turns"], 1):
+        if not isinstance(turn, dict):
+            raise ValueError(f"turn {number} is not an object")
+        require(turn, {"client": str, "thinking": (str, type(None)), "answer": (str, type(None)), "status": str})
+        if turn["status"] not in TURN_STATUSES:
+            raise ValueError(f'turn {number}: status "{turn["status"]}" is none of {", ".join(TURN_STATUSES)}')
+        if turn["status"] in ("ok", "length") and not turn["answer"]:
+            raise ValueError(f'turn {number} is "{turn["status"]}" but has no answer')
+
+
+def rating_key(record: dict) -> tuple:
+    """One rating a session, rater and replicate."""
+    return record["session"], record["rater"], record["replicate"]
+
+
+def check_rating(record: dict) -> None:
+    """A rating: {"session", "condition", "profile", "rater", "replicate", "act_fm", "tes", "status", ...}."""
+    text = ("session", "condition", "profile", "rater", "status")
+    require(record, {name: str for name in text} | {"replicate": int})
+    if record["status"] != "ok":
+        if record.get("act_fm") is not None or record.get("tes") is not None:
+            raise ValueError(f'status is "{record["status"]}", so "act_fm" and "tes" must be null')
+        return
+    for name, size, low, high in (("act_fm", 25, 0, 3), ("tes", 9, 1, 7)):
+        require(record, {name: list})
+        for field, kinds in ((name, int), (f"{name}_expected", (int, float))):
+            values = record.get(field, record[name])
+            if not isinstance(values, list) or len(values) != size:
+                raise ValueError(f'"{field}" must be a list of {size} numbers')
+            for item, value in enumerate(values, 1):
+                if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+                    raise ValueError(f'"{field}" item {item} is {value!r}, outside {low}..{high}')
