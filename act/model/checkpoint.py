@@ -1,0 +1,164 @@
+"""Weights in and out: Hugging Face folders (safetensors, sharded or not) and adapters in PEFT's layout.
+
+Only safetensors are read, never pickle. Every fault of a file is an InputError that names the file and the tensor.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from act.model.llama import Llama, LlamaConfig
+from act.model.lora import PROJECTIONS, attach, lora_layers
+from act.records import InputError
+
+PEFT_PREFIX = "base_model.model."
+
+
+def read_json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; is {path.parent} a folder in Hugging Face layout?") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not valid JSON: {error}") from None
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of one safetensors file, memory-mapped."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except SafetensorError as error:
+        raise InputError(f"{path}: not a whole safetensors file ({error}); was the download cut off?") from None
+
+
+def read_folder(folder: Path) -> dict[str, Tensor]:
+    """All tensors of a model folder: `model.safetensors`, or the shards its index names."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        if not (folder / "model.safetensors").is_file() and list(folder.glob("*.bin")):
+            raise InputError(f"{folder}: only pickled weights (*.bin), which are never read; convert to safetensors")
+        return read_tensors(folder / "model.safetensors")
+    shards = read_json(index).get("weight_map")
+    if not isinstance(shards, dict):
+        raise InputError(f'{index}: no "weight_map"')
+    tensors = {}
+    for shard in sorted(set(shards.values())):
+        held = read_tensors(folder / shard)
+        for name in (name for name, place in shards.items() if place == shard):
+            if name not in held:
+                raise InputError(f"{folder / shard}: lacks {name}, which the index says it holds")
+            tensors[name] = held[name]
+    return tensors
+
+
+def check_tensors(expected: dict[str, Tensor], found: dict[str, Tensor], where: Path) -> None:
+    """Raise InputError for the first tensor that is missing, extra, misshapen or not floating-point."""
+    for name in sorted(expected.keys() - found.keys()):
+        raise InputError(f"{where}: tensor {name} is missing")
+    for name in sorted(found.keys() - expected.keys()):
+        raise InputError(f"{where}: tensor {name} has no place in this model; is config.json of another model?")
+    for name, tensor in found.items():
+        want = tuple(expected[name].shape)
+        if tuple(tensor.shape) != want:
+            raise InputError(f"{where}: tensor {name} has shape {tuple(tensor.shape)}, config.json says {want}")
+        if tensor.dtype not in (torch.float32, torch.bfloat16, torch.float16):
+            raise InputError(f"{where}: tensor {name} is {tensor.dtype}; float32, bfloat16 and float16 are read")
+
+
+def load_model(spec: str | Path, device: str = "cpu", dtype: torch.dtype | None = None) -> Llama:
+    """The model of a MODEL argument: FOLDER, or FOLDER+ADAPTER. `dtype` None keeps the file's."""
+    folder, adapter = split_spec(spec)
+    raw = read_json(folder / "config.json")
+    try:
+        config = LlamaConfig.from_dict(raw)
+    except KeyError as missing:
+        raise InputError(f"{folder / 'config.json'}: no {missing}") from None
+    except ValueError as error:
+        raise InputError(f"{folder / 'config.json'}: {error}") from None
+    with torch.device("meta"):
+        model = Llama(config)
+    tensors = read_folder(folder)
+    if config.tie_word_embeddings:
+        tensors.pop("lm_head.weight", None)  # some files repeat the tied matrix
+    check_tensors(model.state_dict(), tensors, folder)
+    model.load_state_dict(
+        {name: tensor.to(device=device, dtype=dtype or tensor.dtype) for name, tensor in tensors.items()},
+        strict=True,
+        assign=True,
+    )
+    if adapter:
+        load_adapter(model, adapter)
+    return model.requires_grad_(False)
+
+
+def split_spec(spec: str | Path) -> tuple[Path, Path | None]:
+    """FOLDER or FOLDER+ADAPTER as paths; a folder whose own name holds a + is taken as it stands."""
+    folder, plus, adapter = str(spec).rpartition("+")
+    if not plus or Path(spec).is_dir():
+        folder, adapter = str(spec), ""
+    for path in (folder, adapter):
+        if path and not Path(path).is_dir():
+            raise InputError(f"{path}: no such folder")
+    return Path(folder), Path(adapter) if adapter else None
+
+
+def adapter_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """The adapter's parameters under PEFT's names."""
+    return {
+        f"{PEFT_PREFIX}{name}.{part}.weight": getattr(layer, part)
+        for name, layer in lora_layers(model).items()
+        for part in ("lora_A", "lora_B")
+    }
+
+
+def save_adapter(model: Llama, folder: str | Path, base: str, rank: int, alpha: float) -> None:
+    """Write `adapter_config.json` and `adapter_model.safetensors` as PEFT does; the weights come last."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base,
+        "r": rank,
+        "lora_alpha": alpha,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "target_modules": sorted({name.rpartition(".")[2] for name in lora_layers(model)}),
+        "fan_in_fan_out": False,
+        "inference_mode": True,
+        "init_lora_weights": True,
+    }
+    (folder / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in adapter_tensors(model).items()}
+    partial = folder / "adapter_model.safetensors.part"
+    save_file(tensors, partial, metadata={"format": "pt"})
+    partial.rename(folder / "adapter_model.safetensors")
+
+
+def load_adapter(model: Llama, folder: str | Path) -> None:
+    """Attach an adapter in PEFT's layout, replacing the one that is there."""
+    folder = Path(folder)
+    config = read_json(folder / "adapter_config.json")
+    for name, only in (("peft_type", "LORA"), ("bias", "none"), ("use_rslora", False), ("use_dora", False)):
+        if config.get(name, only) != only:
+            raise InputError(f"{folder}: {name} is {config[name]!r}; only {only!r} is read")
+    for name in ("rank_pattern", "alpha_pattern", "modules_to_save", "layers_to_transform", "layer_replication"):
+        if config.get(name):
+            raise InputError(f"{folder}: {name} is set, which is not read")
+    targets = config.get("target_modules")
+    if not isinstance(targets, list) or not set(targets) <= set(PROJECTIONS):
+        raise InputError(f"{folder}: target_modules is {targets!r}; a list from {', '.join(PROJECTIONS)} is read")
+    attach(model, config["r"], config["lora_alpha"], tuple(targets))
+    tensors = read_tensors(folder / "adapter_model.safetensors")
+    check_tensors(adapter_tensors(model), tensors, folder)
+    with torch.no_grad():
+        for name, parameter in adapter_tensors(model).items():
+            parameter.copy_(tensors[name])
+    model.requires_grad_(False)

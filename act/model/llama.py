@@ -1,0 +1,241 @@
+"""Llama 3.2 by hand: token ids in, hidden states out; the head is applied by whoever needs logits.
+
+What attends to what is passed in as `attention`, so that one model serves training (`causal`) and
+decoding (`KVCache`). Parameter names are Hugging Face's, so a checkpoint loads by name alone.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Attention = Callable[[int, Tensor, Tensor, Tensor], Tensor]
+"""(layer, q (B, H, T, D), k (B, K, T, D), v (B, K, T, D)) -> (B, H, T, D)"""
+
+
+@dataclass(frozen=True)
+class LlamaConfig:
+    """The fields of `config.json` that change the computation, under their Hugging Face names."""
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    max_position_embeddings: int
+    rms_norm_eps: float = 1e-5
+    rope_theta: float = 10000.0
+    rope_scaling: dict | None = None
+    tie_word_embeddings: bool = False
+
+    @classmethod
+    def from_dict(cls, raw: dict) -> "LlamaConfig":
+        """Read a `config.json`, old layout (`rope_theta`, `rope_scaling`) or new (`rope_parameters`).
+
+        Raises ValueError for another architecture or a setting this model does not compute.
+        """
+        if raw.get("model_type") != "llama":
+            raise ValueError(f'model_type is {raw.get("model_type")!r}; only "llama" is read')
+        rope = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
+        rope_type = rope.get("rope_type", rope.get("type", "default"))
+        if rope_type not in ("default", "llama3"):
+            raise ValueError(f'rope_type is {rope_type!r}; "default" and "llama3" are read')
+        for name, only in (("hidden_act", "silu"), ("attention_bias", False), ("mlp_bias", False)):
+            if raw.get(name, only) != only:
+                raise ValueError(f"{name} is {raw[name]!r}; only {only!r} is read")
+        heads = raw["num_attention_heads"]
+        fields = {name: raw[name] for name in cls.__dataclass_fields__ if name in raw and not name.startswith("rope")}
+        fields |= {
+            "num_key_value_heads": raw.get("num_key_value_heads") or heads,
+            "head_dim": raw.get("head_dim") or raw["hidden_size"] // heads,
+            "rope_theta": float(rope.get("rope_theta", raw.get("rope_theta", 10000.0))),
+            "rope_scaling": rope if rope_type == "llama3" else None,
+        }
+        return cls(**fields)
+
+
+def rope_frequencies(config: LlamaConfig) -> Tensor:
+    """Angle per position of each pair of dimensions, theta^(-2i/D), (D/2,) float32.
+
+    With `rope_scaling` llama3 (Llama 3.1, "llama3" in transformers' modeling_rope_utils): wavelengths longer
+    than L/low_freq_factor are slowed by `factor`, those shorter than L/high_freq_factor stay, and between
+    them the two are blended linearly in L/wavelength, where L = original_max_position_embeddings.
+    """
+    D = config.head_dim
+    frequencies = 1.0 / config.rope_theta ** (torch.arange(0, D, 2, dtype=torch.int64).float() / D)
+    if config.rope_scaling is None:
+        return frequencies
+    scaling = config.rope_scaling
+    low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
+    turns = scaling["original_max_position_embeddings"] * frequencies / (2 * math.pi)  # L / wavelength
+    keep = ((turns - low) / (high - low)).clamp(0, 1)
+    return keep * frequencies + (1 - keep) * frequencies / scaling["factor"]
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary position embedding (Su et al. 2021, eq. 34), halves layout: pairs are (x_i, x_{i + D/2})."""
+    left, right = x.chunk(2, dim=-1)
+    return torch.cat((left * cos - right * sin, right * cos + left * sin), dim=-1)
+
+
+def causal(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Plain causal attention. Right padding needs no mask: what stands to the right is never seen."""
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+
+
+class RMSNorm(nn.Module):
+    """x / sqrt(mean(x^2) + eps) * weight, in float32 (Zhang & Sennrich 2019, eq. 4)."""
+
+    def __init__(self, width: int, eps: float):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        x32 = x.float()
+        return self.weight * (x32 * torch.rsqrt(x32.square().mean(-1, keepdim=True) + self.eps)).to(x.dtype)
+
+
+class SelfAttention(nn.Module):
+    """Grouped-query attention: H query heads share K key/value heads (Ainslie et al. 2023)."""
+
+    def __init__(self, config: LlamaConfig):
+        super().__init__()
+        C, H, K, self.D = (
+            config.hidden_size,
+            config.num_attention_heads,
+            config.num_key_value_heads,
+            config.head_dim,
+        )
+        self.q_proj = nn.Linear(C, H * self.D, bias=False)
+        self.k_proj = nn.Linear(C, K * self.D, bias=False)
+        self.v_proj = nn.Linear(C, K * self.D, bias=False)
+        self.o_proj = nn.Linear(H * self.D, C, bias=False)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, layer: int, attention: Attention) -> Tensor:
+        B, T, _ = x.shape
+        q, k, v = (proj(x).view(B, T, -1, self.D).transpose(1, 2) for proj in (self.q_proj, self.k_proj, self.v_proj))
+        out = attention(layer, rotate(q, cos, sin), rotate(k, cos, sin), v)  # (B, H, T, D)
+        return self.o_proj(out.transpose(1, 2).reshape(B, T, -1))
+
+
+class MLP(nn.Module):
+    """SwiGLU: down(silu(gate(x)) * up(x)) (Shazeer 2020, eq. 6)."""
+
+    def __init__(self, config: LlamaConfig):
+        super().__init__()
+        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+class Block(nn.Module):
+    def __init__(self, config: LlamaConfig):
+        super().__init__()
+        self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.self_attn = SelfAttention(config)
+        self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.mlp = MLP(config)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, layer: int, attention: Attention) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), cos, sin, layer, attention)
+        return x + self.mlp(self.post_attention_layernorm(x))
+
+
+class Trunk(nn.Module):
+    """Everything under the head; named `model` in Hugging Face's checkpoints."""
+
+    def __init__(self, config: LlamaConfig):
+        super().__init__()
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
+        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+
+
+class Llama(nn.Module):
+    """A decoder-only Llama.
+
+    >>> hidden = model(ids)              # (B, T) -> (B, T, C)
+    >>> logits = hidden @ model.head.T   # (B, T, V)
+    """
+
+    def __init__(self, config: LlamaConfig):
+        super().__init__()
+        self.config = config
+        self.model = Trunk(config)
+        if not config.tie_word_embeddings:
+            self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+
+    @property
+    def head(self) -> Tensor:
+        """The output matrix, (V, C): the embedding itself where the two are tied."""
+        return self.model.embed_tokens.weight if self.config.tie_word_embeddings else self.lm_head.weight
+
+    @property
+    def device(self) -> torch.device:
+        return self.head.device
+
+    def forward(self, ids: Tensor, positions: Tensor | None = None, attention: Attention = causal) -> Tensor:
+        """Hidden states after the last norm, (B, T, C), of token ids (B, T).
+
+        `positions` (B, T) or (1, T) counts each token's place in its text from 0; by default 0..T-1.
+        """
+        B, T = ids.shape
+        if positions is None:
+            positions = torch.arange(T, device=ids.device)[None]
+        x = self.model.embed_tokens(ids)
+        angles = positions[:, None, :, None].float() * rope_frequencies(self.config).to(ids.device)  # (B, 1, T, D/2)
+        cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+        for layer, block in enumerate(self.model.layers):
+            x = block(x, cos, sin, layer, attention)
+        return self.model.norm(x)
+
+
+class KVCache:
+    """Keys and values of what each row has read so far; an `Attention` that appends and attends.
+
+    Row b of a batch holds `lengths[b]` tokens in slots 0..lengths[b]-1. New tokens are written behind them,
+    right-padded where rows have unequal numbers of new ones: a pad's slot lies behind the row's length, is
+    masked, and is overwritten by the row's next token. Taking tokens back is setting a smaller length.
+    The caller sets `lengths` after each forward pass by the number of real tokens fed.
+    """
+
+    def __init__(self, config: LlamaConfig, rows: int, slots: int, device: torch.device, dtype: torch.dtype):
+        shape = (config.num_hidden_layers, rows, config.num_key_value_heads, slots, config.head_dim)
+        self.k = torch.zeros(shape, device=device, dtype=dtype)  # (layers, B, K, S, D)
+        self.v = torch.zeros(shape, device=device, dtype=dtype)
+        self.lengths = torch.zeros(rows, dtype=torch.long, device=device)  # (B,)
+
+    def positions(self, rows: int, T: int) -> Tensor:
+        """Positions (B, T) that the next T tokens of the first `rows` rows take."""
+        return self.lengths[:rows, None] + torch.arange(T, device=self.lengths.device)
+
+    def ensure(self, slots: int) -> None:
+        """Grow, by doubling, until a row can hold `slots` tokens."""
+        have = self.k.shape[3]
+        if slots > have:
+            self.k, self.v = (F.pad(x, (0, 0, 0, max(slots, 2 * have) - have)) for x in (self.k, self.v))
+
+    def attend(self, positions: Tensor) -> Attention:
+        """The attention of one forward pass over the new tokens at `positions` (B, T)."""
+        B, T = positions.shape
+        S = int(positions.max()) + 1
+        self.ensure(S)
+        row = torch.arange(B, device=positions.device)[:, None]
+        mask = torch.arange(S, device=positions.device) <= positions[:, None, :, None]  # (B, 1, T, S)
+
+        def attention(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            self.k[layer][row, :, positions] = k.transpose(1, 2)
+            self.v[layer][row, :, positions] = v.transpose(1, 2)
+            keys, values = self.k[layer, :B, :, :S], self.v[layer, :B, :, :S]
+            return F.scaled_dot_product_attention(q, keys, values, attn_mask=mask, enable_gqa=True)
+
+        return attention

@@ -1,0 +1,70 @@
+"""LoRA: a frozen weight plus a trained low-rank one, W + (alpha/r) B A (Hu et al. 2021, eq. 3)."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from act.model.llama import Llama
+
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+class LoRALinear(nn.Linear):
+    """A bias-free linear layer with an adapter beside its frozen weight.
+
+    A (r, in) starts as PEFT's does, uniform in +-1/sqrt(in); B (out, r) starts at zero, so training starts
+    at the base model. Both are float32 whatever the weight is: bfloat16 adapters stall Adam.
+    """
+
+    lora_A: nn.Parameter
+    lora_B: nn.Parameter
+    scale: float
+
+    def adapt(self, rank: int, alpha: float) -> None:
+        options = {"device": self.weight.device, "dtype": torch.float32}
+        self.weight.requires_grad_(False)
+        self.lora_A = nn.Parameter(torch.empty(rank, self.in_features, **options))
+        self.lora_B = nn.Parameter(torch.zeros(self.out_features, rank, **options))
+        self.scale = alpha / rank
+        nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = F.linear(x, self.weight)
+        delta = F.linear(F.linear(x.to(self.lora_A.dtype), self.lora_A), self.lora_B)
+        return out + (self.scale * delta).to(out.dtype)
+
+
+def lora_layers(model: nn.Module) -> dict[str, LoRALinear]:
+    """The adapted layers of a model, by name."""
+    return {name: layer for name, layer in model.named_modules() if isinstance(layer, LoRALinear)}
+
+
+def attach(model: Llama, rank: int, alpha: float, targets: tuple[str, ...] = PROJECTIONS) -> None:
+    """Freeze the model and put an adapter on every linear layer named in `targets`."""
+    model.requires_grad_(False)
+    for name, layer in model.named_modules():
+        if name.rpartition(".")[2] in targets:
+            layer.__class__ = LoRALinear  # the same weight under the same name, with an adapter beside it
+            layer.adapt(rank, alpha)
+
+
+def detach(model: Llama) -> None:
+    """Take the adapters off: the base model again, exactly."""
+    for layer in lora_layers(model).values():
+        del layer.lora_A, layer.lora_B
+        layer.__class__ = nn.Linear
+
+
+@torch.no_grad()
+def merge(model: Llama) -> None:
+    """Add each adapter into its weight, W + scale * B A, and take it off."""
+    for layer in lora_layers(model).values():
+        layer.weight.copy_(layer.weight.float() + layer.scale * (layer.lora_B @ layer.lora_A))
+    detach(model)
+
+
+def trainable(model: nn.Module) -> int:
+    """The number of parameters that training changes."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)

@@ -1,0 +1,128 @@
+"""Text to token ids and back, and conversations to prompts: `tokenizer.json` or sentencepiece's `tokenizer.model`.
+
+What a person or a model wrote is always encoded as text: a special token spelt in it stays text. Special tokens
+enter through the chat template alone. The four templates are plain functions from messages to pieces.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from sentencepiece import SentencePieceProcessor
+from tokenizers import Tokenizer
+
+from act.records import InputError
+
+Messages = list[dict[str, str]]
+"""[{"role": "system" | "user" | "assistant", "content": text}, ...]"""
+
+LLAMA3_DATE = "26 Jul 2024"  # pinned: Llama 3.2's own template puts today's date here, so prompts change daily
+SMOLLM_SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
+
+
+class Special(str):
+    """A piece of a template that is one special token, not text."""
+
+
+def chatml(messages: Messages) -> list[str]:
+    """ChatML as SmolLM2 writes it: <|im_start|>role newline content <|im_end|> newline."""
+    if messages[0]["role"] != "system":
+        messages = [{"role": "system", "content": SMOLLM_SYSTEM}, *messages]
+    pieces = []
+    for message in messages:
+        head = f"{message['role']}\n{message['content']}"
+        pieces += [Special("<|im_start|>"), head, Special("<|im_end|>"), "\n"]
+    return [*pieces, Special("<|im_start|>"), "assistant\n"]
+
+
+def llama3(messages: Messages) -> list[str]:
+    """Llama 3.2 Instruct: one BOS; the system header always there, with the knowledge and today's (pinned) dates."""
+    dates = f"Cutting Knowledge Date: December 2023\nToday Date: {LLAMA3_DATE}\n\n"
+    if messages[0]["role"] != "system":
+        messages = [{"role": "system", "content": ""}, *messages]
+    pieces: list[str] = [Special("<|begin_of_text|>")]
+    for i, message in enumerate([*messages, {"role": "assistant", "content": ""}]):
+        body = "\n\n" + (dates if i == 0 else "") + message["content"].strip()
+        pieces += [Special("<|start_header_id|>"), message["role"], Special("<|end_header_id|>"), body]
+        pieces += [Special("<|eot_id|>")]
+    return pieces[:-1]
+
+
+def mistral(messages: Messages) -> list[str]:
+    """Mistral Instruct v3 (sentencepiece), with the system prompt in the first user turn.
+
+    Mistral's own code puts it into the last user turn; in the first, the prompts of a session are prefixes of one
+    another, and a cache can hold them.
+    """
+    if messages[0]["role"] == "system":
+        first = {"role": "user", "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}
+        messages = [first, *messages[2:]]
+    pieces: list[str] = [Special("<s>")]
+    for message in messages:
+        if message["role"] == "user":
+            pieces += [Special("[INST]"), message["content"], Special("[/INST]")]
+        else:
+            pieces += [message["content"], Special("</s>")]
+    return pieces
+
+
+TEMPLATES: dict[str, tuple[Callable[[Messages], list[str]], tuple[str, ...]]] = {
+    "<|im_start|>": (chatml, ("<|im_end|>", "<|endoftext|>")),
+    "<|start_header_id|>": (llama3, ("<|eot_id|>", "<|end_of_text|>")),
+    "[INST]": (mistral, ("</s>",)),
+}
+"""A special token that tells a family -> (its template, the tokens that end a reply; the first is written)."""
+
+
+class ChatTokenizer:
+    """The tokenizer of a model folder, with its chat template.
+
+    >>> tokenizer = ChatTokenizer("models/smollm2-135m-instruct")
+    >>> tokenizer.decode(tokenizer.encode("  Hi <|im_end|>"))
+    '  Hi <|im_end|>'
+    """
+
+    def __init__(self, folder: str | Path):
+        folder = Path(folder)
+        try:
+            if (folder / "tokenizer.json").is_file():
+                backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
+                backend.no_truncation()
+                backend.no_padding()
+                backend.encode_special_tokens = True  # special tokens spelt in text stay text
+                self._encode = lambda text: backend.encode(text, add_special_tokens=False).ids
+                self._decode = lambda ids: backend.decode(ids, skip_special_tokens=True)
+                self.token_id = backend.token_to_id
+            elif (folder / "tokenizer.model").is_file():
+                pieces = SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
+                names = {pieces.id_to_piece(i): i for i in range(pieces.vocab_size())}
+                self._encode, self._decode, self.token_id = pieces.encode, pieces.decode, names.get
+            else:
+                raise InputError(f"{folder}: neither tokenizer.json nor tokenizer.model")
+        except (OSError, RuntimeError) as error:
+            raise InputError(f"{folder}: the tokenizer cannot be read: {error}") from None
+        except Exception as error:  # the tokenizers library raises plain Exception
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{folder}/tokenizer.json: {error}") from None
+        family = next((name for name in TEMPLATES if self.token_id(name) is not None), None)
+        if family is None:
+            raise InputError(f"{folder}: its vocabulary fits no known chat template (ChatML, Llama 3, Mistral)")
+        self.template, ends = TEMPLATES[family]
+        self.end_ids = [i for i in map(self.token_id, ends) if i is not None]
+
+    def encode(self, text: str) -> list[int]:
+        return self._encode(text)
+
+    def decode(self, ids: list[int]) -> str:
+        return self._decode(ids)
+
+    def prompt(self, messages: Messages) -> list[int]:
+        """Token ids of a conversation, up to where the assistant's reply begins."""
+        return [i for piece in self.template(messages) for i in self._piece(piece)]
+
+    def reply(self, text: str) -> list[int]:
+        """Token ids of an assistant's reply, end of turn included: what training has as its target."""
+        return [*self.encode(text.strip()), self.end_ids[0]]
+
+    def _piece(self, piece: str) -> list[int]:
+        return [self.token_id(piece)] if isinstance(piece, Special) else self.encode(piece)
