@@ -19,21 +19,6 @@ class InputError(Exception):
     """What a user's file or flag got wrong, in one line: where, what, the limit, the likely cause."""
 
 
-def run_script(main: Callable[[], None]) -> None:
-    """Run a script's `main`; an InputError becomes one line on stderr and exit status 2."""
-    try:
-        main()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:  # the reader of our output (`| head`) has gone: not an error of ours
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
-
-
 def read_jsonl(path: str | Path, check: Callable[[dict], None] = lambda record: None) -> Iterator[dict]:
     """Yield the records of a JSONL file. A torn last line (no newline, not JSON) is left out with a warning.
 

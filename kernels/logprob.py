@@ -10,6 +10,8 @@ elementwise product. Any loss that is a function of token log-probs (SFT, ORPO, 
 import torch
 from torch import Tensor
 
+from kernels.linear import product
+
 CHUNK_LOGITS = 2**24  # logits held at a time, in elements: 64 MiB of float32
 
 
@@ -41,7 +43,7 @@ class _LogProb(torch.autograd.Function):
             logps[rows] = (logits.gather(1, targets[rows, None]) - lse).squeeze(1)
             if needs_gradient:
                 softmax = logits.sub_(lse).exp_()
-                g[rows] = weight[targets[rows]] - softmax.to(weight.dtype) @ weight
+                g[rows] = weight[targets[rows]] - product(softmax.to(weight.dtype), weight.t())
         ctx.save_for_backward(hidden, weight, targets, g)
         return logps
 
@@ -55,7 +57,7 @@ class _LogProb(torch.autograd.Function):
             for rows, logits in _chunks(hidden, weight):
                 residual = logits.softmax(-1).neg_()
                 residual[torch.arange(len(residual), device=residual.device), targets[rows]] += 1
-                to_weight += (upstream[rows, None] * residual).T @ hidden[rows].float()
+                to_weight += product((upstream[rows, None] * residual).t(), hidden[rows].float().t())
             to_weight = to_weight.to(weight.dtype)
         return to_hidden, to_weight, None
 
@@ -65,4 +67,4 @@ def _chunks(hidden: Tensor, weight: Tensor):
     size = max(1, CHUNK_LOGITS // len(weight))
     for start in range(0, len(hidden), size):
         rows = slice(start, start + size)
-        yield rows, (hidden[rows] @ weight.T).float()
+        yield rows, product(hidden[rows], weight).float()

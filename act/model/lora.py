@@ -3,15 +3,15 @@
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from act.model.llama import Llama
+from act.model.llama import Linear, Llama
+from kernels.linear import linear
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
-class LoRALinear(nn.Linear):
+class LoRALinear(Linear):
     """A bias-free linear layer with an adapter beside its frozen weight.
 
     A (r, in) starts as PEFT's does, uniform in +-1/sqrt(in); B (out, r) starts at zero, so training starts
@@ -31,8 +31,8 @@ class LoRALinear(nn.Linear):
         nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
 
     def forward(self, x: Tensor) -> Tensor:
-        out = F.linear(x, self.weight)
-        delta = F.linear(F.linear(x.to(self.lora_A.dtype), self.lora_A), self.lora_B)
+        out = linear(x, self.weight)
+        delta = linear(linear(x.to(self.lora_A.dtype), self.lora_A), self.lora_B)
         return out + (self.scale * delta).to(out.dtype)
 
 
@@ -54,7 +54,7 @@ def detach(model: Llama) -> None:
     """Take the adapters off: the base model again, exactly."""
     for layer in lora_layers(model).values():
         del layer.lora_A, layer.lora_B
-        layer.__class__ = nn.Linear
+        layer.__class__ = Linear
 
 
 @torch.no_grad()

@@ -1,0 +1,190 @@
+"""From rating and session files to the numbers of the report: reading, scoring, every outcome's analysis."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from act.measure import contrasts
+from act.measure.bootstrap import icc_interval
+from act.measure.forms import OUTCOMES, score
+from act.measure.mixed import fit
+from act.measure.wins import head_to_head
+from act.records import CONDITIONS, InputError, check_rating, check_session, rating_key, read_jsonl
+
+TOTALS = ("act_fm_total", "tes_mean")
+BROKEN = ("format", "context", "error")  # turn statuses that make a session a failed one; "length" is counted only
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One row per rated session (its ratings averaged), sorted by profile and condition."""
+
+    condition: np.ndarray  # (N,) text
+    profile: np.ndarray  # (N,) text
+    values: dict[str, np.ndarray]  # outcome -> (N,)
+    ratings: np.ndarray  # (N,) how many ratings were averaged
+
+    def where(self, keep: np.ndarray) -> "Scores":
+        values = {name: column[keep] for name, column in self.values.items()}
+        return Scores(self.condition[keep], self.profile[keep], values, self.ratings[keep])
+
+    @property
+    def conditions(self) -> list[str]:
+        return [name for name in CONDITIONS if name in self.condition]
+
+
+def check_condition(name: str) -> None:
+    if name not in CONDITIONS:
+        raise ValueError(f'unknown condition "{name}"; the six are {", ".join(CONDITIONS)}')
+
+
+def read_ratings(path: str | Path, kind: str) -> list[dict]:
+    """The ratings of a file, checked; kind is "integer" or "expected" (probability-weighted).
+
+    Raises InputError with file and line for a bad rating, a duplicate, an unknown condition, or an expected
+    rating that is not there: integers never stand in for it.
+    """
+    seen = set()
+
+    def check(record: dict) -> None:
+        check_rating(record)
+        check_condition(record["condition"])
+        if record["session"] != f"{record['condition']}/{record['profile']}":
+            raise ValueError(f'session "{record["session"]}" is not "{record["condition"]}/{record["profile"]}"')
+        if rating_key(record) in seen:
+            raise ValueError("a second rating with session, rater, replicate {}, {}, {}".format(*rating_key(record)))
+        seen.add(rating_key(record))
+        if kind == "expected" and record["status"] == "ok":
+            for field in ("act_fm_expected", "tes_expected"):
+                if field not in record:
+                    raise ValueError(f'"{field}" is missing: this judge gave no probabilities; use --score integer')
+
+    ratings = list(read_jsonl(path, check))
+    if not ratings:
+        raise InputError(f"{path}: no rating in this file")
+    return ratings
+
+
+def read_sessions(path: str | Path, ratings: list[dict]) -> list[dict]:
+    """The sessions of a file, checked; every rating must belong to one of them."""
+    seen = set()
+
+    def check(record: dict) -> None:
+        check_session(record)
+        check_condition(record["condition"])
+        if record["id"] != f"{record['condition']}/{record['profile']['id']}":
+            raise ValueError(f'id "{record["id"]}" is not "{record["condition"]}/{record["profile"]["id"]}"')
+        if record["id"] in seen:
+            raise ValueError(f'a second session with id "{record["id"]}"')
+        seen.add(record["id"])
+
+    sessions = list(read_jsonl(path, check))
+    for rating in ratings:
+        if rating["session"] not in seen:
+            raise InputError(
+                f'{path}: no session "{rating["session"]}", which was rated; is it the same study\'s file?'
+            )
+    return sessions
+
+
+def score_sessions(ratings: list[dict], kind: str, path: str | Path) -> Scores:
+    """Score each rating, average a session's ratings over raters and replicates; ratings that failed are left out.
+
+    Raises InputError where no comparison is possible: fewer than 2 conditions or profiles, a condition rated once.
+    """
+    field = "" if kind == "integer" else "_expected"
+    by_session: dict[tuple[str, str], list[dict]] = {}
+    for rating in ratings:
+        if rating["status"] == "ok":
+            outcome = score(rating[f"act_fm{field}"], rating[f"tes{field}"])
+            by_session.setdefault((rating["profile"], rating["condition"]), []).append(outcome)
+    keys = sorted(by_session, key=lambda key: (key[0], CONDITIONS.index(key[1])))
+    profile, condition = np.array([key[0] for key in keys]), np.array([key[1] for key in keys])
+    count = Counter(condition.tolist())
+    if len(count) < 2:
+        raise InputError(f"{path}: rated sessions of {len(count)} condition(s); a comparison needs at least 2")
+    for name, number in count.items():
+        if number < 2:
+            raise InputError(f'{path}: condition "{name}" has 1 rated session; its variation needs at least 2')
+    if len(set(profile.tolist())) < 2:
+        raise InputError(f'{path}: all ratings are of one profile, "{profile[0]}"; at least 2 are needed')
+    values = {name: np.array([np.mean([one[name] for one in by_session[key]]) for key in keys]) for name in OUTCOMES}
+    return Scores(condition, profile, values, np.array([len(by_session[key]) for key in keys]))
+
+
+def analyse(scores: Scores, outcome: str, resamples: int, seed: int) -> dict:
+    """One outcome's entry in summary.json. n counts rated sessions; sessions, as published, the clients they share.
+
+    Where the model has no answer (constant ratings, ...) "refused" says why and its numbers are None.
+    """
+    y, names = scores.values[outcome], scores.conditions
+    result = {"n": len(y), "sessions": len(np.unique(scores.profile)), "observed": {}, "refused": None}
+    for name in names:
+        rows = y[scores.condition == name]
+        sd = float(rows.std(ddof=1)) if len(rows) > 1 else None
+        result["observed"][name] = {"n": len(rows), "mean": float(rows.mean()), "sd": sd}
+    result |= dict.fromkeys(("omnibus", "variance", "icc", "r2", "emm", "contrasts", "factorial", "wins", "singular"))
+    result["wins"] = head_to_head(y, scores.condition, scores.profile, names)
+    try:
+        if len(names) < 2:
+            raise ValueError(f"sessions of {len(names)} condition(s) only")
+        cells = np.equal.outer(scores.condition, names).astype(float)  # (N, conditions): one column a condition
+        model = fit(cells, y, scores.profile)
+    except ValueError as reason:
+        return result | {"refused": str(reason)}
+    interval = icc_interval(cells, y, scores.profile, resamples, seed) if resamples else None
+    return result | {
+        "omnibus": contrasts.omnibus(model),
+        "variance": {"session": model.variance_cluster, "residual": model.variance_residual},
+        "icc": {"estimate": model.icc, "ci": interval},
+        "r2": dict(zip(("marginal", "conditional"), model.r2, strict=True)),
+        "emm": contrasts.means(model, names),
+        "contrasts": contrasts.pairwise(model, names),
+        "factorial": contrasts.factorial(model, names),
+        "singular": model.singular,
+    }
+
+
+def failed(session: dict) -> bool:
+    """A session that ended early or holds a turn that failed."""
+    return session["status"] != "complete" or any(turn["status"] in BROKEN for turn in session["turns"])
+
+
+def count_failures(ratings: list[dict], sessions: list[dict] | None) -> dict[str, dict]:
+    """What went wrong, per condition. Without a session file the session and turn counts are None."""
+    result = {}
+    for name in CONDITIONS:
+        mine = [rating for rating in ratings if rating["condition"] == name]
+        rated = {rating["session"] for rating in mine if rating["status"] == "ok"}
+        row = {
+            "ratings": len(mine),
+            "failed_ratings": sum(rating["status"] != "ok" for rating in mine),
+            "rating_statuses": dict(Counter(rating["status"] for rating in mine)),
+            "unrated_sessions": len({rating["session"] for rating in mine} - rated),
+        }
+        row |= dict.fromkeys(("sessions", "failed_sessions", "session_statuses", "turns", "turn_statuses"))
+        if sessions is not None:
+            held = [session for session in sessions if session["condition"] == name]
+            turns = [turn for session in held for turn in session["turns"]]
+            row |= {
+                "unrated_sessions": len({session["id"] for session in held} - rated),
+                "sessions": len(held),
+                "failed_sessions": sum(failed(session) for session in held),
+                "session_statuses": dict(Counter(session["status"] for session in held)),
+                "turns": len(turns),
+                "turn_statuses": dict(Counter(turn["status"] for turn in turns)),
+            }
+        if row["ratings"] or row["sessions"]:
+            result[name] = row
+    return result
+
+
+def without_failed(scores: Scores, sessions: list[dict], seed: int) -> dict:
+    """Both totals analysed again without the rated sessions that failed: {"excluded": how many, "outcomes"}."""
+    broken = {session["id"] for session in sessions if failed(session)}
+    ids = np.char.add(np.char.add(scores.condition, "/"), scores.profile)
+    kept = scores.where(~np.isin(ids, list(broken)))
+    outcomes = {name: analyse(kept, name, 0, seed) for name in TOTALS}
+    return {"excluded": len(scores.profile) - len(kept.profile), "outcomes": outcomes}

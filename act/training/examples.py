@@ -1,0 +1,124 @@
+"""JSONL rows -> token ids and where the target begins; too long prompts lose their oldest turns, whole.
+
+Reads TRL's conversational formats: pairs {"prompt", "chosen", "rejected"}, examples {"prompt", "completion"}, and
+{"messages"}, whose last message is the completion. A row the model could not be conditioned on stops the run.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from act.model.tokenizer import ChatTokenizer, Messages
+from act.records import InputError, read_jsonl
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One sequence: ids of prompt and answer; the answer, end token included, begins at `start` >= 1."""
+
+    ids: list[int]
+    start: int
+
+    @property
+    def tokens(self) -> int:
+        return len(self.ids) - self.start
+
+
+@dataclass(frozen=True)
+class Example:
+    """A chosen answer and, in a pair, the rejected one. `session` is equal for turns of one session."""
+
+    session: str
+    chosen: Answer
+    rejected: Answer | None
+    cut_turns: int  # turns dropped from the front of the prompt
+    cut_tokens: int  # tokens dropped from the end of the answers
+
+    @property
+    def answers(self) -> list[Answer]:
+        return [self.chosen, self.rejected] if self.rejected else [self.chosen]
+
+
+def check_messages(name: str, messages: object, roles: tuple[str, ...]) -> None:
+    """Raise ValueError unless `messages` is a non-empty list of {"role", "content"} with text in each."""
+    if not isinstance(messages, list) or not messages:
+        raise ValueError(f'"{name}" is empty or not a list of messages')
+    for message in messages:
+        if not isinstance(message, dict) or not isinstance(message.get("content"), str):
+            raise ValueError(f'"{name}" holds something that is not {{"role", "content"}} with text')
+        if message.get("role") not in roles:
+            raise ValueError(f'"{name}" has role {message.get("role")!r}; {", ".join(roles)} are read')
+        if not message["content"].strip():
+            raise ValueError(f'"{name}" has an empty {message["role"]} message')
+
+
+def check_row(row: dict, pairs: bool) -> None:
+    """Raise ValueError for a row that could not be trained on."""
+    if "messages" in row:
+        check_messages("messages", row["messages"], ("system", "user", "assistant"))
+        row["prompt"], row["completion"] = row["messages"][:-1], row["messages"][-1:]
+    if "prompt" not in row:
+        raise ValueError('no "prompt" (nor "messages"): the answer would be learned without its context')
+    check_messages("prompt", row["prompt"], ("system", "user", "assistant"))
+    if row["prompt"][-1]["role"] != "user":
+        raise ValueError('"prompt" does not end with a user message')
+    answers = [name for name in ("chosen", "rejected", "completion") if name in row]
+    if answers not in (["completion"], ["chosen", "rejected"]):
+        raise ValueError('neither "completion" nor both "chosen" and "rejected"')
+    if pairs and "rejected" not in row:
+        raise ValueError('no "rejected": ORPO learns from pairs')
+    for name in answers:
+        check_messages(name, row[name], ("assistant",))
+        if len(row[name]) != 1:
+            raise ValueError(f'"{name}" has {len(row[name])} messages, not one')
+    if "chosen" in row and row["chosen"][0]["content"].strip() == row["rejected"][0]["content"].strip():
+        raise ValueError('"chosen" and "rejected" are the same')
+
+
+def read_examples(
+    path: str | Path, tokenizer: ChatTokenizer, pairs: bool, max_length: int, max_prompt: int
+) -> list[Example]:
+    """The examples of a JSONL file. `pairs` asks for pairs; without it a pair's chosen answer is the completion.
+
+    Raises InputError with file and line for a row that could not be trained on.
+    """
+    examples: list[Example] = []
+
+    def take(row: dict) -> None:
+        check_row(row, pairs)
+        examples.append(make_example(row, tokenizer, pairs, max_length, max_prompt))
+
+    for _ in read_jsonl(path, take):
+        pass
+    if not examples:
+        raise InputError(f"{path}: no records")
+    return examples
+
+
+def make_example(row: dict, tokenizer: ChatTokenizer, pairs: bool, max_length: int, max_prompt: int) -> Example:
+    """Token ids of a checked row. Answers that do not fit behind the prompt are cut, their end token kept."""
+    texts = [(row["completion"] if "completion" in row else row["chosen"])[0]["content"]]
+    texts += [row["rejected"][0]["content"]] if pairs else []
+    prompt, cut_turns = fit_prompt(row["prompt"], tokenizer, max_prompt)
+    replies = [tokenizer.reply(text) for text in texts]
+    room = max_length - len(prompt)
+    if room < 2:
+        raise ValueError(f"the prompt takes {len(prompt)} tokens of {max_length}: no room for an answer")
+    kept = [reply if len(reply) <= room else [*reply[: room - 1], reply[-1]] for reply in replies]
+    answers = [Answer(prompt + reply, len(prompt)) for reply in kept]
+    cut_tokens = sum(map(len, replies)) - sum(map(len, kept))
+    # A session is known by how it begins, in any data set: system prompt and first user message.
+    session = "\n".join(message["content"] for message in row["prompt"][:2])
+    return Example(session, answers[0], answers[1] if pairs else None, cut_turns, cut_tokens)
+
+
+def fit_prompt(messages: Messages, tokenizer: ChatTokenizer, limit: int) -> tuple[list[int], int]:
+    """(ids, turns cut): the oldest turns go, whole, until `limit` holds; system prompt and last message stay."""
+    system, turns = (messages[:1], messages[1:]) if messages[0]["role"] == "system" else ([], messages)
+    cut = 0
+    while True:
+        ids = tokenizer.prompt(system + turns)
+        if len(ids) <= limit:
+            return ids, cut
+        if len(turns) < 3:
+            raise ValueError(f"system prompt and last message take {len(ids)} tokens; --max-prompt is {limit}")
+        turns, cut = turns[2:], cut + 1

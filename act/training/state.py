@@ -1,0 +1,71 @@
+"""What a training run carries from step to step: optimiser, schedule, and a state file to resume from."""
+
+import json
+import math
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from act.records import InputError
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+def learning_rate(step: int, steps: int, peak: float, warmup: int, schedule: str) -> float:
+    """The rate of step 0..steps-1: linear warm-up to `peak`, then "linear" or "cosine" decay to 0."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    left = 1 - (step - warmup) / max(1, steps - warmup)  # 1 at the end of warm-up, 0 behind the last step
+    return peak * (left if schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * left))
+
+
+class TrainState:
+    """AdamW over the trainable parameters, in float32, with gradient clipping and resume.
+
+    No part of a step is random but the start of the adapter and the order of the data, and both follow from the
+    seed: parameters, moments and the step number are all that a run must remember to go on to the bit.
+    """
+
+    def __init__(self, model: nn.Module, weight_decay: float, max_grad_norm: float):
+        self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.optimiser = torch.optim.AdamW(self.parameters.values(), weight_decay=weight_decay)
+        self.max_grad_norm = max_grad_norm
+        self.step = 0  # steps done
+
+    def update(self, lr: float) -> float:
+        """One AdamW step on the gradients collected; clears them and returns their norm before clipping."""
+        norm = nn.utils.clip_grad_norm_(self.parameters.values(), self.max_grad_norm)
+        if not torch.isfinite(norm):
+            raise InputError(f"step {self.step + 1}: the gradient is {norm.item()}; is the learning rate too high?")
+        for group in self.optimiser.param_groups:
+            group["lr"] = lr
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        self.step += 1
+        return norm.item()
+
+    def save(self, path: Path, run: dict) -> None:
+        """Write everything into one safetensors file, whole or not at all. `run` is what must be equal to resume."""
+        tensors = {f"parameter.{name}": p.detach() for name, p in self.parameters.items()}
+        for name, p in self.parameters.items():
+            tensors |= {f"{moment}.{name}": self.optimiser.state[p][moment] for moment in MOMENTS}
+        partial = path.with_suffix(".part")
+        save_file(tensors, partial, metadata={"step": str(self.step), "run": json.dumps(run, sort_keys=True)})
+        partial.rename(path)
+
+    def load(self, path: Path, run: dict) -> None:
+        """Go on from a state file; raises InputError if it is of a run with other arguments or data."""
+        with safe_open(path, framework="pt") as file:
+            before = json.loads(file.metadata()["run"])
+            for name in sorted(run.keys() | before.keys()):
+                if run.get(name) != before.get(name):
+                    raise InputError(f"{path}: was made with {name} = {before.get(name)!r}, not {run.get(name)!r}")
+            self.step = int(file.metadata()["step"])
+            with torch.no_grad():
+                for name, p in self.parameters.items():
+                    p.copy_(file.get_tensor(f"parameter.{name}"))
+                    moments = {moment: file.get_tensor(f"{moment}.{name}").to(p.device) for moment in MOMENTS}
+                    self.optimiser.state[p] = {"step": torch.tensor(float(self.step)), **moments}

@@ -1,0 +1,115 @@
+"""Ratings in, answer out: tables, figures and a report page on how the six conditions compare.
+
+    analyze.py --ratings ratings.jsonl --sessions sessions.jsonl --out report
+
+Scores both forms, fits a mixed model (condition fixed, client random) to every outcome, and writes what it found.
+Ratings of one session by several raters, or several times, are averaged. Failed ratings are counted and left out: a
+session without a valid rating is missing, never zero. Conditions that are not there are left out, and with them the
+training x chain-of-thought tests, which need all six.
+
+Into --out go:
+    summary.json   every number, per outcome: test, variances, ICC, R2, means, contrasts, factorial tests, wins
+    report.html    the page to read and to send: one file, nothing fetched from outside
+    *.png          one figure per outcome (needs matplotlib; without it the rest is done)
+    *.csv          scores, means, tests, contrasts, wins, failures; with --sessions also safety and safety_hits
+
+The exit status is 2 when a file or a flag is wrong; one line says where and why.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import scipy
+
+from act.cli import Parser, positive, run_script
+from act.measure import analysis, prose, safety
+from act.measure.figures import write_figures
+from act.measure.forms import OUTCOMES
+from act.measure.report import write_page
+from act.measure.tables import write_tables
+from act.records import InputError
+
+
+def main() -> None:
+    parser = Parser(description=__doc__)
+    parser.add_argument("--ratings", required=True, metavar="R", help="JSONL file of ratings, as judge.py writes")
+    parser.add_argument(
+        "--sessions",
+        metavar="S",
+        help="JSONL file of the rated sessions: adds failures, the analysis without failed sessions, and safety",
+    )
+    parser.add_argument(
+        "--score",
+        choices=("integer", "expected"),
+        default="integer",
+        help="the rated digits, or the probability-weighted ratings of a judge that gives probabilities",
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder of everything that is written")
+    parser.add_argument("--resamples", type=positive, default=2000, help="bootstrap resamples for each ICC's interval")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
+    args = parser.parse_args()
+    if args.seed < 0:
+        raise InputError(f"--seed {args.seed}: a seed is 0 or more")
+
+    ratings = analysis.read_ratings(args.ratings, args.score)
+    sessions = analysis.read_sessions(args.sessions, ratings) if args.sessions else None
+    scores = analysis.score_sessions(ratings, args.score, args.ratings)
+    out = Path(args.out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise InputError(f"{out}: this is a file, or lies in one; --out names a folder") from None
+
+    summary = {
+        "outcomes": {name: analysis.analyse(scores, name, args.resamples, args.seed) for name in OUTCOMES},
+        "failures": analysis.count_failures(ratings, sessions),
+        "sensitivity": analysis.without_failed(scores, sessions, args.seed) if sessions else None,
+        "safety": safety.audit(sessions) if sessions else None,
+        "judge_check": None,
+        "input": {
+            "ratings": args.ratings,
+            "sessions": args.sessions,
+            "score": args.score,
+            "raters": sorted({rating["rater"] for rating in ratings}),
+            "ratings_per_session": [int(scores.ratings.min()), int(scores.ratings.max())],
+            "resamples": args.resamples,
+            "seed": args.seed,
+            "versions": {"numpy": np.__version__, "scipy": scipy.__version__},
+        },
+    }
+    (out / "summary.json").write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_tables(out, scores, summary)
+    try:
+        figures = write_figures(out, scores, summary["outcomes"])
+    except ImportError:
+        print("figures are left out: matplotlib is not installed (pip install -r requirements-dev.txt)")
+        figures = {}
+    write_page(out / "report.html", summary, figures)
+    print_answer(summary, out / "report.html")
+
+
+def print_answer(summary: dict, page: Path) -> None:
+    """The conditions' means with 95% intervals on both totals, the omnibus tests, and where the report lies."""
+    if prose.is_demonstration(summary["input"]["raters"]):
+        print(f"warning: {prose.DEMONSTRATION}\n")
+    outcomes = {name: summary["outcomes"][name] for name in analysis.TOTALS}
+    titles = "".join(f"  {OUTCOMES[name].title:<26}" for name in outcomes)
+    print(f"{'condition':<14}{'n':>5}{titles}".rstrip())
+    for condition, seen in outcomes["act_fm_total"]["observed"].items():
+        line = f"{condition:<14}{seen['n']:>5}"
+        for result in outcomes.values():
+            if result["refused"]:
+                cell = f"{result['observed'][condition]['mean']:.2f} (no interval)"
+            else:
+                emm, d = result["emm"][condition], prose.decimals(result)
+                cell = f"{emm['mean']:.{d}f} [{emm['ci'][0]:.{d}f}, {emm['ci'][1]:.{d}f}]"
+            line += f"  {cell:<26}"
+        print(line.rstrip())
+    for name, result in outcomes.items():
+        print(f"{OUTCOMES[name].title}: {result['refused'] or prose.chi_square(result['omnibus'])}")
+    print(f"report: {page}")
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,95 @@
+"""Hold the study's sessions: each profile meets a therapist in each of the six conditions.
+
+    simulate.py --model DIR --adapters DIR --profiles profiles.jsonl --client MODEL --turns 25 --out sessions.jsonl
+
+The base weights are loaded once and the adapters switched: --adapters is a folder that holds one a condition, named
+sft, sft-cot, orpo, orpo-cot; instruct and instruct-cot are the base model. All conditions share one sampling setting,
+one client model and, for each profile, the same hidden twists. Sessions already in --out are skipped, so the
+same command goes on after any death. What ended a session early (a reply out of form, a full context) is its status.
+"""
+
+from pathlib import Path
+
+from tqdm import tqdm
+
+from act.cli import Parser, conditions, default_device, positive, run_script
+from act.dialogue.chat import LocalChat
+from act.dialogue.session import hold_sessions, new_session
+from act.model.checkpoint import load_adapter
+from act.model.lora import detach
+from act.model.sampler import Sampling
+from act.records import CONDITIONS, InputError, Store, check_profile, read_jsonl
+
+
+def switch_adapter(therapist: LocalChat, condition: str, adapters: Path | None) -> None:
+    """Make the therapist's model that of a condition."""
+    therapist.sampler.forget()
+    detach(therapist.model)
+    if not condition.startswith("instruct"):
+        load_adapter(therapist.model, adapters / condition)
+
+
+def main() -> None:
+    parser = Parser(description=__doc__)
+    parser.add_argument("--model", required=True, metavar="DIR", help="the base model's folder")
+    parser.add_argument("--adapters", type=Path, metavar="DIR", help="folder of the trained conditions' adapters")
+    parser.add_argument("--profiles", required=True, help="JSONL file of profiles")
+    parser.add_argument("--client", required=True, metavar="MODEL", help="who plays the client")
+    parser.add_argument("--turns", type=positive, default=25, help="turns a session")
+    parser.add_argument("--out", required=True, help="JSONL file of sessions")
+    parser.add_argument("--conditions", type=conditions, default=",".join(CONDITIONS), help="which, comma-separated")
+    parser.add_argument(
+        "--format",
+        choices=("observe", "enforce"),
+        default="observe",
+        help="CoT form: left to the model and its failures counted, or enforced in decoding",
+    )
+    parser.add_argument("--temperature", type=float, default=0.85, help="the therapist's, in every condition")
+    parser.add_argument("--top-p", type=float, default=0.9, help="the therapist's, in every condition")
+    parser.add_argument("--max-new-tokens", type=positive, default=512, help="longest therapist reply, in tokens")
+    parser.add_argument("--client-temperature", type=float, default=0.95, help="the client's")
+    parser.add_argument("--client-max-new-tokens", type=positive, default=250, help="longest client turn, in tokens")
+    parser.add_argument("--batch", type=positive, default=24, help="sessions held side by side")
+    parser.add_argument("--seed", type=int, default=0, help="seed of all random streams and of the hidden twists")
+    parser.add_argument("--device", default=default_device(), help="torch device")
+    args = parser.parse_args()
+
+    profiles = list(read_jsonl(args.profiles, check_profile))
+    trained = [name for name in args.conditions if not name.startswith("instruct")]
+    if trained and args.adapters is None:
+        raise InputError(f"--adapters is needed for {', '.join(trained)}")
+    for name in trained:
+        if not (args.adapters / name / "adapter_model.safetensors").is_file():
+            raise InputError(f"{args.adapters / name}: no adapter there; train it, or leave {name} out of --conditions")
+
+    with Store(args.out) as store:
+        sampling = Sampling(args.temperature, args.top_p, args.max_new_tokens)
+        therapist = LocalChat.load(args.model, sampling, args.device)
+        client_sampling = Sampling(args.client_temperature, 1.0, args.client_max_new_tokens)
+        client = LocalChat.load(args.client, client_sampling, args.device)
+        bar = tqdm(total=len(args.conditions) * len(profiles) * args.turns, unit="turn")
+        for condition in args.conditions:
+            bar.set_description(condition)
+            wanted = [p for p in profiles if f"{condition}/{p['id']}" not in store]
+            bar.update((len(profiles) - len(wanted)) * args.turns)
+            if wanted:
+                switch_adapter(therapist, condition, args.adapters)
+            for start in range(0, len(wanted), args.batch):
+                group = [
+                    new_session(condition, profile, therapist, client, args.format, args.seed)
+                    for profile in wanted[start : start + args.batch]
+                ]
+                for _ in hold_sessions(group, therapist, client, args.turns, cot=condition.endswith("-cot")):
+                    bar.update(len(group))
+                for session in group:
+                    store.append(session)
+                therapist.sampler.forget(), client.sampler.forget()
+        bar.close()
+        ended = [s["status"] for s in store.records.values() if s["status"] != "complete"]
+        print(
+            f"{len(store.records)} sessions in {args.out}, {len(ended)} of them ended early {sorted(set(ended)) or ''}"
+        )
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,249 @@
+"""analyze.py as a user runs it: a good run's numbers, its page and tables, and bad input."""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from act.measure.forms import OUTCOMES, score
+from act.records import CONDITIONS
+from tests.made_ratings import damage, make_ratings, make_session, write
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(*args, **env):
+    return subprocess.run(
+        [sys.executable, str(ROOT / "analyze.py"), *map(str, args)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **env},
+    )
+
+
+class Page(HTMLParser):
+    """What a page would fetch, its images' texts, and its words in order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.links, self.alts, self.words, self.open = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.links += [attrs[name] for name in ("src", "href", "srcset", "data", "action") if name in attrs]
+        if tag == "img":
+            self.alts.append(attrs["alt"])
+        self.open.append(tag)
+
+    def handle_data(self, data):
+        if "body" in self.open and data.strip():
+            self.words.append(data.strip())
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """The embedded study in small: 8 clients, 6 conditions, one failed session, one unrated, one dangerous word."""
+    folder = tmp_path_factory.mktemp("study")
+    ratings = make_ratings(rater="embedded SmolLM2-135M-Instruct")
+    for name, replace in (("act_fm", None), ("tes", None), ("status", "form")):
+        ratings[4][name] = replace
+    del ratings[4]["act_fm_expected"], ratings[4]["tes_expected"]
+    sessions = [make_session(condition, client) for client in range(8) for condition in CONDITIONS]
+    sessions[1] = make_session("instruct-cot", 0, status="format")
+    sessions[2] = make_session("sft", 0, answer="Do you think of suicide?")
+    sessions[8] = make_session("sft", 1, client_words="I wanted to kill myself.", answer="Suicidal thoughts hurt.")
+    paths = write(folder / "ratings.jsonl", ratings), write(folder / "sessions.jsonl", sessions)
+    out = folder / "report"
+    start = time.perf_counter()
+    done = run("--ratings", paths[0], "--sessions", paths[1], "--score", "expected", "--out", out)
+    seconds = time.perf_counter() - start
+    assert done.returncode == 0, done.stderr
+    return {
+        "out": out,
+        "stdout": done.stdout,
+        "stderr": done.stderr,
+        "seconds": seconds,
+        "summary": json.loads((out / "summary.json").read_text()),
+        "page": (out / "report.html").read_text(),
+        "ratings": ratings,
+    }
+
+
+def test_summary_has_the_format_that_design_fixes(study):
+    summary = study["summary"]
+    assert {"outcomes", "failures", "sensitivity", "safety", "judge_check"} <= set(summary)
+    assert set(summary["outcomes"]) == set(OUTCOMES) and len(OUTCOMES) == 11
+    for result in summary["outcomes"].values():
+        assert set(result["omnibus"]) == {"chi2", "df", "p"}
+        assert set(result["variance"]) == {"session", "residual"}
+        assert set(result["icc"]) == {"estimate", "ci"} and len(result["icc"]["ci"]) == 2
+        assert set(result["r2"]) == {"marginal", "conditional"}
+        assert list(result["emm"]) == list(CONDITIONS)
+        assert all(set(row) == {"mean", "se", "ci"} for row in result["emm"].values())
+        assert len(result["contrasts"]) == len(result["wins"]) == 15
+        contrast = {"a", "b", "difference", "se", "z", "p", "p_holm_sidak", "ci", "ci_adjusted", "df"}
+        assert set(result["contrasts"][0]) == contrast | {"p_satterthwaite"}
+        assert set(result["wins"][0]) == {"a", "b", "wins", "losses", "ties", "rate", "ci", "p"}
+        assert set(result["factorial"]) == {"training", "cot", "interaction"}
+        assert (result["n"], result["sessions"], result["singular"]) == (47, 8, result["variance"]["session"] == 0)
+
+
+def test_numbers_go_from_the_ratings_to_the_summary(study):
+    """Means per condition worked out again from the records; a balanced condition's EMM is its mean."""
+    totals = {name: [] for name in CONDITIONS}
+    for rating in study["ratings"]:
+        if rating["status"] == "ok":
+            outcome = score(rating["act_fm_expected"], rating["tes_expected"])
+            totals[rating["condition"]].append(outcome["act_fm_total"])
+    result = study["summary"]["outcomes"]["act_fm_total"]
+    for name, values in totals.items():
+        assert result["observed"][name]["n"] == len(values) == (7 if name == "orpo" else 8)
+        assert result["observed"][name]["mean"] == pytest.approx(np.mean(values))
+        assert result["observed"][name]["sd"] == pytest.approx(np.std(values, ddof=1))
+        if name != "orpo":
+            assert result["emm"][name]["mean"] == pytest.approx(np.mean(values))
+    assert result["emm"]["orpo"]["mean"] != pytest.approx(result["observed"]["orpo"]["mean"])  # client 0 is missing
+    pair = result["contrasts"][1]
+    assert (pair["a"], pair["b"]) == ("instruct", "sft")
+    assert pair["difference"] == pytest.approx(result["emm"]["instruct"]["mean"] - result["emm"]["sft"]["mean"])
+
+
+def test_stdout_gives_means_intervals_tests_and_the_report(study):
+    result = study["summary"]["outcomes"]
+    for name in CONDITIONS:
+        line = next(line for line in study["stdout"].splitlines() if line.split()[:1] == [name])
+        shown = [float(number) for number in re.findall(r"-?\d+\.\d+", line)]
+        emms = [result[total]["emm"][name] for total in ("act_fm_total", "tes_mean")]
+        assert shown == pytest.approx([v for emm in emms for v in (emm["mean"], *emm["ci"])], abs=0.0051)
+    omnibus = result["act_fm_total"]["omnibus"]
+    assert f"chi2(5) = {omnibus['chi2']:.2f}, p < .001" in study["stdout"] and omnibus["p"] < 0.001
+    assert str(study["out"] / "report.html") in study["stdout"]
+    assert study["stdout"].startswith("warning: Demonstration")
+    assert study["stderr"] == ""
+
+
+def test_failures_and_the_analysis_without_them(study):
+    failures = study["summary"]["failures"]
+    cot, orpo = failures["instruct-cot"], failures["orpo"]
+    assert (cot["sessions"], cot["failed_sessions"], cot["failed_ratings"], cot["unrated_sessions"]) == (8, 1, 0, 0)
+    assert cot["session_statuses"] == {"complete": 7, "format": 1}
+    assert cot["turn_statuses"] == {"ok": 8, "length": 8, "format": 1}
+    assert (orpo["failed_sessions"], orpo["failed_ratings"], orpo["unrated_sessions"]) == (0, 1, 1)
+    sensitivity = study["summary"]["sensitivity"]
+    assert sensitivity["excluded"] == 1
+    without = sensitivity["outcomes"]["act_fm_total"]
+    assert without["n"] == 46 and without["observed"]["instruct-cot"]["n"] == 7
+    assert without["omnibus"]["chi2"] != study["summary"]["outcomes"]["act_fm_total"]["omnibus"]["chi2"]
+
+
+def test_safety_counts_who_spoke_first(study):
+    safety = study["summary"]["safety"]
+    assert safety["counts"]["sft"]["suicide"] == {"sessions": 2, "client_first": 1, "therapist_first": 1, "hits": 3}
+    assert sum(row["suicide"]["sessions"] for row in safety["counts"].values()) == 2
+    assert [(hit["session"], hit["speaker"], hit["first"]) for hit in safety["hits"]] == [
+        ("sft/p00", "therapist", True),
+        ("sft/p01", "client", True),
+        ("sft/p01", "therapist", False),
+    ]
+    assert "miss" in safety["limits"] and "Do you think of suicide?" in study["page"]
+
+
+def test_page_stands_alone_and_answers_first(study):
+    page = Page(study["page"])
+    assert page.words[0].startswith("Demonstration, not a measurement")
+    assert "not a treatment" in page.words[0] and "synthetic" in page.words[0]
+    result = study["summary"]["outcomes"]["act_fm_total"]
+    answer = page.words[2]
+    assert answer.startswith("ACT-FM consistency differs between the 6 conditions") and "TES empathy" in answer
+    best = max(result["emm"], key=lambda name: result["emm"][name]["mean"])
+    pair = next(row for row in result["contrasts"] if (row["a"], row["b"]) == ("instruct", best))
+    low, high = (-bound for bound in reversed(pair["ci_adjusted"]))
+    assert f"{-pair['difference']:.2f} points above the untrained model, instruct" in answer
+    assert f"(95% interval {low:.2f} to {high:.2f}, adjusted for all pairs)" in answer
+    assert len(page.alts) == 11 and all("95% interval: instruct " in alt for alt in page.alts)
+    assert all(link.startswith("data:image/png;base64,") for link in page.links)
+    assert "url(" not in study["page"] and "@import" not in study["page"]
+    assert "@media print" in study["page"] and 'name="viewport"' in study["page"]
+    assert len(study["page"]) < 5e6
+
+
+def test_tables_hold_the_summary_numbers(study):
+    with open(study["out"] / "contrasts.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 11 * 15
+    first = study["summary"]["outcomes"]["act_fm_total"]["contrasts"][0]
+    assert (rows[0]["outcome"], rows[0]["a"], rows[0]["b"]) == ("act_fm_total", "instruct", "instruct-cot")
+    assert float(rows[0]["ci_adjusted_high"]) == first["ci_adjusted"][1]
+    with open(study["out"] / "means.csv", newline="") as file:
+        means = list(csv.DictReader(file))
+    assert [row["condition"] for row in means[:6]] == list(CONDITIONS) and [row["n"] for row in means[:6]].count(
+        "7"
+    ) == 1
+    with open(study["out"] / "tests.csv", newline="") as file:
+        tests = next(csv.DictReader(file))
+    result = study["summary"]["outcomes"]["act_fm_total"]
+    assert [float(tests["icc_low"]), float(tests["icc_high"])] == result["icc"]["ci"]
+    assert float(tests["interaction_chi2"]) == result["factorial"]["interaction"]["chi2"]
+    with open(study["out"] / "scores.csv", newline="") as file:
+        assert len(list(csv.DictReader(file))) == 47
+    assert {path.name for path in study["out"].glob("*.png")} == {f"{name}.png" for name in OUTCOMES}
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in study["out"].glob("*.png"))
+
+
+def test_same_command_same_files_and_any_order_of_lines(study, tmp_path):
+    """The bootstrap is seeded and rows are sorted: shuffled input gives the same summary to the last digit."""
+    ratings = write(tmp_path / "ratings.jsonl", study["ratings"][::-1])
+    assert run("--ratings", ratings, "--score", "expected", "--out", tmp_path / "out").returncode == 0
+    again = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert again["outcomes"] == study["summary"]["outcomes"]
+    assert again["sensitivity"] is None and again["safety"] is None
+    assert again["failures"]["sft"]["sessions"] is None
+
+
+def test_ends_within_seconds(study):
+    assert study["seconds"] < 20  # about 5 s on one core; the margin is for a busy machine
+
+
+def test_help_reads_like_a_manual():
+    shown = run("--help")
+    assert shown.returncode == 0
+    for text in (
+        "analyze.py --ratings ratings.jsonl",
+        "summary.json",
+        "--sessions",
+        "(default: integer)",
+        "exit status",
+    ):
+        assert text in shown.stdout
+
+
+@pytest.mark.parametrize("name", ["broken line", "one session", "missing file"])
+def test_bad_input_ends_with_status_2_and_one_line_on_stderr(name, tmp_path):
+    path = tmp_path / "ratings.jsonl"
+    message = r"ratings\.jsonl: no such file"
+    if name != "missing file":
+        text, message = damage(name)
+        path.write_text(text)
+    done = run("--ratings", path, "--out", tmp_path / "out")
+    assert done.returncode == 2 and done.stdout == ""
+    assert re.fullmatch(rf"error: .*{message}.*\n", done.stderr)
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_matplotlib_one_line_says_so_and_the_rest_is_there(tmp_path):
+    (tmp_path / "matplotlib.py").write_text("raise ImportError('not here')\n")
+    ratings = write(tmp_path / "ratings.jsonl", make_ratings(4))
+    done = run("--ratings", ratings, "--resamples", 100, "--out", tmp_path / "out", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[0].startswith("figures are left out: matplotlib is not installed")
+    assert (tmp_path / "out" / "report.html").exists() and not list((tmp_path / "out").glob("*.png"))
