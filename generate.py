@@ -34,50 +34,60 @@ def make_profiles_file(args: Namespace) -> None:
 def make_sessions(args: Namespace) -> None:
     profiles = list(read_jsonl(args.profiles, check_profile))
     with Store(args.out) as store:
-        therapist = LocalChat.load(args.therapist, Sampling(0.8, 1.0, args.max_new_tokens), args.device)
-        client = LocalChat.load(args.client, Sampling(0.95, 1.0, args.client_max_new_tokens), args.device)
-        wanted = [new_session("transcript", p, therapist, client, args.format, args.seed) for p in profiles]
-        wanted = [session for session in wanted if session["id"] not in store]
-        bar = tqdm(total=len(wanted) * args.turns, desc="sessions", unit="turn")
-        for start in range(0, len(wanted), args.batch):
-            group = wanted[start : start + args.batch]
-            for going in hold_sessions(group, therapist, client, args.turns, cot=True):
-                bar.update(len(going))
-            for session in group:
-                store.append(session)
-            therapist.sampler.forget(), client.sampler.forget()
+        profiles = [profile for profile in profiles if f"transcript/{profile['id']}" not in store]
+        if profiles:
+            hold_and_store(profiles, store, args)
         print(f"{len(store.records)} sessions in {args.out}")
 
 
+def hold_and_store(profiles: list[dict], store: Store, args: Namespace) -> None:
+    therapist = LocalChat.load(args.therapist, Sampling(0.8, 1.0, args.max_new_tokens), args.device)
+    client = LocalChat.load(args.client, Sampling(0.95, 1.0, args.client_max_new_tokens), args.device)
+    with tqdm(total=len(profiles) * args.turns, desc="sessions", unit="turn") as bar:
+        for start in range(0, len(profiles), args.batch):
+            group = [
+                new_session("transcript", profile, therapist, client, args.format, args.seed)
+                for profile in profiles[start : start + args.batch]
+            ]
+            for _ in hold_sessions(group, therapist, client, args.turns, cot=True):
+                bar.update(len(group))
+            for session in group:
+                store.append(session)
+            therapist.sampler.forget(), client.sampler.forget()
+
+
 def make_pairs(args: Namespace) -> None:
-    """One pair a therapist turn; a session's turns follow one another, so that its cache is read on."""
     sessions = list(read_jsonl(args.sessions, check_session))
     with Store(args.out) as store:
-        rejecter = LocalChat.load(args.rejected, Sampling(0.8, 1.0, args.max_new_tokens), args.device)
-        chooser = None
-        if args.chosen != "transcript":
-            chooser = LocalChat.load(args.chosen, Sampling(0.7, 0.8, args.max_new_tokens), args.device)
         contexts = [c for s in sessions for c in pair_contexts(s, args.cot) if c["id"] not in store]
-        left_out = 0
-        bar = tqdm(total=len(contexts), desc="pairs", unit="pair")
+        if contexts:
+            draw_and_store(contexts, store, args)
+        left_out = sum(len(pair_contexts(s, args.cot)) for s in sessions) - len(store.records)
+        print(f"{len(store.records)} pairs in {args.out}, {left_out} left out (no usable answer in {ATTEMPTS} draws)")
+
+
+def draw_and_store(contexts: list[dict], store: Store, args: Namespace) -> None:
+    """One pair a context. The turns of a session are taken one after another, so that its cache is read on."""
+    rejecter = LocalChat.load(args.rejected, Sampling(0.8, 1.0, args.max_new_tokens), args.device)
+    chooser = None
+    if args.chosen != "transcript":
+        chooser = LocalChat.load(args.chosen, Sampling(0.7, 0.8, args.max_new_tokens), args.device)
+    with tqdm(total=len(contexts), desc="pairs", unit="pair") as bar:
         for turn in sorted({context["turn"] for context in contexts}):
             now = [context for context in contexts if context["turn"] == turn]
             for start in range(0, len(now), args.batch):
                 group = now[start : start + args.batch]
-                chosen = [c["answer"] for c in group]
+                chosen = [context["answer"] for context in group]
                 if chooser:
                     chosen = draw(chooser, group, [""] * len(group), args)
                 rejected = draw(rejecter, group, chosen, args)
-                for context, good, bad in zip(group, chosen, rejected, strict=True):
+                for context, *answers in zip(group, chosen, rejected, strict=True):
                     bar.update()
-                    if not good or not bad:
-                        left_out += 1
-                        continue
-                    answers = {"chosen": good, "rejected": bad}
-                    messages = {name: [{"role": "assistant", "content": text}] for name, text in answers.items()}
-                    store.append({"id": context["id"], "prompt": context["prompt"], **messages})
-        bar.close()
-        print(f"{len(store.records)} pairs in {args.out}; {left_out} left out (no usable answer in {ATTEMPTS} draws)")
+                    if all(answers):
+                        good, bad = ([{"role": "assistant", "content": text}] for text in answers)
+                        store.append(
+                            {"id": context["id"], "prompt": context["prompt"], "chosen": good, "rejected": bad}
+                        )
 
 
 def pair_contexts(session: dict, cot: bool) -> list[dict]:

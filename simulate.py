@@ -8,6 +8,8 @@ one client model and, for each profile, the same hidden twists. Sessions already
 same command goes on after any death. What ended a session early (a reply out of form, a full context) is its status.
 """
 
+from argparse import Namespace
+from collections import Counter
 from pathlib import Path
 
 from tqdm import tqdm
@@ -63,32 +65,38 @@ def main() -> None:
             raise InputError(f"{args.adapters / name}: no adapter there; train it, or leave {name} out of --conditions")
 
     with Store(args.out) as store:
-        sampling = Sampling(args.temperature, args.top_p, args.max_new_tokens)
-        therapist = LocalChat.load(args.model, sampling, args.device)
-        client_sampling = Sampling(args.client_temperature, 1.0, args.client_max_new_tokens)
-        client = LocalChat.load(args.client, client_sampling, args.device)
-        bar = tqdm(total=len(args.conditions) * len(profiles) * args.turns, unit="turn")
-        for condition in args.conditions:
+        wanted = {
+            condition: [profile for profile in profiles if f"{condition}/{profile['id']}" not in store]
+            for condition in args.conditions
+        }
+        if any(wanted.values()):
+            simulate(wanted, store, args)
+        ended = Counter(session["status"] for session in store.records.values())
+        print(
+            f"{len(store.records)} sessions in {args.out}: {', '.join(f'{n} {status}' for status, n in ended.items())}"
+        )
+
+
+def simulate(wanted: dict[str, list[dict]], store: Store, args: Namespace) -> None:
+    """Hold the sessions of each condition's profiles, `args.batch` side by side, and store each group behind it."""
+    therapist = LocalChat.load(args.model, Sampling(args.temperature, args.top_p, args.max_new_tokens), args.device)
+    client_sampling = Sampling(args.client_temperature, 1.0, args.client_max_new_tokens)
+    client = LocalChat.load(args.client, client_sampling, args.device)
+    with tqdm(total=sum(map(len, wanted.values())) * args.turns, unit="turn") as bar:
+        for condition, profiles in wanted.items():
             bar.set_description(condition)
-            wanted = [p for p in profiles if f"{condition}/{p['id']}" not in store]
-            bar.update((len(profiles) - len(wanted)) * args.turns)
-            if wanted:
+            if profiles:
                 switch_adapter(therapist, condition, args.adapters)
-            for start in range(0, len(wanted), args.batch):
+            for start in range(0, len(profiles), args.batch):
                 group = [
                     new_session(condition, profile, therapist, client, args.format, args.seed)
-                    for profile in wanted[start : start + args.batch]
+                    for profile in profiles[start : start + args.batch]
                 ]
                 for _ in hold_sessions(group, therapist, client, args.turns, cot=condition.endswith("-cot")):
                     bar.update(len(group))
                 for session in group:
                     store.append(session)
                 therapist.sampler.forget(), client.sampler.forget()
-        bar.close()
-        ended = [s["status"] for s in store.records.values() if s["status"] != "complete"]
-        print(
-            f"{len(store.records)} sessions in {args.out}, {len(ended)} of them ended early {sorted(set(ended)) or ''}"
-        )
 
 
 if __name__ == "__main__":

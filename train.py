@@ -154,7 +154,11 @@ def parse_arguments() -> Namespace:
         help="the data's last N sessions are for evaluation only",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="ADAPTER", help="folder to write")
-    parser.add_argument("--resume", action="store_true", help="go on from --out's last saved state, if there is one")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from --out's last saved state, if there is one; a finished adapter is left alone",
+    )
     parser.add_argument("--save-every", type=positive, default=50, metavar="STEPS", help="how often to save the state")
     parser.add_argument("--lr", type=float, help="peak learning rate; the study's for the method if not given")
     parser.add_argument("--schedule", choices=("cosine", "linear"), help="decay; the study's for the method")
@@ -192,6 +196,9 @@ def parse_arguments() -> Namespace:
 def main() -> None:
     args = parse_arguments()
     if (args.out / "adapter_model.safetensors").is_file():
+        if args.resume:
+            print(f"{args.out} is trained")
+            return
         raise InputError(f"{args.out}: already holds a trained adapter; choose another --out, or remove it")
     model, tokenizer = load_model(args.model, args.device), ChatTokenizer(args.model)
     limits = (min(args.max_length, model.config.max_position_embeddings), args.max_prompt)

@@ -39,11 +39,13 @@ class _LogProb(torch.autograd.Function):
         needs_gradient = hidden.requires_grad or weight.requires_grad
         g = torch.empty_like(hidden) if needs_gradient else None
         for rows, logits in _chunks(hidden, weight):
-            lse = logits.logsumexp(-1, keepdim=True)
-            logps[rows] = (logits.gather(1, targets[rows, None]) - lse).squeeze(1)
+            top = logits.amax(-1, keepdim=True)
+            target = logits.gather(1, targets[rows, None]) - top
+            exps = logits.sub_(top).exp_()
+            total = exps.sum(-1, keepdim=True)
+            logps[rows] = (target - total.log()).squeeze(1)
             if needs_gradient:
-                softmax = logits.sub_(lse).exp_()
-                g[rows] = weight[targets[rows]] - product(softmax.to(weight.dtype), weight.t())
+                g[rows] = weight[targets[rows]] - (product(exps.to(weight.dtype), weight.t()) / total).to(weight.dtype)
         ctx.save_for_backward(hidden, weight, targets, g)
         return logps
 

@@ -94,6 +94,8 @@ def hold_sessions(
                 session["status"] = session["turns"][-1]["status"]
         going = [s for s in going if s["status"] == "complete"]
         yield going
+        if not going:
+            return
 
 
 def _turn_seed(session: dict, *what: object) -> int:

@@ -32,8 +32,8 @@ class LoRALinear(Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         out = linear(x, self.weight)
-        delta = linear(linear(x.to(self.lora_A.dtype), self.lora_A), self.lora_B)
-        return out + (self.scale * delta).to(out.dtype)
+        delta = linear(self.scale * linear(x.to(self.lora_A.dtype), self.lora_A), self.lora_B)
+        return out + delta.to(out.dtype)
 
 
 def lora_layers(model: nn.Module) -> dict[str, LoRALinear]:

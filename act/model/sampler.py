@@ -87,8 +87,8 @@ class Sampler:
         """One reply a request, in the order of the requests. Prompts must be non-empty, keys distinct."""
         if not requests:
             return []
-        order = self._take_slots([request.key for request in requests])  # slot -> index into requests
-        logits = self._prefill([[*requests[i].prompt, *requests[i].forced] for i in order])
+        logits = self.read_prompts([r.key for r in requests], [[*r.prompt, *r.forced] for r in requests])
+        order = list(range(len(requests)))  # slot -> index into requests
         streams = [torch.Generator().manual_seed(request.seed) for request in requests]
         queues: list[list[int]] = [[] for _ in requests]
         out = [Decoded(list(request.forced), "length") for request in requests]
@@ -106,7 +106,7 @@ class Sampler:
                     order.pop(), fed.pop()
             if not order:
                 return out
-            logits = self._feed([[token] for token in fed])
+            logits = self.read([[token] for token in fed])
 
     def _next(self, request: Request, out: Decoded, queue: list[int], sampled: int, limit: int) -> int | None:
         """The row's next token, appended to its reply; None where the reply ends."""
@@ -124,15 +124,14 @@ class Sampler:
         out.ids.append(sampled)
         return sampled
 
-    def _take_slots(self, keys: list[str]) -> list[int]:
-        """Give each key a slot among the first ones; slot -> index into `keys`."""
+    def _take_slots(self, keys: list[str]) -> None:
+        """Move each key's conversation to the slot of its place in `keys`."""
         new = [key for key in keys if key not in self.keys]
         self.keys += new
         self.held += [[] for _ in new]
         self.cache.grow(rows=len(self.keys))
         for slot, key in enumerate(keys):
             self._swap(slot, self.keys.index(key))
-        return list(range(len(keys)))
 
     def _swap(self, a: int, b: int) -> None:
         if a != b:
@@ -140,8 +139,9 @@ class Sampler:
             for per_slot in (self.keys, self.held):
                 per_slot[a], per_slot[b] = per_slot[b], per_slot[a]
 
-    def _prefill(self, prompts: list[list[int]]) -> Tensor:
-        """Read what the cache does not hold of each slot's prompt; logits (B, V) after the last token."""
+    def read_prompts(self, keys: list[str], prompts: list[list[int]]) -> Tensor:
+        """Read what the cache does not hold of each conversation's prompt; logits (B, V) after the last token."""
+        self._take_slots(keys)
         for slot, prompt in enumerate(prompts):
             keep = min(common_prefix(self.held[slot], prompt), len(prompt) - 1)
             self._keep(slot, keep)
@@ -150,7 +150,7 @@ class Sampler:
             first = prompts[empty[0]]
             shared = min(min(common_prefix(first, prompts[slot]), len(prompts[slot]) - 1) for slot in empty)
             self._read_shared(empty, first[:shared])
-        return self._feed([prompt[len(held) :] for prompt, held in zip(prompts, self.held, strict=False)])
+        return self.read([prompt[len(held) :] for prompt, held in zip(prompts, self.held, strict=False)])
 
     def _keep(self, slot: int, tokens: int) -> None:
         del self.held[slot][tokens:]
@@ -161,13 +161,13 @@ class Sampler:
         if not shared:
             return
         self._swap(0, slots[0])
-        self._feed([shared])
+        self.read([shared])
         self._swap(0, slots[0])
         self.cache.copy(slots[0], slots[1:])
         for slot in slots[1:]:
             self.held[slot] = list(shared)
 
-    def _feed(self, tokens: list[list[int]]) -> Tensor:
+    def read(self, tokens: list[list[int]]) -> Tensor:
         """Read new tokens of slots 0..B-1; logits (B, V) after the last one of each."""
         B, T = len(tokens), max(map(len, tokens))
         device = self.model.device

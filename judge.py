@@ -1,0 +1,104 @@
+"""Rate sessions on two clinical forms: ACT-FM (25 items, 0-3: how ACT-like) and TES (9 items, 1-7: how empathic).
+
+    judge.py rate --sessions sessions.jsonl --judge MODEL --out ratings.jsonl
+
+A judge reads the transcript (answers only, blind to the condition) and fills in both forms, each slot by itself: of
+its allowed digits the most probable one is the rating, and their probability-weighted mean the expected rating.
+Turns without an answer are not shown to it; a session without any, or too long for the judge, gets no rating but a
+status. Sessions already rated in --out are skipped. A small judge is a demonstration, not an instrument.
+"""
+
+from argparse import Namespace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from act.cli import Parser, default_device, positive, run_script
+from act.measure.forms import instructions, slots
+from act.model.checkpoint import load_model, split_spec
+from act.model.slots import Filled, fill_slots
+from act.model.tokenizer import ChatTokenizer, Messages
+from act.records import InputError, Store, check_session, rating_key, read_jsonl
+
+REQUEST = "The transcript of the session:\n\n{transcript}\n\nFill in both forms for the therapist."
+
+
+def judge_messages(session: dict) -> Messages:
+    """What the judge sees of a session: what was said, and nothing of who said it under which condition."""
+    said = [(turn["client"], turn["answer"]) for turn in session["turns"] if turn["answer"]]
+    transcript = "\n\n".join(f"Client: {client}\n\nTherapist: {answer}" for client, answer in said)
+    user = REQUEST.format(transcript=transcript)
+    return [{"role": "system", "content": instructions()}, {"role": "user", "content": user}]
+
+
+def rating(session: dict, rater: str, status: str, filled: Filled | None = None) -> dict:
+    """A rating record; its forms are null unless the judge filled them."""
+    record = {
+        "session": session["id"],
+        "condition": session["condition"],
+        "profile": session["profile"]["id"],
+        "rater": rater,
+        "replicate": 0,
+        "act_fm": None,
+        "tes": None,
+        "status": status,
+        "attempts": 1 if filled else 0,
+    }
+    if filled:
+        record |= {"act_fm": filled.digits[:25], "tes": filled.digits[25:]}
+        record |= {"act_fm_expected": filled.expected[:25], "tes_expected": filled.expected[25:]}
+    return record
+
+
+def rate(args: Namespace) -> None:
+    sessions = list(read_jsonl(args.sessions, check_session))
+    if "@" in args.judge and "://" in args.judge:
+        raise InputError(f"{args.judge}: judges behind an endpoint are not spoken to yet; give a model folder")
+    rater = "+".join(path.name for path in split_spec(args.judge) if path)
+    with Store(args.out, rating_key) as store:
+        wanted = [session for session in sessions if (session["id"], rater, 0) not in store]
+        if wanted:
+            rate_and_store(wanted, rater, store, args)
+        bad = sum(record["status"] != "ok" for record in store.records.values())
+        print(f"{len(store.records)} ratings in {args.out}, {bad} of them without forms")
+
+
+def rate_and_store(sessions: list[dict], rater: str, store: Store, args: Namespace) -> None:
+    model, tokenizer = load_model(args.judge, args.device), ChatTokenizer(split_spec(args.judge)[0])
+    form = [(slot.label, slot.digits) for slot in slots()]
+    room = model.config.max_position_embeddings - max(len(tokenizer.encode(label)) for label, _ in form)
+    readable = []
+    for session in sessions:
+        prompt = tokenizer.prompt(judge_messages(session))
+        if not any(turn["answer"] for turn in session["turns"]):
+            store.append(rating(session, rater, "empty"))
+        elif len(prompt) > room:
+            store.append(rating(session, rater, "context"))
+        else:
+            readable.append((session, prompt))
+    with tqdm(total=len(readable), desc="rate", unit="session") as bar:
+        for start in range(0, len(readable), args.batch):
+            group = readable[start : start + args.batch]
+            forms = fill_slots(model, tokenizer, [prompt for _, prompt in group], form)
+            for (session, _), filled in zip(group, forms, strict=True):
+                store.append(rating(session, rater, "ok", filled))
+                bar.update()
+
+
+def main() -> None:
+    parser = Parser(description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    about = "Rate sessions with a local judge."
+    command = commands.add_parser("rate", help="rate sessions", description=about)
+    command.add_argument("--sessions", type=Path, required=True, help="JSONL file of sessions")
+    command.add_argument("--judge", required=True, metavar="MODEL", help="a model folder, or FOLDER+ADAPTER")
+    command.add_argument("--out", type=Path, required=True, help="JSONL file of ratings")
+    command.add_argument("--batch", type=positive, default=4, help="sessions read side by side")
+    command.add_argument("--device", default=default_device(), help="torch device")
+    command.set_defaults(run=rate)
+    args = parser.parse_args()
+    args.run(args)
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,50 @@
+"""What many tests share: the embedded model, and how a script is run as a user runs it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from act.model.checkpoint import load_model
+from act.model.tokenizer import ChatTokenizer
+
+ROOT = Path(__file__).parents[1]
+EMBEDDED = ROOT / "models/smollm2-135m-instruct"
+
+
+@pytest.fixture(scope="session")
+def embedded():
+    return load_model(EMBEDDED)
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    return ChatTokenizer(EMBEDDED)
+
+
+@pytest.fixture
+def script(tmp_path):
+    """script("judge.py", "rate", ...) runs it in an empty folder; returns the finished process."""
+
+    def run(*words: object) -> subprocess.CompletedProcess:
+        command = [sys.executable, str(ROOT / str(words[0])), *map(str, words[1:])]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+
+    return run
+
+
+@pytest.fixture
+def refused(script):
+    """refused(words...) asserts exit status 2 and one line on stderr, and returns that line."""
+
+    def run(*words: object) -> str:
+        done = script(*words)
+        lines = done.stderr.strip().splitlines()
+        assert done.returncode == 2, done.stderr
+        assert len(lines) == 1 and lines[0].startswith("error: "), done.stderr
+        return lines[0]
+
+    return run

@@ -1,0 +1,141 @@
+"""Weights in: every fault of a folder is one InputError that names the file and the tensor (TRAPS 13)."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from act.model.checkpoint import load_adapter, load_model, save_adapter, split_spec
+from act.model.embedded import halves_layout, hf_name
+from act.model.lora import attach, detach, lora_layers
+from act.records import InputError
+from tests.test_llama import tiny_checkpoint
+
+NAME = "model.layers.1.mlp.up_proj.weight"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    tiny_checkpoint(tmp_path / "tiny", tied=False)
+    return tmp_path / "tiny"
+
+
+def damage(folder, change):
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: t.pop(NAME), f"tensor {NAME} is missing"),
+        (lambda t: t.update(extra=torch.zeros(1)), "tensor extra has no place"),
+        (lambda t: t.update({NAME: torch.zeros(3, 5)}), rf"{NAME} has shape \(3, 5\), config.json says \(256, 96\)"),
+        (lambda t: t.update({NAME: t[NAME].to(torch.int32)}), f"{NAME} is torch.int32"),
+    ],
+)
+def test_trap_13_a_wrong_tensor_is_named(folder, change, said):
+    damage(folder, change)
+    with pytest.raises(InputError, match=said):
+        load_model(folder)
+
+
+def test_trap_13_a_truncated_file_is_named(folder):
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1000])
+    with pytest.raises(InputError, match="model.safetensors: not a whole safetensors file"):
+        load_model(folder)
+
+
+def test_trap_13_a_missing_shard_is_named(tmp_path):
+    tiny_checkpoint(tmp_path, True, shard_size="100KB")
+    shard = sorted(tmp_path.glob("model-*.safetensors"))[1]
+    shard.unlink()
+    with pytest.raises(InputError, match=f"{shard.name}: no such file"):
+        load_model(tmp_path)
+
+
+def test_trap_13_a_shard_that_lacks_its_tensor_is_named(tmp_path):
+    tiny_checkpoint(tmp_path, True, shard_size="100KB")
+    index = tmp_path / "model.safetensors.index.json"
+    table = json.loads(index.read_text())
+    first, second = sorted(set(table["weight_map"].values()))[:2]
+    moved = next(name for name, shard in table["weight_map"].items() if shard == first)
+    table["weight_map"][moved] = second
+    index.write_text(json.dumps(table))
+    with pytest.raises(InputError, match=f"lacks {moved}"):
+        load_model(tmp_path)
+
+
+def test_trap_13_pickled_weights_are_refused(folder):
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(InputError, match="pickled weights"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(("config", "said"), [("{", "not valid JSON"), ('{"model_type": "llama"}', "no '")])
+def test_a_broken_config_is_named(folder, config, said):
+    (folder / "config.json").write_text(config)
+    with pytest.raises(InputError, match=f"config.json: {said}"):
+        load_model(folder)
+
+
+def test_model_argument(tmp_path):
+    for name in ("base", "adapter", "c++"):
+        (tmp_path / name).mkdir()
+    assert split_spec(tmp_path / "base") == (tmp_path / "base", None)
+    assert split_spec(f"{tmp_path}/base+{tmp_path}/adapter") == (tmp_path / "base", tmp_path / "adapter")
+    assert split_spec(tmp_path / "c++") == (tmp_path / "c++", None)
+    with pytest.raises(InputError, match="gone: no such folder"):
+        split_spec(f"{tmp_path}/base+{tmp_path}/gone")
+
+
+def random_adapter(model):
+    attach(model, rank=4, alpha=8, targets=("q_proj", "down_proj"))
+    for layer in lora_layers(model).values():
+        torch.nn.init.normal_(layer.lora_B, std=0.1)
+
+
+def test_switching_adapters_leaves_no_trace(folder):
+    model, ids = load_model(folder), torch.arange(20)[None]
+    base = model(ids)
+    random_adapter(model)
+    adapted = model(ids)
+    save_adapter(model, folder / "adapter", "base", 4, 8)
+    assert not torch.equal(adapted, base)
+    detach(model)
+    assert torch.equal(model(ids), base)
+    load_adapter(model, folder / "adapter")
+    assert torch.equal(model(ids), adapted)
+    assert torch.equal(load_model(f"{folder}+{folder}/adapter")(ids), adapted)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"use_dora": True}, "use_dora"),
+        ({"bias": "all"}, "bias"),
+        ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
+        ({"target_modules": "all-linear"}, "target_modules"),
+        ({"target_modules": ["q_proj"]}, "has no place in this model"),
+        ({"r": 8}, "has shape"),
+    ],
+)
+def test_an_adapter_that_would_be_applied_wrongly_is_refused(folder, change, said):
+    model = load_model(folder)
+    random_adapter(model)
+    save_adapter(model, folder / "adapter", "base", 4, 8)
+    config = folder / "adapter/adapter_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | change))
+    detach(model)
+    with pytest.raises(InputError, match=said):
+        load_adapter(model, folder / "adapter")
+
+
+def test_gguf_rows_are_put_back_into_halves():
+    """One head of width 4: GGUF keeps rows 0, 2 | 1, 3 of Hugging Face's side by side (x_0, x_2), (x_1, x_3)."""
+    gguf = torch.tensor([[0.0], [2.0], [1.0], [3.0]])
+    assert halves_layout(gguf, heads=1).flatten().tolist() == [0, 1, 2, 3]
+    assert hf_name("blk.3.attn_q.weight") == "model.layers.3.self_attn.q_proj.weight"

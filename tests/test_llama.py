@@ -1,0 +1,188 @@
+"""The hand-written Llama against transformers, on the embedded model and on tiny random checkpoints."""
+
+import json
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, LlamaForCausalLM
+from transformers import LlamaConfig as HFConfig
+
+import kernels.linear
+from act.model.checkpoint import load_model
+from act.model.llama import KVCache, Llama, LlamaConfig, rope_frequencies
+from act.model.lora import attach, trainable
+from act.model.sampler import Request, Sampler, Sampling
+from tests.conftest import EMBEDDED
+
+LLAMA3_ROPE = {
+    "rope_type": "llama3",
+    "rope_theta": 500000.0,
+    "factor": 32.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8192,
+}
+LLAMA_3B = {
+    "model_type": "llama",
+    "vocab_size": 128256,
+    "hidden_size": 3072,
+    "intermediate_size": 8192,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 24,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "max_position_embeddings": 131072,
+    "rms_norm_eps": 1e-5,
+    "rope_theta": 500000.0,
+    "rope_scaling": LLAMA3_ROPE,
+    "tie_word_embeddings": True,
+}
+PROMPTS = (
+    "What is the capital of France?",
+    "Name three colours.",
+    "I could not get up this morning, and I do not know why.",
+    "Write one sentence about the sea.",
+    "Who was Ada Lovelace?",
+)
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return AutoModelForCausalLM.from_pretrained(EMBEDDED, dtype=torch.float32)
+
+
+def tiny_checkpoint(folder, tied: bool, shard_size: str = "5GB", **changes) -> LlamaForCausalLM:
+    """A random transformers checkpoint of Llama 3.2's shape in small: grouped heads, llama3 rope scaling."""
+    torch.manual_seed(0)
+    rope = LLAMA3_ROPE | {"original_max_position_embeddings": 64, "factor": 8.0}
+    shape = {
+        "vocab_size": 500,
+        "hidden_size": 96,
+        "intermediate_size": 256,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 6,
+        "num_key_value_heads": 2,
+        "head_dim": 32,
+        "max_position_embeddings": 512,
+        "rope_parameters": rope,
+        "initializer_range": 0.2,
+    }
+    model = LlamaForCausalLM(HFConfig(**(shape | {"tie_word_embeddings": tied} | changes))).eval()
+    model.save_pretrained(folder, max_shard_size=shard_size)
+    return model
+
+
+@torch.no_grad()
+def largest_difference(ours: Llama, theirs, ids) -> float:
+    return (ours.logits(ours(ids)) - theirs(ids).logits).abs().max().item()
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("shard_size", ["5GB", "100KB"])
+def test_logits_equal_transformers_on_tiny_checkpoints(tmp_path, tied, shard_size):
+    theirs = tiny_checkpoint(tmp_path, tied, shard_size)
+    assert (tmp_path / "model.safetensors.index.json").exists() == (shard_size == "100KB")
+    ids = torch.randint(500, (2, 200), generator=torch.Generator().manual_seed(1))
+    assert largest_difference(load_model(tmp_path), theirs, ids) <= 1e-4
+
+
+def test_logits_equal_transformers_without_rope_scaling_and_with_as_many_key_heads(tmp_path):
+    rope = {"rope_type": "default", "rope_theta": 10000.0}
+    theirs = tiny_checkpoint(tmp_path, False, rope_parameters=rope, num_key_value_heads=6, head_dim=16)
+    assert largest_difference(load_model(tmp_path), theirs, torch.arange(100)[None]) <= 1e-4
+
+
+def test_old_and_new_config_layouts_give_one_model():
+    new = {name: value for name, value in LLAMA_3B.items() if not name.startswith("rope")}
+    assert LlamaConfig.from_dict(new | {"rope_parameters": LLAMA3_ROPE}) == LlamaConfig.from_dict(LLAMA_3B)
+
+
+def test_llama3_rope_bands():
+    """Wavelength below L/4 stays, above L/1 is slowed 32-fold, between is blended: L = 8192, 2 pi / f = wavelength."""
+    plain = rope_frequencies(LlamaConfig.from_dict(LLAMA_3B | {"rope_scaling": None}))
+    scaled = rope_frequencies(LlamaConfig.from_dict(LLAMA_3B))
+    wavelength = 2 * torch.pi / plain
+    short, long = wavelength < 8192 / 4, wavelength > 8192
+    assert torch.equal(scaled[short], plain[short])
+    torch.testing.assert_close(scaled[long], plain[long] / 32)
+    between = ~(short | long)
+    assert between.any() and bool(((scaled < plain) & (scaled > plain / 32))[between].all())
+
+
+def test_logits_of_the_embedded_model_equal_transformers(embedded, reference, tokenizer):
+    for prompt in PROMPTS:
+        ids = torch.tensor([tokenizer.prompt([{"role": "user", "content": prompt}])])
+        assert largest_difference(embedded, reference, ids) <= 1e-4
+
+
+def test_logits_equal_transformers_bit_for_bit_with_the_same_matrix_product(
+    embedded, reference, tokenizer, monkeypatch
+):
+    monkeypatch.setattr(kernels.linear, "HAS_ONEDNN", False)
+    ids = torch.tensor([tokenizer.encode("A long line of text, said again. " * 60)])
+    assert largest_difference(embedded, reference, ids) <= 1e-6
+
+
+def test_greedy_decoding_equals_transformers_over_two_turns(embedded, reference, tokenizer):
+    """64 tokens for five prompts at once, and again behind a second user message, from the living cache."""
+    talks = [[{"role": "user", "content": prompt}] for prompt in PROMPTS]
+    sampler = Sampler(embedded, tokenizer.end_ids)
+    for _ in range(2):
+        prompts = [tokenizer.prompt(talk) for talk in talks]
+        requests = [Request(str(i), prompt) for i, prompt in enumerate(prompts)]
+        for talk, prompt, decoded in zip(talks, prompts, sampler.decode(requests, Sampling(0, 1, 64)), strict=True):
+            theirs = reference.generate(torch.tensor([prompt]), max_new_tokens=64, do_sample=False)
+            theirs = theirs[0, len(prompt) :].tolist()
+            assert decoded.ids == [token for token in theirs if token not in tokenizer.end_ids]
+            talk += [
+                {"role": "assistant", "content": tokenizer.decode(decoded.ids)},
+                {"role": "user", "content": "Why?"},
+            ]
+
+
+def test_cache_gives_the_logits_of_a_whole_pass(tmp_path):
+    """Rows of 3, 7 and 5 tokens, then 4, 1 and 6 more: right padding, unequal lengths, growing slots."""
+    tiny_checkpoint(tmp_path, True)
+    model = load_model(tmp_path)
+    first, then = (3, 7, 5), (4, 1, 6)
+    texts = [torch.randint(500, (a + b,), generator=torch.Generator().manual_seed(a)) for a, b in zip(first, then)]  # noqa: B905
+    cache = KVCache(model.config, 3, 2, model.device, torch.float32)
+    with torch.no_grad():
+        for counts, starts in ((first, (0, 0, 0)), (then, first)):
+            ids = torch.zeros(3, max(counts), dtype=torch.long)
+            for row, (text, start, n) in enumerate(zip(texts, starts, counts, strict=True)):
+                ids[row, :n] = text[start : start + n]
+            positions = cache.positions(3, max(counts))
+            hidden = model(ids, positions, cache.attend(positions))
+            cache.lengths += torch.tensor(counts)
+        for row, text in enumerate(texts):
+            torch.testing.assert_close(hidden[row, then[row] - 1], model(text[None])[0, -1], atol=1e-5, rtol=1e-5)
+
+
+def test_3b_has_the_published_number_of_parameters():
+    with torch.device("meta"):
+        model = Llama(LlamaConfig.from_dict(LLAMA_3B))
+        assert sum(p.numel() for p in model.parameters()) == 3_212_749_824
+        attach(model, rank=64, alpha=64)
+    assert trainable(model) == 97_255_424
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"model_type": "qwen2"}, "model_type"),
+        ({"rope_scaling": {"rope_type": "yarn"}}, "rope_type"),
+        ({"hidden_act": "gelu"}, "hidden_act"),
+        ({"attention_bias": True}, "attention_bias"),
+    ],
+)
+def test_a_model_that_would_be_computed_wrongly_is_refused(change, named):
+    with pytest.raises(ValueError, match=named):
+        LlamaConfig.from_dict(LLAMA_3B | change)
+
+
+def test_checkpoint_config_round_trip(tmp_path):
+    tiny_checkpoint(tmp_path, True)
+    config = LlamaConfig.from_dict(json.loads((tmp_path / "config.json").read_text()))
+    assert (config.num_key_value_heads, config.head_dim, config.tie_word_embeddings) == (2, 32, True)
+    assert config.rope_scaling["factor"] == 8.0

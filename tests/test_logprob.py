@@ -1,0 +1,191 @@
+"""The log-prob kernel and the linear product: values and gradients against float64, and what they keep in memory."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kernels import linear as linear_module
+from kernels import logprob as logprob_module
+from kernels.linear import linear, product
+from kernels.logprob import logprob, naive_logprob
+
+
+def made(N: int, C: int, V: int, scale: float = 0.3, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
+    """Hidden states, head, targets and an upstream gradient that differs from token to token."""
+    torch.manual_seed(N + V)
+    hidden, weight = scale * torch.randn(N, C), torch.randn(V, C)
+    return hidden.to(dtype), weight.to(dtype), torch.randint(V, (N,)), torch.randn(N)
+
+
+def run(function, hidden: Tensor, weight: Tensor, targets: Tensor, upstream: Tensor, trainable: bool) -> list[Tensor]:
+    """[log-probs, gradient to hidden, and to weight if trainable]."""
+    hidden, weight = hidden.clone().requires_grad_(), weight.clone().requires_grad_(trainable)
+    logps = function(hidden, weight, targets)
+    logps.backward(upstream.to(logps.dtype))
+    return [logps.detach(), hidden.grad, *([weight.grad] if trainable else [])]
+
+
+def truth(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    """The definition, in the precision of its inputs."""
+    return torch.log_softmax(hidden @ weight.T, dim=-1).gather(1, targets[:, None]).squeeze(1)
+
+
+def error(value: Tensor, true: Tensor) -> float:
+    """Root mean square error relative to the truth's root mean square."""
+    return ((value.double() - true).norm() / true.norm()).item()
+
+
+def kept(function) -> list[Tensor]:
+    """The tensors that autograd keeps for the backward pass of `function()`."""
+    tensors: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: (tensors.append(tensor), tensor)[1], lambda x: x):
+        function()
+    return tensors
+
+
+def test_by_hand():
+    """h = (1, 0), W = ((0, 0), (ln 3, 0)): logits (0, ln 3), so p = (1/4, 3/4).
+
+    log p(1) = ln 3/4; d/dh = W_1 - p W = (ln 3 - 3/4 ln 3, 0) = (ln(3) / 4, 0);
+    d/dW = (onehot(1) - p)' h = ((-1/4, 0), (1/4, 0)).
+    """
+    hidden, weight = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 0.0], [math.log(3), 0.0]])
+    logps, to_hidden, to_weight = run(logprob, hidden, weight, torch.tensor([1]), torch.ones(1), trainable=True)
+    torch.testing.assert_close(logps, torch.tensor([math.log(3 / 4)]))
+    torch.testing.assert_close(to_hidden, torch.tensor([[math.log(3) / 4, 0.0]]))
+    torch.testing.assert_close(to_weight, torch.tensor([[-0.25, 0.0], [0.25, 0.0]]))
+
+
+@pytest.mark.parametrize("trainable", [False, True])
+@pytest.mark.parametrize("scale", [0.1, 1.0, 10.0])
+def test_float32_errs_no_more_than_the_naive_code(scale, trainable):
+    """Logits of standard deviation 0.8, 8 and 80: nearly uniform, sharp, and almost always certain."""
+    hidden, weight, targets, upstream = made(60, 64, 500, scale)
+    true = run(truth, hidden.double(), weight.double(), targets, upstream, trainable)
+    naive = run(naive_logprob, hidden, weight, targets, upstream, trainable)
+    ours = run(logprob, hidden, weight, targets, upstream, trainable)
+    for value, plain, exact in zip(ours, naive, true, strict=True):
+        assert value.dtype == torch.float32
+        assert error(value, exact) <= 2 * error(plain, exact) + 1e-7
+        assert error(value, exact) < 1e-5
+
+
+@pytest.mark.parametrize("trainable", [False, True])
+def test_bfloat16_errs_no_more_than_the_naive_code(trainable):
+    hidden, weight, targets, upstream = made(60, 64, 500, dtype=torch.bfloat16)
+    true = run(truth, hidden.double(), weight.double(), targets, upstream, trainable)
+    naive = run(naive_logprob, hidden, weight, targets, upstream, trainable)
+    ours = run(logprob, hidden, weight, targets, upstream, trainable)
+    assert [x.dtype for x in ours] == [torch.float32] + [torch.bfloat16] * (1 + trainable)
+    for value, plain, exact in zip(ours, naive, true, strict=True):
+        assert error(value, exact) <= 2 * error(plain, exact)
+        assert error(value, exact) < 0.01
+
+
+@pytest.mark.parametrize("trainable", [False, True])
+@pytest.mark.parametrize("rows", [0.5, 1, 7, 59])
+def test_chunks_equal_one(monkeypatch, rows, trainable):
+    """60 rows in chunks of 1 (the least), 1, 7 (the last has 4) and 59 rows."""
+    inputs = made(60, 16, 50)
+    whole = run(logprob, *inputs, trainable)
+    monkeypatch.setattr(logprob_module, "CHUNK_LOGITS", int(rows * 50))
+    for value, expected in zip(run(logprob, *inputs, trainable), whole, strict=True):
+        torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_certain_token_and_an_impossible_one_stay_finite():
+    """Logits (0, 1e4): log p = (-1e4, 0) and the gradients W_y - W_1 = (-1e4, 0), in float32 as in the limit."""
+    hidden, weight = torch.ones(2, 1), torch.tensor([[0.0], [1e4]])
+    logps, to_hidden = run(logprob, hidden, weight, torch.tensor([0, 1]), torch.ones(2), trainable=False)
+    assert logps.tolist() == [-1e4, 0.0]
+    assert to_hidden.tolist() == [[-1e4], [0.0]]
+
+
+def test_trap_10_logits_are_never_whole(monkeypatch):
+    """No product is larger than a chunk, and autograd keeps nothing but inputs and one tensor of hidden's size."""
+    hidden, weight, targets, _ = made(60, 16, 50)
+    monkeypatch.setattr(logprob_module, "CHUNK_LOGITS", 7 * 50)
+    sizes = []
+    monkeypatch.setattr(logprob_module, "product", lambda *x: (sizes.append((y := product(*x)).numel()), y)[1])
+    hidden.requires_grad_()
+    saved = kept(lambda: logprob(hidden, weight, targets))
+    assert max(sizes) == 7 * 50
+    assert sorted(x.numel() for x in saved) == sorted([hidden.numel(), hidden.numel(), weight.numel(), targets.numel()])
+
+
+def test_no_targets_no_numbers():
+    hidden, weight, targets, upstream = made(0, 4, 5)
+    logps, to_hidden, to_weight = run(logprob, hidden, weight, targets, upstream, trainable=True)
+    assert logps.shape == (0,) and to_hidden.shape == (0, 4) and not to_weight.any()
+
+
+@pytest.mark.parametrize(
+    "shapes", [((3, 4), (5, 3), (3,)), ((3, 4), (5, 4), (2,)), ((1, 3, 4), (5, 4), (3,)), ((3, 4), (5, 4), (3, 1))]
+)
+def test_shapes_that_do_not_fit_are_named(shapes):
+    hidden, weight, targets = (torch.zeros(shape) for shape in shapes)
+    with pytest.raises(ValueError) as raised:
+        logprob(hidden, weight, targets.long())
+    named = dict(zip(("hidden", "weight", "targets"), shapes, strict=True))
+    assert str(raised.value) == ", ".join(f"{k} {v}" for k, v in named.items()) + ": want (N, C), (V, C), (N,)"
+
+
+@pytest.fixture(params=["onednn", "plain"])
+def way(request, monkeypatch) -> str:
+    """Run a test on oneDNN's product and on F.linear."""
+    if request.param == "onednn" and not linear_module.HAS_ONEDNN:
+        pytest.skip("this build of PyTorch has no oneDNN")
+    monkeypatch.setattr(linear_module, "HAS_ONEDNN", request.param == "onednn")
+    return request.param
+
+
+@pytest.mark.parametrize("frozen", ["", "x", "weight"])
+@pytest.mark.parametrize("shape", [(7, 12), (2, 5, 12), (1, 12), (3, 1, 12)])
+def test_linear_equals_torch(way, shape, frozen):
+    torch.manual_seed(0)
+    tensors = {"x": torch.randn(shape), "weight": torch.randn(9, 12)}
+    upstream = torch.randn(*shape[:-1], 9)
+
+    def gradients(function, dtype: torch.dtype) -> list[Tensor | None]:
+        x, weight = (t.to(dtype, copy=True).requires_grad_(name != frozen) for name, t in tensors.items())
+        out = function(x, weight)
+        out.backward(upstream.to(dtype))
+        return [out.detach(), x.grad, weight.grad]
+
+    for value, expected in zip(gradients(linear, torch.float32), gradients(F.linear, torch.float64), strict=True):
+        assert (value is None) == (expected is None)
+        if value is not None:
+            torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_linear_takes_views(way):
+    """Inputs and gradients that are transposed or sliced views, as attention hands them over."""
+    torch.manual_seed(0)
+    x, weight = torch.randn(2, 12, 5).transpose(1, 2).requires_grad_(), torch.randn(12, 18)[:, ::2].t()
+    out = linear(x, weight)
+    (to_x,) = torch.autograd.grad(out.transpose(1, 2).square().sum(), x)
+    torch.testing.assert_close(out, x @ weight.t())
+    torch.testing.assert_close(to_x, 2 * (x @ weight.t()) @ weight)
+
+
+def test_linear_without_gradients(way):
+    x, weight = torch.randn(4, 6), torch.randn(3, 6, requires_grad=True)
+    with torch.no_grad():
+        out = linear(x, weight)
+    assert not out.requires_grad
+    torch.testing.assert_close(out, F.linear(x, weight).detach())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_linear_of_other_dtypes_is_torchs_own(way, dtype):
+    x, weight = torch.randn(4, 6, dtype=dtype), torch.randn(3, 6, dtype=dtype)
+    assert torch.equal(linear(x, weight), F.linear(x, weight))
+
+
+def test_a_frozen_weight_keeps_no_activation(way):
+    """Under LoRA most products have a frozen weight: only that weight is kept, which is there anyway."""
+    x, weight = torch.randn(50, 6, requires_grad=True), torch.randn(3, 6)
+    assert [t.numel() for t in kept(lambda: linear(x, weight))] == [weight.numel()]

@@ -1,0 +1,156 @@
+"""Decoding: distributions, independence of neighbours, the living cache, and the enforced CoT form."""
+
+import pytest
+import torch
+from scipy.stats import chisquare
+
+from act.dialogue.chat import Ask, LocalChat
+from act.model.llama import Llama, LlamaConfig
+from act.model.sampler import Request, Sampler, Sampling, pick
+
+TINY = LlamaConfig(
+    vocab_size=64,
+    hidden_size=32,
+    intermediate_size=64,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    head_dim=8,
+    max_position_embeddings=256,
+)
+END = 0
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    torch.manual_seed(0)
+    model = Llama(TINY)
+    for p in model.parameters():
+        torch.nn.init.normal_(p, std=0.3)
+    return model.requires_grad_(False)
+
+
+def text(seed: int, n: int) -> list[int]:
+    return torch.randint(1, 64, (n,), generator=torch.Generator().manual_seed(seed)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("temperature", "top_p", "expected"),
+    [
+        # softmax of log(.5, .3, .15, .05)
+        (1.0, 1.0, [0.5, 0.3, 0.15, 0.05]),
+        # squares, over their sum .365
+        (0.5, 1.0, [0.25 / 0.365, 0.09 / 0.365, 0.0225 / 0.365, 0.0025 / 0.365]),
+        # .5 + .3 reaches .8, so two tokens are left: .5/.8 and .3/.8
+        (1.0, 0.8, [0.625, 0.375, 0, 0]),
+        # .5 alone falls short of .81 by far, .8 falls short by a little: three are left
+        (1.0, 0.81, [0.5 / 0.95, 0.3 / 0.95, 0.15 / 0.95, 0]),
+    ],
+)
+def test_sampled_frequencies_match_temperature_and_top_p(temperature, top_p, expected):
+    n = 20_000
+    logits = torch.tensor([0.3, 0.05, 0.5, 0.15], dtype=torch.float64).log().float().expand(n, 4)
+    uniforms = torch.rand(n, generator=torch.Generator().manual_seed(0))
+    counts = pick(logits, Sampling(temperature, top_p, 1), uniforms).bincount(minlength=4)[[2, 0, 3, 1]].tolist()
+    kept = [i for i, p in enumerate(expected) if p]
+    assert all(counts[i] == 0 for i in range(4) if i not in kept)
+    assert chisquare([counts[i] for i in kept], [n * expected[i] for i in kept]).pvalue > 0.001
+
+
+def test_a_nucleus_wider_than_the_first_look_is_found(monkeypatch):
+    """Of 2,000 equal tokens top_p .9 keeps about 1,800: more than the 1,024 looked at first."""
+    uniforms = torch.linspace(0, 0.9999, 4000)
+    tokens = pick(torch.zeros(4000, 2000), Sampling(1.0, 0.9, 1), uniforms)
+    assert 1795 <= len(tokens.unique()) <= 1805
+
+
+def test_the_largest_uniform_stays_inside_the_nucleus():
+    logits = torch.tensor([[5.0, 4.0, -9.0]])
+    assert pick(logits, Sampling(1.0, 0.9, 1), torch.tensor([1 - 2**-24])).item() == 1
+
+
+def test_temperature_zero_is_greedy():
+    assert pick(torch.tensor([[0.1, 2.0, 1.9]]), Sampling(0, 0.1, 1), torch.tensor([0.99])).item() == 1
+
+
+def plain_greedy(model: Llama, prompt: list[int], n: int) -> list[int]:
+    ids = list(prompt)
+    for _ in range(n):
+        token = int(model.logits(model(torch.tensor([ids])))[0, -1].argmax())
+        if token == END:
+            break
+        ids.append(token)
+    return ids[len(prompt) :]
+
+
+def test_cached_batched_decoding_equals_whole_passes_when_rows_finish_and_return(tiny):
+    """Unequal prompts; rows leave and come back in another order; one prompt goes back behind what was cached."""
+    sampler = Sampler(tiny, [END])
+    shared = text(9, 6)
+    prompts = {key: shared + text(i, 3 + 4 * i) for i, key in enumerate("abcd")}
+    for keys in ("abcd", "db", "cab", "d"):
+        out = sampler.decode([Request(key, prompts[key]) for key in keys], Sampling(0, 1, 12))
+        for key, decoded in zip(keys, out, strict=True):
+            assert decoded.ids == plain_greedy(tiny, prompts[key], 12)
+            kept = decoded.ids[:5] if key != "d" else []
+            prompts[key] = prompts[key] + kept + text(50, 4)
+
+
+def test_a_reply_does_not_depend_on_its_neighbours(tiny):
+    requests = [Request(str(i), text(i, 5 + i), seed=i) for i in range(8)]
+    together = Sampler(tiny, [END]).decode(requests, Sampling(1.0, 0.95, 20))
+    for request, decoded in zip(requests, together, strict=True):
+        assert Sampler(tiny, [END]).decode([request], Sampling(1.0, 0.95, 20))[0] == decoded
+    assert len({tuple(decoded.ids) for decoded in together}) == 8
+
+
+def test_a_shared_beginning_is_read_once(tiny, monkeypatch):
+    read = []
+    plain = Sampler.read
+    monkeypatch.setattr(Sampler, "read", lambda self, rows: read.append(sum(map(len, rows))) or plain(self, rows))
+    shared = text(1, 40)
+    Sampler(tiny, [END]).decode([Request(str(i), shared + text(i, 3)) for i in range(5)], Sampling(0, 1, 1))
+    assert sum(read[:2]) == 40 + 5 * 3
+
+
+def test_length_and_stop(tiny):
+    out = Sampler(tiny, [END]).decode([Request("a", text(3, 5))], Sampling(0, 1, 7))[0]
+    assert (len(out.ids), out.finish) == (7, "length")
+    ends_at = out.ids[3]
+    first = out.ids.index(ends_at)
+    stopped = Sampler(tiny, [ends_at]).decode([Request("a", text(3, 5))], Sampling(0, 1, 7))[0]
+    assert (stopped.ids, stopped.finish) == (out.ids[:first], "stop")
+
+
+def test_a_bridge_is_put_in_at_half_of_the_tokens_and_once(tiny):
+    asked = []
+    request = Request("a", text(3, 5), forced=(7, 8), bridge=lambda ids: asked.append(len(ids)) or [11, 12])
+    out = Sampler(tiny, [END]).decode([request], Sampling(0, 1, 10))[0]
+    assert out.ids[:2] == [7, 8] and out.ids[5:7] == [11, 12] and len(out.ids) == 10
+    assert asked == [5] and out.bridged
+
+
+def test_a_bridge_is_put_in_where_the_reply_would_end(tiny):
+    free = Sampler(tiny, [END]).decode([Request("a", text(3, 5))], Sampling(0, 1, 7))[0].ids
+    end = free[2]
+    first = free.index(end)
+    request = Request("a", text(3, 5), bridge=lambda ids: [11])
+    out = Sampler(tiny, [end]).decode([request], Sampling(0, 1, 30))[0]
+    assert out.ids[: first + 1] == [*free[:first], 11]
+
+
+def test_enforced_cot_always_has_both_parts(embedded, tokenizer):
+    chat = LocalChat("m", embedded, tokenizer, Sampling(0.8, 0.9, 24))
+    asks = [Ask(str(i), [{"role": "user", "content": f"Say the number {i}."}], i, enforce=True) for i in range(4)]
+    for reply in chat.reply(asks):
+        assert reply.text.startswith("Thinking:") and "\nAnswer:" in reply.text
+        assert 0 < reply.response_tokens <= 24
+
+
+def test_trap_19_a_prompt_that_leaves_no_room_has_status_context(embedded, tokenizer):
+    chat = LocalChat("m", embedded, tokenizer, Sampling(0, 1, 16))
+    long = Ask("long", [{"role": "user", "content": "word " * 8190}], 0)
+    short = Ask("short", [{"role": "user", "content": "Hi"}], 0)
+    too_long, fine = chat.reply([long, short])
+    assert (too_long.status, too_long.text, too_long.response_tokens) == ("context", "", 0)
+    assert fine.status in ("ok", "length") and fine.text
