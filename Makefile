@@ -7,15 +7,15 @@ MODEL := models/smollm2-135m-instruct
 RUN := runs/study
 # What differs from the study's own values: a small model, a small corpus and short sessions, for a laptop.
 TRAIN := --model $(MODEL) --held-out-sessions 2 --lr 5e-4 --epochs 2 --batch 6 --resume
-SMALL := --model $(MODEL) --client $(MODEL) --turns 3 --batch 8 --max-new-tokens 80 \
-	--client-max-new-tokens 48 --client-temperature 0.7
+SMALL := --model $(MODEL) --client $(MODEL) --turns 3 --batch 8 --max-new-tokens 72 \
+	--client-max-new-tokens 40 --client-temperature 0.7
 
 .PHONY: study test quick lint clean
 
 study: .venv/installed $(MODEL)/model.safetensors
 	time $(PY) generate.py profiles --n 8 --seed 1 --out $(RUN)/profiles.jsonl
 	time $(PY) generate.py pairs --sessions act/dialogue/corpus/sessions.jsonl --chosen transcript --rejected $(MODEL) \
-		--max-new-tokens 96 --out $(RUN)/pairs.jsonl
+		--max-new-tokens 64 --out $(RUN)/pairs.jsonl
 	time $(PY) generate.py pairs --sessions act/dialogue/corpus/sessions.jsonl --chosen transcript --rejected $(MODEL) \
 		--max-new-tokens 96 --format enforce --cot --out $(RUN)/pairs-cot.jsonl
 	time $(PY) train.py --method sft $(TRAIN) --data $(RUN)/pairs.jsonl --out $(RUN)/adapters/sft

@@ -12,7 +12,7 @@ from argparse import Namespace
 
 from tqdm import tqdm
 
-from act.cli import Parser, default_device, positive, run_script
+from act.cli import Parser, positive, run_script, set_up_device
 from act.dialogue.chat import Ask, LocalChat
 from act.dialogue.profiles import make_profiles
 from act.dialogue.prompts import cot_reply
@@ -141,7 +141,7 @@ def add_local_flags(parser: Parser) -> None:
     parser.add_argument("--max-new-tokens", type=positive, default=512, help="longest reply, in tokens")
     parser.add_argument("--batch", type=positive, default=16, help="conversations decoded side by side")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random streams")
-    parser.add_argument("--device", default=default_device(), help="torch device")
+    parser.add_device_flags()
 
 
 def main() -> None:
@@ -180,6 +180,8 @@ def main() -> None:
     add_local_flags(pairs)
 
     args = parser.parse_args()
+    if "device" in args:
+        set_up_device(args)
     args.run(args)
 
 

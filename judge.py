@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from act.cli import Parser, default_device, positive, run_script
+from act.cli import Parser, positive, run_script, set_up_device
 from act.measure.forms import instructions, slots
 from act.model.checkpoint import load_model, split_spec
 from act.model.slots import Filled, fill_slots
@@ -94,9 +94,10 @@ def main() -> None:
     command.add_argument("--judge", required=True, metavar="MODEL", help="a model folder, or FOLDER+ADAPTER")
     command.add_argument("--out", type=Path, required=True, help="JSONL file of ratings")
     command.add_argument("--batch", type=positive, default=4, help="sessions read side by side")
-    command.add_argument("--device", default=default_device(), help="torch device")
+    command.add_device_flags()
     command.set_defaults(run=rate)
     args = parser.parse_args()
+    set_up_device(args)
     args.run(args)
 
 

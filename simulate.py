@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from act.cli import Parser, conditions, default_device, positive, run_script
+from act.cli import Parser, conditions, positive, run_script, set_up_device
 from act.dialogue.chat import LocalChat
 from act.dialogue.session import hold_sessions, new_session
 from act.model.checkpoint import load_adapter
@@ -53,8 +53,9 @@ def main() -> None:
     parser.add_argument("--client-max-new-tokens", type=positive, default=250, help="longest client turn, in tokens")
     parser.add_argument("--batch", type=positive, default=24, help="sessions held side by side")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random streams and of the hidden twists")
-    parser.add_argument("--device", default=default_device(), help="torch device")
+    parser.add_device_flags()
     args = parser.parse_args()
+    set_up_device(args)
 
     profiles = list(read_jsonl(args.profiles, check_profile))
     trained = [name for name in args.conditions if not name.startswith("instruct")]

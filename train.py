@@ -24,7 +24,7 @@ from typing import TextIO
 import torch
 from tqdm import tqdm
 
-from act.cli import Parser, default_device, positive, run_script
+from act.cli import Parser, positive, run_script, set_up_device
 from act.dialogue.prompts import THINKING
 from act.model.checkpoint import load_model, save_adapter
 from act.model.llama import Llama
@@ -122,9 +122,9 @@ def check_form(path: str, examples: list[Example], tokenizer: ChatTokenizer, cot
 
 
 def open_log(path: Path, done: int) -> TextIO:
-    """The log file, with the lines of the first `done` steps, and at its beginning."""
-    lines = path.read_text().splitlines() if done else []
-    path.write_text("".join(f"{line}\n" for line in lines if json.loads(line)["step"] <= done))
+    """The log file at its beginning, with the held-out line and those of the first `done` steps: line i is step i."""
+    kept = path.read_text().splitlines(keepends=True)[: done + 1] if done else []
+    path.write_text("".join(kept))
     return open(path, "r+")  # noqa: SIM115 (held for the whole run)
 
 
@@ -185,8 +185,9 @@ def parse_arguments() -> Namespace:
     parser.add_argument("--max-prompt", type=positive, default=5400, help="tokens of a prompt; oldest turns are cut")
     parser.add_argument("--tree-tokens", type=positive, default=6144, help="tokens computed together: bounds memory")
     parser.add_argument("--seed", type=int, default=3407, help="of the adapter's start and the data's order")
-    parser.add_argument("--device", default=default_device(), help="torch device")
+    parser.add_device_flags()
     args = parser.parse_args()
+    set_up_device(args)
     for name, value in STUDY[args.method].items():
         if getattr(args, name) is None:
             setattr(args, name, value)
@@ -212,7 +213,7 @@ def main() -> None:
     order = data_order(examples, args.order, args.seed, args.epochs)
     steps = math.ceil(len(order) / args.batch)
     warmup = math.ceil(args.warmup * steps)
-    run = {name: value for name, value in vars(args).items() if name not in ("out", "resume", "save_every", "device")}
+    run = {name: value for name, value in vars(args).items() if name not in ("out", "resume", "save_every")}
     run |= {"data_sha256": hashlib.sha256(Path(args.data).read_bytes()).hexdigest()}
     args.out.mkdir(parents=True, exist_ok=True)
     saved = args.out / "state.safetensors"

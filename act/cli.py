@@ -5,8 +5,6 @@ import os
 import sys
 from collections.abc import Callable
 
-import torch
-
 from act.records import CONDITIONS, InputError
 
 
@@ -19,6 +17,19 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **options):
         super().__init__(formatter_class=Manual, allow_abbrev=False, **options)
+
+    def add_device_flags(self) -> None:
+        """The flags that `set_up_device` reads."""
+        import torch  # here, so that a script without a model starts at once
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.add_argument("--device", default=device, help="torch device")
+        self.add_argument(
+            "--precision",
+            choices=("high", "highest"),
+            default="high",
+            help="float32 matrix products: the fastest (oneDNN on a CPU, TF32 on a GPU), or exactly F.linear's",
+        )
 
     def error(self, message: str):
         raise InputError(f"{message} (see {self.prog} --help)")
@@ -41,8 +52,15 @@ def conditions(text: str) -> list[str]:
     return names
 
 
-def default_device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def set_up_device(args: argparse.Namespace) -> None:
+    """Check --device and switch --precision on."""
+    import torch
+
+    try:
+        torch.empty(0, device=args.device)
+    except (RuntimeError, AssertionError) as error:  # torch raises either, by build
+        raise InputError(f"--device {args.device}: {str(error).splitlines()[0]}") from None
+    torch.set_float32_matmul_precision(args.precision)
 
 
 def run_script(main: Callable[[], None]) -> None:

@@ -1,8 +1,10 @@
 """x W' on the fastest float32 matrix product at hand.
 
-On CPUs, F.linear takes MKL's product, which on AMD runs at less than half of the speed of oneDNN's, from one row to
+On CPUs, F.linear takes MKL's product, which on AMD runs at less than half of the speed of oneDNN's, from four rows to
 thousands (docs/log.md). oneDNN comes with PyTorch, but float32 reaches it only through an operator without
-a derivative; here is that operator with its derivative. Everything else (CUDA, bfloat16, other builds) is F.linear.
+a derivative; here is that operator with its derivative. Both are float32 and sum in another order. PyTorch's own
+switch chooses: `torch.set_float32_matmul_precision("high")`, as the scripts say, allows oneDNN's; at PyTorch's default,
+"highest", and for everything else (CUDA, bfloat16, other builds) this is F.linear to the bit.
 """
 
 import torch
@@ -13,7 +15,8 @@ HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, 
 
 
 def takes_onednn(x: Tensor, weight: Tensor) -> bool:
-    return HAS_ONEDNN and x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
+    allowed = HAS_ONEDNN and torch.get_float32_matmul_precision() != "highest"
+    return allowed and x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
 
 
 def linear(x: Tensor, weight: Tensor) -> Tensor:

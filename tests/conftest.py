@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from act.model.checkpoint import load_model
 from act.model.tokenizer import ChatTokenizer
@@ -22,6 +23,18 @@ def embedded():
 @pytest.fixture(scope="session")
 def tokenizer():
     return ChatTokenizer(EMBEDDED)
+
+
+@pytest.fixture(autouse=True)
+def exact_product():
+    """Every test begins with PyTorch's default product, also behind one that ran a script in this process."""
+    torch.set_float32_matmul_precision("highest")
+
+
+@pytest.fixture
+def fast_product(exact_product):
+    """The matrix product that the scripts allow (--precision high)."""
+    torch.set_float32_matmul_precision("high")
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaForCausalLM
 from transformers import LlamaConfig as HFConfig
 
-import kernels.linear
 from act.model.checkpoint import load_model
 from act.model.llama import KVCache, Llama, LlamaConfig, rope_frequencies
 from act.model.lora import attach, trainable
@@ -115,14 +114,18 @@ def test_logits_of_the_embedded_model_equal_transformers(embedded, reference, to
         assert largest_difference(embedded, reference, ids) <= 1e-4
 
 
-def test_logits_equal_transformers_bit_for_bit_with_the_same_matrix_product(
-    embedded, reference, tokenizer, monkeypatch
-):
-    monkeypatch.setattr(kernels.linear, "HAS_ONEDNN", False)
+def test_logits_of_a_long_text_equal_transformers_to_the_bit(embedded, reference, tokenizer):
     ids = torch.tensor([tokenizer.encode("A long line of text, said again. " * 60)])
-    assert largest_difference(embedded, reference, ids) <= 1e-6
+    assert largest_difference(embedded, reference, ids) == 0
 
 
+def test_the_fast_product_moves_logits_by_rounding_only(embedded, reference, tokenizer, fast_product):
+    """Logits reach 43: float32 sums in another order differ by about 1e-4, transformers' own from float64 by 0.7e-4."""
+    ids = torch.tensor([tokenizer.encode("A long line of text, said again. " * 60)])
+    assert largest_difference(embedded, reference, ids) <= 3e-4
+
+
+@pytest.mark.slow
 def test_greedy_decoding_equals_transformers_over_two_turns(embedded, reference, tokenizer):
     """64 tokens for five prompts at once, and again behind a second user message, from the living cache."""
     talks = [[{"role": "user", "content": prompt}] for prompt in PROMPTS]

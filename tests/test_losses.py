@@ -73,14 +73,22 @@ def test_trap_01_certainty_itself():
     assert x.grad.item() == 1
 
 
-@pytest.mark.parametrize("rejected", [0.0, -1e-8, -1.0, -50.0])
-@pytest.mark.parametrize("chosen", [0.0, -1e-8, -1.0, -50.0])
+@pytest.mark.parametrize("rejected", [0.0, -1e-8, -1.0, -200.0])
+@pytest.mark.parametrize("chosen", [0.0, -1e-8, -1.0, -200.0])
 def test_trap_01_the_loss_is_finite_at_every_end(chosen, rejected):
     answers = torch.tensor([chosen], requires_grad=True), torch.tensor([rejected], requires_grad=True)
     loss = odds_ratio_loss(log_odds_margin(*answers)).sum()
     loss.backward()
     assert loss.isfinite() and all(x.grad.isfinite() for x in answers)
     assert answers[0].grad <= 0 <= answers[1].grad
+
+
+def test_the_odds_ratio_loss_is_a_line_far_from_zero():
+    """-log sigmoid(-200) = 200 with derivative -1, where sigmoid itself is 0 in float32; at 200 both are 0."""
+    margin = torch.tensor([-200.0, 200.0], requires_grad=True)
+    loss = odds_ratio_loss(margin)
+    loss.sum().backward()
+    assert loss.tolist() == [200, 0] and margin.grad.tolist() == [-1, 0]
 
 
 def by_naive_orpo(chosen: list[Tensor], rejected: list[Tensor], lambda_or: float) -> Tensor:

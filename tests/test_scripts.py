@@ -12,6 +12,7 @@ CORPUS = ROOT / "act/dialogue/corpus/sessions.jsonl"
 SMALL = ("--turns", 1, "--max-new-tokens", 12, "--client-max-new-tokens", 6, "--format", "enforce")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -36,6 +37,7 @@ def test_help_is_a_manual(script, words, said):
 SIMULATE = "simulate.py --model MODEL --profiles profiles --client MODEL --out s"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "said"),
     [

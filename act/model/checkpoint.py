@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from act.model.llama import Llama, LlamaConfig
-from act.model.lora import PROJECTIONS, attach, lora_layers
+from act.model.lora import PROJECTIONS, attach, detach, lora_layers
 from act.records import InputError
 
 PEFT_PREFIX = "base_model.model."
@@ -155,6 +155,7 @@ def load_adapter(model: Llama, folder: str | Path) -> None:
     targets = config.get("target_modules")
     if not isinstance(targets, list) or not set(targets) <= set(PROJECTIONS):
         raise InputError(f"{folder}: target_modules is {targets!r}; a list from {', '.join(PROJECTIONS)} is read")
+    detach(model)
     attach(model, config["r"], config["lora_alpha"], tuple(targets))
     tensors = read_tensors(folder / "adapter_model.safetensors")
     check_tensors(adapter_tensors(model), tensors, folder)

@@ -35,13 +35,12 @@ def build_tree(sequences: list[list[int]]) -> Tree:
     ids: list[int] = []
     runs: list[Run] = []
     places: list[list[int]] = [[] for _ in sequences]
-    children: dict[tuple[int, int], list[int]] = {}  # place a run hangs behind and its first token -> its place
-    run_of: list[int] = []  # place -> index of its run
+    children: dict[tuple[int, int], int] = {}  # place a run hangs behind and its first token -> its place
     for i in sorted(range(len(sequences)), key=lambda i: -len(sequences[i])):
         sequence, path, place = sequences[i], [], -1
         for token in sequence:
-            follows = place + 1 < len(ids) and place >= 0 and run_of[place + 1] == run_of[place]
-            if follows and ids[place + 1] == token:
+            # Longer sequences are laid out first, so that behind `place` its own run goes on.
+            if place >= 0 and ids[place + 1] == token:
                 place += 1
             elif (place, token) in children:
                 place = children[place, token]
@@ -53,7 +52,6 @@ def build_tree(sequences: list[list[int]]) -> Tree:
             start = len(ids)
             children[place, rest[0]] = start
             runs.append(Run(start, start + len(rest), tuple(slices(path))))
-            run_of += [len(runs) - 1] * len(rest)
             ids += rest
             path += range(start, start + len(rest))
         places[i] = path

@@ -47,6 +47,8 @@ def check_messages(name: str, messages: object, roles: tuple[str, ...]) -> None:
             raise ValueError(f'"{name}" holds something that is not {{"role", "content"}} with text')
         if message.get("role") not in roles:
             raise ValueError(f'"{name}" has role {message.get("role")!r}; {", ".join(roles)} are read')
+        if any("\ud800" <= character <= "\udfff" for character in message["content"]):
+            raise ValueError(f'"{name}" holds half of a surrogate pair, which is no text')
         if not message["content"].strip():
             raise ValueError(f'"{name}" has an empty {message["role"]} message')
 
@@ -59,8 +61,10 @@ def check_row(row: dict, pairs: bool) -> None:
     if "prompt" not in row:
         raise ValueError('no "prompt" (nor "messages"): the answer would be learned without its context')
     check_messages("prompt", row["prompt"], ("system", "user", "assistant"))
-    if row["prompt"][-1]["role"] != "user":
-        raise ValueError('"prompt" does not end with a user message')
+    roles = [message["role"] for message in row["prompt"]]
+    turns = roles[1:] if roles[0] == "system" else roles
+    if turns != ["user", "assistant"] * (len(turns) // 2) + ["user"]:
+        raise ValueError('"prompt" is not user and assistant in turn, a user message last, behind a system one at most')
     answers = [name for name in ("chosen", "rejected", "completion") if name in row]
     if answers not in (["completion"], ["chosen", "rejected"]):
         raise ValueError('neither "completion" nor both "chosen" and "rejected"')
@@ -104,6 +108,8 @@ def make_example(row: dict, tokenizer: ChatTokenizer, pairs: bool, max_length: i
     if room < 2:
         raise ValueError(f"the prompt takes {len(prompt)} tokens of {max_length}: no room for an answer")
     kept = [reply if len(reply) <= room else [*reply[: room - 1], reply[-1]] for reply in replies]
+    if pairs and kept[0] == kept[1]:
+        raise ValueError(f'"chosen" and "rejected" are the same in the {room} tokens that --max-length leaves them')
     answers = [Answer(prompt + reply, len(prompt)) for reply in kept]
     cut_tokens = sum(map(len, replies)) - sum(map(len, kept))
     # A session is known by how it begins, in any data set: system prompt and first user message.

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
@@ -58,7 +58,11 @@ class TrainState:
 
     def load(self, path: Path, run: dict) -> None:
         """Go on from a state file; raises InputError if it is of a run with other arguments or data."""
-        with safe_open(path, framework="pt") as file:
+        try:
+            file = safe_open(path, framework="pt")
+        except SafetensorError as error:
+            raise InputError(f"{path}: not a whole state file ({error}); remove it to begin again") from None
+        with file:
             before = json.loads(file.metadata()["run"])
             for name in sorted(run.keys() | before.keys()):
                 if run.get(name) != before.get(name):
