@@ -6,7 +6,7 @@ PY := .venv/bin/python
 MODEL := models/smollm2-135m-instruct
 RUN := runs/study
 # What differs from the study's own values: a small model, a small corpus and short sessions, for a laptop.
-TRAIN := --model $(MODEL) --held-out-sessions 2 --lr 5e-4 --epochs 2 --batch 6 --resume
+TRAIN := --model $(MODEL) --held-out-sessions 2 --lr 5e-4 --batch 3 --resume
 SMALL := --model $(MODEL) --client $(MODEL) --turns 3 --batch 8 --max-new-tokens 72 \
 	--client-max-new-tokens 40 --client-temperature 0.7
 
@@ -35,7 +35,7 @@ study: .venv/installed $(MODEL)/model.safetensors
 $(MODEL)/model.safetensors: | .venv/installed
 	time $(PY) -m act.model.embedded --out $(MODEL)
 
-test: .venv/installed $(MODEL)/model.safetensors
+test: lint $(MODEL)/model.safetensors
 	$(PY) -m pytest -q tests
 
 quick: .venv/installed $(MODEL)/model.safetensors

@@ -9,111 +9,110 @@ there, and can be killed and started again with the same words. `generate.py COM
 """
 
 from argparse import Namespace
+from itertools import zip_longest
 
 from tqdm import tqdm
 
 from act.cli import Parser, positive, run_script, set_up_device
-from act.dialogue.chat import Ask, LocalChat
+from act.dialogue.chat import Ask, LocalChat, read_reply
 from act.dialogue.profiles import make_profiles
-from act.dialogue.prompts import cot_reply
-from act.dialogue.session import hold_sessions, new_session, seed_from, therapist_messages
+from act.dialogue.prompts import check_client, cot_reply
+from act.dialogue.session import TRANSCRIPT, hold_and_store, seed_from, therapist_messages
 from act.model.sampler import Sampling
-from act.records import InputError, Store, check_profile, check_session, read_jsonl
+from act.records import InputError, Store, check_pair, check_profile, check_session, read_unique
 
 ATTEMPTS = 3  # how often a rejected answer is drawn before its pair is left out
 
 
 def make_profiles_file(args: Namespace) -> None:
-    with Store(args.out) as store:
+    with Store(args.out, check_profile) as store:
         for profile in make_profiles(args.n, args.seed):
             if profile["id"] not in store:
                 store.append(profile)
+            elif store.records[profile["id"]] != profile:
+                raise InputError(f"{args.out}: {profile['id']} is another client; was it made with another --seed?")
         print(f"{len(store.records)} profiles in {args.out}")
 
 
 def make_sessions(args: Namespace) -> None:
-    profiles = list(read_jsonl(args.profiles, check_profile))
-    with Store(args.out) as store:
-        profiles = [profile for profile in profiles if f"transcript/{profile['id']}" not in store]
-        if profiles:
-            hold_and_store(profiles, store, args)
+    profiles = read_unique(args.profiles, check_client)
+    with Store(args.out, check_session) as store:
+        wanted = [profile for profile in profiles if f"{TRANSCRIPT}/{profile['id']}" not in store]
+        if wanted:
+            therapist = LocalChat.load(args.therapist, Sampling(0.8, 1.0, args.max_new_tokens), args.device)
+            client = LocalChat.load(args.client, Sampling(0.95, 1.0, args.client_max_new_tokens), args.device)
+            with tqdm(total=len(wanted) * args.turns, desc="sessions", unit="turn") as bar:
+                hold_and_store(
+                    TRANSCRIPT, wanted, therapist, client, store, bar, args.turns, args.format, args.seed, args.batch
+                )
         print(f"{len(store.records)} sessions in {args.out}")
 
 
-def hold_and_store(profiles: list[dict], store: Store, args: Namespace) -> None:
-    therapist = LocalChat.load(args.therapist, Sampling(0.8, 1.0, args.max_new_tokens), args.device)
-    client = LocalChat.load(args.client, Sampling(0.95, 1.0, args.client_max_new_tokens), args.device)
-    with tqdm(total=len(profiles) * args.turns, desc="sessions", unit="turn") as bar:
-        for start in range(0, len(profiles), args.batch):
-            group = [
-                new_session("transcript", profile, therapist, client, args.format, args.seed)
-                for profile in profiles[start : start + args.batch]
-            ]
-            for _ in hold_sessions(group, therapist, client, args.turns, cot=True):
-                bar.update(len(group))
-            for session in group:
-                store.append(session)
-            therapist.sampler.forget(), client.sampler.forget()
-
-
 def make_pairs(args: Namespace) -> None:
-    sessions = list(read_jsonl(args.sessions, check_session))
-    with Store(args.out) as store:
-        contexts = [c for s in sessions for c in pair_contexts(s, args.cot) if c["id"] not in store]
-        if contexts:
-            draw_and_store(contexts, store, args)
-        left_out = sum(len(pair_contexts(s, args.cot)) for s in sessions) - len(store.records)
+    sessions = read_unique(args.sessions, check_session)
+    with Store(args.out, check_pair) as store:
+        contexts = [pair_contexts(session, args) for session in sessions]
+        wanted = [[context for context in group if context["id"] not in store] for group in contexts]
+        if any(wanted):
+            draw_and_store([group for group in wanted if group], store, args)
+        left_out = sum(context["id"] not in store for group in contexts for context in group)
         print(f"{len(store.records)} pairs in {args.out}, {left_out} left out (no usable answer in {ATTEMPTS} draws)")
 
 
-def draw_and_store(contexts: list[dict], store: Store, args: Namespace) -> None:
-    """One pair a context. The turns of a session are taken one after another, so that its cache is read on."""
+def draw_and_store(sessions: list[list[dict]], store: Store, args: Namespace) -> None:
+    """One pair a context, `batch` sessions side by side; a session's turns in order: its cache is read on."""
     rejecter = LocalChat.load(args.rejected, Sampling(0.8, 1.0, args.max_new_tokens), args.device)
     chooser = None
-    if args.chosen != "transcript":
+    if args.chosen != TRANSCRIPT:
         chooser = LocalChat.load(args.chosen, Sampling(0.7, 0.8, args.max_new_tokens), args.device)
-    with tqdm(total=len(contexts), desc="pairs", unit="pair") as bar:
-        for turn in sorted({context["turn"] for context in contexts}):
-            now = [context for context in contexts if context["turn"] == turn]
-            for start in range(0, len(now), args.batch):
-                group = now[start : start + args.batch]
+    with tqdm(total=sum(map(len, sessions)), desc="pairs", unit="pair") as bar:
+        for start in range(0, len(sessions), args.batch):
+            for group in by_turn(sessions[start : start + args.batch]):
                 chosen = [context["answer"] for context in group]
                 if chooser:
-                    chosen = draw(chooser, group, [""] * len(group), args)
-                rejected = draw(rejecter, group, chosen, args)
+                    chosen = draw(chooser, group, [""] * len(group), args, usable=True)
+                rejected = draw(rejecter, group, chosen, args, usable=False)
                 for context, *answers in zip(group, chosen, rejected, strict=True):
                     bar.update()
                     if all(answers):
                         good, bad = ([{"role": "assistant", "content": text}] for text in answers)
-                        store.append(
-                            {"id": context["id"], "prompt": context["prompt"], "chosen": good, "rejected": bad}
-                        )
+                        pair = {"id": context["id"], "prompt": context["prompt"], "chosen": good, "rejected": bad}
+                        store.append(pair)
+            rejecter.sampler.forget()
+            if chooser:
+                chooser.sampler.forget()
 
 
-def pair_contexts(session: dict, cot: bool) -> list[dict]:
-    """The contexts of a session's answered turns, with the transcript's own answer in the wanted form."""
+def by_turn(sessions: list[list[dict]]) -> list[list[dict]]:
+    """The contexts of several sessions, turn by turn: [[a1, a2], [b1]] -> [[a1, b1], [a2]]."""
+    return [[c for c in column if c] for column in zip_longest(*sessions)]
+
+
+def pair_contexts(session: dict, args: Namespace) -> list[dict]:
+    """The contexts of a session's whole answers, with the transcript's own answer in the wanted form."""
     contexts = []
     for number, turn in enumerate(session["turns"], 1):
-        if turn["answer"] is None:
-            break
-        if cot and not turn["thinking"]:
-            raise InputError(f'session {session["id"]}, turn {number} has no "thinking": no CoT pairs can come from it')
-        prompt = therapist_messages(session["turns"][: number - 1], turn["client"], cot)
-        answer = cot_reply(turn["thinking"], turn["answer"]) if cot else turn["answer"]
+        if turn["status"] != "ok":
+            continue  # an answer that was cut off would teach to stop in mid-sentence
+        where = f"{args.sessions}: {session['id']}, turn {number}"
+        if args.cot and not turn["thinking"]:
+            raise InputError(f'{where} has no "thinking": no CoT pairs can come from it')
         contexts.append(
             {
                 "id": f"{session['id']}/{number}",
                 "session": session["id"],
-                "turn": number,
-                "prompt": prompt,
-                "answer": answer,
+                "prompt": therapist_messages(session["turns"][: number - 1], turn["client"], args.cot),
+                "answer": cot_reply(turn["thinking"], turn["answer"]) if args.cot else turn["answer"],
             }
         )
     return contexts
 
 
-def draw(model: LocalChat, contexts: list[dict], unlike: list[str], args: Namespace) -> list[str]:
-    """An answer a context that is neither empty nor equal to `unlike`; "" where ATTEMPTS draws gave none."""
+def draw(model: LocalChat, contexts: list[dict], unlike: list[str], args: Namespace, usable: bool) -> list[str]:
+    """An answer a context, neither empty nor equal to `unlike`; "" where ATTEMPTS draws gave none.
+
+    With `usable` it must also be whole and in form: what is chosen is learned from as it stands.
+    """
     answers = [""] * len(contexts)
     for attempt in range(ATTEMPTS):
         missing = [i for i, answer in enumerate(answers) if not answer]
@@ -127,18 +126,20 @@ def draw(model: LocalChat, contexts: list[dict], unlike: list[str], args: Namesp
             for i in missing
         ]
         for i, reply in zip(missing, model.reply(asks), strict=True):
-            answers[i] = "" if reply.text == unlike[i] else reply.text
+            status, _, _ = read_reply(reply, args.cot)
+            if reply.text != unlike[i] and (status == "ok" or not usable):
+                answers[i] = reply.text
     return answers
 
 
-def add_local_flags(parser: Parser) -> None:
+def add_local_flags(parser: Parser, max_new_tokens: int) -> None:
     parser.add_argument(
         "--format",
         choices=("observe", "enforce"),
         default="observe",
         help="CoT form: left to the model, or enforced in decoding",
     )
-    parser.add_argument("--max-new-tokens", type=positive, default=512, help="longest reply, in tokens")
+    parser.add_argument("--max-new-tokens", type=positive, default=max_new_tokens, help="longest reply, in tokens")
     parser.add_argument("--batch", type=positive, default=16, help="conversations decoded side by side")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random streams")
     parser.add_device_flags()
@@ -163,7 +164,7 @@ def main() -> None:
     sessions.add_argument("--client-max-new-tokens", type=positive, default=250, help="longest client turn, in tokens")
     sessions.add_argument("--out", required=True, help="JSONL file of sessions")
     sessions.set_defaults(run=make_sessions)
-    add_local_flags(sessions)
+    add_local_flags(sessions, max_new_tokens=750)
 
     about = "Make a preference pair of each therapist turn: prompt, chosen and rejected answer, in TRL's format."
     pairs = commands.add_parser("pairs", help="preference pairs", description=about)
@@ -177,7 +178,7 @@ def main() -> None:
     pairs.add_argument("--cot", action="store_true", help="with reasoning: CoT prompt, two-part answers")
     pairs.add_argument("--out", required=True, help="JSONL file of pairs")
     pairs.set_defaults(run=make_pairs)
-    add_local_flags(pairs)
+    add_local_flags(pairs, max_new_tokens=512)
 
     args = parser.parse_args()
     if "device" in args:

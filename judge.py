@@ -18,7 +18,7 @@ from act.measure.forms import instructions, slots
 from act.model.checkpoint import load_model, split_spec
 from act.model.slots import Filled, fill_slots
 from act.model.tokenizer import ChatTokenizer, Messages
-from act.records import InputError, Store, check_session, rating_key, read_jsonl
+from act.records import Store, check_rating, check_session, rating_key, read_unique
 
 REQUEST = "The transcript of the session:\n\n{transcript}\n\nFill in both forms for the therapist."
 
@@ -51,11 +51,9 @@ def rating(session: dict, rater: str, status: str, filled: Filled | None = None)
 
 
 def rate(args: Namespace) -> None:
-    sessions = list(read_jsonl(args.sessions, check_session))
-    if "@" in args.judge and "://" in args.judge:
-        raise InputError(f"{args.judge}: judges behind an endpoint are not spoken to yet; give a model folder")
-    rater = "+".join(path.name for path in split_spec(args.judge) if path)
-    with Store(args.out, rating_key) as store:
+    sessions = read_unique(args.sessions, check_session)
+    rater = "+".join(path.resolve().name for path in split_spec(args.judge) if path)
+    with Store(args.out, check_rating, rating_key) as store:
         wanted = [session for session in sessions if (session["id"], rater, 0) not in store]
         if wanted:
             rate_and_store(wanted, rater, store, args)

@@ -14,21 +14,23 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from act.cli import Parser, conditions, positive, run_script, set_up_device
+from act.cli import Parser, conditions, not_negative, positive, run_script, set_up_device, share
 from act.dialogue.chat import LocalChat
-from act.dialogue.session import hold_sessions, new_session
-from act.model.checkpoint import load_adapter
+from act.dialogue.prompts import check_client
+from act.dialogue.session import hold_and_store, new_session
+from act.model.checkpoint import base_folder, load_adapter
 from act.model.lora import detach
 from act.model.sampler import Sampling
-from act.records import CONDITIONS, InputError, Store, check_profile, read_jsonl
+from act.records import CONDITIONS, InputError, Store, check_session, read_unique
 
 
-def switch_adapter(therapist: LocalChat, condition: str, adapters: Path | None) -> None:
+def switch_adapter(therapist: LocalChat, condition: str, base: str, adapters: Path | None) -> None:
     """Make the therapist's model that of a condition."""
-    therapist.sampler.forget()
     detach(therapist.model)
+    therapist.name = base
     if not condition.startswith("instruct"):
         load_adapter(therapist.model, adapters / condition)
+        therapist.name = f"{base}+{adapters / condition}"
 
 
 def main() -> None:
@@ -46,10 +48,10 @@ def main() -> None:
         default="observe",
         help="CoT form: left to the model and its failures counted, or enforced in decoding",
     )
-    parser.add_argument("--temperature", type=float, default=0.85, help="the therapist's, in every condition")
-    parser.add_argument("--top-p", type=float, default=0.9, help="the therapist's, in every condition")
+    parser.add_argument("--temperature", type=not_negative, default=0.85, help="the therapist's, in every condition")
+    parser.add_argument("--top-p", type=share, default=0.9, help="the therapist's, in every condition")
     parser.add_argument("--max-new-tokens", type=positive, default=512, help="longest therapist reply, in tokens")
-    parser.add_argument("--client-temperature", type=float, default=0.95, help="the client's")
+    parser.add_argument("--client-temperature", type=not_negative, default=0.95, help="the client's")
     parser.add_argument("--client-max-new-tokens", type=positive, default=250, help="longest client turn, in tokens")
     parser.add_argument("--batch", type=positive, default=24, help="sessions held side by side")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random streams and of the hidden twists")
@@ -57,7 +59,8 @@ def main() -> None:
     args = parser.parse_args()
     set_up_device(args)
 
-    profiles = list(read_jsonl(args.profiles, check_profile))
+    profiles = read_unique(args.profiles, check_client)
+    base_folder(args.model)
     trained = [name for name in args.conditions if not name.startswith("instruct")]
     if trained and args.adapters is None:
         raise InputError(f"--adapters is needed for {', '.join(trained)}")
@@ -65,7 +68,7 @@ def main() -> None:
         if not (args.adapters / name / "adapter_model.safetensors").is_file():
             raise InputError(f"{args.adapters / name}: no adapter there; train it, or leave {name} out of --conditions")
 
-    with Store(args.out) as store:
+    with Store(args.out, check_session) as store:
         wanted = {
             condition: [profile for profile in profiles if f"{condition}/{profile['id']}" not in store]
             for condition in args.conditions
@@ -79,25 +82,31 @@ def main() -> None:
 
 
 def simulate(wanted: dict[str, list[dict]], store: Store, args: Namespace) -> None:
-    """Hold the sessions of each condition's profiles, `args.batch` side by side, and store each group behind it."""
+    """Hold the sessions of each condition's profiles."""
     therapist = LocalChat.load(args.model, Sampling(args.temperature, args.top_p, args.max_new_tokens), args.device)
     client_sampling = Sampling(args.client_temperature, 1.0, args.client_max_new_tokens)
     client = LocalChat.load(args.client, client_sampling, args.device)
+    check_settings(store, therapist, client, args)
+    for condition in wanted:  # an adapter that does not fit is found before the first session
+        switch_adapter(therapist, condition, args.model, args.adapters)
     with tqdm(total=sum(map(len, wanted.values())) * args.turns, unit="turn") as bar:
         for condition, profiles in wanted.items():
             bar.set_description(condition)
-            if profiles:
-                switch_adapter(therapist, condition, args.adapters)
-            for start in range(0, len(profiles), args.batch):
-                group = [
-                    new_session(condition, profile, therapist, client, args.format, args.seed)
-                    for profile in profiles[start : start + args.batch]
-                ]
-                for _ in hold_sessions(group, therapist, client, args.turns, cot=condition.endswith("-cot")):
-                    bar.update(len(group))
-                for session in group:
-                    store.append(session)
-                therapist.sampler.forget(), client.sampler.forget()
+            switch_adapter(therapist, condition, args.model, args.adapters)
+            hold_and_store(
+                condition, profiles, therapist, client, store, bar, args.turns, args.format, args.seed, args.batch
+            )
+
+
+def check_settings(store: Store, therapist: LocalChat, client: LocalChat, args: Namespace) -> None:
+    """Refuse to add sessions to others that were held with other settings: conditions must differ in one thing only."""
+    for held in store.records.values():
+        new = new_session(held["condition"], held["profile"], therapist, client, args.format, args.seed)
+        for name in ("sampling", "seed"):
+            if held[name] != new[name]:
+                raise InputError(f"{args.out}: {held['id']} was held with {name} {held[name]}, not {new[name]}")
+        if held["models"]["client"] != client.name:
+            raise InputError(f"{args.out}: {held['id']} had the client {held['models']['client']}, not {client.name}")
 
 
 if __name__ == "__main__":

@@ -18,22 +18,23 @@ import random
 import resource
 import time
 from argparse import Namespace
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
 import torch
 from tqdm import tqdm
 
-from act.cli import Parser, positive, run_script, set_up_device
-from act.dialogue.prompts import THINKING
-from act.model.checkpoint import load_model, save_adapter
+from act.cli import Parser, not_negative, positive, run_script, set_up_device
+from act.dialogue.prompts import THINKING, parse_reply
+from act.model.checkpoint import base_folder, load_model, read_json, save_adapter
 from act.model.llama import Llama
 from act.model.lora import attach, trainable
 from act.model.tokenizer import ChatTokenizer
 from act.records import InputError
 from act.training.examples import Example, read_examples
 from act.training.losses import log_odds_margin, nll_loss, odds_ratio_loss, orpo_loss
-from act.training.state import TrainState, learning_rate
+from act.training.state import TrainState, check_same_run, learning_rate
 from act.training.tree import answer_logps, group_by_budget
 
 STUDY = {  # what the study's two methods do not share
@@ -66,7 +67,8 @@ def run_examples(model: Llama, examples: list[Example], args: Namespace, backwar
     """The losses of a step (or of held-out examples), tree by tree; with `backward` gradients are collected."""
     totals: dict[str, float] = {}
     targets = target_tokens(examples, args.nll_scope == "sequence")
-    for group in group_by_budget(examples, args.tree_tokens):
+    groups = group_by_budget(examples, args.tree_tokens)
+    for group in groups if backward else tqdm(groups, desc="held-out", unit="tree"):
         with torch.set_grad_enabled(backward):
             loss, sums = step_losses(model, group, args, targets, len(examples))
         if backward:
@@ -110,15 +112,12 @@ def data_order(examples: list[Example], order: str, seed: int, epochs: int) -> l
     return out
 
 
-def check_form(path: str, examples: list[Example], tokenizer: ChatTokenizer, cot: bool) -> None:
-    """Refuse answers with reasoning without --cot, and answers without it with --cot."""
-    for number, example in enumerate(examples, 1):
-        text = tokenizer.decode(example.chosen.ids[example.chosen.start :])
-        if text.startswith(THINKING) != cot:
-            wrong = (
-                f'does not begin with "{THINKING}" but --cot is given' if cot else f'begins with "{THINKING}": --cot?'
-            )
-            raise InputError(f"{path}: record {number}: the answer {wrong}")
+def check_form(text: str, cot: bool) -> None:
+    """Raise ValueError for an answer with reasoning without --cot, and for one without it with --cot."""
+    if parse_reply(text, cot=True) is None and cot:
+        raise ValueError('the answer is not "Thinking: ..." and "Answer: ...", but --cot is given')
+    if text.startswith(THINKING) and not cot:
+        raise ValueError(f'the answer begins with "{THINKING}": is --cot missing?')
 
 
 def open_log(path: Path, done: int) -> TextIO:
@@ -160,14 +159,14 @@ def parse_arguments() -> Namespace:
         help="go on from --out's last saved state, if there is one; a finished adapter is left alone",
     )
     parser.add_argument("--save-every", type=positive, default=50, metavar="STEPS", help="how often to save the state")
-    parser.add_argument("--lr", type=float, help="peak learning rate; the study's for the method if not given")
+    parser.add_argument("--lr", type=not_negative, help="peak learning rate; the study's for the method if not given")
     parser.add_argument("--schedule", choices=("cosine", "linear"), help="decay; the study's for the method")
     parser.add_argument("--batch", type=positive, help="examples or pairs a step; the study's for the method")
-    parser.add_argument("--weight-decay", type=float, help="AdamW's; the study's for the method")
+    parser.add_argument("--weight-decay", type=not_negative, help="AdamW's; the study's for the method")
     parser.add_argument("--epochs", type=positive, default=1, help="passes over the data")
-    parser.add_argument("--warmup", type=float, default=0.1, help="share of the steps with a rising rate")
-    parser.add_argument("--max-grad-norm", type=float, default=1.0, help="gradients are clipped to this norm")
-    parser.add_argument("--lambda-or", type=float, default=0.1, help="weight of ORPO's odds-ratio term")
+    parser.add_argument("--warmup", type=not_negative, default=0.1, help="share of the steps with a rising rate")
+    parser.add_argument("--max-grad-norm", type=not_negative, default=1.0, help="gradients are clipped to this norm")
+    parser.add_argument("--lambda-or", type=not_negative, default=0.1, help="weight of ORPO's odds-ratio term")
     parser.add_argument(
         "--nll-scope",
         choices=("response", "sequence"),
@@ -196,15 +195,21 @@ def parse_arguments() -> Namespace:
 
 def main() -> None:
     args = parse_arguments()
+    run = {name: value for name, value in vars(args).items() if name not in ("out", "resume", "save_every")}
+    if not Path(args.data).is_file():
+        raise InputError(f"{args.data}: no such file")
+    run["data_sha256"] = hashlib.sha256(Path(args.data).read_bytes()).hexdigest()
     if (args.out / "adapter_model.safetensors").is_file():
-        if args.resume:
-            print(f"{args.out} is trained")
-            return
-        raise InputError(f"{args.out}: already holds a trained adapter; choose another --out, or remove it")
-    model, tokenizer = load_model(args.model, args.device), ChatTokenizer(args.model)
+        if not args.resume:
+            raise InputError(f"{args.out}: already holds a trained adapter; choose another --out, or remove it")
+        check_same_run(args.out / "train.json", read_json(args.out / "train.json").get("arguments", {}), run)
+        print(f"{args.out} is trained")
+        return
+    folder = base_folder(args.model)
+    model, tokenizer = load_model(folder, args.device), ChatTokenizer(folder)
     limits = (min(args.max_length, model.config.max_position_embeddings), args.max_prompt)
-    examples = read_examples(args.data, tokenizer, args.method == "orpo", *limits)
-    check_form(args.data, examples, tokenizer, args.cot)
+    in_form = partial(check_form, cot=args.cot)
+    examples = read_examples(args.data, tokenizer, args.method == "orpo", *limits, check_text=in_form)
     examples, held_out = hold_out(examples, args.held_out_sessions)
 
     torch.manual_seed(args.seed)
@@ -213,8 +218,6 @@ def main() -> None:
     order = data_order(examples, args.order, args.seed, args.epochs)
     steps = math.ceil(len(order) / args.batch)
     warmup = math.ceil(args.warmup * steps)
-    run = {name: value for name, value in vars(args).items() if name not in ("out", "resume", "save_every")}
-    run |= {"data_sha256": hashlib.sha256(Path(args.data).read_bytes()).hexdigest()}
     args.out.mkdir(parents=True, exist_ok=True)
     saved = args.out / "state.safetensors"
     if args.resume and saved.is_file():
@@ -240,7 +243,7 @@ def main() -> None:
         if (step + 1) % args.save_every == 0:
             state.save(saved, run)
     after = write_line(log, {"step": steps} | evaluate(model, held_out, args))
-    for name in ("nll", "margin", "accuracy")[: len(after) - 1]:
+    for name in [name for name in after if name != "step"]:
         print(f"held-out {name}: {before[name]:.4f} before, {after[name]:.4f} after")
     versions = {"python": platform.python_version(), "torch": torch.__version__}
     report = {"arguments": run, "versions": versions, "before": before, "after": after}

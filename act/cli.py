@@ -1,6 +1,7 @@
 """What the five scripts share: a parser whose --help reads as a manual, and one line for each user error."""
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -27,8 +28,8 @@ class Parser(argparse.ArgumentParser):
         self.add_argument(
             "--precision",
             choices=("high", "highest"),
-            default="high",
-            help="float32 matrix products: the fastest (oneDNN on a CPU, TF32 on a GPU), or exactly F.linear's",
+            default="highest" if torch.cuda.is_available() else "high",
+            help="float32 products: F.linear's to the bit (highest), or faster: oneDNN on a CPU, TF32 on a GPU",
         )
 
     def error(self, message: str):
@@ -40,6 +41,22 @@ def positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
+
+
+def not_negative(text: str) -> float:
+    """A flag's finite number of 0 or more."""
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
+    return number
+
+
+def share(text: str) -> float:
+    """A flag's number from 0 to 1."""
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
     return number
 
 
@@ -73,6 +90,9 @@ def run_script(main: Callable[[], None]) -> None:
     except BrokenPipeError:  # the reader of our output (`| head`) has gone: not an error of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:  # a folder where a file should be, a full disk, no permission
+        print(f"error: {error.filename or 'the system'}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         sys.exit(130)

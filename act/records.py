@@ -36,6 +36,7 @@ def read_jsonl(path: str | Path, check: Callable[[dict], None] = lambda record: 
                 record = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
                 if not isinstance(record, dict):
                     raise ValueError("not a JSON object")
+                json.dumps(record, ensure_ascii=False).encode()  # half a surrogate pair is no text
                 check(record)
             except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
                 if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) and is_torn(line):
@@ -43,6 +44,22 @@ def read_jsonl(path: str | Path, check: Callable[[dict], None] = lambda record: 
                     return
                 raise InputError(f"{path}:{number}: {error}") from None
             yield record
+
+
+def read_unique(path: str | Path, check: Callable[[dict], None]) -> list[dict]:
+    """All records of a file that must hold some, each with an "id" of its own."""
+    seen: set[str] = set()
+
+    def check_new(record: dict) -> None:
+        check(record)
+        if record["id"] in seen:
+            raise ValueError(f'a second record with id "{record["id"]}"')
+        seen.add(record["id"])
+
+    records = list(read_jsonl(path, check_new))
+    if not records:
+        raise InputError(f"{path}: no records")
+    return records
 
 
 def is_torn(line: bytes) -> bool:
@@ -54,23 +71,32 @@ class Store:
     """An append-only JSONL file with one record a key: skips nothing silently, loses nothing when killed.
 
     A line is written whole, flushed and fsynced. On opening, a torn last line is cut off. One process
-    at a time may hold a store: a second one gets an InputError. `key` maps a record to its id.
+    at a time may hold a store: a second one gets an InputError. `check` raises ValueError for a record that is not
+    of the store's kind, and `key` maps a record to its id.
 
-        with Store("sessions.jsonl") as store:
+        with Store("sessions.jsonl", check_session) as store:
             if "sft/p01" not in store:
                 store.append(session)
     """
 
-    def __init__(self, path: str | Path, key: Callable[[dict], object] = lambda record: record["id"]):
-        self.path, self.key = Path(path), key
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.file = open(self.path, "a+b")  # noqa: SIM115 (held as long as the store)
+    def __init__(
+        self,
+        path: str | Path,
+        check: Callable[[dict], None],
+        key: Callable[[dict], object] = lambda record: record["id"],
+    ):
+        self.path, self.check, self.key = Path(path), check, key
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.file = open(self.path, "a+b")  # noqa: SIM115 (held as long as the store)
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be written: {error.strerror}") from None
         try:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(f"{self.path}: another process is writing this file; wait for it or end it") from None
         self.records: dict[object, dict] = {}
-        for record in read_jsonl(self.path, self._check_key):
+        for record in read_jsonl(self.path, self._check):
             self.records[key(record)] = record
         self._mend_tail()
 
@@ -86,19 +112,16 @@ class Store:
             self.file.truncate(self.file.seek(0, os.SEEK_END) - len(tail))
         self.file.flush()
 
-    def _check_key(self, record: dict) -> None:
-        try:
-            key = self.key(record)
-        except KeyError as missing:
-            raise ValueError(f"the record has no {missing}") from None
-        if key in self.records:
-            raise ValueError(f"a second record with id {key!r}")
+    def _check(self, record: dict) -> None:
+        self.check(record)
+        if self.key(record) in self.records:
+            raise ValueError(f"a second record with id {self.key(record)!r}")
 
     def __contains__(self, key: object) -> bool:
         return key in self.records
 
     def append(self, record: dict) -> None:
-        self._check_key(record)
+        self._check(record)
         self.file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
         self.file.flush()
         os.fsync(self.file.fileno())
@@ -137,6 +160,13 @@ def check_session(record: dict) -> None:
             raise ValueError(f'turn {number}: status "{turn["status"]}" is none of {", ".join(TURN_STATUSES)}')
         if turn["status"] in ("ok", "length") and not turn["answer"]:
             raise ValueError(f'turn {number} is "{turn["status"]}" but has no answer')
+        if turn["status"] not in ("ok", "length") and turn["answer"] is not None:
+            raise ValueError(f'turn {number} is "{turn["status"]}" but has an answer: error text is no answer')
+
+
+def check_pair(record: dict) -> None:
+    """A pair of this project: TRL's {"prompt", "chosen", "rejected"}, with an "id"."""
+    require(record, {"id": str, "prompt": list, "chosen": list, "rejected": list})
 
 
 def rating_key(record: dict) -> tuple:

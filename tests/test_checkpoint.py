@@ -75,7 +75,10 @@ def test_trap_13_pickled_weights_are_refused(folder):
         load_model(folder)
 
 
-@pytest.mark.parametrize(("config", "said"), [("{", "not valid JSON"), ('{"model_type": "llama"}', "no '")])
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [("{", "not valid JSON"), ('{"model_type": "llama"}', 'no "vocab_size"'), ("[]", "not a JSON object")],
+)
 def test_a_broken_config_is_named(folder, config, said):
     (folder / "config.json").write_text(config)
     with pytest.raises(InputError, match=f"config.json: {said}"):

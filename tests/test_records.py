@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from act.records import InputError, Store, check_rating, check_session, rating_key, read_jsonl
+from act.records import InputError, Store, check_rating, check_session, rating_key, read_jsonl, read_unique
 
 RATING = {
     "session": "sft/p1",
@@ -21,11 +21,16 @@ RATING = {
 }
 
 
+def has_id(record):
+    if "id" not in record:
+        raise ValueError('"id" is missing')
+
+
 def test_append_and_read_again(tmp_path):
     file = tmp_path / "deep/s.jsonl"
-    with Store(file) as store:
+    with Store(file, has_id) as store:
         store.append({"id": "a", "text": "naïve 🙂"})
-    with Store(file) as store:
+    with Store(file, has_id) as store:
         assert "a" in store and "b" not in store
         store.append({"id": "b"})
     assert [record["id"] for record in read_jsonl(file)] == ["a", "b"]
@@ -36,7 +41,7 @@ def test_append_and_read_again(tmp_path):
 def test_a_torn_last_line_is_cut_off_and_written_again(tmp_path, cut, capsys):
     file = tmp_path / "s.jsonl"
     file.write_bytes(b'{"id": "a"}\n' + b'{"id": "b", "x": "\xc3\xa9"}'[:-cut])
-    with Store(file) as store:
+    with Store(file, has_id) as store:
         assert list(store.records) == ["a"]
         store.append({"id": "b"})
     assert file.read_bytes() == b'{"id": "a"}\n{"id": "b"}\n'
@@ -46,7 +51,7 @@ def test_a_torn_last_line_is_cut_off_and_written_again(tmp_path, cut, capsys):
 def test_a_whole_last_line_without_newline_is_kept(tmp_path):
     file = tmp_path / "s.jsonl"
     file.write_text('{"id": "a"}')
-    with Store(file) as store:
+    with Store(file, has_id) as store:
         store.append({"id": "b"})
     assert [record["id"] for record in read_jsonl(file)] == ["a", "b"]
 
@@ -55,31 +60,55 @@ def test_a_file_that_is_no_store_is_refused_and_left_alone(tmp_path):
     file = tmp_path / "notes.txt"
     file.write_text("my notes")
     with pytest.raises(InputError, match="notes.txt:1"):
-        Store(file)
+        Store(file, has_id)
     assert file.read_text() == "my notes"
 
 
 def test_a_second_record_with_one_id_is_refused(tmp_path):
     file = tmp_path / "s.jsonl"
-    with Store(file) as store:
+    with Store(file, has_id) as store:
         store.append({"id": "a"})
         with pytest.raises(ValueError, match="second record with id 'a'"):
             store.append({"id": "a"})
     file.write_text('{"id": "a"}\n{"id": "a"}\n')
     with pytest.raises(InputError, match="s.jsonl:2: a second record"):
-        Store(file)
+        Store(file, has_id)
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path):
+    (tmp_path / "p.jsonl").write_text('{"id": "p1", "archetype": "a"}\n')
+    with pytest.raises(InputError, match='p.jsonl:1: "condition" is missing'):
+        Store(tmp_path / "p.jsonl", check_session)
+    with pytest.raises(InputError, match="cannot be written"):
+        Store(tmp_path, check_session)
+
+
+def test_an_input_file_holds_records_with_ids_of_their_own(tmp_path):
+    file = tmp_path / "p.jsonl"
+    file.write_text("\n")
+    with pytest.raises(InputError, match="no records"):
+        read_unique(file, has_id)
+    file.write_text('{"id": "a"}\n{"id": "a"}\n')
+    with pytest.raises(InputError, match='p.jsonl:2: a second record with id "a"'):
+        read_unique(file, has_id)
+
+
+def test_half_a_surrogate_pair_is_refused(tmp_path):
+    (tmp_path / "p.jsonl").write_text('{"id": "\\ud800"}\n')
+    with pytest.raises(InputError, match="p.jsonl:1: .*surrogates not allowed"):
+        list(read_jsonl(tmp_path / "p.jsonl"))
 
 
 def test_two_processes_cannot_write_one_file(tmp_path):
-    with Store(tmp_path / "s.jsonl"), pytest.raises(InputError, match="another process"):
-        Store(tmp_path / "s.jsonl")
+    with Store(tmp_path / "s.jsonl", has_id), pytest.raises(InputError, match="another process"):
+        Store(tmp_path / "s.jsonl", has_id)
 
 
 def test_sigkill_loses_at_most_the_record_in_flight(tmp_path):
     file = tmp_path / "s.jsonl"
     program = (
         "import sys; from act.records import Store\n"
-        "with Store(sys.argv[1]) as store:\n"
+        "with Store(sys.argv[1], lambda record: None) as store:\n"
         "    n = len(store.records)\n"
         "    print(n, flush=True)\n"
         "    while True: store.append({'id': n, 'text': 'x' * 5000}); n += 1; print(n, flush=True)\n"
@@ -89,7 +118,7 @@ def test_sigkill_loses_at_most_the_record_in_flight(tmp_path):
         said = [int(process.stdout.readline()) for _ in range(20)]
         process.send_signal(signal.SIGKILL)
         process.wait()
-        with Store(file) as store:
+        with Store(file, has_id) as store:
             assert list(store.records) == list(range(len(store.records)))
             assert len(store.records) >= said[-1]
 
@@ -114,6 +143,7 @@ def turn(**changes):
     [
         ([turn(status="fine")], "turn 1: status"),
         ([turn(), turn(answer="")], 'turn 2 is "ok" but has no answer'),
+        ([turn(status="error", answer="HTTP 500")], 'turn 1 is "error" but has an answer'),
         ([turn(answer=3)], '"answer" is int'),
         (["hello"], "turn 1 is not an object"),
     ],
@@ -144,7 +174,7 @@ def test_a_rating_out_of_form_is_refused(change, said):
 
 
 def test_ratings_are_kept_by_session_rater_and_replicate(tmp_path):
-    with Store(tmp_path / "r.jsonl", rating_key) as store:
+    with Store(tmp_path / "r.jsonl", check_rating, rating_key) as store:
         store.append(RATING)
         store.append(RATING | {"replicate": 1})
         assert ("sft/p1", "r", 1) in store

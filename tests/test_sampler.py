@@ -5,8 +5,10 @@ import torch
 from scipy.stats import chisquare
 
 from act.dialogue.chat import Ask, LocalChat
+from act.dialogue.prompts import parse_reply
 from act.model.llama import Llama, LlamaConfig
 from act.model.sampler import Request, Sampler, Sampling, pick
+from act.records import InputError
 
 TINY = LlamaConfig(
     vocab_size=64,
@@ -144,7 +146,19 @@ def test_enforced_cot_always_has_both_parts(embedded, tokenizer):
     asks = [Ask(str(i), [{"role": "user", "content": f"Say the number {i}."}], i, enforce=True) for i in range(4)]
     for reply in chat.reply(asks):
         assert reply.text.startswith("Thinking:") and "\nAnswer:" in reply.text
+        assert parse_reply(reply.text, cot=True)
         assert 0 < reply.response_tokens <= 24
+
+
+def test_a_limit_without_room_for_both_parts_is_refused(embedded, tokenizer):
+    for limit in (1, 11, 8192):
+        with pytest.raises(InputError, match="new tokens a reply: must be at least 12 and under 8192"):
+            LocalChat("m", embedded, tokenizer, Sampling(0, 1, limit))
+
+
+def test_a_limit_below_the_forced_beginning_ends_the_reply(tiny):
+    out = Sampler(tiny, [END]).decode([Request("a", text(3, 5), forced=(7, 8, 9))], Sampling(0, 1, 2))[0]
+    assert (out.ids, out.finish) == ([7, 8, 9], "length")
 
 
 def test_trap_19_a_prompt_that_leaves_no_room_has_status_context(embedded, tokenizer):

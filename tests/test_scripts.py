@@ -3,13 +3,17 @@
 import json
 
 import pytest
+import torch
 
+from act.dialogue.profiles import make_profile
 from act.dialogue.session import therapist_messages
+from act.model.checkpoint import load_model, save_adapter
+from act.model.lora import attach, lora_layers
 from act.records import CONDITIONS, check_rating, check_session, read_jsonl
 from tests.conftest import EMBEDDED, ROOT
 
 CORPUS = ROOT / "act/dialogue/corpus/sessions.jsonl"
-SMALL = ("--turns", 1, "--max-new-tokens", 12, "--client-max-new-tokens", 6, "--format", "enforce")
+SMALL = ("--turns", 1, "--max-new-tokens", 16, "--client-max-new-tokens", 6, "--format", "enforce")
 
 
 @pytest.mark.slow
@@ -51,6 +55,12 @@ SIMULATE = "simulate.py --model MODEL --profiles profiles --client MODEL --out s
         ("train.py --method sft --model gone --data broken --out a", "gone: no such folder"),
         ("train.py --method sft --model MODEL --data broken --out a", "broken:1: "),
         (f"{SIMULATE} --conditions sft,dpo", '"dpo" is none of the conditions instruct, instruct-cot'),
+        (f"{SIMULATE} --temperature -1", "-1 is not 0 or more"),
+        (f"{SIMULATE} --top-p 1.5", "1.5 is not between 0 and 1"),
+        (f"{SIMULATE} --device tpu9", "--device tpu9"),
+        (f"{SIMULATE} --conditions instruct --profiles bare", "bare:1: the profile has no "),
+        (f"{SIMULATE} --conditions instruct --profiles other", 'other:1: "archetype" is "stoic", none of'),
+        (f"{SIMULATE} --conditions instruct --out .", ".: cannot be written: Is a directory"),
         (SIMULATE, "--adapters is needed for sft, sft-cot, orpo, orpo-cot"),
         (f"{SIMULATE} --adapters .", "sft: no adapter there"),
         ("judge.py rate --sessions broken --judge MODEL --out r", "broken:1: "),
@@ -59,7 +69,9 @@ SIMULATE = "simulate.py --model MODEL --profiles profiles --client MODEL --out s
 )
 def test_bad_input_gets_one_line_and_status_2(refused, tmp_path, command, said):
     (tmp_path / "broken").write_text('{"id": "x"\n{}\n')
-    (tmp_path / "profiles").write_text('{"id": "p1", "archetype": "intellectualiser"}\n')
+    (tmp_path / "profiles").write_text(json.dumps(make_profile(0, seed=0)) + "\n")
+    (tmp_path / "bare").write_text('{"id": "p1", "archetype": "intellectualiser", "personality": ["a", "b", "c"]}\n')
+    (tmp_path / "other").write_text('{"id": "p1", "archetype": "stoic"}\n')
     places = {"MODEL": EMBEDDED, "CORPUS": CORPUS}
     assert said in refused(*(places.get(word, word) for word in command.split()))
 
@@ -103,13 +115,50 @@ def test_one_session_from_profile_to_rating_twice(script, tmp_path):
     sessions = {record["id"]: record for record in read_jsonl(tmp_path / "s.jsonl", check_session)}
     assert list(sessions) == ["instruct/p001", "instruct/p002", "instruct-cot/p001", "instruct-cot/p002"]
     for record in sessions.values():
-        assert record["sampling"]["therapist"] == {"temperature": 0.85, "top_p": 0.9, "max_new_tokens": 12}
+        assert record["sampling"]["therapist"] == {"temperature": 0.85, "top_p": 0.9, "max_new_tokens": 16}
         assert bool(record["turns"][0]["thinking"]) == record["condition"].endswith("-cot")
     ratings = list(read_jsonl(tmp_path / "r.jsonl", check_rating))
     assert {rating["rater"] for rating in ratings} == {"smollm2-135m-instruct"}
     for rating in ratings:
         assert all(low <= value <= high for value, low, high in [(v, 0, 3) for v in rating["act_fm_expected"]])
         assert len(set(rating["act_fm_expected"])) > 1
+
+
+@pytest.mark.slow
+def test_adapters_are_switched_on_and_off(script, tmp_path):
+    """Greedy therapist: a condition with an adapter differs from the base, and leaves no trace in the next one."""
+    torch.manual_seed(0)
+    model = load_model(EMBEDDED)
+    attach(model, rank=4, alpha=64)
+    for layer in lora_layers(model).values():
+        torch.nn.init.normal_(layer.lora_B, std=0.05)
+    save_adapter(model, tmp_path / "adapters/sft", "base", 4, 64)
+    script("generate.py", "profiles", "--n", 1, "--out", "p.jsonl")
+
+    def answers(conditions, out):
+        done = script("simulate.py", "--model", EMBEDDED, "--adapters", "adapters", "--profiles", "p.jsonl", "--client",
+                      EMBEDDED, *SMALL, "--temperature", 0, "--client-temperature", 0, "--conditions", conditions,
+                      "--out", out)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        sessions = read_jsonl(tmp_path / out, check_session)
+        return {session["condition"]: (session["models"]["therapist"], session["turns"]) for session in sessions}
+
+    both = answers("sft,instruct", "both.jsonl")
+    assert both["instruct"] == answers("instruct", "alone.jsonl")["instruct"]
+    assert both["sft"][1][0]["client"] == both["instruct"][1][0]["client"]
+    assert both["sft"][1][0]["answer"] != both["instruct"][1][0]["answer"]
+    assert both["sft"][0] == f"{EMBEDDED}+adapters/sft" and both["instruct"][0] == str(EMBEDDED)
+
+
+@pytest.mark.slow
+def test_sessions_of_other_settings_are_not_mixed(script, refused, tmp_path):
+    script("generate.py", "profiles", "--n", 2, "--out", "p.jsonl")
+    (tmp_path / "one.jsonl").write_text((tmp_path / "p.jsonl").read_text().splitlines()[0] + "\n")
+    words = ("simulate.py", "--model", EMBEDDED, "--client", EMBEDDED, *SMALL, "--conditions", "instruct", "--out", "s")
+    assert script(*words, "--profiles", "one.jsonl").returncode == 0
+    assert "was held with sampling" in refused(*words, "--profiles", "p.jsonl", "--temperature", 0.5)
+    assert "was held with seed 0, not 1" in refused(*words, "--profiles", "p.jsonl", "--seed", 1)
+    assert "p001 is another client" in refused("generate.py", "profiles", "--n", 2, "--seed", 1, "--out", "p.jsonl")
 
 
 def test_a_judge_never_sees_condition_or_thinking_and_a_session_without_answers_is_not_rated(script, tmp_path):

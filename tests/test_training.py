@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -389,14 +390,15 @@ def test_trap_12_no_rows(tokenizer, tmp_path):
 
 
 @pytest.mark.parametrize("cot", [False, True])
-def test_trap_12_reasoning_where_none_is_meant_and_none_where_it_is(tokenizer, cot):
+def test_trap_12_reasoning_where_none_is_meant_and_none_where_it_is(tokenizer, tmp_path, cot):
     plain = pair_row()
     thought = pair_row(chosen=[message("assistant", "Thinking: He is stuck.\n\nAnswer: And then?")])
     right, wrong = (thought, plain) if cot else (plain, thought)
-    examples = [make_example(row, tokenizer, True, 512, 512) for row in (right, wrong)]
-    train.check_form("data.jsonl", examples[:1], tokenizer, cot)
-    with pytest.raises(InputError, match="data.jsonl: record 2: the answer .*--cot"):
-        train.check_form("data.jsonl", examples, tokenizer, cot)
+    check = partial(train.check_form, cot=cot)
+    good, bad = (write_rows(tmp_path / name, [row]) for name, row in (("good", right), ("bad", wrong)))
+    assert len(read_examples(good, tokenizer, True, 512, 512, check)) == 1
+    with pytest.raises(InputError, match=r"bad:1: the answer .*--cot"):
+        read_examples(bad, tokenizer, True, 512, 512, check)
 
 
 def run_in_process(monkeypatch, *flags) -> None:

@@ -44,7 +44,8 @@ class LocalChat:
     """A model of this process as a conversation partner.
 
     With `enforce` the reply is made to begin with "Thinking:", and where it would end without an answer, or has
-    spent half of its tokens without one, "Answer:" is put in and decoding goes on.
+    spent half of its tokens without one, "Answer:" is put in and decoding goes on. A reply that says nothing behind
+    it, or writes a label twice, is still out of form.
     """
 
     def __init__(self, name: str, model: Llama, tokenizer: ChatTokenizer, sampling: Sampling):
@@ -52,12 +53,13 @@ class LocalChat:
         self.sampler = Sampler(model, tokenizer.end_ids)
         self.thinking = tuple(tokenizer.encode(THINKING))
         self.answer = tokenizer.encode(f"\n\n{ANSWER}")
+        least, most = 2 * len([*self.thinking, *self.answer]), model.config.max_position_embeddings
+        if not least <= sampling.max_new_tokens < most:
+            raise InputError(f"{sampling.max_new_tokens} new tokens a reply: must be at least {least} and under {most}")
 
     @classmethod
     def load(cls, spec: str, sampling: Sampling, device: str) -> "LocalChat":
         """From a MODEL argument: FOLDER or FOLDER+ADAPTER."""
-        if "@" in spec and "://" in spec:
-            raise InputError(f"{spec}: models behind an endpoint are not spoken to yet; give a model folder")
         return cls(str(spec), load_model(spec, device), ChatTokenizer(split_spec(spec)[0]), sampling)
 
     def reply(self, asks: list[Ask]) -> list[Reply]:

@@ -6,6 +6,7 @@ The therapist has one prompt without reasoning and one with it; training and sim
 import re
 
 from act.dialogue.profiles import ARCHETYPES
+from act.records import check_profile
 
 THERAPIST_PROMPT = """\
 You are a therapist who works with Acceptance and Commitment Therapy (ACT), talking with one client in writing. \
@@ -135,6 +136,19 @@ def client_prompt(profile: dict) -> str:
         "personality": "{}, {} and {}".format(*profile["personality"]),
     }
     return CLIENT_PROMPT.format(**words)
+
+
+def check_client(profile: dict) -> None:
+    """Raise ValueError for a profile that no client can be played from."""
+    check_profile(profile)
+    if profile["archetype"] not in ARCHETYPES:
+        raise ValueError(f'"archetype" is "{profile["archetype"]}", none of {", ".join(ARCHETYPES)}')
+    if not isinstance(profile.get("personality"), list) or len(profile["personality"]) != 3:
+        raise ValueError('"personality" is not a list of three words')
+    try:
+        client_prompt(profile)
+    except KeyError as missing:
+        raise ValueError(f"the profile has no {missing}") from None
 
 
 def twist_message(note: str) -> str:

@@ -8,12 +8,16 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from act.dialogue.chat import Ask, ChatModel, Reply, read_reply
+from tqdm import tqdm
+
+from act.dialogue.chat import Ask, ChatModel, LocalChat, Reply, read_reply
 from act.dialogue.profiles import draw_twists
 from act.dialogue.prompts import CLIENT_OPENING, client_prompt, therapist_prompt, twist_message
 from act.model.tokenizer import Messages
+from act.records import Store
 
 HISTORY = "answers only"
+TRANSCRIPT = "transcript"  # the condition of sessions made to train on: the therapist thinks first
 
 
 def seed_from(*parts: object) -> int:
@@ -60,6 +64,33 @@ def new_session(condition: str, profile: dict, therapist: ChatModel, client: Cha
         },
         "seed": seed,
     }
+
+
+def hold_and_store(
+    condition: str,
+    profiles: list[dict],
+    therapist: LocalChat,
+    client: LocalChat,
+    store: Store,
+    bar: tqdm,
+    turns: int,
+    form: str,
+    seed: int,
+    batch: int,
+) -> None:
+    """Hold a session with each profile, `batch` side by side, and store each group when it is done."""
+    cot = condition == TRANSCRIPT or condition.endswith("-cot")
+    for start in range(0, len(profiles), batch):
+        group = [
+            new_session(condition, profile, therapist, client, form, seed)
+            for profile in profiles[start : start + batch]
+        ]
+        for _ in hold_sessions(group, therapist, client, turns, cot):
+            bar.update(len(group))
+        for session in group:
+            store.append(session)
+        therapist.sampler.forget()
+        client.sampler.forget()
 
 
 def hold_sessions(

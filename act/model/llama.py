@@ -50,6 +50,14 @@ class LlamaConfig:
         for name, only in (("hidden_act", "silu"), ("attention_bias", False), ("mlp_bias", False)):
             if raw.get(name, only) != only:
                 raise ValueError(f"{name} is {raw[name]!r}; only {only!r} is read")
+        required = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+        scaling = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
+        for name in (*required, "max_position_embeddings"):
+            if name not in raw:
+                raise ValueError(f'no "{name}"')
+        for name in scaling if rope_type == "llama3" else ():
+            if name not in rope:
+                raise ValueError(f'rope scaling "llama3" without "{name}"')
         heads = raw["num_attention_heads"]
         fields = {name: raw[name] for name in cls.__dataclass_fields__ if name in raw and not name.startswith("rope")}
         fields |= {

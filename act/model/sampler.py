@@ -29,8 +29,8 @@ class Sampling:
 class Request:
     """One reply wanted. `forced` tokens open it; `bridge` may put more in where it would end.
 
-    `bridge` is called with the reply's ids, when it would end or has used half of its tokens, until it returns
-    ids to put in; decoding then goes on behind them. It returns [] to change nothing.
+    `bridge` is called with the reply's ids when it would end, and from half of its tokens on, until it returns ids
+    to put in; decoding then goes on behind them. It returns [] to change nothing.
     """
 
     key: str
@@ -44,6 +44,7 @@ class Request:
 class Decoded:
     ids: list[int]  # without the end token
     finish: str  # "stop" or "length"
+    may_end: bool  # not right behind tokens that were put in: something must follow them
     bridged: bool = False
 
 
@@ -58,15 +59,22 @@ def pick(logits: Tensor, sampling: Sampling, uniforms: Tensor) -> Tensor:
     if sampling.temperature == 0:
         return logits.argmax(-1)
     probs = (logits.float() / sampling.temperature).softmax(-1)
+    if sampling.top_p >= 1:
+        return _draw(probs, uniforms)
     top, ids = probs.topk(min(NUCLEUS, probs.shape[-1]))
     if bool((top.sum(-1) < sampling.top_p).any()):  # a flat distribution: its nucleus is wider than that
         top, ids = probs.sort(-1, descending=True)
     before = top.cumsum(-1) - top
-    top = top.masked_fill((before >= sampling.top_p) & (before > 0), 0)
-    cdf = top.cumsum(-1)
-    chosen = (cdf <= uniforms[:, None].to(cdf) * cdf[:, -1:]).sum(-1, keepdim=True)
-    last = (top > 0).sum(-1, keepdim=True) - 1  # u * total may round up to the total
-    return ids.gather(-1, torch.minimum(chosen, last)).squeeze(-1)
+    nucleus = top.masked_fill((before >= sampling.top_p) & (before > 0), 0)
+    return ids.gather(-1, _draw(nucleus, uniforms)[:, None]).squeeze(-1)
+
+
+def _draw(weights: Tensor, uniforms: Tensor) -> Tensor:
+    """One index a row, (B,), with probability in proportion to `weights` (B, N)."""
+    cdf = weights.cumsum(-1)
+    chosen = (cdf <= uniforms[:, None].to(cdf) * cdf[:, -1:]).sum(-1)
+    last = weights.shape[-1] - 1 - (weights > 0).flip(-1).int().argmax(-1)  # u * total may round up to the total
+    return torch.minimum(chosen, last)
 
 
 class Sampler:
@@ -91,8 +99,11 @@ class Sampler:
         order = list(range(len(requests)))  # slot -> index into requests
         streams = [torch.Generator().manual_seed(request.seed) for request in requests]
         queues: list[list[int]] = [[] for _ in requests]
-        out = [Decoded(list(request.forced), "length") for request in requests]
+        out = [Decoded(list(request.forced), "length", not request.forced) for request in requests]
         while True:
+            for slot, i in enumerate(order):
+                if not out[i].may_end:
+                    logits[slot, self.end_ids] = -torch.inf
             uniforms = torch.cat([torch.rand(1, generator=streams[i]) for i in order])
             sampled = pick(logits, sampling, uniforms.to(logits.device)).tolist()
             fed = [
@@ -103,7 +114,8 @@ class Sampler:
                 if fed[slot] is None:  # finished: its slot goes behind those still at work
                     self._swap(slot, len(order) - 1)
                     order[slot], fed[slot] = order[-1], fed[-1]
-                    order.pop(), fed.pop()
+                    order.pop()
+                    fed.pop()
             if not order:
                 return out
             logits = self.read([[token] for token in fed])
@@ -111,11 +123,12 @@ class Sampler:
     def _next(self, request: Request, out: Decoded, queue: list[int], sampled: int, limit: int) -> int | None:
         """The row's next token, appended to its reply; None where the reply ends."""
         ends = sampled in self.end_ids
-        if request.bridge and not out.bridged and not queue and (ends or len(out.ids) == limit // 2):
+        if request.bridge and not out.bridged and not queue and (ends or len(out.ids) >= limit // 2):
             queue += request.bridge(out.ids)
             out.bridged = bool(queue)
-        if len(out.ids) == limit:
+        if len(out.ids) >= limit:
             return None
+        out.may_end = not queue
         if queue:
             sampled = queue.pop(0)
         elif ends:

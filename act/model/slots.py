@@ -38,14 +38,15 @@ def fill_slots(
     logits are compared among the allowed digits. One pass over a tree, whose trunk is the conversation, reads all.
     """
     labels = [tokenizer.encode(label) for label, _ in slots]
+    ids = [digit_ids(tokenizer, digits) for _, digits in slots]
     tree = build_tree([prompt + label for prompt in prompts for label in labels])
     ends = [places[-1] for places in tree.places]
     logits = model.logits(read_tree(model, tree)[ends])  # (prompts x slots, V)
     forms = []
     for form_logits in logits.split(len(slots)):
         filled = Filled([], [])
-        for slot_logits, (_, digits) in zip(form_logits, slots, strict=True):
-            probs = slot_logits[digit_ids(tokenizer, digits)].float().softmax(-1)
+        for slot_logits, allowed, (_, digits) in zip(form_logits, ids, slots, strict=True):
+            probs = slot_logits[allowed].float().softmax(-1)
             values = torch.tensor([float(digit) for digit in digits], device=probs.device)
             filled.digits.append(int(digits[int(probs.argmax())]))
             filled.expected.append(float(probs @ values))

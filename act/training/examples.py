@@ -4,6 +4,7 @@ Reads TRL's conversational formats: pairs {"prompt", "chosen", "rejected"}, exam
 {"messages"}, whose last message is the completion. A row the model could not be conditioned on stops the run.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,8 +48,6 @@ def check_messages(name: str, messages: object, roles: tuple[str, ...]) -> None:
             raise ValueError(f'"{name}" holds something that is not {{"role", "content"}} with text')
         if message.get("role") not in roles:
             raise ValueError(f'"{name}" has role {message.get("role")!r}; {", ".join(roles)} are read')
-        if any("\ud800" <= character <= "\udfff" for character in message["content"]):
-            raise ValueError(f'"{name}" holds half of a surrogate pair, which is no text')
         if not message["content"].strip():
             raise ValueError(f'"{name}" has an empty {message["role"]} message')
 
@@ -79,16 +78,23 @@ def check_row(row: dict, pairs: bool) -> None:
 
 
 def read_examples(
-    path: str | Path, tokenizer: ChatTokenizer, pairs: bool, max_length: int, max_prompt: int
+    path: str | Path,
+    tokenizer: ChatTokenizer,
+    pairs: bool,
+    max_length: int,
+    max_prompt: int,
+    check_text: Callable[[str], None] = lambda text: None,
 ) -> list[Example]:
     """The examples of a JSONL file. `pairs` asks for pairs; without it a pair's chosen answer is the completion.
 
-    Raises InputError with file and line for a row that could not be trained on.
+    `check_text` raises ValueError for an answer that is not wanted. Raises InputError with file and line for it, and
+    for a row that could not be trained on.
     """
     examples: list[Example] = []
 
     def take(row: dict) -> None:
         check_row(row, pairs)
+        check_text((row["completion"] if "completion" in row else row["chosen"])[0]["content"])
         examples.append(make_example(row, tokenizer, pairs, max_length, max_prompt))
 
     for _ in read_jsonl(path, take):

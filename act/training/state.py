@@ -22,6 +22,13 @@ def learning_rate(step: int, steps: int, peak: float, warmup: int, schedule: str
     return peak * (left if schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * left))
 
 
+def check_same_run(path: Path, before: dict, run: dict) -> None:
+    """Raise InputError if `path` comes of a run with other arguments or data."""
+    for name in sorted(run.keys() | before.keys()):
+        if run.get(name) != before.get(name):
+            raise InputError(f"{path}: was made with {name} = {before.get(name)!r}, not {run.get(name)!r}")
+
+
 class TrainState:
     """AdamW over the trainable parameters, in float32, with gradient clipping and resume.
 
@@ -64,9 +71,7 @@ class TrainState:
             raise InputError(f"{path}: not a whole state file ({error}); remove it to begin again") from None
         with file:
             before = json.loads(file.metadata()["run"])
-            for name in sorted(run.keys() | before.keys()):
-                if run.get(name) != before.get(name):
-                    raise InputError(f"{path}: was made with {name} = {before.get(name)!r}, not {run.get(name)!r}")
+            check_same_run(path, before, run)
             self.step = int(file.metadata()["step"])
             with torch.no_grad():
                 for name, p in self.parameters.items():
