@@ -128,8 +128,10 @@ def open_log(path: Path, done: int) -> TextIO:
 
 
 def write_line(log: TextIO, record: dict) -> dict:
+    """Append a line to the log and show it."""
     log.write(json.dumps(record) + "\n")
     log.flush()
+    tqdm.write(" | ".join(f"{name} {value:.4g}" for name, value in record.items()))
     return record
 
 

@@ -1,0 +1,157 @@
+"""Rows to token ids: traps 4 and 12, what is cut and what is refused."""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+import train
+from act.records import InputError
+from act.training.examples import fit_prompt, make_example, read_examples
+from tests.tiny import conversation, message, pair_row, run_in_process, write_rows
+
+
+def test_trap_04_oldest_turns_go_whole_and_are_counted(tokenizer):
+    """At every limit from the whole prompt down: the ids are those of the system prompt and the newest turns."""
+    messages = conversation(5)
+    prompts = [tokenizer.prompt(messages[:1] + messages[1 + 2 * cut :]) for cut in range(5)]
+    for cut, prompt in enumerate(prompts):
+        assert fit_prompt(messages, tokenizer, len(prompt)) == (prompt, cut)
+        if cut < 4:
+            assert fit_prompt(messages, tokenizer, len(prompt) - 1) == (prompts[cut + 1], cut + 1)
+        assert tokenizer.decode(prompt).startswith("system\nYou listen.")
+    with pytest.raises(ValueError, match=f"take {len(prompts[4])} tokens; --max-prompt is {len(prompts[4]) - 1}"):
+        fit_prompt(messages, tokenizer, len(prompts[4]) - 1)
+    example = make_example(pair_row(5), tokenizer, True, 512, len(prompts[2]))
+    assert example.cut_turns == 2 and example.cut_tokens == 0
+    assert example.session == make_example(pair_row(3), tokenizer, True, 512, 512).session  # known by its uncut start
+
+
+def test_trap_04_without_a_system_prompt_the_first_turn_may_go(tokenizer):
+    messages = conversation(3)[1:]
+    ids, cut = fit_prompt(messages, tokenizer, len(tokenizer.prompt(messages)) - 1)
+    assert (ids, cut) == (tokenizer.prompt(messages[2:]), 1)
+
+
+def test_trap_04_cut_answers_keep_their_end(tokenizer):
+    """At every length that leaves room for a token and the end; what is cut is counted in tokens."""
+    row = pair_row()
+    prompt = tokenizer.prompt(row["prompt"])
+    replies = [tokenizer.reply(row[name][0]["content"]) for name in ("chosen", "rejected")]
+    for room in range(2, 20):
+        example = make_example(row, tokenizer, True, len(prompt) + room, 512)
+        for answer, reply in zip(example.answers, replies, strict=True):
+            kept = reply if len(reply) <= room else reply[: room - 1] + reply[-1:]
+            assert answer.ids == prompt + kept and answer.start == len(prompt)
+            assert answer.tokens >= 2 and answer.ids[-1] == tokenizer.end_ids[0]
+        assert example.cut_tokens == sum(max(0, len(reply) - room) for reply in replies)
+    with pytest.raises(ValueError, match=f"the prompt takes {len(prompt)} tokens of {len(prompt) + 1}"):
+        make_example(row, tokenizer, True, len(prompt) + 1, 512)
+
+
+def without(name: str) -> dict:
+    return {key: value for key, value in pair_row().items() if key != name}
+
+
+BAD_PAIRS = {
+    "no prompt": (without("prompt"), 'no "prompt"'),
+    "empty prompt": (pair_row(prompt=[]), '"prompt" is empty'),
+    "prompt as text": (pair_row(prompt="Hi"), '"prompt" is empty or not a list'),
+    "prompt without client": (
+        pair_row(prompt=[message("user", "a"), message("assistant", "b")]),
+        "is not user and assistant in turn",
+    ),
+    "system prompt alone": (pair_row(prompt=[message("system", "a")]), "is not user and assistant in turn"),
+    "blank message": (pair_row(prompt=[message("user", " \n")]), '"prompt" has an empty user message'),
+    "content of a wrong type": (pair_row(prompt=[message("user", 3)]), '"prompt" holds something'),
+    "message as text": (pair_row(prompt=["Hi"]), '"prompt" holds something'),
+    "role nobody has": (pair_row(prompt=[message("client", "Hi")]), "role 'client'"),
+    "no rejected": (without("rejected"), 'neither "completion" nor both'),
+    "no chosen": (without("chosen"), 'neither "completion" nor both'),
+    "rejected null": (pair_row(rejected=None), '"rejected" is empty'),
+    "empty chosen": (pair_row(chosen=[message("assistant", "")]), '"chosen" has an empty assistant message'),
+    "chosen by the user": (pair_row(chosen=[message("user", "Hi")]), "\"chosen\" has role 'user'"),
+    "two chosen messages": (pair_row(chosen=[message("assistant", "a")] * 2), '"chosen" has 2 messages'),
+    "chosen equal to rejected": (
+        pair_row(chosen=[message("assistant", "So?")], rejected=[message("assistant", " So?\n")]),
+        "are the same",
+    ),
+    "completion and pair": (pair_row(completion=[message("assistant", "a")]), 'neither "completion" nor both'),
+    "completion for ORPO": ({"prompt": conversation(1), "completion": [message("assistant", "a")]}, 'no "rejected"'),
+    "messages for ORPO": ({"messages": [*conversation(1), message("assistant", "a")]}, 'no "rejected"'),
+    "messages without answer": ({"messages": conversation(2)}, '"prompt" is not user and assistant in turn'),
+    "messages of one": ({"messages": [message("assistant", "a")]}, '"prompt" is empty'),
+    "too long a prompt": (pair_row(prompt=[message("user", "so " * 600)]), "--max-prompt is 300"),
+    "not an object": ([1, 2], "not a JSON object"),
+    "not JSON": ('{"prompt": [}', "Expecting value"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_PAIRS)
+def test_trap_12_bad_rows_stop_the_run_with_file_and_line(tokenizer, tmp_path, name):
+    row, reason = BAD_PAIRS[name]
+    path = write_rows(tmp_path / "data.jsonl", [pair_row(), pair_row(2), row, pair_row(3)])
+    with pytest.raises(InputError) as raised:
+        read_examples(path, tokenizer, True, 512, 300)
+    assert str(raised.value).startswith(f"{path}:3: ") and reason in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_trap_12_text_that_is_no_unicode(tokenizer, tmp_path):
+    """JSON can spell half a surrogate pair, "\\ud800", which is no character."""
+    path = write_rows(tmp_path / "data.jsonl", [pair_row(chosen=[message("assistant", "\ud800")])])
+    with pytest.raises(InputError, match="data.jsonl:1: "):
+        read_examples(path, tokenizer, True, 512, 300)
+
+
+def test_trap_12_answers_that_are_equal_once_cut(tokenizer, tmp_path):
+    """With room for 4 tokens "one two three" is left of both answers: a pair with nothing to prefer."""
+    answers = {name: [message("assistant", f"one two three {name}")] for name in ("chosen", "rejected")}
+    path = write_rows(tmp_path / "data.jsonl", [pair_row(**answers)])
+    with pytest.raises(InputError, match="data.jsonl:1: "):
+        read_examples(path, tokenizer, True, len(tokenizer.prompt(conversation(1))) + 4, 300)
+
+
+def test_trap_12_no_rows(tokenizer, tmp_path):
+    with pytest.raises(InputError, match="data.jsonl: no records"):
+        read_examples(write_rows(tmp_path / "data.jsonl", []), tokenizer, True, 512, 512)
+
+
+@pytest.mark.parametrize("cot", [False, True])
+def test_trap_12_reasoning_where_none_is_meant_and_none_where_it_is(tokenizer, tmp_path, cot):
+    plain = pair_row()
+    thought = pair_row(chosen=[message("assistant", "Thinking: He is stuck.\n\nAnswer: And then?")])
+    right, wrong = (thought, plain) if cot else (plain, thought)
+    check = partial(train.check_form, cot=cot)
+    good, bad = (write_rows(tmp_path / name, [row]) for name, row in (("good", right), ("bad", wrong)))
+    assert len(read_examples(good, tokenizer, True, 512, 512, check)) == 1
+    with pytest.raises(InputError, match=r"bad:1: the answer .*--cot"):
+        read_examples(bad, tokenizer, True, 512, 512, check)
+
+
+@pytest.mark.parametrize("fault", ["row", "sessions", "folder", "flag"])
+def test_trap_12_status_2_and_one_line(folder, tmp_path, monkeypatch, capsys, fault):
+    data = write_rows(tmp_path / "data.jsonl", [pair_row(), without("prompt") if fault == "row" else pair_row(2)])
+    flags = {"--method": "orpo", "--model": folder, "--data": data, "--out": tmp_path / "out"}
+    flags |= {"sessions": {"--held-out-sessions": 1}, "folder": {"--model": "none"}, "flag": {"--batch": 0}}.get(
+        fault, {}
+    )
+    with pytest.raises(SystemExit) as raised:
+        run_in_process(monkeypatch, *(x for flag in flags.items() for x in flag))
+    assert raised.value.code == 2
+    line = {
+        "row": f'error: {data}:2: no "prompt" (nor "messages"): the answer would be learned without its context\n',
+        "sessions": "error: --held-out-sessions 1: the data have 1 sessions, and one must be left to train on\n",
+        "folder": "error: none: no such folder\n",
+        "flag": f"error: argument --batch: 0 is not 1 or more (see {Path(sys.argv[0]).name} --help)\n",
+    }
+    assert capsys.readouterr().err == line[fault]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_trap_12_status_2_of_the_script(folder, tmp_path, refused):
+    data = write_rows(tmp_path / "data.jsonl", [pair_row(), pair_row(chosen=[message("assistant", "")])])
+    line = refused("train.py", "--method", "orpo", "--model", folder, "--data", data, "--out", "out")
+    assert line == f'error: {data}:2: "chosen" has an empty assistant message'

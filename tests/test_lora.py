@@ -1,0 +1,113 @@
+"""LoRA and its adapters: the base at the start, merged, saved, and PEFT's way."""
+
+import json
+
+import pytest
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from act.model.checkpoint import load_adapter, load_model, save_adapter
+from act.model.llama import Llama
+from act.model.lora import PROJECTIONS, attach, detach, lora_layers, merge, trainable
+from tests.tiny import (
+    tiny_llama,
+    with_adapter,
+)
+
+IDS = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6]])
+
+
+@torch.no_grad()
+def outputs(model: Llama) -> Tensor:
+    return model.logits(model(IDS))
+
+
+def test_lora_starts_at_the_base_model_and_detaches_to_it():
+    model = tiny_llama()
+    base = outputs(model)
+    torch.manual_seed(1)
+    attach(model, 4, 8)
+    assert torch.equal(outputs(model), base)
+    assert all(layer.lora_A.any() for layer in lora_layers(model).values())
+    for layer in lora_layers(model).values():
+        nn.init.normal_(layer.lora_B)
+    assert not torch.allclose(outputs(model), base, atol=0.1)
+    detach(model)
+    assert torch.equal(outputs(model), base) and trainable(model) == 0
+    assert model.state_dict().keys() == tiny_llama().state_dict().keys()
+
+
+def test_lora_trains_the_projections_alone():
+    """Rank r adds r (in + out) a projection: q, o 16 + 16; k, v 16 + 8; gate, up, down 16 + 24: 4 * 232 a layer."""
+    model = with_adapter(rank=4)
+    assert {name.rpartition(".")[2] for name in lora_layers(model)} == set(PROJECTIONS)
+    assert trainable(model) == 2 * 4 * (2 * 32 + 2 * 24 + 3 * 40)
+    named = [name for name, p in model.named_parameters() if p.requires_grad]
+    assert all(name.endswith(("lora_A", "lora_B")) for name in named)
+
+
+def test_lora_is_w_plus_alpha_over_r_times_b_a():
+    """Equation 3, layer by layer: W + (alpha / r) B A with alpha 8, r 4."""
+    x = torch.randn(3, 16)
+    layer = with_adapter().model.layers[0].self_attn.q_proj
+    torch.testing.assert_close(layer(x), x @ (layer.weight + 2 * layer.lora_B @ layer.lora_A).T)
+
+
+def test_merged_equals_unmerged():
+    model = with_adapter()
+    expected = outputs(model)
+    merge(model)
+    assert not lora_layers(model)
+    torch.testing.assert_close(outputs(model), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_an_adapter_comes_back_as_it_was(tmp_path):
+    model = with_adapter()
+    save_adapter(model, tmp_path, "base", rank=4, alpha=8)
+    again = tiny_llama()
+    load_adapter(again, tmp_path)
+    assert torch.equal(outputs(again), outputs(model)) and trainable(again) == 0
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert (config["peft_type"], config["r"], config["lora_alpha"]) == ("LORA", 4, 8)
+    assert config["target_modules"] == sorted(PROJECTIONS)
+    with safe_open(tmp_path / "adapter_model.safetensors", "pt") as file:
+        name = "base_model.model.model.layers.1.mlp.down_proj.lora_A.weight"
+        assert len(list(file.keys())) == 2 * 7 * 2 and file.get_slice(name).get_shape() == [4, 24]
+
+
+def test_loading_replaces_the_adapter_that_is_there(tmp_path):
+    first, second = with_adapter(seed=1), with_adapter(seed=2, rank=8)
+    save_adapter(second, tmp_path, "base", rank=8, alpha=8)
+    load_adapter(first, tmp_path)
+    assert torch.equal(outputs(first), outputs(second))
+
+
+def test_loading_replaces_an_adapter_on_more_modules(tmp_path):
+    first, second = with_adapter(), tiny_llama()
+    attach(second, 4, 8, ("q_proj",))
+    save_adapter(second, tmp_path, "base", rank=4, alpha=8)
+    load_adapter(first, tmp_path)
+    assert torch.equal(outputs(first), outputs(second))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("targets", [PROJECTIONS, ("q_proj", "v_proj")])
+def test_peft_reads_our_adapter_and_we_read_its(folder, tmp_path, targets):
+    """Logits equal PEFT's on transformers' Llama of the same folder, from our file and from the one PEFT writes."""
+    from peft import PeftModel
+    from transformers import LlamaForCausalLM
+
+    ours = load_model(folder)
+    torch.manual_seed(1)
+    attach(ours, 4, 8, targets)
+    for layer in lora_layers(ours).values():
+        nn.init.normal_(layer.lora_B, std=0.3)
+    save_adapter(ours, tmp_path / "ours", str(folder), rank=4, alpha=8)
+    theirs = PeftModel.from_pretrained(LlamaForCausalLM.from_pretrained(folder), tmp_path / "ours")
+    with torch.no_grad():
+        logits = theirs(IDS).logits
+    assert (logits - outputs(load_model(folder))).abs().max() > 0.1  # the adapter counts
+    torch.testing.assert_close(outputs(ours), logits, rtol=1e-5, atol=1e-5)
+    theirs.save_pretrained(tmp_path / "theirs")
+    torch.testing.assert_close(outputs(load_model(f"{folder}+{tmp_path / 'theirs'}")), logits, rtol=1e-5, atol=1e-5)

@@ -1,0 +1,149 @@
+"""Trap 11: a run that was killed and resumed ends as one that was not."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import train
+from act.model.llama import Llama
+from act.records import InputError
+from act.training.state import TrainState, learning_rate
+from tests.conftest import ROOT
+from tests.tiny import (
+    arguments,
+    drawn_pairs,
+    pair_row,
+    run_in_process,
+    with_adapter,
+    write_rows,
+)
+
+
+def steps_of(model: Llama, state: TrainState, until: int) -> None:
+    examples = drawn_pairs(12)
+    for step in range(state.step, until):
+        train.run_examples(model, examples[2 * step : 2 * step + 2], arguments(), backward=True)
+        state.update(learning_rate(step, 6, 1e-2, 2, "cosine"))
+
+
+@pytest.mark.parametrize("stop", [1, 3, 5])
+def test_trap_11_resumed_equals_uninterrupted_to_the_bit(tmp_path, stop):
+    model = with_adapter()
+    state = TrainState(model, 0.01, 1.0)
+    steps_of(model, state, 6)
+
+    first = with_adapter()
+    half = TrainState(first, 0.01, 1.0)
+    steps_of(first, half, stop)
+    half.save(tmp_path / "state.safetensors", {"lr": 1e-2})
+    second = with_adapter(seed=99)  # another start, so that nothing is right by chance
+    resumed = TrainState(second, 0.01, 1.0)
+    resumed.load(tmp_path / "state.safetensors", {"lr": 1e-2})
+    assert resumed.step == stop
+    steps_of(second, resumed, 6)
+    for name, parameter in state.parameters.items():
+        assert torch.equal(parameter, resumed.parameters[name]), name
+        for moment in ("exp_avg", "exp_avg_sq", "step"):
+            ours, theirs = (s.optimiser.state[s.parameters[name]][moment] for s in (state, resumed))
+            assert torch.equal(ours, theirs), (name, moment)
+
+
+def test_trap_11_a_state_of_another_run_is_refused(tmp_path):
+    model = with_adapter()
+    state = TrainState(model, 0.01, 1.0)
+    steps_of(model, state, 1)
+    path = tmp_path / "state.safetensors"
+    state.save(path, {"lr": 0.01, "seed": 1})
+    for run, name in (({"lr": 0.02, "seed": 1}, "lr = 0.01, not 0.02"), ({"lr": 0.01}, "seed = 1, not None")):
+        with pytest.raises(InputError, match=f"was made with {name}"):
+            TrainState(with_adapter(), 0.01, 1.0).load(path, run)
+
+
+def log_of(out: Path) -> list[dict]:
+    """The log without what a clock or a machine decides."""
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k not in ("tokens_per_s", "peak_memory_gib")} for line in lines]
+
+
+def test_trap_11_a_state_that_is_cut_off_is_refused(tmp_path):
+    path = tmp_path / "state.safetensors"
+    state = TrainState(with_adapter(), 0.01, 1.0)
+    path.write_bytes(b"\x10\0\0\0")
+    with pytest.raises(InputError, match="state.safetensors: "):
+        state.load(path, {})
+
+
+def test_trap_11_a_torn_line_of_the_log_is_left_out(tmp_path):
+    (tmp_path / "log.jsonl").write_text('{"step": 0}\n{"step": 1}\n{"step": 2, "nl')
+    with train.open_log(tmp_path / "log.jsonl", 1) as log:
+        assert log.read() == '{"step": 0}\n{"step": 1}\n'
+
+
+def test_trap_11_killed_behind_the_last_step(folder, tmp_path, monkeypatch):
+    """The state is of the last step, the log has the last evaluation, the adapter is not there yet."""
+    data = write_rows(tmp_path / "data.jsonl", [pair_row(turn, session) for session in range(3) for turn in (1, 2)])
+    flags = ["--method", "sft", "--model", folder, "--data", data, "--batch", 2, "--save-every", 1, "--lora-rank", 2]
+    flags += ["--held-out-sessions", 1]
+    run_in_process(monkeypatch, *flags, "--out", tmp_path / "whole")
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(train, "save_adapter", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        run_in_process(patch, *flags, "--out", tmp_path / "killed")
+    run_in_process(monkeypatch, *flags, "--resume", "--out", tmp_path / "killed")
+    assert log_of(tmp_path / "killed") == log_of(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_trap_11_killed_and_resumed_equals_uninterrupted(folder, tmp_path):
+    """train.py, killed by SIGKILL in the middle and started again with --resume: the same adapter, byte for byte."""
+    rows = [pair_row(turn, session) for session in range(7) for turn in range(1, 7)]
+    data = write_rows(tmp_path / "data.jsonl", rows)
+
+    def command(out: str) -> list:
+        flags = [
+            "--held-out-sessions",
+            1,
+            "--epochs",
+            2,
+            "--batch",
+            1,
+            "--save-every",
+            5,
+            "--lora-rank",
+            2,
+            "--lr",
+            1e-2,
+        ]
+        files = ["--model", folder, "--data", data, "--out", tmp_path / out]
+        return [*map(str, [sys.executable, "train.py", "--method", "orpo", "--resume", *files, *flags])]
+
+    options = {"cwd": ROOT, "env": os.environ | {"OMP_NUM_THREADS": "1"}, "stderr": subprocess.DEVNULL}
+    subprocess.run(command("whole"), check=True, stdout=subprocess.DEVNULL, **options)
+
+    log, killed = tmp_path / "killed" / "log.jsonl", subprocess.Popen(command("killed"), **options)
+    while killed.poll() is None and not (log.is_file() and log.read_text().count("\n") > 12):
+        time.sleep(0.001)
+    os.kill(killed.pid, signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    assert (tmp_path / "killed" / "state.safetensors").is_file()
+    assert not (tmp_path / "killed" / "adapter_model.safetensors").exists()
+
+    done = subprocess.run(command("killed"), check=True, stdout=subprocess.PIPE, text=True, **options)
+    whole, resumed = tmp_path / "whole", tmp_path / "killed"
+    assert log_of(resumed) == log_of(whole) and len(log_of(whole)) == 74  # before, 6 x 6 x 2 steps, after
+    weights = "adapter_model.safetensors"
+    assert (resumed / weights).read_bytes() == (whole / weights).read_bytes()
+    reports = [json.loads((out / "train.json").read_text()) for out in (resumed, whole)]
+    assert reports[0] == reports[1]
+    assert reports[0]["after"]["nll"] < reports[0]["before"]["nll"] - 0.1  # and it has learned
+    assert f"held-out nll: {reports[0]['before']['nll']:.4f} before" in done.stdout
+    assert not (resumed / "state.safetensors").exists()
+
+    again = subprocess.run(command("killed"), check=True, stdout=subprocess.PIPE, text=True, **options)
+    assert again.stdout == f"{resumed} is trained\n"

@@ -1,0 +1,109 @@
+"""Tiny models, pairs and rows that the tests of training share."""
+
+import json
+import random
+import shutil
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+import train
+from act.cli import run_script
+from act.model.llama import Llama, LlamaConfig
+from act.model.lora import attach, lora_layers
+from act.training.examples import Answer, Example
+from tests.conftest import EMBEDDED
+
+CONFIG = {
+    "model_type": "llama",
+    "vocab_size": 49152,  # the embedded tokenizer's
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+    "rms_norm_eps": 1e-5,
+    "tie_word_embeddings": True,
+}
+TINY = LlamaConfig.from_dict(CONFIG | {"vocab_size": 97})
+
+
+def tiny_llama(seed: int = 0) -> Llama:
+    torch.manual_seed(seed)
+    return Llama(TINY)
+
+
+def with_adapter(seed: int = 0, rank: int = 4) -> Llama:
+    """The tiny model under an adapter that is no longer at its start."""
+    model = tiny_llama()
+    torch.manual_seed(seed)
+    attach(model, rank, alpha=8)
+    for layer in lora_layers(model).values():
+        nn.init.normal_(layer.lora_B, std=0.1)
+    return model
+
+
+def drawn_pairs(n: int, seed: int = 0) -> list[Example]:
+    """Pairs of unequal lengths; every other prompt goes on from the one before it."""
+    stream, examples, prompt = random.Random(seed), [], [1]
+    for i in range(n):
+        prompt = (prompt if i % 2 else [1]) + [stream.randrange(97) for _ in range(stream.randint(1, 12))]
+        answers = [prompt + [stream.randrange(97) for _ in range(stream.randint(1, 20))] for _ in range(2)]
+        examples.append(Example(f"s{i // 2}", *(Answer(ids, len(prompt)) for ids in answers), 0, 0))
+    return examples
+
+
+def arguments(**changes) -> Namespace:
+    return Namespace(**{"method": "orpo", "nll_scope": "response", "lambda_or": 0.25, "tree_tokens": 10**6} | changes)
+
+
+def gradients(model: Llama) -> Tensor:
+    flat = torch.cat([p.grad.flatten() for p in model.parameters() if p.requires_grad])
+    model.zero_grad()
+    return flat
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A checkpoint folder with random weights and the embedded tokenizer."""
+    folder = tmp_path_factory.mktemp("model")
+    torch.manual_seed(0)
+    save_file(Llama(LlamaConfig.from_dict(CONFIG)).state_dict(), folder / "model.safetensors", {"format": "pt"})
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(EMBEDDED / name, folder)
+    return folder
+
+
+def message(role: str, content: str) -> dict:
+    return {"role": role, "content": content}
+
+
+def conversation(turns: int, session: int = 0) -> list[dict]:
+    """A system prompt, `turns` - 1 exchanges and the client's next words."""
+    messages = [message("system", "You listen.")]
+    for turn in range(turns):
+        messages += [message("user", f"Day {session}: {'I worry. ' * (turn + 1)}"), message("assistant", "What of it?")]
+    return messages[:-1]
+
+
+def pair_row(turns: int = 1, session: int = 0, **changes) -> dict:
+    chosen = [message("assistant", f"What shows up now, {turns} times?")]
+    rejected = [message("assistant", "Do not worry so much, it will pass.")]
+    return {"prompt": conversation(turns, session), "chosen": chosen, "rejected": rejected} | changes
+
+
+def write_rows(path: Path, rows: list) -> Path:
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    return path
+
+
+def run_in_process(monkeypatch, *flags) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py", *map(str, flags)])
+    run_script(train.main)
