@@ -1,15 +1,20 @@
 """What many tests share: the embedded model, and how a script is run as a user runs it."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from act.model.checkpoint import load_model
+from act.model.llama import Llama, LlamaConfig
 from act.model.tokenizer import ChatTokenizer
+from tests.tiny import CONFIG
 
 ROOT = Path(__file__).parents[1]
 EMBEDDED = ROOT / "models/smollm2-135m-instruct"
@@ -35,6 +40,18 @@ def exact_product():
 def fast_product(exact_product):
     """The matrix product that the scripts allow (--precision high)."""
     torch.set_float32_matmul_precision("high")
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory) -> Path:
+    """A checkpoint folder with random weights and the embedded tokenizer."""
+    folder = tmp_path_factory.mktemp("model")
+    torch.manual_seed(0)
+    save_file(Llama(LlamaConfig.from_dict(CONFIG)).state_dict(), folder / "model.safetensors", {"format": "pt"})
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(EMBEDDED / name, folder)
+    return folder
 
 
 @pytest.fixture

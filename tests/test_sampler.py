@@ -1,5 +1,7 @@
 """Decoding: distributions, independence of neighbours, the living cache, and the enforced CoT form."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from scipy.stats import chisquare
@@ -150,10 +152,14 @@ def test_enforced_cot_always_has_both_parts(embedded, tokenizer):
         assert 0 < reply.response_tokens <= 24
 
 
-def test_a_limit_without_room_for_both_parts_is_refused(embedded, tokenizer):
-    for limit in (1, 11, 8192):
-        with pytest.raises(InputError, match="new tokens a reply: must be at least 12 and under 8192"):
-            LocalChat("m", embedded, tokenizer, Sampling(0, 1, limit))
+def test_a_limit_without_room_is_refused(embedded, tokenizer):
+    with pytest.raises(InputError, match="8192 new tokens a reply: the context of m holds 8192"):
+        LocalChat("m", embedded, tokenizer, Sampling(0, 1, 8192))
+    chat = LocalChat("m", embedded, tokenizer, Sampling(0, 1, 11))
+    ask = Ask("a", [{"role": "user", "content": "Hi"}], 0)
+    assert chat.reply([ask])[0].text
+    with pytest.raises(InputError, match="11 new tokens a reply: the enforced form needs 12"):
+        chat.reply([replace(ask, enforce=True)])
 
 
 def test_a_limit_below_the_forced_beginning_ends_the_reply(tiny):

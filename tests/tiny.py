@@ -2,14 +2,11 @@
 
 import json
 import random
-import shutil
 import sys
 from argparse import Namespace
 from pathlib import Path
 
-import pytest
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import train
@@ -17,7 +14,6 @@ from act.cli import run_script
 from act.model.llama import Llama, LlamaConfig
 from act.model.lora import attach, lora_layers
 from act.training.examples import Answer, Example
-from tests.conftest import EMBEDDED
 
 CONFIG = {
     "model_type": "llama",
@@ -67,18 +63,6 @@ def gradients(model: Llama) -> Tensor:
     flat = torch.cat([p.grad.flatten() for p in model.parameters() if p.requires_grad])
     model.zero_grad()
     return flat
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """A checkpoint folder with random weights and the embedded tokenizer."""
-    folder = tmp_path_factory.mktemp("model")
-    torch.manual_seed(0)
-    save_file(Llama(LlamaConfig.from_dict(CONFIG)).state_dict(), folder / "model.safetensors", {"format": "pt"})
-    (folder / "config.json").write_text(json.dumps(CONFIG))
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(EMBEDDED / name, folder)
-    return folder
 
 
 def message(role: str, content: str) -> dict:

@@ -53,9 +53,9 @@ class LocalChat:
         self.sampler = Sampler(model, tokenizer.end_ids)
         self.thinking = tuple(tokenizer.encode(THINKING))
         self.answer = tokenizer.encode(f"\n\n{ANSWER}")
-        least, most = 2 * len([*self.thinking, *self.answer]), model.config.max_position_embeddings
-        if not least <= sampling.max_new_tokens < most:
-            raise InputError(f"{sampling.max_new_tokens} new tokens a reply: must be at least {least} and under {most}")
+        context = model.config.max_position_embeddings
+        if sampling.max_new_tokens >= context:
+            raise InputError(f"{sampling.max_new_tokens} new tokens a reply: the context of {name} holds {context}")
 
     @classmethod
     def load(cls, spec: str, sampling: Sampling, device: str) -> "LocalChat":
@@ -64,6 +64,9 @@ class LocalChat:
 
     def reply(self, asks: list[Ask]) -> list[Reply]:
         """One reply an ask. A prompt that leaves no room for `max_new_tokens` has status "context"."""
+        least = 2 * len([*self.thinking, *self.answer])
+        if self.sampling.max_new_tokens < least and any(ask.enforce for ask in asks):
+            raise InputError(f"{self.sampling.max_new_tokens} new tokens a reply: the enforced form needs {least}")
         prompts = [self.tokenizer.prompt(ask.messages) for ask in asks]
         room = self.model.config.max_position_embeddings - self.sampling.max_new_tokens
         fits = [i for i, prompt in enumerate(prompts) if len(prompt) <= room]
