@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -54,16 +55,22 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture
-def script(tmp_path):
-    """script("judge.py", "rate", ...) runs it in an empty folder; returns the finished process."""
+@pytest.fixture(scope="session")
+def run_script_in():
+    """run_script_in(folder, "judge.py", "rate", ...) runs a script there; returns the finished process."""
 
-    def run(*words: object) -> subprocess.CompletedProcess:
+    def run(folder: Path, *words: object) -> subprocess.CompletedProcess:
         command = [sys.executable, str(ROOT / str(words[0])), *map(str, words[1:])]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
 
     return run
+
+
+@pytest.fixture
+def script(tmp_path, run_script_in):
+    """script("judge.py", "rate", ...) runs it in an empty folder."""
+    return partial(run_script_in, tmp_path)
 
 
 @pytest.fixture
