@@ -105,6 +105,8 @@ def check_settings(store: Store, therapist: LocalChat, client: LocalChat, args: 
         for name in ("sampling", "seed"):
             if held[name] != new[name]:
                 raise InputError(f"{args.out}: {held['id']} was held with {name} {held[name]}, not {new[name]}")
+        if held["status"] == "complete" and len(held["turns"]) != args.turns:
+            raise InputError(f"{args.out}: {held['id']} has {len(held['turns'])} turns, not {args.turns}")
         if held["models"]["client"] != client.name:
             raise InputError(f"{args.out}: {held['id']} had the client {held['models']['client']}, not {client.name}")
 

@@ -157,6 +157,7 @@ def test_sessions_of_other_settings_are_not_mixed(script, refused, tmp_path):
     words = ("simulate.py", "--model", EMBEDDED, "--client", EMBEDDED, *SMALL, "--conditions", "instruct", "--out", "s")
     assert script(*words, "--profiles", "one.jsonl").returncode == 0
     assert "was held with sampling" in refused(*words, "--profiles", "p.jsonl", "--temperature", 0.5)
+    assert "instruct/p001 has 1 turns, not 2" in refused(*words, "--profiles", "p.jsonl", "--turns", 2)
     assert "was held with seed 0, not 1" in refused(*words, "--profiles", "p.jsonl", "--seed", 1)
     assert "p001 is another client" in refused("generate.py", "profiles", "--n", 2, "--seed", 1, "--out", "p.jsonl")
 

@@ -78,9 +78,10 @@ def test_errors_and_full_contexts_end_a_session_and_never_enter_it():
 
 def test_a_client_that_fails_ends_the_session_before_the_therapist_is_asked():
     (session,), therapist, _, _ = hold(
-        lambda ask, n: "fine", lambda ask, n: Reply("", "error", 5, 0) if n == 2 else "hi"
+        lambda ask, n: "fine", lambda ask, n: Reply("HTTP 500", "error", 5, 0) if n == 2 else "hi"
     )
     assert session["status"] == "error" and len(therapist.asks) == 1
+    assert session["turns"][1]["client"] == "" and "HTTP" not in str(session)
 
 
 def test_a_cut_off_answer_goes_on_and_is_marked():

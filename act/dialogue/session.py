@@ -113,7 +113,7 @@ def hold_sessions(
         )
         for session, words, note in zip(going, heard, notes, strict=True):
             status = "ok" if words.status == "length" else words.status
-            _add_turn(session, words.text, status, note)
+            _add_turn(session, words.text if status == "ok" else "", status, note)
         spoken = [s for s in going if s["turns"][-1]["status"] == "ok"]
         for attempt in ("first", "again"):
             open_turns = [s for s in spoken if attempt == "first" or s["turns"][-1]["status"] == "format"]
