@@ -70,10 +70,11 @@ def main() -> None:
 
     with Store(args.out, check_session) as store:
         wanted = {
-            condition: [profile for profile in profiles if f"{condition}/{profile['id']}" not in store]
+            condition: missing
             for condition in args.conditions
+            if (missing := [profile for profile in profiles if f"{condition}/{profile['id']}" not in store])
         }
-        if any(wanted.values()):
+        if wanted:
             simulate(wanted, store, args)
         ended = Counter(session["status"] for session in store.records.values())
         print(

@@ -82,28 +82,26 @@ class ChatTokenizer:
     """
 
     def __init__(self, folder: str | Path):
-        folder = Path(folder)
+        file = Path(folder) / "tokenizer.json"
+        if not file.is_file():
+            file = file.with_name("tokenizer.model")
+        if not file.is_file():
+            raise InputError(f"{folder}: neither tokenizer.json nor tokenizer.model")
         try:
-            if (folder / "tokenizer.json").is_file():
-                backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            if file.suffix == ".json":
+                backend = Tokenizer.from_file(str(file))
                 backend.no_truncation()
                 backend.no_padding()
                 backend.encode_special_tokens = True  # special tokens spelt in text stay text
                 self._encode = lambda text: backend.encode(text, add_special_tokens=False).ids
                 self._decode = lambda ids: backend.decode(ids, skip_special_tokens=True)
                 self.token_id = backend.token_to_id
-            elif (folder / "tokenizer.model").is_file():
-                pieces = SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
+            else:
+                pieces = SentencePieceProcessor(model_file=str(file))
                 names = {pieces.id_to_piece(i): i for i in range(pieces.vocab_size())}
                 self._encode, self._decode, self.token_id = pieces.encode, pieces.decode, names.get
-            else:
-                raise InputError(f"{folder}: neither tokenizer.json nor tokenizer.model")
-        except (OSError, RuntimeError) as error:
-            raise InputError(f"{folder}: the tokenizer cannot be read: {error}") from None
         except Exception as error:  # the tokenizers library raises plain Exception
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{folder}/tokenizer.json: {error}") from None
+            raise InputError(f"{file}: the tokenizer cannot be read: {error}") from None
         family = next((name for name in TEMPLATES if self.token_id(name) is not None), None)
         if family is None:
             raise InputError(f"{folder}: its vocabulary fits no known chat template (ChatML, Llama 3, Mistral)")

@@ -77,6 +77,11 @@ def check_row(row: dict, pairs: bool) -> None:
         raise ValueError('"chosen" and "rejected" are the same')
 
 
+def wanted_answer(row: dict) -> str:
+    """The text of a checked row's completion, or of its chosen answer."""
+    return (row["completion"] if "completion" in row else row["chosen"])[0]["content"]
+
+
 def read_examples(
     path: str | Path,
     tokenizer: ChatTokenizer,
@@ -94,7 +99,7 @@ def read_examples(
 
     def take(row: dict) -> None:
         check_row(row, pairs)
-        check_text((row["completion"] if "completion" in row else row["chosen"])[0]["content"])
+        check_text(wanted_answer(row))
         examples.append(make_example(row, tokenizer, pairs, max_length, max_prompt))
 
     for _ in read_jsonl(path, take):
@@ -106,7 +111,7 @@ def read_examples(
 
 def make_example(row: dict, tokenizer: ChatTokenizer, pairs: bool, max_length: int, max_prompt: int) -> Example:
     """Token ids of a checked row. Answers that do not fit behind the prompt are cut, their end token kept."""
-    texts = [(row["completion"] if "completion" in row else row["chosen"])[0]["content"]]
+    texts = [wanted_answer(row)]
     texts += [row["rejected"][0]["content"]] if pairs else []
     prompt, cut_turns = fit_prompt(row["prompt"], tokenizer, max_prompt)
     replies = [tokenizer.reply(text) for text in texts]
