@@ -1,4 +1,4 @@
-"""Train one condition: SFT or ORPO, a LoRA adapter on a frozen base model.
+"""Train one condition: SFT or ORPO, a LoRA adapter on a frozen base model, or the whole model (--lora-rank 0).
 
     train.py --method orpo --model DIR --data pairs.jsonl --out adapters/orpo
     train.py --method sft --cot --model DIR --data pairs-cot.jsonl --held-out-sessions 2 --out adapters/sft-cot
@@ -6,7 +6,8 @@
 Data are JSONL in TRL's conversational formats (pairs, prompt + completion, messages); SFT takes a pair's chosen
 answer. Defaults are the study's own values: LoRA 64 on seven projections, one epoch, warm-up 10%, AdamW, seed 3407;
 SFT: 4 examples a step at 5e-6, cosine; ORPO: 8 pairs a step at 8e-6, linear, lambda 0.1. --out becomes an adapter in
-PEFT's layout, with log.jsonl (a line a step) and train.json (arguments, data checksum, versions, metrics).
+PEFT's layout, with log.jsonl (a line a step) and train.json (arguments, data checksum, versions, metrics). On several
+GPUs: torchrun --nproc-per-node 4 train.py ..., with the same arguments and the same result.
 """
 
 import hashlib
@@ -27,65 +28,19 @@ from tqdm import tqdm
 
 from act.cli import Parser, not_negative, positive, run_script, set_up_device
 from act.dialogue.prompts import THINKING, parse_reply
-from act.model.checkpoint import base_folder, load_model, read_json, save_adapter
-from act.model.llama import Llama
+from act.model.checkpoint import base_folder, load_model, read_json, save_adapter, save_model
 from act.model.lora import attach, trainable
 from act.model.tokenizer import ChatTokenizer
 from act.records import InputError
+from act.training import distributed
 from act.training.examples import Example, read_examples
-from act.training.losses import log_odds_margin, nll_loss, odds_ratio_loss, orpo_loss
 from act.training.state import TrainState, check_same_run, learning_rate
-from act.training.tree import answer_logps, group_by_budget
+from act.training.step import Objective, evaluate, run_examples, target_tokens
 
 STUDY = {  # what the study's two methods do not share
     "sft": {"lr": 5e-6, "schedule": "cosine", "batch": 4, "weight_decay": 0.01},
     "orpo": {"lr": 8e-6, "schedule": "linear", "batch": 8, "weight_decay": 0.0},
 }
-
-
-def step_losses(model: Llama, examples: list[Example], args: Namespace, targets: int, pairs: int) -> tuple:
-    """(loss, sums to log) of some of a step's examples; `targets` and `pairs` count the whole step's."""
-    answers = [answer for example in examples for answer in example.answers]
-    logps, unique = answer_logps(model, answers, whole=args.nll_scope == "sequence")
-    chosen = logps[:: len(examples[0].answers)]
-    nll = nll_loss(torch.cat(chosen), targets)
-    sums = {"nll": nll.item(), "unique_tokens": unique, "naive_tokens": sum(len(a.ids) for a in answers)}
-    if args.method == "sft":
-        return nll, sums | {"loss": nll.item()}
-    means = [logp[-answer.tokens :].mean() for logp, answer in zip(logps, answers, strict=True)]
-    margin = log_odds_margin(torch.stack(means[::2]), torch.stack(means[1::2]))
-    loss = orpo_loss(nll, margin, args.lambda_or, pairs)
-    sums |= {"loss": loss.item(), "odds_ratio_loss": (odds_ratio_loss(margin).sum() / pairs).item()}
-    return loss, sums | {"margin": (margin.sum() / pairs).item(), "accuracy": ((margin > 0).sum() / pairs).item()}
-
-
-def target_tokens(examples: list[Example], whole: bool) -> int:
-    return sum(len(e.chosen.ids) - 1 if whole else e.chosen.tokens for e in examples)
-
-
-def run_examples(model: Llama, examples: list[Example], args: Namespace, backward: bool) -> dict:
-    """The losses of a step (or of held-out examples), tree by tree; with `backward` gradients are collected."""
-    totals: dict[str, float] = {}
-    targets = target_tokens(examples, args.nll_scope == "sequence")
-    groups = group_by_budget(examples, args.tree_tokens)
-    for group in groups if backward else tqdm(groups, desc="held-out", unit="tree"):
-        with torch.set_grad_enabled(backward):
-            loss, sums = step_losses(model, group, args, targets, len(examples))
-        if backward:
-            loss.backward()
-        for name, value in sums.items():
-            totals[name] = totals.get(name, 0) + value
-    return totals
-
-
-def evaluate(model: Llama, examples: list[Example], args: Namespace) -> dict:
-    """NLL a token of the chosen answers; for pairs also log-odds margin and accuracy (share of pairs ranked right)."""
-    if not examples:
-        return {}
-    pairs = examples[0].rejected is not None
-    as_orpo = Namespace(**{**vars(args), "method": "orpo" if pairs else "sft", "nll_scope": "response"})
-    totals = run_examples(model, examples, as_orpo, backward=False)
-    return {name: totals[name] for name in ("nll", "margin", "accuracy") if name in totals}
 
 
 def hold_out(examples: list[Example], n: int) -> tuple[list[Example], list[Example]]:
@@ -128,10 +83,11 @@ def open_log(path: Path, done: int) -> TextIO:
 
 
 def write_line(log: TextIO, record: dict) -> dict:
-    """Append a line to the log and show it."""
+    """Append a line to the log and show it; of several processes the first alone shows it."""
     log.write(json.dumps(record) + "\n")
     log.flush()
-    tqdm.write(" | ".join(f"{name} {value:.4g}" for name, value in record.items()))
+    if distributed.is_first():
+        tqdm.write(" | ".join(f"{name} {value:.4g}" for name, value in record.items()))
     return record
 
 
@@ -178,17 +134,30 @@ def parse_arguments() -> Namespace:
     parser.add_argument(
         "--order", choices=("session", "random"), default="session", help="a step's turns from one session, or any"
     )
-    parser.add_argument("--lora-rank", type=positive, default=64, help="LoRA's r")
+    parser.add_argument("--lora-rank", type=int, default=64, help="LoRA's r; 0 trains the whole model, in float32")
     parser.add_argument("--lora-alpha", type=float, default=64, help="LoRA's alpha; its output is scaled by alpha / r")
     parser.add_argument(
         "--max-length", type=positive, default=9000, help="tokens of prompt and answer; answers are cut"
     )
     parser.add_argument("--max-prompt", type=positive, default=5400, help="tokens of a prompt; oldest turns are cut")
-    parser.add_argument("--tree-tokens", type=positive, default=6144, help="tokens computed together: bounds memory")
+    parser.add_argument("--tree-tokens", type=positive, default=16384, help="tokens computed together, at most")
+    parser.add_argument(
+        "--keep-tokens",
+        type=positive,
+        default=2048,
+        help="memory for the activations of so many tokens; layers beyond it are computed again, backward",
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16"),
+        help="of the frozen base model; its files' if not given. Adapters and log-probs are float32 always",
+    )
     parser.add_argument("--seed", type=int, default=3407, help="of the adapter's start and the data's order")
     parser.add_device_flags()
     args = parser.parse_args()
     set_up_device(args)
+    if args.lora_rank < 0:
+        raise InputError(f"--lora-rank {args.lora_rank}: LoRA's r, or 0 for the whole model")
     for name, value in STUDY[args.method].items():
         if getattr(args, name) is None:
             setattr(args, name, value)
@@ -201,58 +170,69 @@ def main() -> None:
     if not Path(args.data).is_file():
         raise InputError(f"{args.data}: no such file")
     run["data_sha256"] = hashlib.sha256(Path(args.data).read_bytes()).hexdigest()
-    if (args.out / "adapter_model.safetensors").is_file():
+    saved = args.out / "state.safetensors"
+    if any((args.out / name).is_file() for name in ("adapter_model.safetensors", "model.safetensors")):
         if not args.resume:
-            raise InputError(f"{args.out}: already holds a trained adapter; choose another --out, or remove it")
+            raise InputError(f"{args.out}: already holds a trained model; choose another --out, or remove it")
         check_same_run(args.out / "train.json", read_json(args.out / "train.json").get("arguments", {}), run)
+        saved.unlink(missing_ok=True)
         print(f"{args.out} is trained")
         return
-    folder = base_folder(args.model)
-    model, tokenizer = load_model(folder, args.device), ChatTokenizer(folder)
+    device, first = distributed.start(args.device), distributed.is_first()
+    folder, full = base_folder(args.model), args.lora_rank == 0
+    dtype = torch.float32 if full else args.dtype and getattr(torch, args.dtype)
+    model, tokenizer = load_model(folder, device, dtype), ChatTokenizer(folder)
     limits = (min(args.max_length, model.config.max_position_embeddings), args.max_prompt)
     in_form = partial(check_form, cot=args.cot)
     examples = read_examples(args.data, tokenizer, args.method == "orpo", *limits, check_text=in_form)
     examples, held_out = hold_out(examples, args.held_out_sessions)
 
     torch.manual_seed(args.seed)
-    attach(model, args.lora_rank, args.lora_alpha)
+    model.requires_grad_(True) if full else attach(model, args.lora_rank, args.lora_alpha)
     state = TrainState(model, args.weight_decay, args.max_grad_norm)
+    objective = Objective(args.method, args.lambda_or, args.nll_scope, args.tree_tokens, args.keep_tokens)
     order = data_order(examples, args.order, args.seed, args.epochs)
     steps = math.ceil(len(order) / args.batch)
     warmup = math.ceil(args.warmup * steps)
     args.out.mkdir(parents=True, exist_ok=True)
-    saved = args.out / "state.safetensors"
     if args.resume and saved.is_file():
         state.load(saved, run)
     cut = f"{sum(e.cut_turns for e in examples)} turns and {sum(e.cut_tokens for e in examples)} answer tokens cut"
-    print(f"{len(examples)} examples, {cut}; {trainable(model):,} trainable parameters; {steps} steps", flush=True)
+    if first:
+        print(f"{len(examples)} examples, {cut}; {trainable(model):,} trainable parameters; {steps} steps", flush=True)
 
-    log = open_log(args.out / "log.jsonl", state.step)
-    before = (
-        json.loads(log.readline()) if state.step else write_line(log, {"step": 0} | evaluate(model, held_out, args))
-    )
+    log = open_log(args.out / "log.jsonl" if first else Path(os.devnull), state.step)
+    if state.step == 0:
+        before = write_line(log, {"step": 0} | evaluate(model, held_out, objective))
+    else:
+        before = json.loads(log.readline() or "{}")
     log.seek(0, os.SEEK_END)
-    for step in tqdm(range(state.step, steps), initial=state.step, total=steps, desc=args.out.name, unit="step"):
+    for step in tqdm(range(state.step, steps), initial=state.step, total=steps, desc=args.out.name, disable=not first):
         batch = order[step * args.batch : (step + 1) * args.batch]
         start = time.perf_counter()
-        metrics = run_examples(model, batch, args, backward=True)
+        metrics = run_examples(model, batch, objective, backward=True)
         lr = learning_rate(step, steps, args.lr, warmup, args.schedule)
         metrics |= {"grad_norm": state.update(lr), "lr": lr}
         metrics["prompt_tokens_per_example"] = sum(e.chosen.start for e in batch) / len(batch)
-        metrics["target_tokens"] = target_tokens(batch, args.nll_scope == "sequence")
+        metrics["target_tokens"] = target_tokens(batch, args.nll_scope)
         metrics["tokens_per_s"] = metrics["unique_tokens"] / (time.perf_counter() - start)
         write_line(log, {"step": step + 1} | metrics | {"peak_memory_gib": peak_memory_gib()})
-        if (step + 1) % args.save_every == 0:
+        if first and (step + 1) % args.save_every == 0:
             state.save(saved, run)
-    after = write_line(log, {"step": steps} | evaluate(model, held_out, args))
-    for name in [name for name in after if name != "step"]:
-        print(f"held-out {name}: {before[name]:.4f} before, {after[name]:.4f} after")
-    versions = {"python": platform.python_version(), "torch": torch.__version__}
-    report = {"arguments": run, "versions": versions, "before": before, "after": after}
-    (args.out / "train.json").write_text(json.dumps(report, indent=2, default=str) + "\n")
-    save_adapter(model, args.out, args.model, args.lora_rank, args.lora_alpha)
-    saved.unlink(missing_ok=True)
-    print(f"wrote {args.out}")
+    after = write_line(log, {"step": steps} | evaluate(model, held_out, objective))
+    if first:
+        for name in [name for name in after if name != "step"]:
+            print(f"held-out {name}: {before[name]:.4f} before, {after[name]:.4f} after")
+        versions = {"python": platform.python_version(), "torch": torch.__version__}
+        report = {"arguments": run, "versions": versions, "before": before, "after": after}
+        (args.out / "train.json").write_text(json.dumps(report, indent=2, default=str) + "\n")
+        if full:
+            save_model(model, args.out, folder)
+        else:
+            save_adapter(model, args.out, args.model, args.lora_rank, args.lora_alpha)
+        saved.unlink(missing_ok=True)
+        print(f"wrote {args.out}")
+    distributed.stop()
 
 
 if __name__ == "__main__":

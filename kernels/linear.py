@@ -1,17 +1,22 @@
-"""x W' on the fastest float32 matrix product at hand.
+"""x W' on the fastest exact product at hand, with its derivative.
 
-On CPUs, F.linear takes MKL's product, which on AMD runs at less than half of the speed of oneDNN's, from four rows to
-thousands (docs/log.md). oneDNN comes with PyTorch, but float32 reaches it only through an operator without
-a derivative; here is that operator with its derivative. Both are float32 and sum in another order. PyTorch's own
-switch chooses: `torch.set_float32_matmul_precision("high")`, as the scripts say, allows oneDNN's; at PyTorch's default,
-"highest", and for everything else (CUDA, bfloat16, other builds) this is F.linear to the bit.
+Two CPU paths that F.linear does not take by itself:
+float32 through oneDNN. On CPUs with AVX-512, MKL's product, which F.linear takes, can run at less than half of the
+speed of oneDNN's (docs/log.md), and float32 reaches oneDNN only through an operator without a derivative. Both are
+float32 and sum in another order; PyTorch's own switch chooses: `torch.set_float32_matmul_precision("high")`, as the
+scripts say, allows it.
+bfloat16 through float32. A CPU without bfloat16 arithmetic takes eight times as long for a bfloat16 product as for
+converting both sides and multiplying in float32, which is also the more exact.
+Everything else (CUDA, PyTorch's default precision "highest") is F.linear to the bit.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+HAS_AVX512 = torch.cpu._is_avx512_supported()  # without it MKL is the faster of the two (docs/log.md)
+HAS_ONEDNN = HAS_AVX512 and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+HAS_BFLOAT16 = torch.cpu._is_avx512_bf16_supported()  # amx machines have it too
 
 
 def takes_onednn(x: Tensor, weight: Tensor) -> bool:
@@ -19,9 +24,14 @@ def takes_onednn(x: Tensor, weight: Tensor) -> bool:
     return allowed and x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
 
 
+def takes_float32(x: Tensor) -> bool:
+    """Whether products of x are better done in float32 than in its own type."""
+    return x.dtype == torch.bfloat16 and x.device.type == "cpu" and not HAS_BFLOAT16
+
+
 def linear(x: Tensor, weight: Tensor) -> Tensor:
     """x W', (..., in) by (out, in) to (..., out), with gradients to both; equals F.linear up to rounding."""
-    if not takes_onednn(x, weight):
+    if not takes_onednn(x, weight) and not takes_float32(x):
         return F.linear(x, weight)
     if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
         return _Linear.apply(x, weight)
@@ -30,9 +40,11 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
 
 def product(x: Tensor, weight: Tensor) -> Tensor:
     """x W' without a derivative. `weight` may be a transposed view."""
-    if not takes_onednn(x, weight):
-        return F.linear(x, weight)
-    return torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+    if takes_float32(x):
+        return product(x.float(), weight.float()).to(x.dtype)
+    if takes_onednn(x, weight):
+        return torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+    return F.linear(x, weight)
 
 
 class _Linear(torch.autograd.Function):

@@ -2,17 +2,23 @@
 
     log p(y) = h . W_y - lse(h W')            d log p(y) / dh = W_y - softmax(h W') W
 
-The second term of the gradient needs the same logits as the value, so one pass over chunks of tokens gives both:
-with a frozen head (LoRA) the forward pass saves g = W_y - softmax(h W') W, of h's shape, and backward is an
-elementwise product. Any loss that is a function of token log-probs (SFT, ORPO, DPO) sits on top unchanged.
+The second term of the gradient is attention with query h and keys = values = W, the first its log-sum-exp, so one pass
+over blocks of the vocabulary gives both, with the running maximum and sum of flash attention (Dao et al. 2022, alg. 1):
+two matrix products, a block of logits small enough for the cache between them. With a frozen head (LoRA) that is all:
+g = W_y - softmax(h W') W, of h's shape, is saved, and backward is an elementwise product. A trainable head computes the
+blocks once more for d log p(y) / dW = (onehot(y) - softmax)' h. Any loss that is a function of token log-probs (SFT,
+ORPO, DPO) sits on top unchanged.
 """
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from kernels.linear import product
+from kernels.linear import product, takes_float32
 
-CHUNK_LOGITS = 2**24  # logits held at a time, in elements: 64 MiB of float32
+ROWS = 1024  # tokens that go through the head together
+BLOCK_LOGITS = {"cpu": 2**22, "cuda": 2**24}  # logits held at a time, in elements: 16 and 64 MiB of float32
 
 
 def naive_logprob(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
@@ -35,38 +41,72 @@ def logprob(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
 class _LogProb(torch.autograd.Function):
     @staticmethod
     def forward(ctx, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-        logps = torch.empty(len(hidden), dtype=torch.float32, device=hidden.device)
-        needs_gradient = hidden.requires_grad or weight.requires_grad
-        g = torch.empty_like(hidden) if needs_gradient else None
-        for rows, logits in _chunks(hidden, weight):
-            top = logits.amax(-1, keepdim=True)
-            target = logits.gather(1, targets[rows, None]) - top
-            exps = logits.sub_(top).exp_()
-            total = exps.sum(-1, keepdim=True)
-            logps[rows] = (target - total.log()).squeeze(1)
-            if needs_gradient:
-                g[rows] = weight[targets[rows]] - (product(exps.to(weight.dtype), weight.t()) / total).to(weight.dtype)
-        ctx.save_for_backward(hidden, weight, targets, g)
+        logps, lse = (torch.empty(len(hidden), dtype=torch.float32, device=hidden.device) for _ in range(2))
+        g = torch.empty_like(hidden) if any(ctx.needs_input_grad) else None
+        for rows in _slices(len(hidden), ROWS):
+            h, y = hidden[rows], targets[rows, None]
+            logp, top, total, mean = None, None, None, None  # of the row so far; mean = softmax W, times total
+            for block, W in _blocks(weight, len(h)):
+                logits = _logits(h, W)
+                here, inside = _in_block(y, block)
+                block_top = logits.amax(1, keepdim=True)
+                new_top = block_top if top is None else torch.maximum(top, block_top)
+                picked = logits.gather(1, here)
+                logp = picked if logp is None else torch.where(inside, picked, logp)
+                exps = logits.sub_(new_top).exp_()
+                block_total = exps.sum(1, keepdim=True)
+                block_mean = product(exps.to(W.dtype), W.t()).float() if g is not None else None
+                if top is None:
+                    total, mean = block_total, block_mean
+                else:
+                    shrink = (top - new_top).exp_()
+                    total = total * shrink + block_total
+                    mean = mean.mul_(shrink).add_(block_mean) if g is not None else None
+                top = new_top
+            logps[rows] = (logp - top - total.log()).squeeze(1)
+            lse[rows] = (top + total.log()).squeeze(1)
+            if g is not None:
+                g[rows] = weight[targets[rows]] - mean.div_(total)
+        ctx.save_for_backward(hidden, weight, targets, lse, g)
         return logps
 
     @staticmethod
     def backward(ctx, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        hidden, weight, targets, g = ctx.saved_tensors
+        hidden, weight, targets, lse, g = ctx.saved_tensors
         to_hidden = (upstream[:, None] * g).to(hidden.dtype) if ctx.needs_input_grad[0] else None
-        to_weight = None
-        if ctx.needs_input_grad[1]:  # d log p(y) / dW = (onehot(y) - softmax)' h, recomputed by chunks
-            to_weight = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device)
-            for rows, logits in _chunks(hidden, weight):
-                residual = logits.softmax(-1).neg_()
-                residual[torch.arange(len(residual), device=residual.device), targets[rows]] += 1
-                to_weight += product((upstream[rows, None] * residual).t(), hidden[rows].float().t())
-            to_weight = to_weight.to(weight.dtype)
+        to_weight = torch.empty_like(weight) if ctx.needs_input_grad[1] else None
+        for block, W in _blocks(weight, len(hidden)) if to_weight is not None else ():
+            block_gradient = torch.zeros(W.shape, dtype=torch.float32, device=W.device)
+            for rows in _slices(len(hidden), ROWS):
+                here, inside = _in_block(targets[rows, None], block)
+                u = upstream[rows, None]
+                residual = _logits(hidden[rows], W).sub_(lse[rows, None]).exp_().mul_(-u)  # -u softmax
+                residual.scatter_add_(1, here, u * inside)  # u (onehot(y) - softmax)
+                block_gradient += product(residual.t(), hidden[rows].float().t())
+            to_weight[block] = block_gradient
         return to_hidden, to_weight, None
 
 
-def _chunks(hidden: Tensor, weight: Tensor):
-    """Yield (rows, float32 logits of those rows), CHUNK_LOGITS elements at a time."""
-    size = max(1, CHUNK_LOGITS // len(weight))
-    for start in range(0, len(hidden), size):
-        rows = slice(start, start + size)
-        yield rows, product(hidden[rows], weight).float()
+def _logits(h: Tensor, W: Tensor) -> Tensor:
+    """h W' in float32, (n, v), a tensor of its own."""
+    if h.dtype == W.dtype:
+        return product(h, W).float()
+    return product(h.float(), W)
+
+
+def _in_block(targets: Tensor, block: slice) -> tuple[Tensor, Tensor]:
+    """(place of each target in the block, whether it is there); the place of one that is not is any."""
+    here = targets - block.start
+    return here.clamp(0, block.stop - block.start - 1), (here >= 0) & (targets < block.stop)
+
+
+def _blocks(weight: Tensor, rows: int) -> Iterator[tuple[slice, Tensor]]:
+    """Yield (rows of the head, their weights) so that `rows` tokens' logits on them fit BLOCK_LOGITS."""
+    size = max(1, BLOCK_LOGITS.get(weight.device.type, 2**24) // min(rows, ROWS))
+    for block in _slices(len(weight), size):
+        yield block, weight[block].float() if takes_float32(weight) else weight[block]
+
+
+def _slices(n: int, size: int) -> list[slice]:
+    """0..n cut into stretches of `size`."""
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]

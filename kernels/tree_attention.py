@@ -1,15 +1,25 @@
 """Causal attention over a prefix tree: sequences that begin alike share the tokens, keys and work of that beginning.
 
 The tree's tokens lie flat in one row, run after run. A run is a stretch of tokens that follow one another; what comes
-before it on its path from the root are pieces of earlier runs, each a contiguous slice of the row.
+before it on its path from the root are pieces of earlier runs, each a contiguous slice of the row. So the attention of
+a run is a few rectangles, itself (causal) and each slice of its path (unmasked), joined by their log-sum-exps:
+
+    lse = log(exp(lse_1) + exp(lse_2))        out = exp(lse_1 - lse) out_1 + exp(lse_2 - lse) out_2
+
+Backward, a rectangle's probabilities are exp(q k' - lse) and their gradient needs of the rest of the row only the sum
+of grad * out: with the joined out and lse each rectangle is differentiated by itself. No masks, no copies of keys.
 """
 
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention.bias import causal_lower_right
+
+_flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+_flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
 
 @dataclass(frozen=True)
@@ -29,18 +39,94 @@ class Run:
 def tree_attention(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:
     """Each token attends to its path and, causally, to its own run: q (1, H, T, D), k and v (1, K, T, D).
 
-    Equals plain causal attention on every root-to-leaf sequence. Keys of the path are joined to the run's own, and
-    the causal bias is aligned lower right: query i of t sees the first S - t + i + 1 of S keys.
+    Equals plain causal attention on every root-to-leaf sequence.
+    """
+    if q.device.type == "cpu":
+        return _TreeAttention.apply(q, k, v, runs)
+    return joined_keys_attention(q, k, v, runs)  # until the rectangles have been seen right on a GPU
+
+
+def joined_keys_attention(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:
+    """`tree_attention` from PyTorch's public calls alone, for any device; what it replaces, for reading and tests.
+
+    Keys of the path are copied before the run's own, and the causal bias is aligned lower right: query i of t sees
+    the first S - t + i + 1 of S keys.
     """
     out = []
     for run in runs:
         queries = q[:, :, run.start : run.stop]
-        if not run.path:
-            keys, values = k[:, :, run.start : run.stop], v[:, :, run.start : run.stop]
-            out.append(F.scaled_dot_product_attention(queries, keys, values, is_causal=True, enable_gqa=True))
-            continue
         slices = [*run.path, (run.start, run.stop)]
         keys, values = (torch.cat([x[:, :, a:b] for a, b in slices], dim=2) for x in (k, v))
         bias = causal_lower_right(queries.shape[2], keys.shape[2])
         out.append(F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias, enable_gqa=True))
     return torch.cat(out, dim=2)
+
+
+def rectangles(runs: list[Run]) -> list[tuple[slice, slice, bool]]:
+    """(queries, keys, causal) of every piece of a tree's attention; each run's own, causal, before those of its path.
+
+    >>> rectangles([Run(0, 4), Run(4, 6, ((0, 2),)), Run(6, 9, ((0, 2),))])[-1]  # siblings attend to their path as one
+    (slice(4, 9, None), slice(0, 2, None), False)
+    """
+    own = [slice(run.start, run.stop) for run in runs]
+    out = [(rows, rows, True) for rows in own]
+    for path, group in groupby(runs, key=lambda run: run.path):
+        siblings = list(group)
+        rows = slice(siblings[0].start, siblings[-1].stop)
+        out += [(rows, slice(a, b), False) for a, b in path]
+    return out
+
+
+class _TreeAttention(torch.autograd.Function):
+    """By rectangles, with the G query heads of each key head as a batch: flash attention reads keys where they lie."""
+
+    @staticmethod
+    def forward(ctx, q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:
+        _, H, T, D = q.shape
+        K = k.shape[1]
+        out = q.new_empty(1, T, H, D).transpose(1, 2)
+        lse = q.new_empty(H // K, K, T, dtype=_wide(q))  # (G, K, T)
+        q_, k_, v_, out_ = (_by_key_head(x, K, H // K) for x in (q, k, v, out))  # (G, K, T, D)
+        for rows, keys, causal in rectangles(runs):
+            piece, piece_lse = _flash(q_[:, :, rows], k_[:, :, keys], v_[:, :, keys], 0.0, causal)
+            if causal:
+                out_[:, :, rows], lse[:, :, rows] = piece, piece_lse
+            else:
+                share = torch.sigmoid(piece_lse - lse[:, :, rows])  # exp(lse_2) / (exp(lse_1) + exp(lse_2))
+                out_[:, :, rows].lerp_(piece, share[..., None].to(piece.dtype))
+                lse[:, :, rows] = torch.logaddexp(lse[:, :, rows], piece_lse)
+        ctx.save_for_backward(q, k, v, out, lse)
+        ctx.runs = runs
+        return out
+
+    @staticmethod
+    def backward(ctx, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, v, out, lse = ctx.saved_tensors
+        _, H, T, D = q.shape
+        K = k.shape[1]
+        to_q = q.new_empty(1, T, H, D, dtype=_wide(q)).transpose(1, 2)
+        to_k, to_v = (k.new_empty(1, T, K, D, dtype=_wide(q)).transpose(1, 2) for _ in range(2))
+        q_, k_, v_, out_, up_, to_q_ = (_by_key_head(x, K, H // K) for x in (q, k, v, out, upstream, to_q))
+        for rows, keys, causal in rectangles(ctx.runs):
+            tensors = (up_[:, :, rows], q_[:, :, rows], k_[:, :, keys], v_[:, :, keys], out_[:, :, rows])
+            piece_q, piece_k, piece_v = _flash_backward(*tensors, lse[:, :, rows], 0.0, causal)
+            if causal:
+                to_q_[:, :, rows] = piece_q
+                to_k[0, :, keys], to_v[0, :, keys] = piece_k.sum(0), piece_v.sum(0)
+            else:
+                to_q_[:, :, rows] += piece_q
+                to_k[0, :, keys] += piece_k.sum(0)
+                to_v[0, :, keys] += piece_v.sum(0)
+        return to_q.to(q.dtype), to_k.to(k.dtype), to_v.to(v.dtype), None
+
+
+def _by_key_head(x: Tensor, K: int, G: int) -> Tensor:
+    """A view (G, K, T, D) of heads (1, K G, T, D), or of keys (1, K, T, D), each read by G query heads."""
+    _, heads, T, D = x.shape
+    x = x[0].unflatten(0, (K, heads // K)).transpose(0, 1)  # (G or 1, K, T, D)
+    return x.expand(G, K, T, D)
+
+
+def _wide(x: Tensor) -> torch.dtype:
+    """What sums are kept in: float32, or float64 where x is."""
+    return torch.promote_types(x.dtype, torch.float32)

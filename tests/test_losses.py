@@ -2,17 +2,17 @@
 
 import json
 import math
-from argparse import Namespace
 
 import pytest
 import torch
 from mpmath import mp
 from torch import Tensor
 
-import train
+import act.training.step
 from act.model.llama import Llama, LlamaConfig
 from act.training.examples import Answer, Example
 from act.training.losses import log_odds, log_odds_margin, nll_loss, odds_ratio_loss, orpo_loss
+from act.training.step import Objective, step_losses, target_tokens
 from act.training.tree import answer_logps
 from tests.truths.make_trl_truths import TRUTHS, tiny_weights, trl_numbers
 
@@ -98,16 +98,15 @@ def by_naive_orpo(chosen: list[Tensor], rejected: list[Tensor], lambda_or: float
     return -torch.cat(chosen).mean() - lambda_or * torch.log(torch.sigmoid(torch.log(ratio))).mean()
 
 
-def step_losses(chosen: list[Tensor], rejected: list[Tensor], monkeypatch, scope: str = "response") -> tuple:
-    """train.step_losses on token log-probs in place of a model; with scope "sequence" each prompt has two tokens."""
+def losses_of(chosen: list[Tensor], rejected: list[Tensor], monkeypatch, scope: str = "response") -> tuple:
+    """step_losses on token log-probs in place of a model; with scope "sequence" each prompt has two tokens."""
     sides = list(zip(chosen, rejected, strict=True))
     logps = [x for pair in sides for x in pair]
     prompt = 3 if scope == "sequence" else 1
     answers = [Answer([0] * (len(x) + 1), prompt) for x in logps]
     examples = [Example("s", answers[i], answers[i + 1], 0, 0) for i in range(0, len(answers), 2)]
-    monkeypatch.setattr(train, "answer_logps", lambda model, answers, whole: (logps, 0))
-    args = Namespace(method="orpo", nll_scope=scope, lambda_or=0.25)
-    return train.step_losses(None, examples, args, sum(map(len, chosen)), len(chosen))
+    monkeypatch.setattr(act.training.step, "answer_logps", lambda *arguments: (logps, 0))
+    return step_losses(None, examples, Objective("orpo", 0.25, scope), sum(map(len, chosen)), len(chosen))
 
 
 def test_orpo_equals_float64(monkeypatch):
@@ -117,7 +116,7 @@ def test_orpo_equals_float64(monkeypatch):
     tokens = [[-3 * torch.rand(n) - 1e-3 for n in pair] for pair in lengths]
     ours = [[x.clone().requires_grad_() for x in pair] for pair in tokens]
     true = [[x.double().requires_grad_() for x in pair] for pair in tokens]
-    loss, sums = step_losses(*zip(*ours, strict=True), monkeypatch)
+    loss, sums = losses_of(*zip(*ours, strict=True), monkeypatch)
     expected = by_naive_orpo(*zip(*true, strict=True), 0.25)
     loss.backward(), expected.backward()
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
@@ -134,7 +133,7 @@ def test_trap_02_mean_not_sum(monkeypatch, scope):
     prompt's tokens too (here two of probability 1/1024): they do not enter the odds.
     """
     prompt = [1 / 1024] * 2 if scope == "sequence" else []
-    loss, sums = step_losses([log([*prompt, 1 / 2, 1 / 8])], [log([*prompt, 1 / 2])], monkeypatch, scope)
+    loss, sums = losses_of([log([*prompt, 1 / 2, 1 / 8])], [log([*prompt, 1 / 2])], monkeypatch, scope)
     nll = (math.log(2) + math.log(8) + len(prompt) * math.log(1024)) / (2 + len(prompt))
     assert sums["margin"] == pytest.approx(-math.log(3), rel=1e-6)
     assert sums["odds_ratio_loss"] == pytest.approx(math.log(4), rel=1e-6)
@@ -178,8 +177,8 @@ def test_orpo_equals_trls():
     assert means[::2].tolist() == pytest.approx(truths["chosen_logps"], rel=1e-5)
     assert means[1::2].tolist() == pytest.approx(truths["rejected_logps"], rel=1e-5)
 
-    args = Namespace(method="orpo", nll_scope="sequence", lambda_or=TRL["lambda_or"])
-    loss, sums = train.step_losses(model, examples, args, train.target_tokens(examples, whole=True), len(examples))
+    objective = Objective("orpo", TRL["lambda_or"], "sequence")
+    loss, sums = step_losses(model, examples, objective, target_tokens(examples, "sequence"), len(examples))
     loss.backward()
     metrics = truths["metrics"]
     assert loss.item() == pytest.approx(truths["loss"], rel=1e-5)
@@ -195,8 +194,7 @@ def test_sft_equals_trls():
     truths, model = TRL["sft"], trl_model()
     answers = trl_answers(truths["batch"]["input_ids"], truths["batch"]["labels"])
     examples = [Example("s", answer, None, 0, 0) for answer in answers]
-    args = Namespace(method="sft", nll_scope="response")
-    loss, _ = train.step_losses(model, examples, args, train.target_tokens(examples, whole=False), 0)
+    loss, _ = step_losses(model, examples, Objective("sft"), target_tokens(examples, "response"), 0)
     loss.backward()
     assert loss.item() == pytest.approx(truths["loss"], rel=1e-5)
     assert_gradients_are_trls(model, truths["gradients"])

@@ -15,10 +15,11 @@ import train
 from act.model.llama import Llama
 from act.records import InputError
 from act.training.state import TrainState, learning_rate
+from act.training.step import run_examples
 from tests.conftest import ROOT
 from tests.tiny import (
-    arguments,
     drawn_pairs,
+    objective,
     pair_row,
     run_in_process,
     with_adapter,
@@ -29,7 +30,7 @@ from tests.tiny import (
 def steps_of(model: Llama, state: TrainState, until: int) -> None:
     examples = drawn_pairs(12)
     for step in range(state.step, until):
-        train.run_examples(model, examples[2 * step : 2 * step + 2], arguments(), backward=True)
+        run_examples(model, examples[2 * step : 2 * step + 2], objective(), backward=True)
         state.update(learning_rate(step, 6, 1e-2, 2, "cosine"))
 
 

@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,13 +17,14 @@ from act.records import InputError
 from act.training.examples import Answer, Example, make_example, read_examples
 from act.training.losses import log_odds_margin, odds_ratio_loss
 from act.training.state import TrainState, learning_rate
+from act.training.step import run_examples
 from tests.tiny import (
     CONFIG,
-    arguments,
     conversation,
     drawn_pairs,
     gradients,
     message,
+    objective,
     pair_row,
     tiny_llama,
     with_adapter,
@@ -38,11 +40,10 @@ def test_trap_03_accumulation_gives_the_same_step(method, scope, tree_tokens):
     model, examples = with_adapter(), drawn_pairs(8)
     if method == "sft":
         examples = [Example(e.session, e.chosen, None, 0, 0) for e in examples]
-    args = arguments(method=method, nll_scope=scope)
-    metrics = train.run_examples(model, examples, args, backward=True)
+    whole = objective(method=method, nll_scope=scope)
+    metrics = run_examples(model, examples, whole, backward=True)
     expected = gradients(model)
-    args.tree_tokens = tree_tokens
-    split = train.run_examples(model, examples, args, backward=True)
+    split = run_examples(model, examples, replace(whole, tree_tokens=tree_tokens), backward=True)
     assert split.pop("unique_tokens") > metrics.pop("unique_tokens")  # it was split, and shared less
     assert split == pytest.approx(metrics, rel=1e-5)
     assert (gradients(model) - expected).norm() <= 1e-5 * expected.norm()
@@ -62,7 +63,7 @@ def test_trap_03_the_step_is_the_mean_over_its_tokens_and_pairs():
     loss = -torch.cat(chosen).mean() + 0.25 * odds_ratio_loss(margins).mean()
     loss.backward()
     expected = gradients(model)
-    metrics = train.run_examples(model, examples, arguments(tree_tokens=60), backward=True)
+    metrics = run_examples(model, examples, objective(tree_tokens=60), backward=True)
     assert metrics["loss"] == pytest.approx(loss.item(), rel=1e-5)
     assert metrics["margin"] == pytest.approx(margins.mean().item(), rel=1e-4)
     assert metrics["accuracy"] == pytest.approx((margins > 0).float().mean().item())
@@ -71,10 +72,10 @@ def test_trap_03_the_step_is_the_mean_over_its_tokens_and_pairs():
 
 def test_trap_03_the_order_in_a_step_does_not_matter():
     model, examples = with_adapter(), drawn_pairs(8)
-    metrics = train.run_examples(model, examples, arguments(tree_tokens=60), backward=True)
+    metrics = run_examples(model, examples, objective(tree_tokens=60), backward=True)
     expected = gradients(model)
     shuffled = random.Random(1).sample(examples, len(examples))
-    again = train.run_examples(model, shuffled, arguments(tree_tokens=60), backward=True)
+    again = run_examples(model, shuffled, objective(tree_tokens=60), backward=True)
     assert again["loss"] == pytest.approx(metrics["loss"], rel=1e-5)
     assert (gradients(model) - expected).norm() <= 1e-5 * expected.norm()
 
@@ -90,8 +91,8 @@ def targets_of(examples: list[Example], monkeypatch, scope: str = "response") ->
 
     monkeypatch.setattr(act.training.tree, "logprob", recorded)
     model = Llama(LlamaConfig.from_dict(CONFIG))
-    args = arguments(nll_scope=scope, method="orpo" if examples[0].rejected else "sft")
-    metrics = train.run_examples(model, examples, args, backward=False)
+    wanted = objective(nll_scope=scope, method="orpo" if examples[0].rejected else "sft")
+    metrics = run_examples(model, examples, wanted, backward=False)
     assert metrics["nll"] > 0
     return seen
 
@@ -128,7 +129,7 @@ def test_trap_06_five_tokens_by_hand(scope, start, probabilities):
     """Tokens 0 1 2 3 4. In fifteenths: p(1|0) = (0 + 2) mod 5 + 1 = 3, p(2|1) = 5 mod 5 + 1 = 1,
     p(3|2) = 8 mod 5 + 1 = 4, p(4|3) = 11 mod 5 + 1 = 2. An answer from `start` on has the last of them."""
     examples = [Example("s", Answer([0, 1, 2, 3, 4], start), None, 0, 0)]
-    metrics = train.run_examples(bigram_model(), examples, arguments(method="sft", nll_scope=scope), backward=False)
+    metrics = run_examples(bigram_model(), examples, objective(method="sft", nll_scope=scope), backward=False)
     nll = -sum(math.log(p / 15) for p in probabilities) / len(probabilities)
     assert metrics["nll"] == pytest.approx(nll, rel=1e-6)
 
@@ -136,7 +137,7 @@ def test_trap_06_five_tokens_by_hand(scope, start, probabilities):
 def test_trap_06_a_pair_by_hand():
     """Prompt 0 1, chosen 2 3 4, rejected 0: p(0|1) = 2/15, odds 2/13; chosen p^3 = 8/15^3, p = 2/15 too: margin 0."""
     examples = [Example("s", Answer([0, 1, 2, 3, 4], 2), Answer([0, 1, 0], 2), 0, 0)]
-    metrics = train.run_examples(bigram_model(), examples, arguments(), backward=False)
+    metrics = run_examples(bigram_model(), examples, objective(), backward=False)
     assert metrics["nll"] == pytest.approx(math.log(15 / 2), rel=1e-6)
     assert metrics["margin"] == pytest.approx(0, abs=1e-5)
     assert metrics["loss"] == pytest.approx(math.log(15 / 2) + 0.25 * math.log(2), rel=1e-5)

@@ -3,7 +3,6 @@
 import json
 import random
 import sys
-from argparse import Namespace
 from pathlib import Path
 
 import torch
@@ -14,6 +13,7 @@ from act.cli import run_script
 from act.model.llama import Llama, LlamaConfig
 from act.model.lora import attach, lora_layers
 from act.training.examples import Answer, Example
+from act.training.step import Objective
 
 CONFIG = {
     "model_type": "llama",
@@ -55,8 +55,8 @@ def drawn_pairs(n: int, seed: int = 0) -> list[Example]:
     return examples
 
 
-def arguments(**changes) -> Namespace:
-    return Namespace(**{"method": "orpo", "nll_scope": "response", "lambda_or": 0.25, "tree_tokens": 10**6} | changes)
+def objective(**changes) -> Objective:
+    return Objective(**{"method": "orpo", "lambda_or": 0.25} | changes)
 
 
 def gradients(model: Llama) -> Tensor:

@@ -4,6 +4,7 @@ Only safetensors are read, never pickle. Every fault of a file is an InputError 
 """
 
 import json
+import shutil
 from pathlib import Path
 
 import torch
@@ -148,9 +149,28 @@ def save_adapter(model: Llama, folder: str | Path, base: str, rank: int, alpha: 
     }
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in adapter_tensors(model).items()}
-    partial = folder / "adapter_model.safetensors.part"
+    write_whole(tensors, folder / "adapter_model.safetensors")
+
+
+def save_model(model: Llama, folder: str | Path, source: Path) -> None:
+    """Write a whole model as a Hugging Face folder; config and tokenizer come from the folder it began as."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("generation_config.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json"):
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
+    dtype = str(model.head.dtype).removeprefix("torch.")
+    config = read_json(source / "config.json") | {"dtype": dtype, "torch_dtype": dtype}
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    write_whole(tensors, folder / "model.safetensors")
+
+
+def write_whole(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write a safetensors file that is there whole or not at all."""
+    partial = path.with_name(path.name + ".part")
     save_file(tensors, partial, metadata={"format": "pt"})
-    partial.rename(folder / "adapter_model.safetensors")
+    partial.rename(path)
 
 
 def load_adapter(model: Llama, folder: str | Path) -> None:

@@ -11,8 +11,11 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from kernels.linear import linear
+
+STRETCH = {"cpu": 1024}  # tokens; on other devices 8192
 
 Attention = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 """(layer, q (B, H, T, D), k (B, K, T, D), v (B, K, T, D)) -> (B, H, T, D)"""
@@ -88,7 +91,10 @@ def rope_frequencies(config: LlamaConfig) -> Tensor:
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding (Su et al. 2021, eq. 34), halves layout: pairs are (x_i, x_{i + D/2})."""
+    """Rotary position embedding (Su et al. 2021, eq. 34), halves layout: pairs are (x_i, x_{i + D/2}).
+
+    x (B, T, H, D), cos and sin (B, T, 1, D/2).
+    """
     left, right = x.chunk(2, dim=-1)
     return torch.cat((left * cos - right * sin, right * cos + left * sin), dim=-1)
 
@@ -137,11 +143,10 @@ class SelfAttention(nn.Module):
         self.v_proj = Linear(C, K * self.D)
         self.o_proj = Linear(H * self.D, C)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, layer: int, attention: Attention) -> Tensor:
-        B, T, _ = x.shape
-        q, k, v = (proj(x).view(B, T, -1, self.D).transpose(1, 2) for proj in (self.q_proj, self.k_proj, self.v_proj))
-        out = attention(layer, rotate(q, cos, sin), rotate(k, cos, sin), v)  # (B, H, T, D)
-        return self.o_proj(out.transpose(1, 2).reshape(B, T, -1))
+    def project(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """q (B, T, H, D), k and v (B, T, K, D) of x (B, T, C); q and k know their positions."""
+        q, k, v = (proj(x).unflatten(-1, (-1, self.D)) for proj in (self.q_proj, self.k_proj, self.v_proj))
+        return rotate(q, cos, sin), rotate(k, cos, sin), v
 
 
 class MLP(nn.Module):
@@ -157,6 +162,25 @@ class MLP(nn.Module):
         return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
 
 
+def by_stretches(
+    part: Callable[..., tuple[Tensor, ...]], tensors: tuple[Tensor, ...], keep: int | None
+) -> tuple[Tensor, ...]:
+    """`part` of tensors (B, T, ...), computed over stretches of tokens and joined again.
+
+    What happens between two attentions happens to each token alone. On a CPU a stretch's activations stay in its cache.
+    Stretches behind the first `keep` tokens (None: no stretch) are computed again in the backward pass, which needs
+    their inputs only (activation checkpointing, Chen et al. 2016).
+    """
+    stretch = STRETCH.get(tensors[0].device.type, 8192)
+    outs = []
+    for i, pieces in enumerate(zip(*(x.split(stretch, dim=1) for x in tensors), strict=True)):
+        if keep is None or (i + 1) * stretch <= keep or not torch.is_grad_enabled():
+            outs.append(part(*pieces))
+        else:
+            outs.append(checkpoint(part, *pieces, use_reentrant=False, preserve_rng_state=False))
+    return outs[0] if len(outs) == 1 else tuple(torch.cat(pieces, dim=1) for pieces in zip(*outs, strict=True))
+
+
 class Block(nn.Module):
     def __init__(self, config: LlamaConfig):
         super().__init__()
@@ -165,9 +189,19 @@ class Block(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.mlp = MLP(config)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, layer: int, attention: Attention) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), cos, sin, layer, attention)
-        return x + self.mlp(self.post_attention_layernorm(x))
+    def before(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, ...]:
+        return self.self_attn.project(self.input_layernorm(x), cos, sin)
+
+    def after(self, x: Tensor, out: Tensor) -> tuple[Tensor]:
+        x = x + self.self_attn.o_proj(out.flatten(2))
+        return (x + self.mlp(self.post_attention_layernorm(x)),)
+
+    def forward(
+        self, x: Tensor, cos: Tensor, sin: Tensor, layer: int, attention: Attention, keep: int | None
+    ) -> Tensor:
+        q, k, v = by_stretches(self.before, (x, cos, sin), keep)
+        out = attention(layer, *(y.transpose(1, 2) for y in (q, k, v))).transpose(1, 2)  # (B, T, H, D)
+        return by_stretches(self.after, (x, out), keep)[0]
 
 
 class Trunk(nn.Module):
@@ -207,19 +241,26 @@ class Llama(nn.Module):
     def device(self) -> torch.device:
         return self.head.device
 
-    def forward(self, ids: Tensor, positions: Tensor | None = None, attention: Attention = causal) -> Tensor:
+    def forward(
+        self,
+        ids: Tensor,
+        positions: Tensor | None = None,
+        attention: Attention = causal,
+        keep: int | None = None,
+    ) -> Tensor:
         """Hidden states after the last norm, (B, T, C), of token ids (B, T).
 
-        `positions` (B, T) or (1, T) counts each token's place in its text from 0; by default 0..T-1.
+        `positions` (B, T) or (1, T) counts each token's place in its text from 0; by default 0..T-1. `keep` is
+        the number of tokens whose activations are kept for the backward pass (None: all); see `by_stretches`.
         """
         B, T = ids.shape
         if positions is None:
             positions = torch.arange(T, device=ids.device)[None]
         x = self.model.embed_tokens(ids)
-        angles = positions[:, None, :, None].float() * rope_frequencies(self.config).to(ids.device)  # (B, 1, T, D/2)
+        angles = positions[:, :, None, None].float() * rope_frequencies(self.config).to(ids.device)  # (B, T, 1, D/2)
         cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
         for layer, block in enumerate(self.model.layers):
-            x = block(x, cos, sin, layer, attention)
+            x = block(x, cos, sin, layer, attention, keep)
         return self.model.norm(x)
 
 

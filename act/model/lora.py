@@ -31,9 +31,9 @@ class LoRALinear(Linear):
         nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
 
     def forward(self, x: Tensor) -> Tensor:
-        out = linear(x, self.weight)
         delta = linear(self.scale * linear(x.to(self.lora_A.dtype), self.lora_A), self.lora_B)
-        return out + delta.to(out.dtype)
+        # The frozen product comes last: it keeps nothing, so that activation checkpointing need not repeat a block's last.
+        return linear(x, self.weight) + delta.to(x.dtype)
 
 
 def lora_layers(model: nn.Module) -> dict[str, LoRALinear]:

@@ -22,6 +22,16 @@ class Tree:
     places: list[list[int]]  # sequence -> place of each of its tokens
 
     @property
+    def parents(self) -> list[int]:
+        """The place of the token before each token in its text; -1 for a first token."""
+        before = [run.path[-1][1] - 1 if run.path else -1 for run in self.runs]
+        return [
+            place - 1 if place > run.start else b
+            for run, b in zip(self.runs, before, strict=True)
+            for place in range(run.start, run.stop)
+        ]
+
+    @property
     def positions(self) -> list[int]:
         return [run.depth + i for run in self.runs for i in range(run.stop - run.start)]
 
@@ -69,8 +79,11 @@ def slices(places: list[int]) -> list[tuple[int, int]]:
     return out
 
 
-def read_tree(model: Llama, tree: Tree) -> Tensor:
-    """Hidden states of a tree's tokens, (T, C): those of `model` on each sequence alone."""
+def read_tree(model: Llama, tree: Tree, keep_tokens: int | None = None) -> Tensor:
+    """Hidden states of a tree's tokens, (T, C): those of `model` on each sequence alone.
+
+    For the backward pass the activations of `keep_tokens` tokens are kept (None: of all); attention always.
+    """
     ids = torch.tensor([tree.ids], device=model.device)
     positions = torch.tensor([tree.positions], device=model.device)
-    return model(ids, positions, lambda layer, q, k, v: tree_attention(q, k, v, tree.runs))[0]
+    return model(ids, positions, lambda layer, q, k, v: tree_attention(q, k, v, tree.runs), keep_tokens)[0]

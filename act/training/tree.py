@@ -12,24 +12,42 @@ from kernels.logprob import logprob
 def group_by_budget(examples: list[Example], budget: int) -> list[list[Example]]:
     """Consecutive examples in groups whose tree has at most `budget` tokens; one that is larger alone stands alone."""
     groups: list[list[Example]] = []
+    trie: dict[tuple[int, int], int] = {}  # (node, token) -> the node behind it; 0 is the root
     for example in examples:
-        joined = [*groups[-1], example] if groups else [example]
-        if groups and len(build_tree([a.ids for e in joined for a in e.answers]).ids) <= budget:
-            groups[-1] = joined
+        grow(trie, example)
+        if groups and len(trie) <= budget:
+            groups[-1].append(example)
         else:
             groups.append([example])
+            trie = {}
+            grow(trie, example)
     return groups
 
 
-def answer_logps(model: Llama, answers: list[Answer], whole: bool = False) -> tuple[list[Tensor], int]:
+def grow(trie: dict[tuple[int, int], int], example: Example) -> None:
+    """Add the tokens of an example's answers; a token behind the same tokens is there once."""
+    for answer in example.answers:
+        node = 0
+        for token in answer.ids:
+            node = trie.setdefault((node, token), len(trie) + 1)
+
+
+def answer_logps(
+    model: Llama, answers: list[Answer], whole: bool = False, keep_tokens: int | None = None
+) -> tuple[list[Tensor], int]:
     """Token log-probs of each answer, (its target tokens,) float32 each, and the number of tokens computed.
 
-    Targets are the answer's own tokens; with `whole` also the prompt's, all but the first.
+    Targets are the answer's own tokens; with `whole` also the prompt's, all but the first. Each token of the tree goes
+    through the head once, however many answers have it as a target. `keep_tokens` as in read_tree.
     """
     tree = build_tree([answer.ids for answer in answers])
-    hidden = read_tree(model, tree)  # (T, C)
-    firsts = [1 if whole else answer.start for answer in answers]
-    seen = [place for places, first in zip(tree.places, firsts, strict=True) for place in places[first - 1 : -1]]
-    targets = [token for answer, first in zip(answers, firsts, strict=True) for token in answer.ids[first:]]
-    logps = logprob(hidden[seen], model.head, torch.tensor(targets, device=model.device))
-    return list(logps.split([len(a.ids) - first for a, first in zip(answers, firsts, strict=True)])), len(tree.ids)
+    hidden = read_tree(model, tree, keep_tokens)  # (T, C)
+    ids, parents = (torch.tensor(x, device=model.device) for x in (tree.ids, tree.parents))
+    targets = [
+        torch.tensor(places[1 if whole else answer.start :], device=model.device)
+        for places, answer in zip(tree.places, answers, strict=True)
+    ]
+    needed = torch.cat(targets).unique()
+    logps = logprob(hidden[parents[needed]], model.head, ids[needed])
+    by_place = logps.new_zeros(len(ids)).index_put((needed,), logps)
+    return [by_place[places] for places in targets], len(ids)

@@ -1,0 +1,73 @@
+"""One optimiser step: examples -> trees -> token log-probs -> loss and gradients, and the numbers that are logged."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from act.model.llama import Llama
+from act.training.distributed import add_up, share_of
+from act.training.examples import Example
+from act.training.losses import log_odds_margin, nll_loss, odds_ratio_loss, orpo_loss
+from act.training.tree import answer_logps, group_by_budget
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is minimised, and how much of it is computed at a time."""
+
+    method: str  # sft | orpo
+    lambda_or: float = 0.1
+    nll_scope: str = "response"  # response | sequence: the tokens of the NLL term
+    tree_tokens: int = 16384  # a tree's limit
+    keep_tokens: int | None = 2048  # activations kept, in tokens with all their layers
+
+
+def step_losses(
+    model: Llama, examples: list[Example], objective: Objective, targets: int, pairs: int
+) -> tuple[Tensor, dict[str, float]]:
+    """(loss, sums to log) of some of a step's examples; `targets` and `pairs` count the whole step's."""
+    answers = [answer for example in examples for answer in example.answers]
+    logps, unique = answer_logps(model, answers, objective.nll_scope == "sequence", objective.keep_tokens)
+    chosen = logps[:: len(examples[0].answers)]
+    nll = nll_loss(torch.cat(chosen), targets)
+    sums = {"nll": nll.item(), "unique_tokens": unique, "naive_tokens": sum(len(a.ids) for a in answers)}
+    if objective.method == "sft":
+        return nll, sums | {"loss": nll.item()}
+    means = [logp[-answer.tokens :].mean() for logp, answer in zip(logps, answers, strict=True)]
+    margin = log_odds_margin(torch.stack(means[::2]), torch.stack(means[1::2]))
+    loss = orpo_loss(nll, margin, objective.lambda_or, pairs)
+    sums |= {"loss": loss.item(), "odds_ratio_loss": (odds_ratio_loss(margin).sum() / pairs).item()}
+    return loss, sums | {"margin": (margin.sum() / pairs).item(), "accuracy": ((margin > 0).sum() / pairs).item()}
+
+
+def target_tokens(examples: list[Example], scope: str) -> int:
+    return sum(len(e.chosen.ids) - 1 if scope == "sequence" else e.chosen.tokens for e in examples)
+
+
+def run_examples(model: Llama, examples: list[Example], objective: Objective, backward: bool) -> dict[str, float]:
+    """The losses of a step (or of held-out examples), tree by tree; with `backward` gradients are collected.
+
+    Of several processes each takes its share of the examples; sums and gradients are those of the whole step.
+    """
+    totals: dict[str, float] = {}
+    targets = target_tokens(examples, objective.nll_scope)
+    groups = group_by_budget(share_of(examples), objective.tree_tokens)
+    for group in groups if backward else tqdm(groups, desc="held-out", unit="tree"):
+        with torch.set_grad_enabled(backward):
+            loss, sums = step_losses(model, group, objective, targets, len(examples))
+        if backward:
+            loss.backward()
+        for name, value in sums.items():
+            totals[name] = totals.get(name, 0) + value
+    return add_up(model, totals, gradients=backward)
+
+
+def evaluate(model: Llama, examples: list[Example], objective: Objective) -> dict[str, float]:
+    """NLL a token of the chosen answers; for pairs also log-odds margin and accuracy (share of pairs ranked right)."""
+    if not examples:
+        return {}
+    method = "sft" if examples[0].rejected is None else "orpo"
+    totals = run_examples(model, examples, replace(objective, method=method, nll_scope="response"), backward=False)
+    return {name: totals[name] for name in ("nll", "margin", "accuracy") if name in totals}
