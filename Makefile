@@ -10,12 +10,10 @@ TRAIN := --model $(MODEL) --held-out-sessions 2 --lr 5e-4 --batch 3 --resume
 SMALL := --model $(MODEL) --client $(MODEL) --turns 3 --batch 8 --max-new-tokens 72 \
 	--client-max-new-tokens 40 --client-temperature 0.7
 
-.PHONY: study test quick lint clean
+.PHONY: study test quick lint clean soak bench-kernel bench-train bench-3b compare-order
 
-study: .venv/installed $(MODEL)/model.safetensors
+study: $(RUN)/pairs.jsonl
 	time $(PY) generate.py profiles --n 8 --seed 1 --out $(RUN)/profiles.jsonl
-	time $(PY) generate.py pairs --sessions act/dialogue/corpus/sessions.jsonl --chosen transcript --rejected $(MODEL) \
-		--max-new-tokens 64 --out $(RUN)/pairs.jsonl
 	time $(PY) generate.py pairs --sessions act/dialogue/corpus/sessions.jsonl --chosen transcript --rejected $(MODEL) \
 		--max-new-tokens 96 --format enforce --cot --out $(RUN)/pairs-cot.jsonl
 	time $(PY) train.py --method sft $(TRAIN) --data $(RUN)/pairs.jsonl --out $(RUN)/adapters/sft
@@ -26,6 +24,10 @@ study: .venv/installed $(MODEL)/model.safetensors
 		--out $(RUN)/sessions.jsonl
 	time $(PY) judge.py rate --sessions $(RUN)/sessions.jsonl --judge $(MODEL) --out $(RUN)/ratings.jsonl
 	time $(PY) analyze.py --ratings $(RUN)/ratings.jsonl --sessions $(RUN)/sessions.jsonl --score expected --out $(RUN)/report
+
+$(RUN)/pairs.jsonl: | .venv/installed $(MODEL)/model.safetensors
+	time $(PY) generate.py pairs --sessions act/dialogue/corpus/sessions.jsonl --chosen transcript --rejected $(MODEL) \
+		--max-new-tokens 64 --out $(RUN)/pairs.jsonl
 
 .venv/installed: requirements.txt requirements-dev.txt
 	$(PYTHON) -m venv .venv
@@ -39,7 +41,27 @@ test: lint $(MODEL)/model.safetensors
 	$(PY) -m pytest -q tests
 
 quick: .venv/installed $(MODEL)/model.safetensors
-	$(PY) -m pytest -q -m "not slow" tests
+	$(PY) -m pytest -q -m "not slow and not soak" tests
+
+# 20 kills of a training run; minutes.
+soak: $(MODEL)/model.safetensors
+	$(PY) -m pytest -q -m soak tests
+
+# The log-prob kernel against its floor and its peers; a quarter of an hour.
+bench-kernel: .venv/installed
+	$(PY) -m kernels.bench
+
+# A session's training step against TRL's; most of an hour, with nothing else running.
+bench-train: $(MODEL)/model.safetensors
+	$(PY) -m tests.bench_train
+
+# A checkpoint of Llama-3.2-3B's shape: loaded, and one step trained; 7 GB of disk, 20 GB of memory.
+bench-3b: $(MODEL)/model.safetensors
+	$(PY) -m tests.bench_3b
+
+# --order session against random, three seeds each, on the bundled corpus.
+compare-order: $(RUN)/pairs.jsonl
+	$(PY) -m tests.compare_order --model $(MODEL) --data $(RUN)/pairs.jsonl
 
 lint: .venv/installed
 	.venv/bin/ruff check .

@@ -14,13 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-HAS_AVX512 = torch.cpu._is_avx512_supported()  # without it MKL is the faster of the two (docs/log.md)
-HAS_ONEDNN = HAS_AVX512 and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+ONEDNN_IS_FASTER = HAS_ONEDNN and torch.cpu._is_avx512_supported()  # with AVX2 alone, MKL is (docs/log.md)
 HAS_BFLOAT16 = torch.cpu._is_avx512_bf16_supported()  # amx machines have it too
 
 
 def takes_onednn(x: Tensor, weight: Tensor) -> bool:
-    allowed = HAS_ONEDNN and torch.get_float32_matmul_precision() != "highest"
+    allowed = ONEDNN_IS_FASTER and torch.get_float32_matmul_precision() != "highest"
     return allowed and x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
 
 

@@ -41,7 +41,7 @@ def logprob(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
 class _LogProb(torch.autograd.Function):
     @staticmethod
     def forward(ctx, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-        logps, lse = (torch.empty(len(hidden), dtype=torch.float32, device=hidden.device) for _ in range(2))
+        logps, tops, totals = (torch.empty(len(hidden), dtype=torch.float32, device=hidden.device) for _ in range(3))
         g = torch.empty_like(hidden) if any(ctx.needs_input_grad) else None
         for rows in _slices(len(hidden), ROWS):
             h, y = hidden[rows], targets[rows, None]
@@ -64,15 +64,15 @@ class _LogProb(torch.autograd.Function):
                     mean = mean.mul_(shrink).add_(block_mean) if g is not None else None
                 top = new_top
             logps[rows] = (logp - top - total.log()).squeeze(1)
-            lse[rows] = (top + total.log()).squeeze(1)
+            tops[rows], totals[rows] = top.squeeze(1), total.squeeze(1)
             if g is not None:
                 g[rows] = weight[targets[rows]] - mean.div_(total)
-        ctx.save_for_backward(hidden, weight, targets, lse, g)
+        ctx.save_for_backward(hidden, weight, targets, tops, totals, g)
         return logps
 
     @staticmethod
     def backward(ctx, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        hidden, weight, targets, lse, g = ctx.saved_tensors
+        hidden, weight, targets, tops, totals, g = ctx.saved_tensors
         to_hidden = (upstream[:, None] * g).to(hidden.dtype) if ctx.needs_input_grad[0] else None
         to_weight = torch.empty_like(weight) if ctx.needs_input_grad[1] else None
         for block, W in _blocks(weight, len(hidden)) if to_weight is not None else ():
@@ -80,7 +80,8 @@ class _LogProb(torch.autograd.Function):
             for rows in _slices(len(hidden), ROWS):
                 here, inside = _in_block(targets[rows, None], block)
                 u = upstream[rows, None]
-                residual = _logits(hidden[rows], W).sub_(lse[rows, None]).exp_().mul_(-u)  # -u softmax
+                residual = _logits(hidden[rows], W).sub_(tops[rows, None]).exp_()
+                residual.mul_(-u / totals[rows, None])  # -u softmax
                 residual.scatter_add_(1, here, u * inside)  # u (onehot(y) - softmax)
                 block_gradient += product(residual.t(), hidden[rows].float().t())
             to_weight[block] = block_gradient
@@ -102,7 +103,7 @@ def _in_block(targets: Tensor, block: slice) -> tuple[Tensor, Tensor]:
 
 def _blocks(weight: Tensor, rows: int) -> Iterator[tuple[slice, Tensor]]:
     """Yield (rows of the head, their weights) so that `rows` tokens' logits on them fit BLOCK_LOGITS."""
-    size = max(1, BLOCK_LOGITS.get(weight.device.type, 2**24) // min(rows, ROWS))
+    size = max(1, BLOCK_LOGITS.get(weight.device.type, 2**24) // max(1, min(rows, ROWS)))
     for block in _slices(len(weight), size):
         yield block, weight[block].float() if takes_float32(weight) else weight[block]
 

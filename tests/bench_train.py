@@ -76,18 +76,18 @@ def run_ours(args: Namespace) -> dict:
     state = TrainState(model, 0.0, 1.0)
     first = run_examples(model, examples[:1], objective, backward=False)["loss"]
 
+    tokens: dict[int, int] = {}
+
     def step(n: int) -> float:
         start = time.perf_counter()
-        step.totals = run_examples(model, examples[:n], objective, backward=True)
+        totals = run_examples(model, examples[:n], objective, backward=True)
+        tokens[n], step.naive = totals["unique_tokens"], totals["naive_tokens"]
         state.update(0.0)
         return time.perf_counter() - start
 
     step(1)
     seconds = {n: median(step(n) for _ in range(args.rounds)) for n in (5, 6, TURNS)}
-    tokens = {}
-    for n in (5, TURNS):
-        tokens[n] = run_examples(model, examples[:n], objective, backward=False)["unique_tokens"]
-    return {"seconds": seconds, "unique_tokens": tokens, "naive_tokens": step.totals["naive_tokens"], "first": first}
+    return {"seconds": seconds, "unique_tokens": tokens, "naive_tokens": step.naive, "first": first}
 
 
 def run_trl(args: Namespace) -> dict:
@@ -102,7 +102,7 @@ def run_trl(args: Namespace) -> dict:
 
     tokenizer = AutoTokenizer.from_pretrained(args.model)
     pairs = [json.loads(line) for line in args.data.read_text().splitlines()]
-    order = [1, *(turn for turn in TRL_TURNS for _ in range(args.rounds if turn <= 6 else 1))]
+    order = [1, *TRL_TURNS]
     rows = [
         {
             "prompt": tokenizer.apply_chat_template(pair["prompt"], tokenize=False, add_generation_prompt=True),
@@ -154,8 +154,7 @@ def run_trl(args: Namespace) -> dict:
             callbacks=[Watch()],
         )
         trainer.train()
-    seconds = {turn: median(t for t, o in zip(times[1:], order[1:], strict=True) if o == turn) for turn in TRL_TURNS}
-    return {"seconds": seconds, "first": losses[0]}
+    return {"seconds": dict(zip(TRL_TURNS, times[1:], strict=True)), "first": losses[0]}
 
 
 def run_apart(side: str, args: Namespace, data: Path) -> dict:
@@ -178,7 +177,9 @@ def run_apart(side: str, args: Namespace, data: Path) -> dict:
 def main() -> None:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=ROOT / "models/smollm2-135m-instruct", help="the embedded model")
-    parser.add_argument("--rounds", type=int, default=3, help="runs behind each median (TRL's turns above 6: one)")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="runs behind each median of ours; TRL's, which are long, run once"
+    )
     parser.add_argument("--side", choices=("ours", "trl"), help="measure one side only, in this process")
     parser.add_argument("--data", type=Path, help="pairs, with --side")
     args = parser.parse_args()

@@ -86,12 +86,14 @@ def test_bfloat16_errs_no_more_than_the_naive_code(trainable):
 
 
 @pytest.mark.parametrize("trainable", [False, True])
-@pytest.mark.parametrize("rows", [0.5, 1, 7, 59])
-def test_chunks_equal_one(monkeypatch, rows, trainable):
-    """60 rows in chunks of 1 (the least), 1, 7 (the last has 4) and 59 rows."""
+@pytest.mark.parametrize("rows", [1, 7, 60])
+@pytest.mark.parametrize("tokens", [0.5, 1, 7, 49])
+def test_blocks_equal_one(monkeypatch, rows, tokens, trainable):
+    """60 rows at once, or 7 (the last has 4) or 1 at a time; 50 tokens in blocks of 1 (the least), 1, 7 and 49."""
     inputs = made(60, 16, 50)
     whole = run(logprob, *inputs, trainable)
-    monkeypatch.setattr(logprob_module, "CHUNK_LOGITS", int(rows * 50))
+    monkeypatch.setattr(logprob_module, "ROWS", rows)
+    monkeypatch.setattr(logprob_module, "BLOCK_LOGITS", {"cpu": int(rows * tokens)})
     for value, expected in zip(run(logprob, *inputs, trainable), whole, strict=True):
         torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-6)
 
@@ -105,15 +107,15 @@ def test_a_certain_token_and_an_impossible_one_stay_finite():
 
 
 def test_trap_10_logits_are_never_whole(monkeypatch):
-    """No product is larger than a chunk, and autograd keeps nothing but inputs and one tensor of hidden's size."""
+    """No product is larger than a block, and autograd keeps nothing but inputs and one tensor of hidden's size."""
     hidden, weight, targets, _ = made(60, 16, 50)
-    monkeypatch.setattr(logprob_module, "CHUNK_LOGITS", 7 * 50)
+    monkeypatch.setattr(logprob_module, "BLOCK_LOGITS", {"cpu": 60 * 20})
     sizes = []
     monkeypatch.setattr(logprob_module, "product", lambda *x: (sizes.append((y := product(*x)).numel()), y)[1])
     hidden.requires_grad_()
     saved = kept(lambda: logprob(hidden, weight, targets))
-    assert max(sizes) == 7 * 50
-    assert sorted(x.numel() for x in saved) == sorted([hidden.numel(), hidden.numel(), weight.numel(), targets.numel()])
+    assert max(sizes) == 60 * 20
+    assert sorted(x.numel() for x in saved) == [60, 60, 60, 50 * 16, 60 * 16, 60 * 16]  # 3 a row; head, hidden, g
 
 
 def test_no_targets_no_numbers():
@@ -140,6 +142,7 @@ def way(request) -> str:
         if not linear_module.HAS_ONEDNN:
             pytest.skip("this build of PyTorch has no oneDNN")
         request.getfixturevalue("fast_product")
+        request.getfixturevalue("monkeypatch").setattr(linear_module, "ONEDNN_IS_FASTER", True)
     return request.param
 
 
@@ -180,10 +183,40 @@ def test_linear_without_gradients(way):
     torch.testing.assert_close(out, F.linear(x, weight).detach())
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
-def test_linear_of_other_dtypes_is_torchs_own(way, dtype):
-    x, weight = torch.randn(4, 6, dtype=dtype), torch.randn(3, 6, dtype=dtype)
+def test_linear_in_float64_is_torchs_own(way):
+    x, weight = torch.randn(4, 6, dtype=torch.float64), torch.randn(3, 6, dtype=torch.float64)
     assert torch.equal(linear(x, weight), F.linear(x, weight))
+
+
+@pytest.mark.parametrize("has_bfloat16", [False, True])
+def test_bfloat16_through_float32_where_it_is_faster(monkeypatch, has_bfloat16):
+    """Both ways round the same sums to bfloat16, gradients too; float32's are right to its last digit."""
+    monkeypatch.setattr(linear_module, "HAS_BFLOAT16", has_bfloat16)
+    torch.manual_seed(0)
+    x, weight = (torch.randn(shape).bfloat16() for shape in ((2, 5, 64), (9, 64)))
+    upstream = torch.randn(2, 5, 9).bfloat16()
+    out = []
+    for dtype in (torch.bfloat16, torch.float64):
+        a, b = x.to(dtype, copy=True).requires_grad_(), weight.to(dtype, copy=True).requires_grad_()
+        y = linear(a, b)
+        out.append([y.detach(), *torch.autograd.grad(y, (a, b), upstream.to(dtype))])
+    for value, exact in zip(*out, strict=True):
+        assert value.dtype == torch.bfloat16
+        torch.testing.assert_close(value.double(), exact, rtol=2**-8, atol=1e-2)
+        if not has_bfloat16:
+            assert torch.equal(value, exact.bfloat16())
+
+
+@pytest.mark.parametrize("has_bfloat16", [False, True])
+@pytest.mark.parametrize("trainable", [False, True])
+def test_log_probs_of_bfloat16_on_any_cpu(monkeypatch, has_bfloat16, trainable):
+    """Without bfloat16 arithmetic the log-probs of bfloat16 inputs are float32's own."""
+    monkeypatch.setattr(linear_module, "HAS_BFLOAT16", has_bfloat16)
+    hidden, weight, targets, upstream = made(60, 64, 500, dtype=torch.bfloat16)
+    true = run(truth, hidden.double(), weight.double(), targets, upstream, trainable)
+    ours = run(logprob, hidden, weight, targets, upstream, trainable)
+    assert error(ours[0], true[0]) < (1e-2 if has_bfloat16 else 1e-6)
+    assert all(error(value, exact) < 0.01 for value, exact in zip(ours, true, strict=True))
 
 
 def test_a_frozen_weight_keeps_no_activation(way):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -100,43 +101,40 @@ def test_trap_11_killed_behind_the_last_step(folder, tmp_path, monkeypatch):
     assert log_of(tmp_path / "killed") == log_of(tmp_path / "whole")
 
 
-@pytest.mark.slow
-def test_trap_11_killed_and_resumed_equals_uninterrupted(folder, tmp_path):
-    """train.py, killed by SIGKILL in the middle and started again with --resume: the same adapter, byte for byte."""
+def train_command(folder: Path, data: Path, out: Path) -> list[str]:
+    files = ["--model", folder, "--data", data, "--out", out]
+    flags = ["--held-out-sessions", 1, "--epochs", 2, "--batch", 1, "--save-every", 5, "--lora-rank", 2, "--lr", 1e-2]
+    return [*map(str, [sys.executable, "train.py", "--method", "orpo", "--resume", *files, *flags])]
+
+
+@pytest.mark.parametrize("kills", [pytest.param(2, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.soak)])
+def test_trap_11_killed_and_resumed_equals_uninterrupted(folder, tmp_path, kills):
+    """train.py, killed by SIGKILL at random moments and started again with --resume: the same adapter, byte for byte.
+
+    The moments lie between the start of a process and a step at most a few saves further on, so that most kills fall
+    into training, some into loading, saving or evaluating.
+    """
     rows = [pair_row(turn, session) for session in range(7) for turn in range(1, 7)]
     data = write_rows(tmp_path / "data.jsonl", rows)
-
-    def command(out: str) -> list:
-        flags = [
-            "--held-out-sessions",
-            1,
-            "--epochs",
-            2,
-            "--batch",
-            1,
-            "--save-every",
-            5,
-            "--lora-rank",
-            2,
-            "--lr",
-            1e-2,
-        ]
-        files = ["--model", folder, "--data", data, "--out", tmp_path / out]
-        return [*map(str, [sys.executable, "train.py", "--method", "orpo", "--resume", *files, *flags])]
-
     options = {"cwd": ROOT, "env": os.environ | {"OMP_NUM_THREADS": "1"}, "stderr": subprocess.DEVNULL}
-    subprocess.run(command("whole"), check=True, stdout=subprocess.DEVNULL, **options)
-
-    log, killed = tmp_path / "killed" / "log.jsonl", subprocess.Popen(command("killed"), **options)
-    while killed.poll() is None and not (log.is_file() and log.read_text().count("\n") > 12):
-        time.sleep(0.001)
-    os.kill(killed.pid, signal.SIGKILL)
-    assert killed.wait() == -signal.SIGKILL
-    assert (tmp_path / "killed" / "state.safetensors").is_file()
-    assert not (tmp_path / "killed" / "adapter_model.safetensors").exists()
-
-    done = subprocess.run(command("killed"), check=True, stdout=subprocess.PIPE, text=True, **options)
     whole, resumed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run(train_command(folder, data, whole), check=True, stdout=subprocess.DEVNULL, **options)
+
+    stream, log, reached = random.Random(0), resumed / "log.jsonl", []
+    for kill in range(kills):
+        process = subprocess.Popen(train_command(folder, data, resumed), stdout=subprocess.DEVNULL, **options)
+        wanted = stream.randint(0, 1 + 70 * (kill + 1) // kills)  # a line of the log
+        while process.poll() is None and not (log.is_file() and log.read_text().count("\n") > wanted):
+            time.sleep(0.001)
+        time.sleep(stream.random() * 0.02)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        assert not (resumed / "adapter_model.safetensors").exists()
+        reached.append(log.read_text().count("\n"))
+    assert len(set(reached)) > kills // 4  # the kills were spread over the run
+
+    command = train_command(folder, data, resumed)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, **options)
     assert log_of(resumed) == log_of(whole) and len(log_of(whole)) == 74  # before, 6 x 6 x 2 steps, after
     weights = "adapter_model.safetensors"
     assert (resumed / weights).read_bytes() == (whole / weights).read_bytes()
@@ -146,5 +144,5 @@ def test_trap_11_killed_and_resumed_equals_uninterrupted(folder, tmp_path):
     assert f"held-out nll: {reports[0]['before']['nll']:.4f} before" in done.stdout
     assert not (resumed / "state.safetensors").exists()
 
-    again = subprocess.run(command("killed"), check=True, stdout=subprocess.PIPE, text=True, **options)
+    again = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, **options)
     assert again.stdout == f"{resumed} is trained\n"

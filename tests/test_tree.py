@@ -7,12 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from act.model import llama
 from act.model.llama import Llama, LlamaConfig
 from act.model.lora import attach, lora_layers
 from act.model.prefix_tree import Tree, build_tree, slices
 from act.training.examples import Answer, Example
 from act.training.tree import answer_logps, group_by_budget
-from kernels.tree_attention import Run, tree_attention
+from kernels.tree_attention import Run, joined_keys_attention, rectangles, tree_attention
 
 CONFIG = LlamaConfig(
     vocab_size=101,
@@ -143,6 +144,35 @@ def test_tree_attention_equals_a_dense_mask(seed):
     torch.testing.assert_close(torch.autograd.grad(ours, (q, k, v), upstream), expected)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("seed", range(4))
+def test_rectangles_equal_joined_keys(seed, dtype):
+    """The fast path against the public calls that CUDA takes, on several levels, values and gradients."""
+    tree = build_tree(drawn_sequences(seed, tokens=3, longest=40))
+    torch.manual_seed(seed)
+    tensors = [torch.randn(1, len(tree.ids), heads, 16).transpose(1, 2) for heads in (6, 2, 2)]
+    upstream = torch.randn(1, 6, len(tree.ids), 16)
+
+    def run(function, dtype: torch.dtype) -> list[Tensor]:
+        q, k, v = (x.to(dtype, copy=True).requires_grad_() for x in tensors)
+        out = function(q, k, v, tree.runs)
+        assert out.dtype == dtype
+        return [out.detach(), *torch.autograd.grad(out, (q, k, v), upstream.to(dtype))]
+
+    limit = 1e-6 if dtype == torch.float32 else 1e-2
+    for ours, public in zip(run(tree_attention, dtype), run(joined_keys_attention, torch.float32), strict=True):
+        assert (ours.float() - public).norm() <= limit * public.norm()
+
+
+def test_siblings_read_their_path_as_one():
+    """Neighbours that hang at the same place are one rectangle on each slice of their path; a cousin is its own."""
+    path = ((0, 4), (10, 12))
+    runs = [Run(0, 10), Run(10, 14, ((0, 4),)), Run(14, 17, path), Run(17, 18, path), Run(18, 20, ((0, 4),))]
+    own = [(slice(run.start, run.stop),) * 2 + (True,) for run in runs]
+    joined = [(10, 14, 0, 4), (14, 18, 0, 4), (14, 18, 10, 12), (18, 20, 0, 4)]
+    assert rectangles(runs) == own + [(slice(a, b), slice(c, d), False) for a, b, c, d in joined]
+
+
 def alone(model: Llama, answer: Answer, whole: bool) -> Tensor:
     """Log-probs of an answer's tokens by the plain model: full logits, causal attention, one sequence."""
     ids = torch.tensor(answer.ids)
@@ -177,6 +207,38 @@ def test_log_probs_and_gradients_equal_one_by_one(seed, lora, whole):
     assert ours.keys() == expected.keys() and len(ours) == (42 if lora else 30)
     for name in ours:
         assert (ours[name] - expected[name]).norm() <= 1e-5 * expected[name].norm(), name
+
+
+@pytest.mark.parametrize("keep", [None, 0, 7, 20])
+@pytest.mark.parametrize("lora", [False, True])
+def test_stretches_and_recomputing_change_nothing(monkeypatch, lora, keep):
+    """Stretches of 7 tokens, whose activations are kept, computed again, or both: gradients to 1e-6."""
+    model, answers = tiny_llama(lora), [Answer([1, *ids], 1) for ids in drawn_sequences(3, tokens=4, longest=30)]
+    expected = gradients(model, answer_logps(model, answers)[0])
+    monkeypatch.setattr(llama, "STRETCH", {"cpu": 7})
+    found = gradients(model, answer_logps(model, answers, keep_tokens=keep)[0])
+    for name in expected:
+        assert (found[name] - expected[name]).norm() <= 1e-6 * expected[name].norm(), name
+
+
+def bytes_kept(function) -> int:
+    """Bytes that autograd keeps for the backward pass of `function()`, shared storage counted once."""
+    sizes: dict[int, int] = {}
+
+    def pack(x: Tensor) -> Tensor:
+        sizes[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+        function()
+    return sum(sizes.values())
+
+
+def test_recomputed_stretches_keep_only_their_inputs(monkeypatch):
+    model, answers = tiny_llama(lora=True), [Answer(list(range(1, 91)), 1)]
+    monkeypatch.setattr(llama, "STRETCH", {"cpu": 10})
+    everything, inputs = (bytes_kept(lambda k=k: answer_logps(model, answers, keep_tokens=k)) for k in (None, 0))
+    assert inputs < everything / 2
 
 
 def test_the_order_of_answers_does_not_matter():

@@ -32,7 +32,7 @@ class LoRALinear(Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         delta = linear(self.scale * linear(x.to(self.lora_A.dtype), self.lora_A), self.lora_B)
-        # The frozen product comes last: it keeps nothing, so that activation checkpointing need not repeat a block's last.
+        # The frozen product comes last: it keeps nothing, and checkpointing need not repeat a block's last.
         return linear(x, self.weight) + delta.to(x.dtype)
 
 
