@@ -76,17 +76,24 @@ def check_form(text: str, cot: bool) -> None:
 
 
 def open_log(path: Path, done: int) -> TextIO:
-    """The log file at its beginning, with the held-out line and those of the first `done` steps: line i is step i."""
-    kept = path.read_text().splitlines(keepends=True)[: done + 1] if done else []
-    path.write_text("".join(kept))
-    return open(path, "r+")  # noqa: SIM115 (held for the whole run)
+    """The log file at its beginning, with the held-out line and those of the first `done` steps: line i is step i.
+
+    What lies behind them is cut off in place, so that a kill at any moment leaves them there.
+    """
+    log = open(path, "r+" if done else "w+")  # noqa: SIM115 (held for the whole run)
+    lines = [log.readline() for _ in range(done + 1)] if done else []
+    if not all(line.endswith("\n") for line in lines):
+        raise InputError(f"{path}: has fewer lines than the {done} steps of the saved state; was it changed?")
+    log.truncate(log.tell())
+    log.seek(0)
+    return log
 
 
-def write_line(log: TextIO, record: dict) -> dict:
-    """Append a line to the log and show it; of several processes the first alone shows it."""
-    log.write(json.dumps(record) + "\n")
-    log.flush()
-    if distributed.is_first():
+def write_line(log: TextIO | None, record: dict) -> dict:
+    """Append a line to the log and show it; of several processes only the first has a log."""
+    if log:
+        log.write(json.dumps(record) + "\n")
+        log.flush()
         tqdm.write(" | ".join(f"{name} {value:.4g}" for name, value in record.items()))
     return record
 
@@ -144,8 +151,8 @@ def parse_arguments() -> Namespace:
     parser.add_argument(
         "--keep-tokens",
         type=positive,
-        default=2048,
-        help="memory for the activations of so many tokens; layers beyond it are computed again, backward",
+        default=1024,
+        help="tokens of a tree whose activations are kept for the backward pass; those of others are computed again",
     )
     parser.add_argument(
         "--dtype",
@@ -158,6 +165,8 @@ def parse_arguments() -> Namespace:
     set_up_device(args)
     if args.lora_rank < 0:
         raise InputError(f"--lora-rank {args.lora_rank}: LoRA's r, or 0 for the whole model")
+    if args.lora_rank == 0 and args.dtype == "bfloat16":
+        raise InputError("--dtype bfloat16 with --lora-rank 0: the whole model trains in float32; bfloat16 stalls Adam")
     for name, value in STUDY[args.method].items():
         if getattr(args, name) is None:
             setattr(args, name, value)
@@ -195,18 +204,21 @@ def main() -> None:
     steps = math.ceil(len(order) / args.batch)
     warmup = math.ceil(args.warmup * steps)
     args.out.mkdir(parents=True, exist_ok=True)
-    if args.resume and saved.is_file():
+    if saved.is_file():
+        if not args.resume:
+            raise InputError(f"{args.out}: holds an unfinished run; go on with --resume, or remove it")
         state.load(saved, run)
+    distributed.wait()  # until every process has read the state that the first will write and remove
     cut = f"{sum(e.cut_turns for e in examples)} turns and {sum(e.cut_tokens for e in examples)} answer tokens cut"
     if first:
         print(f"{len(examples)} examples, {cut}; {trainable(model):,} trainable parameters; {steps} steps", flush=True)
 
-    log = open_log(args.out / "log.jsonl" if first else Path(os.devnull), state.step)
+    log = open_log(args.out / "log.jsonl", state.step) if first else None
     if state.step == 0:
         before = write_line(log, {"step": 0} | evaluate(model, held_out, objective))
-    else:
-        before = json.loads(log.readline() or "{}")
-    log.seek(0, os.SEEK_END)
+    elif first:
+        before = json.loads(log.readline())
+        log.seek(0, os.SEEK_END)
     for step in tqdm(range(state.step, steps), initial=state.step, total=steps, desc=args.out.name, disable=not first):
         batch = order[step * args.batch : (step + 1) * args.batch]
         start = time.perf_counter()
@@ -221,16 +233,18 @@ def main() -> None:
             state.save(saved, run)
     after = write_line(log, {"step": steps} | evaluate(model, held_out, objective))
     if first:
-        for name in [name for name in after if name != "step"]:
-            print(f"held-out {name}: {before[name]:.4f} before, {after[name]:.4f} after")
         versions = {"python": platform.python_version(), "torch": torch.__version__}
-        report = {"arguments": run, "versions": versions, "before": before, "after": after}
+        last = json.loads((args.out / "log.jsonl").read_text().splitlines()[steps])
+        final = {name: last[name] for name in ("loss", "nll", "odds_ratio_loss", "margin", "accuracy") if name in last}
+        report = {"arguments": run, "versions": versions, "before": before, "last_step": final, "after": after}
         (args.out / "train.json").write_text(json.dumps(report, indent=2, default=str) + "\n")
         if full:
             save_model(model, args.out, folder)
         else:
             save_adapter(model, args.out, args.model, args.lora_rank, args.lora_alpha)
         saved.unlink(missing_ok=True)
+        for name in [name for name in after if name != "step"]:
+            print(f"held-out {name}: {before[name]:.4f} before, {after[name]:.4f} after")
         print(f"wrote {args.out}")
     distributed.stop()
 

@@ -50,13 +50,17 @@ def product(x: Tensor, weight: Tensor) -> Tensor:
 class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:
-        # A frozen weight needs no input for its gradient: the activation is not kept.
-        ctx.save_for_backward(x if weight.requires_grad else None, weight)
+        # A frozen weight needs no input for its gradient: the activation is not kept. Nor is the weight "saved", it is
+        # there anyway; so activation checkpointing, which repeats what comes before the last thing saved, stops sooner.
+        if ctx.needs_input_grad[1]:
+            ctx.save_for_backward(x, weight)
+        else:
+            ctx.weight = weight
         return product(x, weight)
 
     @staticmethod
     def backward(ctx, upstream: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        x, weight = ctx.saved_tensors
+        x, weight = ctx.saved_tensors if ctx.needs_input_grad[1] else (None, ctx.weight)
         to_x = product(upstream, weight.t()) if ctx.needs_input_grad[0] else None
         to_weight = product(upstream.flatten(0, -2).t(), x.flatten(0, -2).t()) if ctx.needs_input_grad[1] else None
         return to_x, to_weight

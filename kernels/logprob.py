@@ -35,14 +35,14 @@ def logprob(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
     if hidden.ndim != 2 or weight.ndim != 2 or targets.shape != hidden.shape[:1] or hidden.shape[1] != weight.shape[1]:
         shapes = f"hidden {tuple(hidden.shape)}, weight {tuple(weight.shape)}, targets {tuple(targets.shape)}"
         raise ValueError(f"{shapes}: want (N, C), (V, C), (N,)")
-    return _LogProb.apply(hidden, weight, targets)
+    return _LogProb.apply(hidden, weight, targets, torch.is_grad_enabled() and hidden.requires_grad)
 
 
 class _LogProb(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    def forward(ctx, hidden: Tensor, weight: Tensor, targets: Tensor, with_g: bool) -> Tensor:
         logps, tops, totals = (torch.empty(len(hidden), dtype=torch.float32, device=hidden.device) for _ in range(3))
-        g = torch.empty_like(hidden) if any(ctx.needs_input_grad) else None
+        g = torch.empty_like(hidden) if with_g else None
         for rows in _slices(len(hidden), ROWS):
             h, y = hidden[rows], targets[rows, None]
             logp, top, total, mean = None, None, None, None  # of the row so far; mean = softmax W, times total
@@ -71,7 +71,7 @@ class _LogProb(torch.autograd.Function):
         return logps
 
     @staticmethod
-    def backward(ctx, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         hidden, weight, targets, tops, totals, g = ctx.saved_tensors
         to_hidden = (upstream[:, None] * g).to(hidden.dtype) if ctx.needs_input_grad[0] else None
         to_weight = torch.empty_like(weight) if ctx.needs_input_grad[1] else None
@@ -85,11 +85,13 @@ class _LogProb(torch.autograd.Function):
                 residual.scatter_add_(1, here, u * inside)  # u (onehot(y) - softmax)
                 block_gradient += product(residual.t(), hidden[rows].float().t())
             to_weight[block] = block_gradient
-        return to_hidden, to_weight, None
+        return to_hidden, to_weight, None, None
 
 
 def _logits(h: Tensor, W: Tensor) -> Tensor:
-    """h W' in float32, (n, v), a tensor of its own."""
+    """h W' in float32, (n, v), a tensor of its own; on a CPU with bfloat16 arithmetic rounded to that on its way."""
+    if h.dtype == torch.bfloat16 and h.device.type == "cuda":
+        return torch.mm(h, W.t(), out_dtype=torch.float32)
     if h.dtype == W.dtype:
         return product(h, W).float()
     return product(h.float(), W)

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention.bias import causal_lower_right
+from torch.utils.checkpoint import checkpoint
 
 _flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
@@ -43,22 +44,25 @@ def tree_attention(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:
     """
     if q.device.type == "cpu":
         return _TreeAttention.apply(q, k, v, runs)
-    return joined_keys_attention(q, k, v, runs)  # until the rectangles have been seen right on a GPU
+    # Elsewhere by public calls, until the rectangles have been seen right on a GPU. Joined keys are not kept: a
+    # session's branches would hold its trunk's keys fifty times in every layer.
+    return checkpoint(joined_keys_attention, q, k, v, runs, use_reentrant=False, preserve_rng_state=False)
 
 
 def joined_keys_attention(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:
     """`tree_attention` from PyTorch's public calls alone, for any device; what it replaces, for reading and tests.
 
     Keys of the path are copied before the run's own, and the causal bias is aligned lower right: query i of t sees
-    the first S - t + i + 1 of S keys.
+    the first S - t + i + 1 of S keys. Grouped heads are repeated: in float32 no fused CUDA kernel takes them.
     """
-    out = []
+    out, groups = [], q.shape[1] // k.shape[1]
     for run in runs:
         queries = q[:, :, run.start : run.stop]
         slices = [*run.path, (run.start, run.stop)]
         keys, values = (torch.cat([x[:, :, a:b] for a, b in slices], dim=2) for x in (k, v))
+        keys, values = (x.repeat_interleave(groups, dim=1) for x in (keys, values))
         bias = causal_lower_right(queries.shape[2], keys.shape[2])
-        out.append(F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias, enable_gqa=True))
+        out.append(F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias))
     return torch.cat(out, dim=2)
 
 

@@ -8,7 +8,8 @@ from transformers import AutoModelForCausalLM, LlamaForCausalLM
 from transformers import LlamaConfig as HFConfig
 
 from act.model.checkpoint import load_model
-from act.model.llama import KVCache, Llama, LlamaConfig, rope_frequencies
+from act.model.kv_cache import KVCache
+from act.model.llama import Llama, LlamaConfig, rope_frequencies
 from act.model.lora import attach, trainable
 from act.model.sampler import Request, Sampler, Sampling
 from tests.conftest import EMBEDDED

@@ -220,6 +220,6 @@ def test_log_probs_of_bfloat16_on_any_cpu(monkeypatch, has_bfloat16, trainable):
 
 
 def test_a_frozen_weight_keeps_no_activation(way):
-    """Under LoRA most products have a frozen weight: only that weight is kept, which is there anyway."""
+    """Under LoRA most products have a frozen weight: at most that weight is kept, which is there anyway."""
     x, weight = torch.randn(50, 6, requires_grad=True), torch.randn(3, 6)
-    assert [t.numel() for t in kept(lambda: linear(x, weight))] == [weight.numel()]
+    assert all(t.data_ptr() == weight.data_ptr() for t in kept(lambda: linear(x, weight)))

@@ -19,6 +19,16 @@ IDS = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6]])
 
 
 @torch.no_grad()
+def greedy(model: Llama, ids: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """Ids with n more, and the logits (B, n, V) that chose them."""
+    steps = []
+    for _ in range(n):
+        steps.append(model.logits(model(ids))[:, -1])
+        ids = torch.cat([ids, steps[-1].argmax(-1, keepdim=True)], dim=1)
+    return ids, torch.stack(steps, dim=1)
+
+
+@torch.no_grad()
 def outputs(model: Llama) -> Tensor:
     return model.logits(model(IDS))
 
@@ -109,5 +119,10 @@ def test_peft_reads_our_adapter_and_we_read_its(folder, tmp_path, targets):
         logits = theirs(IDS).logits
     assert (logits - outputs(load_model(folder))).abs().max() > 0.1  # the adapter counts
     torch.testing.assert_close(outputs(ours), logits, rtol=1e-5, atol=1e-5)
+    options = {"max_new_tokens": 12, "min_new_tokens": 12, "output_logits": True, "return_dict_in_generate": True}
+    said = theirs.generate(IDS, do_sample=False, pad_token_id=0, **options)
+    ids, steps = greedy(ours, IDS, 12)
+    assert said.sequences.tolist() == ids.tolist()
+    torch.testing.assert_close(steps, torch.stack(said.logits, dim=1), rtol=1e-4, atol=1e-4)
     theirs.save_pretrained(tmp_path / "theirs")
     torch.testing.assert_close(outputs(load_model(f"{folder}+{tmp_path / 'theirs'}")), logits, rtol=1e-5, atol=1e-5)

@@ -111,27 +111,30 @@ def train_command(folder: Path, data: Path, out: Path) -> list[str]:
 def test_trap_11_killed_and_resumed_equals_uninterrupted(folder, tmp_path, kills):
     """train.py, killed by SIGKILL at random moments and started again with --resume: the same adapter, byte for byte.
 
-    The moments lie between the start of a process and a step at most a few saves further on, so that most kills fall
-    into training, some into loading, saving or evaluating.
+    Every other moment is drawn from a whole run's time, loading included; the others lie close behind a step.
     """
     rows = [pair_row(turn, session) for session in range(7) for turn in range(1, 7)]
     data = write_rows(tmp_path / "data.jsonl", rows)
     options = {"cwd": ROOT, "env": os.environ | {"OMP_NUM_THREADS": "1"}, "stderr": subprocess.DEVNULL}
     whole, resumed = tmp_path / "whole", tmp_path / "killed"
+    start = time.perf_counter()
     subprocess.run(train_command(folder, data, whole), check=True, stdout=subprocess.DEVNULL, **options)
+    run_time = time.perf_counter() - start
 
-    stream, log, reached = random.Random(0), resumed / "log.jsonl", []
+    stream, log, state, killed = random.Random(0), resumed / "log.jsonl", resumed / "state.safetensors", 0
     for kill in range(kills):
         process = subprocess.Popen(train_command(folder, data, resumed), stdout=subprocess.DEVNULL, **options)
-        wanted = stream.randint(0, 1 + 70 * (kill + 1) // kills)  # a line of the log
-        while process.poll() is None and not (log.is_file() and log.read_text().count("\n") > wanted):
-            time.sleep(0.001)
-        time.sleep(stream.random() * 0.02)
+        if kill % 2:
+            time.sleep(stream.uniform(0.1, 0.8) * run_time)
+        else:
+            wanted = 2 + 70 * kill // kills  # a line of the log
+            while process.poll() is None and not (log.is_file() and log.read_text().count("\n") > wanted):
+                time.sleep(0.001)
+            time.sleep(stream.random() * 0.1)
         process.kill()
-        assert process.wait() == -signal.SIGKILL
-        assert not (resumed / "adapter_model.safetensors").exists()
-        reached.append(log.read_text().count("\n"))
-    assert len(set(reached)) > kills // 4  # the kills were spread over the run
+        killed += process.wait() == -signal.SIGKILL
+    assert killed > kills / 2  # before the end: the others came too late
+    assert state.is_file() or (resumed / "adapter_model.safetensors").is_file()
 
     command = train_command(folder, data, resumed)
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, **options)

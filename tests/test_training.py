@@ -81,7 +81,7 @@ def test_trap_03_the_order_in_a_step_does_not_matter():
 
 
 def targets_of(examples: list[Example], monkeypatch, scope: str = "response") -> list[int]:
-    """The token ids whose log-probs reach the loss of a step."""
+    """The token ids whose log-probs reach the loss of a step, in order; one that answers share counts once."""
     seen: list[int] = []
     kernel = act.training.tree.logprob
 
@@ -94,7 +94,7 @@ def targets_of(examples: list[Example], monkeypatch, scope: str = "response") ->
     wanted = objective(nll_scope=scope, method="orpo" if examples[0].rejected else "sft")
     metrics = run_examples(model, examples, wanted, backward=False)
     assert metrics["nll"] > 0
-    return seen
+    return sorted(seen)
 
 
 def test_trap_05_the_end_token_is_learned(tokenizer, monkeypatch):
@@ -104,7 +104,7 @@ def test_trap_05_the_end_token_is_learned(tokenizer, monkeypatch):
     end = tokenizer.end_ids[0]
     assert example.chosen.ids[: example.chosen.start].count(end) == 6  # system, three clients', two replies
     replies = [tokenizer.encode(row[name][0]["content"]) + [end] for name in ("chosen", "rejected")]
-    assert targets_of([example], monkeypatch) == sum(replies, [])
+    assert targets_of([example], monkeypatch) == sorted(sum(replies, []))
 
 
 def bigram_model() -> Llama:
@@ -169,13 +169,13 @@ def test_trap_08_only_the_answer_is_learned(tokenizer, tmp_path, monkeypatch, ki
         row = {"prompt": row["prompt"], "completion": row["chosen"]}
     examples = read_examples(write_rows(tmp_path / "data.jsonl", [row]), tokenizer, False, 512, 512)
     assert examples[0].rejected is None
-    assert targets_of(examples, monkeypatch) == tokenizer.reply("What shows up now, 3 times?")
+    assert targets_of(examples, monkeypatch) == sorted(tokenizer.reply("What shows up now, 3 times?"))
 
 
 def test_trap_08_nll_scope_sequence_learns_the_prompt_too(tokenizer, monkeypatch):
     example = make_example(pair_row(2), tokenizer, True, 512, 512)
     targets = targets_of([example], monkeypatch, "sequence")
-    assert targets == [*example.chosen.ids[1:], *example.rejected.ids[1:]]
+    assert targets == sorted([*example.chosen.ids[1:], *example.rejected.ids[example.rejected.start :]])
 
 
 def test_trap_09_a_bfloat16_model_trains_in_float32():

@@ -55,6 +55,17 @@ def drawn_pairs(n: int, seed: int = 0) -> list[Example]:
     return examples
 
 
+def drawn_sequences(seed: int, tokens: int, longest: int = 12) -> list[list[int]]:
+    """Sequences that branch everywhere: each goes on from a random prefix of one before it."""
+    stream = random.Random(seed)
+    sequences: list[list[int]] = [[]]
+    for _ in range(stream.randint(1, 9)):
+        start = stream.choice(sequences)
+        start = start[: stream.randint(0, len(start))]
+        sequences.append(start + [stream.randrange(tokens) for _ in range(stream.randint(1, longest))])
+    return sequences[1:]
+
+
 def objective(**changes) -> Objective:
     return Objective(**{"method": "orpo", "lambda_or": 0.25} | changes)
 

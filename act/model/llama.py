@@ -1,7 +1,7 @@
 """Llama 3.2 by hand: token ids in, hidden states out; the head is applied by whoever needs logits.
 
-What attends to what is passed in as `attention`, so that one model serves training (`causal`) and
-decoding (`KVCache`). Parameter names are Hugging Face's, so a checkpoint loads by name alone.
+What attends to what is passed in as `attention`, so that one model serves training (`causal`, or a prefix tree's) and
+decoding (act/model/kv_cache.py). Parameter names are Hugging Face's, so a checkpoint loads by name alone.
 """
 
 import math
@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from kernels.linear import linear
 
-STRETCH = {"cpu": 1024}  # tokens; on other devices 8192
+STRETCH = {"cpu": 1024}  # tokens; on other devices 4096
 
 Attention = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 """(layer, q (B, H, T, D), k (B, K, T, D), v (B, K, T, D)) -> (B, H, T, D)"""
@@ -168,13 +168,14 @@ def by_stretches(
     """`part` of tensors (B, T, ...), computed over stretches of tokens and joined again.
 
     What happens between two attentions happens to each token alone. On a CPU a stretch's activations stay in its cache.
-    Stretches behind the first `keep` tokens (None: no stretch) are computed again in the backward pass, which needs
+    Stretches that end behind token `keep` (None: no stretch) are computed again in the backward pass, which needs
     their inputs only (activation checkpointing, Chen et al. 2016).
     """
-    stretch = STRETCH.get(tensors[0].device.type, 8192)
-    outs = []
-    for i, pieces in enumerate(zip(*(x.split(stretch, dim=1) for x in tensors), strict=True)):
-        if keep is None or (i + 1) * stretch <= keep or not torch.is_grad_enabled():
+    stretch = STRETCH.get(tensors[0].device.type, 4096)
+    outs, end = [], 0
+    for pieces in zip(*(x.split(stretch, dim=1) for x in tensors), strict=True):
+        end += pieces[0].shape[1]
+        if keep is None or end <= keep or not torch.is_grad_enabled():
             outs.append(part(*pieces))
         else:
             outs.append(checkpoint(part, *pieces, use_reentrant=False, preserve_rng_state=False))
@@ -262,61 +263,3 @@ class Llama(nn.Module):
         for layer, block in enumerate(self.model.layers):
             x = block(x, cos, sin, layer, attention, keep)
         return self.model.norm(x)
-
-
-class KVCache:
-    """Keys and values of what each row has read so far; an `Attention` that appends and attends.
-
-    Row b of a batch holds `lengths[b]` tokens in slots 0..lengths[b]-1. New tokens are written behind them,
-    right-padded where rows have unequal numbers of new ones: a pad's slot lies behind the row's length, is
-    masked, and is overwritten by the row's next token. Taking tokens back is setting a smaller length.
-    The caller sets `lengths` after each forward pass by the number of real tokens fed.
-    """
-
-    def __init__(self, config: LlamaConfig, rows: int, slots: int, device: torch.device, dtype: torch.dtype):
-        shape = (config.num_hidden_layers, rows, config.num_key_value_heads, slots, config.head_dim)
-        self.k = torch.zeros(shape, device=device, dtype=dtype)  # (layers, B, K, S, D)
-        self.v = torch.zeros(shape, device=device, dtype=dtype)
-        self.lengths = torch.zeros(rows, dtype=torch.long, device=device)  # (B,)
-
-    def positions(self, rows: int, T: int) -> Tensor:
-        """Positions (B, T) that the next T tokens of the first `rows` rows take."""
-        return self.lengths[:rows, None] + torch.arange(T, device=self.lengths.device)
-
-    def grow(self, rows: int = 0, slots: int = 0) -> None:
-        """Make room for `rows` rows of `slots` tokens; slots at least double, so that growing is rare."""
-        _, B, _, S, _ = self.k.shape
-        more_rows = max(0, rows - B)
-        more_slots = max(slots, 2 * S) - S if slots > S else 0
-        if more_rows or more_slots:
-            self.k, self.v = (F.pad(x, (0, 0, 0, more_slots, 0, 0, 0, more_rows)) for x in (self.k, self.v))
-            self.lengths = F.pad(self.lengths, (0, more_rows))
-
-    def swap(self, a: int, b: int) -> None:
-        """Exchange two rows."""
-        for x in (self.k[:, :, :, : int(self.lengths.max())], self.v[:, :, :, : int(self.lengths.max())]):
-            x[:, [a, b]] = x[:, [b, a]]
-        self.lengths[[a, b]] = self.lengths[[b, a]]
-
-    def copy(self, source: int, rows: list[int]) -> None:
-        """Make `rows` equal to row `source`."""
-        n = int(self.lengths[source])
-        for x in (self.k, self.v):
-            x[:, rows, :, :n] = x[:, source : source + 1, :, :n]
-        self.lengths[rows] = n
-
-    def attend(self, positions: Tensor) -> Attention:
-        """The attention of one forward pass over the new tokens at `positions` (B, T)."""
-        B, T = positions.shape
-        S = int(positions.max()) + 1
-        self.grow(slots=S)
-        row = torch.arange(B, device=positions.device)[:, None]
-        mask = torch.arange(S, device=positions.device) <= positions[:, None, :, None]  # (B, 1, T, S)
-
-        def attention(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            self.k[layer][row, :, positions] = k.transpose(1, 2)
-            self.v[layer][row, :, positions] = v.transpose(1, 2)
-            keys, values = self.k[layer, :B, :, :S], self.v[layer, :B, :, :S]
-            return F.scaled_dot_product_attention(q, keys, values, attn_mask=mask, enable_gqa=True)
-
-        return attention

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from act.model.llama import KVCache, Llama
+from act.model.kv_cache import KVCache
+from act.model.llama import Llama
 
 NUCLEUS = 1024  # a nucleus is looked for among this many most probable tokens first: a full sort is slow
 

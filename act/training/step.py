@@ -7,7 +7,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from act.model.llama import Llama
-from act.training.distributed import add_up, share_of
+from act.training.distributed import add_up, is_first, share_of
 from act.training.examples import Example
 from act.training.losses import log_odds_margin, nll_loss, odds_ratio_loss, orpo_loss
 from act.training.tree import answer_logps, group_by_budget
@@ -21,7 +21,7 @@ class Objective:
     lambda_or: float = 0.1
     nll_scope: str = "response"  # response | sequence: the tokens of the NLL term
     tree_tokens: int = 16384  # a tree's limit
-    keep_tokens: int | None = 2048  # activations kept, in tokens with all their layers
+    keep_tokens: int | None = 1024  # tokens of a tree whose activations are kept, not computed again
 
 
 def step_losses(
@@ -54,7 +54,7 @@ def run_examples(model: Llama, examples: list[Example], objective: Objective, ba
     totals: dict[str, float] = {}
     targets = target_tokens(examples, objective.nll_scope)
     groups = group_by_budget(share_of(examples), objective.tree_tokens)
-    for group in groups if backward else tqdm(groups, desc="held-out", unit="tree"):
+    for group in groups if backward else tqdm(groups, desc="held-out", unit="tree", disable=not is_first()):
         with torch.set_grad_enabled(backward):
             loss, sums = step_losses(model, group, objective, targets, len(examples))
         if backward:
