@@ -1,8 +1,8 @@
 """The rules of the house that a machine can see: import direction, file length, the eight packages, README commands."""
 
 import ast
-import sys
 import re
+import sys
 
 import pytest
 
