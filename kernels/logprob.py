@@ -18,7 +18,7 @@ from torch import Tensor
 from kernels.linear import product, takes_float32
 
 ROWS = 1024  # tokens that go through the head together
-BLOCK_LOGITS = {"cpu": 2**22, "cuda": 2**24}  # logits held at a time, in elements: 16 and 64 MiB of float32
+BLOCK_LOGITS = {"cpu": 2**21, "cuda": 2**24}  # logits held at a time, in elements: 8 and 64 MiB of float32
 
 
 def naive_logprob(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
@@ -76,15 +76,16 @@ class _LogProb(torch.autograd.Function):
         to_hidden = (upstream[:, None] * g).to(hidden.dtype) if ctx.needs_input_grad[0] else None
         to_weight = torch.empty_like(weight) if ctx.needs_input_grad[1] else None
         for block, W in _blocks(weight, len(hidden)) if to_weight is not None else ():
-            block_gradient = torch.zeros(W.shape, dtype=torch.float32, device=W.device)
+            gradient = None
             for rows in _slices(len(hidden), ROWS):
                 here, inside = _in_block(targets[rows, None], block)
                 u = upstream[rows, None]
                 residual = _logits(hidden[rows], W).sub_(tops[rows, None]).exp_()
                 residual.mul_(-u / totals[rows, None])  # -u softmax
                 residual.scatter_add_(1, here, u * inside)  # u (onehot(y) - softmax)
-                block_gradient += product(residual.t(), hidden[rows].float().t())
-            to_weight[block] = block_gradient
+                part = product(residual.t(), hidden[rows].float().t())
+                gradient = part if gradient is None else gradient.add_(part)
+            to_weight[block] = 0 if gradient is None else gradient
         return to_hidden, to_weight, None, None
 
 
