@@ -10,9 +10,9 @@ TRAIN := --model $(MODEL) --held-out-sessions 2 --lr 5e-4 --batch 3 --resume
 SMALL := --model $(MODEL) --client $(MODEL) --turns 3 --batch 8 --max-new-tokens 72 \
 	--client-max-new-tokens 40 --client-temperature 0.7
 
-.PHONY: study test quick lint clean soak bench-kernel bench-train bench-3b compare-order
+.PHONY: study pairs test quick lint clean soak bench-kernel bench-train bench-3b compare-order
 
-study: $(RUN)/pairs.jsonl
+study: pairs
 	time $(PY) generate.py profiles --n 8 --seed 1 --out $(RUN)/profiles.jsonl
 	time $(PY) generate.py pairs --sessions act/dialogue/corpus/sessions.jsonl --chosen transcript --rejected $(MODEL) \
 		--max-new-tokens 96 --format enforce --cot --out $(RUN)/pairs-cot.jsonl
@@ -25,7 +25,8 @@ study: $(RUN)/pairs.jsonl
 	time $(PY) judge.py rate --sessions $(RUN)/sessions.jsonl --judge $(MODEL) --out $(RUN)/ratings.jsonl
 	time $(PY) analyze.py --ratings $(RUN)/ratings.jsonl --sessions $(RUN)/sessions.jsonl --score expected --out $(RUN)/report
 
-$(RUN)/pairs.jsonl: | .venv/installed $(MODEL)/model.safetensors
+# Not a file target: a file that a kill left half written is gone on with.
+pairs: .venv/installed $(MODEL)/model.safetensors
 	time $(PY) generate.py pairs --sessions act/dialogue/corpus/sessions.jsonl --chosen transcript --rejected $(MODEL) \
 		--max-new-tokens 64 --out $(RUN)/pairs.jsonl
 
@@ -60,7 +61,7 @@ bench-3b: $(MODEL)/model.safetensors
 	$(PY) -m tests.bench_3b
 
 # --order session against random, three seeds each, on the bundled corpus.
-compare-order: $(RUN)/pairs.jsonl
+compare-order: pairs
 	$(PY) -m tests.compare_order --model $(MODEL) --data $(RUN)/pairs.jsonl
 
 lint: .venv/installed

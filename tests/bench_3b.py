@@ -18,23 +18,10 @@ import torch
 from safetensors.torch import save_file
 
 from kernels.bench import resident
+from tests.llama_3b import LLAMA_3B
 
 ROOT = Path(__file__).parent.parent
-CONFIG = {
-    "model_type": "llama",
-    "vocab_size": 128256,
-    "hidden_size": 3072,
-    "intermediate_size": 8192,
-    "num_hidden_layers": 28,
-    "num_attention_heads": 24,
-    "num_key_value_heads": 8,
-    "head_dim": 128,
-    "max_position_embeddings": 131072,
-    "rms_norm_eps": 1e-5,
-    "rope_theta": 500000.0,
-    "tie_word_embeddings": True,
-    "torch_dtype": "bfloat16",
-}
+CONFIG = LLAMA_3B | {"torch_dtype": "bfloat16"}
 
 
 def write_checkpoint(folder: Path) -> None:

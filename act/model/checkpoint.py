@@ -166,10 +166,10 @@ def save_model(model: Llama, folder: str | Path, source: Path) -> None:
     write_whole(tensors, folder / "model.safetensors")
 
 
-def write_whole(tensors: dict[str, Tensor], path: Path) -> None:
+def write_whole(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
     """Write a safetensors file that is there whole or not at all."""
     partial = path.with_name(path.name + ".part")
-    save_file(tensors, partial, metadata={"format": "pt"})
+    save_file(tensors, partial, metadata=metadata or {"format": "pt"})
     partial.rename(path)
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 
+from act.model.checkpoint import write_whole
 from act.records import InputError
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -59,9 +59,7 @@ class TrainState:
         tensors = {f"parameter.{name}": p.detach() for name, p in self.parameters.items()}
         for name, p in self.parameters.items():
             tensors |= {f"{moment}.{name}": self.optimiser.state[p][moment] for moment in MOMENTS}
-        partial = path.with_suffix(".part")
-        save_file(tensors, partial, metadata={"step": str(self.step), "run": json.dumps(run, sort_keys=True)})
-        partial.rename(path)
+        write_whole(tensors, path, {"step": str(self.step), "run": json.dumps(run, sort_keys=True)})
 
     def load(self, path: Path, run: dict) -> None:
         """Go on from a state file; raises InputError if it is of a run with other arguments or data."""
