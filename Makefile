@@ -10,7 +10,8 @@ TRAIN := --model $(MODEL) --held-out-sessions 2 --lr 5e-4 --batch 3 --resume
 SMALL := --model $(MODEL) --client $(MODEL) --turns 3 --batch 8 --max-new-tokens 72 \
 	--client-max-new-tokens 40 --client-temperature 0.7
 
-.PHONY: study pairs test quick lint clean soak bench-kernel bench-train bench-3b compare-order
+.PHONY: study pairs test quick lint clean soak bench-kernel bench-train bench-3b bench-generate \
+	bench-simulate compare-order
 
 study: pairs
 	time $(PY) generate.py profiles --n 8 --seed 1 --out $(RUN)/profiles.jsonl
@@ -59,6 +60,15 @@ bench-train: $(MODEL)/model.safetensors
 # A checkpoint of Llama-3.2-3B's shape: loaded, and one step trained; 7 GB of disk, 20 GB of memory.
 bench-3b: $(MODEL)/model.safetensors
 	$(PY) -m tests.bench_3b
+
+# Decoding against transformers and llama.cpp (built from source: some minutes, once).
+bench-generate: $(MODEL)/model.safetensors
+	.venv/bin/python -c "import llama_cpp" 2>/dev/null || .venv/bin/pip install -q llama-cpp-python==0.3.16
+	$(PY) -m tests.bench_generate
+
+# 900 sessions with a fake endpoint as client: calls a second, memory.
+bench-simulate: $(MODEL)/model.safetensors
+	$(PY) -m tests.bench_simulate
 
 # --order session against random, three seeds each, on the bundled corpus.
 compare-order: pairs

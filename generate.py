@@ -4,24 +4,39 @@
     generate.py sessions --profiles profiles.jsonl --therapist MODEL --client MODEL --turns 25 --out sessions.jsonl
     generate.py pairs --sessions sessions.jsonl --chosen transcript --rejected MODEL --out pairs.jsonl
 
-A MODEL is a folder in Hugging Face layout, or FOLDER+ADAPTER. Each command appends to --out, skips what is already
-there, and can be killed and started again with the same words. `generate.py COMMAND --help` is each one's manual.
+A MODEL is a folder in Hugging Face layout, FOLDER+ADAPTER, or NAME@URL for an OpenAI-compatible endpoint, whose key
+comes from the environment (OPENAI_API_KEY, MISTRAL_API_KEY, DEEPSEEK_API_KEY, OLLAMA_API_KEY by address, else
+ACT_API_KEY). Each command appends to --out, skips what is already there, and can be killed and started again with the
+same words. `generate.py COMMAND --help` is each one's manual.
 """
 
 from argparse import Namespace
-from itertools import zip_longest
+from collections.abc import Generator
 
 from tqdm import tqdm
 
 from act.cli import Parser, positive, run_script, set_up_device
-from act.dialogue.chat import Ask, LocalChat, read_reply
+from act.dialogue.chat import Ask, ChatModel, Reply, read_reply
+from act.dialogue.journal import Journal
 from act.dialogue.profiles import make_profiles
 from act.dialogue.prompts import check_client, cot_reply
-from act.dialogue.session import TRANSCRIPT, hold_and_store, seed_from, therapist_messages
+from act.dialogue.session import (
+    TRANSCRIPT,
+    Speakers,
+    ends,
+    hold_sessions,
+    new_session,
+    seed_from,
+    therapist_messages,
+)
+from act.dialogue.speakers import check_enforced, open_speaker
+from act.dialogue.talks import Talk, hold_talks
+from act.measure.conduct import describe
 from act.model.sampler import Sampling
 from act.records import InputError, Store, check_pair, check_profile, check_session, read_unique
 
-ATTEMPTS = 3  # how often a rejected answer is drawn before its pair is left out
+ATTEMPTS = 3  # how often an answer is drawn before its pair is left out
+VERDICT_TOKENS = 200
 
 
 def make_profiles_file(args: Namespace) -> None:
@@ -39,13 +54,17 @@ def make_sessions(args: Namespace) -> None:
     with Store(args.out, check_session) as store:
         wanted = [profile for profile in profiles if f"{TRANSCRIPT}/{profile['id']}" not in store]
         if wanted:
-            therapist = LocalChat.load(args.therapist, Sampling(0.8, 1.0, args.max_new_tokens), args.device)
-            client = LocalChat.load(args.client, Sampling(0.95, 1.0, args.client_max_new_tokens), args.device)
-            with tqdm(total=len(wanted) * args.turns, desc="sessions", unit="turn") as bar:
-                hold_and_store(
-                    TRANSCRIPT, wanted, therapist, client, store, bar, args.turns, args.format, args.seed, args.batch
-                )
-        print(f"{len(store.records)} sessions in {args.out}")
+            speakers = Speakers(
+                open_speaker(args.therapist, Sampling(0.8, 1.0, args.max_new_tokens), args),
+                open_speaker(args.client, Sampling(0.95, 1.0, args.client_max_new_tokens), args),
+                args.supervisor and open_speaker(args.supervisor, Sampling(0.0, 1.0, VERDICT_TOKENS), args),
+            )
+            check_enforced(args.format, speakers.therapist)
+            records = [new_session(TRANSCRIPT, profile, speakers, args.format, args.seed) for profile in wanted]
+            with Journal(args.out) as journal, tqdm(total=len(wanted) * args.turns, unit="turn") as bar:
+                hold_sessions(records, speakers, args.turns, store, journal, bar, args.batch)
+        print(f"{len(store.records)} sessions in {args.out}: {ends(store.records.values())}")
+        print(describe(store.records.values()))
 
 
 def make_pairs(args: Namespace) -> None:
@@ -54,38 +73,34 @@ def make_pairs(args: Namespace) -> None:
         contexts = [pair_contexts(session, args) for session in sessions]
         wanted = [[context for context in group if context["id"] not in store] for group in contexts]
         if any(wanted):
-            draw_and_store([group for group in wanted if group], store, args)
+            rejecter = open_speaker(args.rejected, Sampling(0.8, 1.0, args.max_new_tokens), args)
+            chooser = None
+            if args.chosen != TRANSCRIPT:
+                chooser = open_speaker(args.chosen, Sampling(0.7, 0.8, args.max_new_tokens), args)
+            for model in filter(None, (chooser, rejecter)):
+                check_enforced(args.format, model)
+            with tqdm(total=sum(map(len, wanted)), desc="pairs", unit="pair") as bar:
+                talks = (draw_pairs(group, chooser, rejecter, store, bar, args) for group in wanted if group)
+                hold_talks(talks, args.batch)
         left_out = sum(context["id"] not in store for group in contexts for context in group)
         print(f"{len(store.records)} pairs in {args.out}, {left_out} left out (no usable answer in {ATTEMPTS} draws)")
 
 
-def draw_and_store(sessions: list[list[dict]], store: Store, args: Namespace) -> None:
-    """One pair a context, `batch` sessions side by side; a session's turns in order: its cache is read on."""
-    rejecter = LocalChat.load(args.rejected, Sampling(0.8, 1.0, args.max_new_tokens), args.device)
-    chooser = None
-    if args.chosen != TRANSCRIPT:
-        chooser = LocalChat.load(args.chosen, Sampling(0.7, 0.8, args.max_new_tokens), args.device)
-    with tqdm(total=sum(map(len, sessions)), desc="pairs", unit="pair") as bar:
-        for start in range(0, len(sessions), args.batch):
-            for group in by_turn(sessions[start : start + args.batch]):
-                chosen = [context["answer"] for context in group]
-                if chooser:
-                    chosen = draw(chooser, group, [""] * len(group), args, usable=True)
-                rejected = draw(rejecter, group, chosen, args, usable=False)
-                for context, *answers in zip(group, chosen, rejected, strict=True):
-                    bar.update()
-                    if all(answers):
-                        good, bad = ([{"role": "assistant", "content": text}] for text in answers)
-                        pair = {"id": context["id"], "prompt": context["prompt"], "chosen": good, "rejected": bad}
-                        store.append(pair)
-            rejecter.sampler.forget()
-            if chooser:
-                chooser.sampler.forget()
-
-
-def by_turn(sessions: list[list[dict]]) -> list[list[dict]]:
-    """The contexts of several sessions, turn by turn: [[a1, a2], [b1]] -> [[a1, b1], [a2]]."""
-    return [[c for c in column if c] for column in zip_longest(*sessions)]
+def draw_pairs(
+    contexts: list[dict], chooser: ChatModel | None, rejecter: ChatModel, store: Store, bar: tqdm, args: Namespace
+) -> Talk:
+    """A pair for each context of one session, in order: its cache is read on."""
+    for context in contexts:
+        chosen = context["answer"]
+        if chooser:
+            chosen = yield from draw(chooser, context, "", args, usable=True)
+        rejected = yield from draw(rejecter, context, chosen, args, usable=False)
+        if chosen and rejected:
+            good, bad = ([{"role": "assistant", "content": text}] for text in (chosen, rejected))
+            store.append({"id": context["id"], "prompt": context["prompt"], "chosen": good, "rejected": bad})
+        bar.update()
+    for model in filter(None, (chooser, rejecter)):
+        model.forget(contexts[0]["session"])
 
 
 def pair_contexts(session: dict, args: Namespace) -> list[dict]:
@@ -108,31 +123,22 @@ def pair_contexts(session: dict, args: Namespace) -> list[dict]:
     return contexts
 
 
-def draw(model: LocalChat, contexts: list[dict], unlike: list[str], args: Namespace, usable: bool) -> list[str]:
-    """An answer a context, neither empty nor equal to `unlike`; "" where ATTEMPTS draws gave none.
+def draw(
+    model: ChatModel, context: dict, unlike: str, args: Namespace, usable: bool
+) -> Generator[tuple[ChatModel, Ask], Reply, str]:
+    """An answer neither empty nor equal to `unlike`; "" where ATTEMPTS draws gave none.
 
     With `usable` it must also be whole and in form: what is chosen is learned from as it stands.
     """
-    answers = [""] * len(contexts)
     for attempt in range(ATTEMPTS):
-        missing = [i for i, answer in enumerate(answers) if not answer]
-        asks = [
-            Ask(
-                contexts[i]["session"],
-                contexts[i]["prompt"],
-                seed_from(args.seed, contexts[i]["id"], model.name, attempt),
-                args.cot and args.format == "enforce",
-            )
-            for i in missing
-        ]
-        for i, reply in zip(missing, model.reply(asks), strict=True):
-            status, _, _ = read_reply(reply, args.cot)
-            if reply.text != unlike[i] and (status == "ok" or not usable):
-                answers[i] = reply.text
-    return answers
+        seed = seed_from(args.seed, context["id"], model.name, attempt)
+        reply = yield model, Ask(context["session"], context["prompt"], seed, args.cot and args.format == "enforce")
+        if reply.text and reply.text != unlike and (not usable or read_reply(reply, args.cot)[0] == "ok"):
+            return reply.text
+    return ""
 
 
-def add_local_flags(parser: Parser, max_new_tokens: int) -> None:
+def add_model_flags(parser: Parser, max_new_tokens: int) -> None:
     parser.add_argument(
         "--format",
         choices=("observe", "enforce"),
@@ -140,7 +146,8 @@ def add_local_flags(parser: Parser, max_new_tokens: int) -> None:
         help="CoT form: left to the model, or enforced in decoding",
     )
     parser.add_argument("--max-new-tokens", type=positive, default=max_new_tokens, help="longest reply, in tokens")
-    parser.add_argument("--batch", type=positive, default=16, help="conversations decoded side by side")
+    parser.add_argument("--batch", type=positive, default=16, help="conversations held side by side")
+    parser.add_endpoint_flags()
     parser.add_argument("--seed", type=int, default=0, help="seed of all random streams")
     parser.add_device_flags()
 
@@ -160,11 +167,12 @@ def main() -> None:
     sessions.add_argument("--profiles", required=True, help="JSONL file of profiles")
     sessions.add_argument("--therapist", required=True, metavar="MODEL", help="who plays the therapist")
     sessions.add_argument("--client", required=True, metavar="MODEL", help="who plays the client")
+    sessions.add_argument("--supervisor", metavar="MODEL", help="who accepts each turn or sends it back, twice at most")
     sessions.add_argument("--turns", type=positive, default=25, help="turns a session")
     sessions.add_argument("--client-max-new-tokens", type=positive, default=250, help="longest client turn, in tokens")
     sessions.add_argument("--out", required=True, help="JSONL file of sessions")
     sessions.set_defaults(run=make_sessions)
-    add_local_flags(sessions, max_new_tokens=750)
+    add_model_flags(sessions, max_new_tokens=750)
 
     about = "Make a preference pair of each therapist turn: prompt, chosen and rejected answer, in TRL's format."
     pairs = commands.add_parser("pairs", help="preference pairs", description=about)
@@ -178,7 +186,7 @@ def main() -> None:
     pairs.add_argument("--cot", action="store_true", help="with reasoning: CoT prompt, two-part answers")
     pairs.add_argument("--out", required=True, help="JSONL file of pairs")
     pairs.set_defaults(run=make_pairs)
-    add_local_flags(pairs, max_new_tokens=512)
+    add_model_flags(pairs, max_new_tokens=512)
 
     args = parser.parse_args()
     if "device" in args:

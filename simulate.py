@@ -6,39 +6,61 @@ The base weights are loaded once and the adapters switched: --adapters is a fold
 sft, sft-cot, orpo, orpo-cot; instruct and instruct-cot are the base model. All conditions share one sampling setting,
 one client model and, for each profile, the same hidden twists. Sessions already in --out are skipped, so the
 same command goes on after any death. What ended a session early (a reply out of form, a full context) is its status.
+
+The client may be an endpoint (NAME@URL), and so may --model: its server is then asked for NAME in the instruct
+conditions and for models named sft, sft-cot, orpo and orpo-cot in the others (vLLM: --lora-modules sft=DIR ...). With
+--client me and one of the --conditions you talk to the therapist yourself. It is no treatment.
 """
 
 from argparse import Namespace
-from collections import Counter
 from pathlib import Path
 
 from tqdm import tqdm
 
 from act.cli import Parser, conditions, not_negative, positive, run_script, set_up_device, share
-from act.dialogue.chat import LocalChat
+from act.dialogue.chat import ChatModel
+from act.dialogue.journal import Journal
+from act.dialogue.person import ME, Ended, Person
 from act.dialogue.prompts import check_client
-from act.dialogue.session import hold_and_store, new_session
-from act.model.checkpoint import base_folder, load_adapter
+from act.dialogue.session import Speakers, ends, hold_sessions, new_session
+from act.dialogue.speakers import check_enforced, open_speaker
+from act.measure.conduct import describe
+from act.measure.safety import find
+from act.model.checkpoint import base_folder, is_endpoint, load_adapter
 from act.model.lora import detach
 from act.model.sampler import Sampling
 from act.records import CONDITIONS, InputError, Store, check_session, read_unique
 
 
-def switch_adapter(therapist: LocalChat, condition: str, base: str, adapters: Path | None) -> None:
-    """Make the therapist's model that of a condition."""
+def therapist_of(condition: str, args: Namespace) -> str:
+    """The MODEL of a condition's therapist. A server is asked for its adapters by the conditions' names."""
+    if condition.startswith("instruct"):
+        return args.model
+    if is_endpoint(args.model):
+        return f"{condition}@{args.model.partition('@')[2]}"
+    return f"{args.model}+{args.adapters / condition}"
+
+
+def open_therapist(condition: str, before: ChatModel | None, args: Namespace) -> ChatModel:
+    """A condition's therapist. Local base weights are loaded once, and their adapter is switched."""
+    sampling = Sampling(args.temperature, args.top_p, args.max_new_tokens)
+    if is_endpoint(args.model):
+        return open_speaker(therapist_of(condition, args), sampling, args)
+    therapist = before or open_speaker(args.model, sampling, args)
     detach(therapist.model)
-    therapist.name = base
+    therapist.begin()
     if not condition.startswith("instruct"):
-        load_adapter(therapist.model, adapters / condition)
-        therapist.name = f"{base}+{adapters / condition}"
+        load_adapter(therapist.model, args.adapters / condition)
+    therapist.name = therapist_of(condition, args)
+    return therapist
 
 
 def main() -> None:
     parser = Parser(description=__doc__)
-    parser.add_argument("--model", required=True, metavar="DIR", help="the base model's folder")
+    parser.add_argument("--model", required=True, metavar="DIR", help="the base model's folder, or NAME@URL")
     parser.add_argument("--adapters", type=Path, metavar="DIR", help="folder of the trained conditions' adapters")
-    parser.add_argument("--profiles", required=True, help="JSONL file of profiles")
-    parser.add_argument("--client", required=True, metavar="MODEL", help="who plays the client")
+    parser.add_argument("--profiles", help="JSONL file of profiles")
+    parser.add_argument("--client", required=True, metavar="MODEL", help='who plays the client, or "me": you do')
     parser.add_argument("--turns", type=positive, default=25, help="turns a session")
     parser.add_argument("--out", required=True, help="JSONL file of sessions")
     parser.add_argument("--conditions", type=conditions, default=",".join(CONDITIONS), help="which, comma-separated")
@@ -55,11 +77,24 @@ def main() -> None:
     parser.add_argument("--client-max-new-tokens", type=positive, default=250, help="longest client turn, in tokens")
     parser.add_argument("--batch", type=positive, default=24, help="sessions held side by side")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random streams and of the hidden twists")
+    parser.add_endpoint_flags()
     parser.add_device_flags()
     args = parser.parse_args()
     set_up_device(args)
 
-    profiles = read_unique(args.profiles, check_client)
+    check_adapters(args)
+    with Store(args.out, check_session) as store:
+        if args.client == "me":
+            talk_with_me(store, args)
+        else:
+            simulate(store, args)
+        print(f"{len(store.records)} sessions in {args.out}: {ends(store.records.values())}")
+        print(describe(store.records.values()))
+
+
+def check_adapters(args: Namespace) -> None:
+    if is_endpoint(args.model):
+        return
     base_folder(args.model)
     trained = [name for name in args.conditions if not name.startswith("instruct")]
     if trained and args.adapters is None:
@@ -68,48 +103,70 @@ def main() -> None:
         if not (args.adapters / name / "adapter_model.safetensors").is_file():
             raise InputError(f"{args.adapters / name}: no adapter there; train it, or leave {name} out of --conditions")
 
-    with Store(args.out, check_session) as store:
-        wanted = {
-            condition: missing
-            for condition in args.conditions
-            if (missing := [profile for profile in profiles if f"{condition}/{profile['id']}" not in store])
-        }
-        if wanted:
-            simulate(wanted, store, args)
-        ended = Counter(session["status"] for session in store.records.values())
-        print(
-            f"{len(store.records)} sessions in {args.out}: {', '.join(f'{n} {status}' for status, n in ended.items())}"
-        )
 
-
-def simulate(wanted: dict[str, list[dict]], store: Store, args: Namespace) -> None:
-    """Hold the sessions of each condition's profiles."""
-    therapist = LocalChat.load(args.model, Sampling(args.temperature, args.top_p, args.max_new_tokens), args.device)
-    client_sampling = Sampling(args.client_temperature, 1.0, args.client_max_new_tokens)
-    client = LocalChat.load(args.client, client_sampling, args.device)
-    check_settings(store, therapist, client, args)
+def simulate(store: Store, args: Namespace) -> None:
+    """Hold the sessions that are missing, condition by condition."""
+    if args.profiles is None:
+        raise InputError("--profiles is needed: a JSONL file of generate.py profiles")
+    profiles = read_unique(args.profiles, check_client)
+    wanted = {
+        condition: missing
+        for condition in args.conditions
+        if (missing := [profile for profile in profiles if f"{condition}/{profile['id']}" not in store])
+    }
+    if not wanted:
+        return
+    client = open_speaker(args.client, Sampling(args.client_temperature, 1.0, args.client_max_new_tokens), args)
+    therapist = None
     for condition in wanted:  # an adapter that does not fit is found before the first session
-        switch_adapter(therapist, condition, args.model, args.adapters)
-    with tqdm(total=sum(map(len, wanted.values())) * args.turns, unit="turn") as bar:
-        for condition, profiles in wanted.items():
+        therapist = open_therapist(condition, therapist, args)
+    check_enforced(args.format, therapist)
+    check_settings(store, Speakers(therapist, client), args)
+    with Journal(args.out) as journal, tqdm(total=sum(map(len, wanted.values())) * args.turns, unit="turn") as bar:
+        for condition, missing in wanted.items():
             bar.set_description(condition)
-            switch_adapter(therapist, condition, args.model, args.adapters)
-            hold_and_store(
-                condition, profiles, therapist, client, store, bar, args.turns, args.format, args.seed, args.batch
-            )
+            therapist = open_therapist(condition, therapist, args)
+            speakers = Speakers(therapist, client)
+            records = (new_session(condition, profile, speakers, args.format, args.seed) for profile in missing)
+            hold_sessions(records, speakers, args.turns, store, journal, bar, args.batch)
 
 
-def check_settings(store: Store, therapist: LocalChat, client: LocalChat, args: Namespace) -> None:
+def talk_with_me(store: Store, args: Namespace) -> None:
+    """One session with the person at the keyboard; a session that was cut off goes on."""
+    if len(args.conditions) != 1:
+        raise InputError("--client me talks with one therapist: name one condition with --conditions")
+    (condition,) = args.conditions
+    number = 1
+    while f"{condition}/me-{number}" in store:
+        number += 1
+    client = Person(args.out, in_danger)
+    therapist = open_therapist(condition, None, args)
+    speakers = Speakers(therapist, client)
+    record = new_session(condition, ME | {"id": f"me-{number}"}, speakers, args.format, args.seed)
+    with Journal(args.out) as journal, tqdm(disable=True) as bar:
+        try:
+            hold_sessions([record], speakers, args.turns, store, journal, bar, 1)
+        except Ended:
+            if record["turns"]:
+                store.append(record)
+
+
+def in_danger(text: str) -> bool:
+    return any(topic in ("suicide", "self-harm", "harm to others", "abuse") for topic, _, _ in find(text))
+
+
+def check_settings(store: Store, speakers: Speakers, args: Namespace) -> None:
     """Refuse to add sessions to others that were held with other settings: conditions must differ in one thing only."""
     for held in store.records.values():
-        new = new_session(held["condition"], held["profile"], therapist, client, args.format, args.seed)
+        new = new_session(held["condition"], held["profile"], speakers, args.format, args.seed)
         for name in ("sampling", "seed"):
             if held[name] != new[name]:
                 raise InputError(f"{args.out}: {held['id']} was held with {name} {held[name]}, not {new[name]}")
         if held["status"] == "complete" and len(held["turns"]) != args.turns:
             raise InputError(f"{args.out}: {held['id']} has {len(held['turns'])} turns, not {args.turns}")
-        if held["models"]["client"] != client.name:
-            raise InputError(f"{args.out}: {held['id']} had the client {held['models']['client']}, not {client.name}")
+        if held["models"]["client"] != speakers.client.name:
+            was = held["models"]["client"]
+            raise InputError(f"{args.out}: {held['id']} had the client {was}, not {speakers.client.name}")
 
 
 if __name__ == "__main__":

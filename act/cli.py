@@ -32,6 +32,11 @@ class Parser(argparse.ArgumentParser):
             help="float32 products: F.linear's to the bit (highest), or faster: oneDNN on a CPU, TF32 on a GPU",
         )
 
+    def add_endpoint_flags(self) -> None:
+        """The flags of models behind an endpoint (NAME@URL)."""
+        self.add_argument("--concurrency", type=positive, default=16, help="calls to an endpoint under way at a time")
+        self.add_argument("--timeout", type=positive, default=300, help="seconds an endpoint has for one call")
+
     def error(self, message: str):
         raise InputError(f"{message} (see {self.prog} --help)")
 

@@ -108,11 +108,11 @@ def test_the_fast_product_moves_logits_by_rounding_only(embedded, reference, tok
 def test_greedy_decoding_equals_transformers_over_two_turns(embedded, reference, tokenizer):
     """64 tokens for five prompts at once, and again behind a second user message, from the living cache."""
     talks = [[{"role": "user", "content": prompt}] for prompt in PROMPTS]
-    sampler = Sampler(embedded, tokenizer.end_ids)
+    sampler = Sampler(embedded, tokenizer.end_ids, Sampling(0, 1, 64))
     for _ in range(2):
         prompts = [tokenizer.prompt(talk) for talk in talks]
         requests = [Request(str(i), prompt) for i, prompt in enumerate(prompts)]
-        for talk, prompt, decoded in zip(talks, prompts, sampler.decode(requests, Sampling(0, 1, 64)), strict=True):
+        for talk, prompt, decoded in zip(talks, prompts, sampler.decode(requests), strict=True):
             theirs = reference.generate(torch.tensor([prompt]), max_new_tokens=64, do_sample=False)
             theirs = theirs[0, len(prompt) :].tolist()
             assert decoded.ids == [token for token in theirs if token not in tokenizer.end_ids]
@@ -134,8 +134,8 @@ def test_cache_gives_the_logits_of_a_whole_pass(tmp_path):
             ids = torch.zeros(3, max(counts), dtype=torch.long)
             for row, (text, start, n) in enumerate(zip(texts, starts, counts, strict=True)):
                 ids[row, :n] = text[start : start + n]
-            positions = cache.positions(3, max(counts))
-            hidden = model(ids, positions, cache.attend(positions))
+            positions = cache.positions(slice(0, 3), max(counts))
+            hidden = model(ids, positions, cache.attend(slice(0, 3), positions))
             cache.lengths += torch.tensor(counts)
         for row, text in enumerate(texts):
             torch.testing.assert_close(hidden[row, then[row] - 1], model(text[None])[0, -1], atol=1e-5, rtol=1e-5)

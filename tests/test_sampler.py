@@ -6,7 +6,8 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from act.dialogue.chat import Ask, LocalChat
+from act.dialogue.chat import Ask, answer_all
+from act.dialogue.local import LocalChat
 from act.dialogue.prompts import parse_reply
 from act.model.llama import Llama, LlamaConfig
 from act.model.sampler import Request, Sampler, Sampling, pick
@@ -89,11 +90,11 @@ def plain_greedy(model: Llama, prompt: list[int], n: int) -> list[int]:
 
 def test_cached_batched_decoding_equals_whole_passes_when_rows_finish_and_return(tiny):
     """Unequal prompts; rows leave and come back in another order; one prompt goes back behind what was cached."""
-    sampler = Sampler(tiny, [END])
+    sampler = Sampler(tiny, [END], Sampling(0, 1, 12))
     shared = text(9, 6)
     prompts = {key: shared + text(i, 3 + 4 * i) for i, key in enumerate("abcd")}
     for keys in ("abcd", "db", "cab", "d"):
-        out = sampler.decode([Request(key, prompts[key]) for key in keys], Sampling(0, 1, 12))
+        out = sampler.decode([Request(key, prompts[key]) for key in keys])
         for key, decoded in zip(keys, out, strict=True):
             assert decoded.ids == plain_greedy(tiny, prompts[key], 12)
             kept = decoded.ids[:5] if key != "d" else []
@@ -102,51 +103,78 @@ def test_cached_batched_decoding_equals_whole_passes_when_rows_finish_and_return
 
 def test_a_reply_does_not_depend_on_its_neighbours(tiny):
     requests = [Request(str(i), text(i, 5 + i), seed=i) for i in range(8)]
-    together = Sampler(tiny, [END]).decode(requests, Sampling(1.0, 0.95, 20))
+    together = Sampler(tiny, [END], Sampling(1.0, 0.95, 20)).decode(requests)
     for request, decoded in zip(requests, together, strict=True):
-        assert Sampler(tiny, [END]).decode([request], Sampling(1.0, 0.95, 20))[0] == decoded
+        assert Sampler(tiny, [END], Sampling(1.0, 0.95, 20)).decode([request])[0] == decoded
     assert len({tuple(decoded.ids) for decoded in together}) == 8
 
 
 def test_a_shared_beginning_is_read_once(tiny, monkeypatch):
     read = []
     plain = Sampler.read
-    monkeypatch.setattr(Sampler, "read", lambda self, rows: read.append(sum(map(len, rows))) or plain(self, rows))
+    monkeypatch.setattr(
+        Sampler, "read", lambda self, rows, *a: read.append(sum(map(len, rows))) or plain(self, rows, *a)
+    )
     shared = text(1, 40)
-    Sampler(tiny, [END]).decode([Request(str(i), shared + text(i, 3)) for i in range(5)], Sampling(0, 1, 1))
+    Sampler(tiny, [END], Sampling(0, 1, 1)).decode([Request(str(i), shared + text(i, 3)) for i in range(5)])
     assert sum(read[:2]) == 40 + 5 * 3
 
 
+def test_a_conversation_that_joins_copies_the_beginning_and_a_forgotten_one_leaves_no_trace(tiny, monkeypatch):
+    """b joins while a is decoded, a is forgotten while b is: all replies are those of plain greedy decoding."""
+    sampler = Sampler(tiny, [END], Sampling(0, 1, 12))
+    prompts = {key: text(1, 20) + text(i, 5 + i) for i, key in enumerate("abc")}
+    sampler.add([Request("a", prompts["a"])])
+    done = {}
+    for _ in range(4):
+        done |= sampler.step()
+    read = []
+    plain = Sampler.read
+    monkeypatch.setattr(Sampler, "read", lambda s, rows, *first: read.append(rows) or plain(s, rows, *first))
+    sampler.add([Request("b", prompts["b"])])
+    assert [len(row) for row in read[0]] == [6]  # 26 tokens, 20 of them copied from "a"
+    while "a" not in done:
+        done |= sampler.step()
+    sampler.forget("a")
+    sampler.add([Request("c", prompts["c"])])
+    while sampler.rows:
+        done |= sampler.step()
+    assert {key: reply.ids for key, reply in done.items()} == {
+        key: plain_greedy(tiny, prompt, 12) for key, prompt in prompts.items()
+    }
+    assert sorted(sampler.keys) == ["b", "c"] and len(sampler.held) == 2
+
+
 def test_length_and_stop(tiny):
-    out = Sampler(tiny, [END]).decode([Request("a", text(3, 5))], Sampling(0, 1, 7))[0]
+    out = Sampler(tiny, [END], Sampling(0, 1, 7)).decode([Request("a", text(3, 5))])[0]
     assert (len(out.ids), out.finish) == (7, "length")
     ends_at = out.ids[3]
     first = out.ids.index(ends_at)
-    stopped = Sampler(tiny, [ends_at]).decode([Request("a", text(3, 5))], Sampling(0, 1, 7))[0]
+    stopped = Sampler(tiny, [ends_at], Sampling(0, 1, 7)).decode([Request("a", text(3, 5))])[0]
     assert (stopped.ids, stopped.finish) == (out.ids[:first], "stop")
 
 
 def test_a_bridge_is_put_in_at_half_of_the_tokens_and_once(tiny):
     asked = []
     request = Request("a", text(3, 5), forced=(7, 8), bridge=lambda ids: asked.append(len(ids)) or [11, 12])
-    out = Sampler(tiny, [END]).decode([request], Sampling(0, 1, 10))[0]
+    out = Sampler(tiny, [END], Sampling(0, 1, 10)).decode([request])[0]
     assert out.ids[:2] == [7, 8] and out.ids[5:7] == [11, 12] and len(out.ids) == 10
-    assert asked == [5] and out.bridged
+    assert asked == [5]
 
 
 def test_a_bridge_is_put_in_where_the_reply_would_end(tiny):
-    free = Sampler(tiny, [END]).decode([Request("a", text(3, 5))], Sampling(0, 1, 7))[0].ids
+    free = Sampler(tiny, [END], Sampling(0, 1, 7)).decode([Request("a", text(3, 5))])[0].ids
     end = free[2]
     first = free.index(end)
     request = Request("a", text(3, 5), bridge=lambda ids: [11])
-    out = Sampler(tiny, [end]).decode([request], Sampling(0, 1, 30))[0]
+    out = Sampler(tiny, [end], Sampling(0, 1, 30)).decode([request])[0]
     assert out.ids[: first + 1] == [*free[:first], 11]
 
 
 def test_enforced_cot_always_has_both_parts(embedded, tokenizer):
     chat = LocalChat("m", embedded, tokenizer, Sampling(0.8, 0.9, 24))
     asks = [Ask(str(i), [{"role": "user", "content": f"Say the number {i}."}], i, enforce=True) for i in range(4)]
-    for reply in chat.reply(asks):
+    for reply in answer_all(chat, asks):
         assert reply.text.startswith("Thinking:") and "\nAnswer:" in reply.text
         assert parse_reply(reply.text, cot=True)
         assert 0 < reply.response_tokens <= 24
@@ -157,13 +185,13 @@ def test_a_limit_without_room_is_refused(embedded, tokenizer):
         LocalChat("m", embedded, tokenizer, Sampling(0, 1, 8192))
     chat = LocalChat("m", embedded, tokenizer, Sampling(0, 1, 11))
     ask = Ask("a", [{"role": "user", "content": "Hi"}], 0)
-    assert chat.reply([ask])[0].text
+    assert answer_all(chat, [ask])[0].text
     with pytest.raises(InputError, match="11 new tokens a reply: the enforced form needs 12"):
-        chat.reply([replace(ask, enforce=True)])
+        answer_all(chat, [replace(ask, enforce=True)])
 
 
 def test_a_limit_below_the_forced_beginning_ends_the_reply(tiny):
-    out = Sampler(tiny, [END]).decode([Request("a", text(3, 5), forced=(7, 8, 9))], Sampling(0, 1, 2))[0]
+    out = Sampler(tiny, [END], Sampling(0, 1, 2)).decode([Request("a", text(3, 5), forced=(7, 8, 9))])[0]
     assert (out.ids, out.finish) == ([7, 8, 9], "length")
 
 
@@ -171,6 +199,6 @@ def test_trap_19_a_prompt_that_leaves_no_room_has_status_context(embedded, token
     chat = LocalChat("m", embedded, tokenizer, Sampling(0, 1, 16))
     long = Ask("long", [{"role": "user", "content": "word " * 8190}], 0)
     short = Ask("short", [{"role": "user", "content": "Hi"}], 0)
-    too_long, fine = chat.reply([long, short])
+    too_long, fine = answer_all(chat, [long, short])
     assert (too_long.status, too_long.text, too_long.response_tokens) == ("context", "", 0)
     assert fine.status in ("ok", "length") and fine.text

@@ -50,7 +50,12 @@ SIMULATE = "simulate.py --model MODEL --profiles profiles --client MODEL --out s
         ("generate.py pairs --sessions gone --chosen transcript --rejected MODEL --out d", "gone: no such file"),
         ("generate.py pairs --sessions broken --chosen transcript --rejected MODEL --out d", "broken:1: "),
         ("generate.py sessions --profiles profiles --therapist gone --client MODEL --out s", "gone: no such folder"),
-        ("generate.py sessions --profiles profiles --therapist m@http://x --client MODEL --out s", "endpoint"),
+        (
+            "generate.py sessions --profiles profiles --therapist m@ftp://x --client MODEL --out s",
+            "an endpoint is NAME@",
+        ),
+        ("train.py --method sft --model m@http://x --data broken --out a", "a model folder is wanted here"),
+        (f"{SIMULATE} --conditions instruct-cot --model m@http://x/v1 --format enforce", "works on a model of this"),
         ("train.py --method dpo --model MODEL --data broken --out a", "dpo"),
         ("train.py --method sft --model gone --data broken --out a", "gone: no such folder"),
         ("train.py --method sft --model MODEL --data broken --out a", "broken:1: "),

@@ -1,11 +1,18 @@
 """The session loop with scripted speakers: what each sees, which statuses end a session, what may enter it."""
 
+import json
+from collections import Counter
+
+import pytest
+
 from act.dialogue.chat import Reply
+from act.dialogue.journal import Journal
 from act.dialogue.profiles import draw_twists, make_profiles
-from act.dialogue.prompts import CLIENT_OPENING, cot_reply, therapist_prompt
-from act.dialogue.session import hold_sessions, new_session, seed_from
+from act.dialogue.prompts import CLIENT_OPENING, cot_reply, supervisor_prompt, therapist_prompt
+from act.dialogue.session import Session, Speakers, hold_sessions, new_session, seed_from
+from act.dialogue.talks import hold_talks
 from act.model.sampler import Sampling
-from act.records import check_session
+from act.records import InputError, Store, check_session
 
 
 class Scripted:
@@ -14,31 +21,46 @@ class Scripted:
     name = "scripted"
     sampling = Sampling(1.0, 1.0, 50)
 
-    def __init__(self, say):
-        self.say, self.asks = say, []
+    def __init__(self, say, remote=False):
+        self.say, self.remote = say, remote
+        self.asks, self.batches, self.waiting, self.forgotten = [], [], [], []
 
-    def reply(self, asks):
+    @property
+    def busy(self):
+        return len(self.waiting)
+
+    def start(self, asks):
+        self.waiting += asks
+
+    def step(self, wait=0):
         replies = []
-        for ask in asks:
+        self.batches.append(len(self.waiting))
+        for ask in self.waiting:
             self.asks.append(ask)
             said = self.say(ask, sum(a.key == ask.key for a in self.asks))
-            replies.append(said if isinstance(said, Reply) else Reply(said, "ok", 10, 5))
+            replies.append((ask.key, said if isinstance(said, Reply) else Reply(said, "ok", 10, 5)))
+        self.waiting = []
         return replies
 
+    def forget(self, key):
+        self.forgotten.append(key)
 
-def hold(therapist, client, turns=3, cot=False, condition="sft", n=1, form="observe", seed=0):
-    therapist, client = Scripted(therapist), Scripted(client)
-    sessions = [new_session(condition, profile, therapist, client, form, seed) for profile in make_profiles(n, 0)]
-    rounds = [[s["id"] for s in going] for going in hold_sessions(sessions, therapist, client, turns, cot)]
+
+def hold(therapist, client, turns=3, condition="sft", n=1, form="observe", seed=0, supervisor=None, batch=9):
+    speakers = Speakers(Scripted(therapist), Scripted(client), supervisor and Scripted(supervisor))
+    sessions = [new_session(condition, profile, speakers, form, seed) for profile in make_profiles(n, 0)]
+    hold_talks((Session(session, speakers, turns).hold(lambda *turn: None) for session in sessions), batch)
     for session in sessions:
         check_session(session)
-    return sessions, therapist, client, rounds
+    assert sorted(speakers.therapist.forgotten) == sorted(session["id"] for session in sessions)
+    return sessions, speakers
 
 
 def test_both_see_the_history_of_answers_only():
-    (session,), therapist, client, _ = hold(
-        lambda ask, n: cot_reply(f"secret {n}", f"answer {n}"), lambda ask, n: f"words {n}", cot=True
+    (session,), speakers = hold(
+        lambda ask, n: cot_reply(f"secret {n}", f"answer {n}"), lambda ask, n: f"words {n}", condition="sft-cot"
     )
+    therapist, client = speakers.therapist, speakers.client
     last = therapist.asks[-1].messages
     assert last[0] == {"role": "system", "content": therapist_prompt(True)}
     assert [m["content"] for m in last[1:]] == ["words 1", "answer 1", "words 2", "answer 2", "words 3"]
@@ -53,10 +75,29 @@ def test_both_see_the_history_of_answers_only():
     assert not any("secret" in m["content"] for ask in therapist.asks + client.asks for m in ask.messages)
 
 
+def test_sessions_side_by_side_are_asked_together_and_the_next_one_takes_a_free_place():
+    """7 sessions of 2 turns, 3 side by side, the second broken at its first turn: each batch is as full as can be."""
+    sessions, speakers = hold(
+        lambda ask, n: Reply("", "error") if ask.key == "sft/p002" else "fine", lambda ask, n: "hi", 2, n=7, batch=3
+    )
+    assert [s["status"] for s in sessions] == ["complete", "error"] + ["complete"] * 5
+    assert speakers.client.batches == speakers.therapist.batches == [3, 3, 3, 3, 1]
+
+
+def test_an_endpoint_client_is_asked_while_the_therapist_works():
+    """A local therapist takes what has come in; nobody waits for the slowest."""
+    speakers = Speakers(Scripted(lambda ask, n: "fine"), Scripted(lambda ask, n: "hi", remote=True))
+    sessions = [new_session("sft", profile, speakers, "observe", 0) for profile in make_profiles(5, 0)]
+    hold_talks((Session(s, speakers, 3).hold(lambda *turn: None) for s in sessions), 5)
+    assert all(s["status"] == "complete" and len(s["turns"]) == 3 for s in sessions)
+    assert Counter(ask.key for ask in speakers.therapist.asks) == {s["id"]: 3 for s in sessions}
+
+
 def test_trap_18_a_reply_out_of_form_is_asked_for_once_more_then_ends_the_session():
-    (session,), therapist, _, rounds = hold(lambda ask, n: "no labels", lambda ask, n: "hello", cot=True)
-    assert len(therapist.asks) == 2 and therapist.asks[0].seed != therapist.asks[1].seed
-    assert session["status"] == "format" and rounds == [[]]
+    (session,), speakers = hold(lambda ask, n: "no labels", lambda ask, n: "hello", condition="sft-cot")
+    first, second = speakers.therapist.asks
+    assert first.seed != second.seed
+    assert session["status"] == "format" and len(session["turns"]) == 1
     assert session["turns"][-1]["answer"] is None and "no labels" not in str(session)
 
 
@@ -64,65 +105,162 @@ def test_trap_18_the_second_try_counts():
     def second_time(ask, n):
         return "no labels" if n == 1 else cot_reply("t", "a")
 
-    (session,), *_ = hold(second_time, lambda ask, n: "hello", turns=2, cot=True)
+    (session,), _ = hold(second_time, lambda ask, n: "hello", turns=2, condition="sft-cot")
     assert session["status"] == "complete" and [t["status"] for t in session["turns"]] == ["ok", "ok"]
 
 
 def test_errors_and_full_contexts_end_a_session_and_never_enter_it():
     for status in ("error", "context"):
         fault = Reply("" if status == "context" else "HTTP 500 at host", status, 10, 0)
-        (session,), therapist, client, _ = hold(lambda ask, n, f=fault: f if n == 2 else "fine", lambda ask, n: "hi")
-        assert session["status"] == status and len(session["turns"]) == 2 and len(client.asks) == 2
+        (session,), speakers = hold(lambda ask, n, f=fault: f if n == 2 else "fine", lambda ask, n: "hi")
+        assert session["status"] == status and len(session["turns"]) == 2 and len(speakers.client.asks) == 2
         assert session["turns"][1]["answer"] is None and "HTTP" not in str(session)
 
 
 def test_a_client_that_fails_ends_the_session_before_the_therapist_is_asked():
-    (session,), therapist, _, _ = hold(
+    (session,), speakers = hold(
         lambda ask, n: "fine", lambda ask, n: Reply("HTTP 500", "error", 5, 0) if n == 2 else "hi"
     )
-    assert session["status"] == "error" and len(therapist.asks) == 1
+    assert session["status"] == "error" and len(speakers.therapist.asks) == 1
     assert session["turns"][1]["client"] == "" and "HTTP" not in str(session)
 
 
 def test_a_cut_off_answer_goes_on_and_is_marked():
-    (session,), *_ = hold(lambda ask, n: Reply("cut o", "length", 9, 50), lambda ask, n: "hi", turns=2)
+    (session,), _ = hold(lambda ask, n: Reply("cut o", "length", 9, 50), lambda ask, n: "hi", turns=2)
     assert session["status"] == "complete"
     assert [(t["status"], t["response_tokens"]) for t in session["turns"]] == [("length", 50), ("length", 50)]
 
 
-def test_one_session_that_ends_does_not_stop_the_others():
-    def fail_second(ask, n):
-        return Reply("", "error", 1, 0) if ask.key == "sft/p002" and n == 2 else "fine"
-
-    sessions, *_, rounds = hold(fail_second, lambda ask, n: "hi", n=3)
-    assert [s["status"] for s in sessions] == ["complete", "error", "complete"]
-    assert rounds[1] == rounds[2] == ["sft/p001", "sft/p003"]
-
-
 def test_twists_are_equal_in_all_conditions_and_hidden_from_the_therapist():
     def notes(condition):
-        (session,), therapist, client, _ = hold(
+        (session,), speakers = hold(
             lambda ask, n: "fine", lambda ask, n: "hi", turns=18, condition=condition, seed=0
-        )
-        assert not any("Private note" in m["content"] for ask in therapist.asks for m in ask.messages)
+        )  # fmt: skip
+        assert not any("Private note" in m["content"] for ask in speakers.therapist.asks for m in ask.messages)
         found = {i: turn["note"] for i, turn in enumerate(session["turns"], 1) if turn["note"]}
         for number, note in found.items():
-            assert note in client.asks[number - 1].messages[-1]["content"]
+            assert note in speakers.client.asks[number - 1].messages[-1]["content"]
         return found
 
     assert notes("sft") == notes("orpo") == draw_twists(0, "p001", 18) != {}
 
 
 def test_seeds_differ_by_everything_they_are_made_of():
-    held = [hold(lambda a, n: "x", lambda a, n: "y", turns=2, condition=c, n=2)[1] for c in ("sft", "orpo")]
+    held = [hold(lambda a, n: "x", lambda a, n: "y", turns=2, condition=c, n=2)[1].therapist for c in ("sft", "orpo")]
     seeds = [ask.seed for therapist in held for ask in therapist.asks]
     assert len(set(seeds)) == 8
     assert seed_from(0, "sft", "p001") == 6635599874003122185 and seed_from(1, 2) != seed_from(12)
 
 
 def test_enforcing_the_form_is_asked_for_in_cot_conditions_only():
-    for condition, cot, form, wanted in (("sft-cot", True, "enforce", True), ("sft", False, "enforce", False)):
-        _, therapist, _, _ = hold(lambda a, n: cot_reply("t", "a"), lambda a, n: "y", 1, cot, condition, 1, form)
-        assert [ask.enforce for ask in therapist.asks] == [wanted]
-    _, therapist, _, _ = hold(lambda a, n: cot_reply("t", "a"), lambda a, n: "y", 1, True, "sft-cot")
-    assert [ask.enforce for ask in therapist.asks] == [False]
+    for condition, form, wanted in (
+        ("sft-cot", "enforce", True),
+        ("sft", "enforce", False),
+        ("sft-cot", "observe", False),
+    ):
+        _, speakers = hold(lambda a, n: cot_reply("t", "a"), lambda a, n: "y", 1, condition, 1, form)
+        assert [ask.enforce for ask in speakers.therapist.asks] == [wanted]
+
+
+def test_a_supervisor_sends_drafts_back_twice_at_most_and_every_draft_is_kept():
+    """The client's first words pass at once; the therapist's are sent back, and again, and then stand."""
+
+    def supervise(ask, n):
+        therapist = ask.messages[0]["content"] == supervisor_prompt("therapist")
+        return f"REVISE: Say less, number {n}." if therapist else "ACCEPT"
+
+    (session,), speakers = hold(
+        lambda ask, n: cot_reply(f"thought {n}", f"draft {n}"),
+        lambda ask, n: "hello",
+        turns=1,
+        condition="transcript",
+        supervisor=supervise,
+    )
+    (turn,) = session["turns"]
+    assert turn["answer"] == "draft 3" and turn["thinking"] == "thought 3"
+    assert turn["drafts"] == [
+        {
+            "speaker": "therapist",
+            "text": cot_reply(f"thought {i}", f"draft {i}"),
+            "feedback": f"Say less, number {i + 1}.",
+        }
+        for i in (1, 2)
+    ]
+    assert len(speakers.supervisor.asks) == 3 and len(speakers.therapist.asks) == 3
+    assert session["models"]["supervisor"] == "scripted"
+    # The supervisor sees answers and never thinking; the therapist sees its own draft and the feedback.
+    judged = speakers.supervisor.asks[1].messages[1]["content"]
+    assert "Client: hello" in judged and "draft 1" in judged and "thought" not in judged
+    again = speakers.therapist.asks[2].messages
+    assert again[-2]["content"] == cot_reply("thought 2", "draft 2") and "Say less, number 3." in again[-1]["content"]
+    assert len({ask.seed for ask in speakers.therapist.asks + speakers.supervisor.asks}) == 6
+
+
+def test_a_supervisor_out_of_form_is_asked_twice_and_the_draft_stands_marked():
+    (session,), speakers = hold(
+        lambda ask, n: cot_reply("t", "a"), lambda a, n: "hi", 1, "transcript", supervisor=lambda a, n: "Nice!"
+    )
+    (turn,) = session["turns"]
+    assert turn["unsupervised"] == ["client", "therapist"] and "drafts" not in turn
+    assert len(speakers.supervisor.asks) == 4 and turn["answer"] == "a"
+
+
+def test_what_an_endpoint_returned_is_kept_with_the_turn():
+    call = {"model": "m-2026", "fingerprint": "fp", "usage": {"prompt_tokens": 7}, "attempts": 2}
+    (session,), _ = hold(lambda ask, n: Reply("fine", "ok", 7, 2, call), lambda ask, n: "hi", turns=1)
+    assert session["turns"][0]["calls"] == [{"role": "therapist"} | call]
+
+
+class Killed(Exception):
+    """Stands for the death of the process."""
+
+
+def stored(folder, turns, die_at=None, status="ok", batch=2, seed=0):
+    """Hold 3 sessions into folder/s.jsonl; dies in the therapist's n-th reply. Returns (sessions, therapist asks)."""
+    said = Counter()
+
+    def therapist(ask, n):
+        said["all"] += 1
+        if said["all"] == die_at:
+            raise Killed
+        ends = status != "ok" and "words 2" in ask.messages[-1]["content"]
+        return Reply("", status) if ends else f"answer to {ask.messages[-1]['content']}"
+
+    speakers = Speakers(Scripted(therapist), Scripted(lambda ask, n: f"words {len(ask.messages) // 2}"))
+    with Store(folder / "s.jsonl", check_session) as store, Journal(folder / "s.jsonl") as journal:
+        wanted = [p for p in make_profiles(3, 0) if f"sft/{p['id']}" not in store]
+        records = [new_session("sft", profile, speakers, "observe", seed) for profile in wanted]
+        bar = Counter()
+        bar.update = lambda n=1: bar.__setitem__("n", bar["n"] + n)
+        try:
+            hold_sessions(records, speakers, turns, store, journal, bar, batch)
+        finally:
+            store.file.flush()
+    assert bar["n"] == turns * len(wanted)
+    sessions = {r["id"]: r for r in map(json.loads, (folder / "s.jsonl").read_text().splitlines())}
+    return sessions, speakers.therapist.asks
+
+
+@pytest.mark.parametrize("status", ["ok", "error"])
+def test_a_death_at_any_reply_loses_nothing_that_was_finished(tmp_path, status):
+    """Then the same command: the sessions are those of a run without a death, and no stored turn is asked for again."""
+    (tmp_path / "whole").mkdir()
+    whole, asks = stored(tmp_path / "whole", 4, status=status)
+    for die_at in range(1, len(asks) + 1):
+        folder = tmp_path / str(die_at)
+        folder.mkdir()
+        with pytest.raises(Killed):
+            stored(folder, 4, die_at, status)
+        kept = (folder / "s.jsonl.part").read_text().count('"turn"') if die_at > 1 else 0
+        sessions, more = stored(folder, 4, status=status)
+        assert sessions == whole
+        assert len(more) == len(asks) - kept
+        assert not (folder / "s.jsonl.part").exists()
+
+
+def test_a_session_is_not_gone_on_with_under_other_settings(tmp_path):
+    with pytest.raises(Killed):
+        stored(tmp_path, 4, die_at=3)
+    with pytest.raises(InputError, match="sft/p001 was begun with seed 0, not 1; finish it with the same command"):
+        stored(tmp_path, 4, seed=1)
+    assert stored(tmp_path, 4)[0].keys() == {"sft/p001", "sft/p002", "sft/p003"}

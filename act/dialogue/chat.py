@@ -1,18 +1,16 @@
-"""A ChatModel answers many conversations at once: `reply(asks)` gives one Reply each, in order.
+"""What a session asks of a speaker, and what it gets: an `Ask`, a `Reply`, and the `ChatModel` between them.
 
-`LocalChat` speaks with a model in this process. What a session needs to know of a reply is its status and text;
-the text of a reply whose status is "context" or "error" is empty, so that no error can enter a transcript.
+A ChatModel works on many replies at once. It may be a model of this process (local.py), one behind an
+endpoint (endpoint.py), or a person at the keyboard (person.py). The text of a reply whose status is "context" or
+"error" is empty, so that no error can enter a transcript.
 """
 
 from dataclasses import dataclass
 from typing import Protocol
 
-from act.dialogue.prompts import ANSWER, THINKING, parse_reply
-from act.model.checkpoint import load_model, split_spec
-from act.model.llama import Llama
-from act.model.sampler import Request, Sampler, Sampling
-from act.model.tokenizer import ChatTokenizer, Messages
-from act.records import InputError
+from act.dialogue.prompts import parse_reply
+from act.model.sampler import Sampling
+from act.model.tokenizer import Messages
 
 
 @dataclass(frozen=True)
@@ -29,63 +27,34 @@ class Ask:
 class Reply:
     text: str
     status: str  # "ok", "length" (cut off at the limit), "context" (no room for a reply) or "error"
-    prompt_tokens: int
-    response_tokens: int
+    prompt_tokens: int | None = None  # None: not told
+    response_tokens: int | None = None
+    call: dict | None = None  # of an endpoint: the model, fingerprint and usage it returned, and the attempts made
 
 
 class ChatModel(Protocol):
     name: str
     sampling: Sampling
+    busy: int  # replies begun and not ended
+    remote: bool  # works by itself; a local model works in `step` only
 
-    def reply(self, asks: list[Ask]) -> list[Reply]: ...
+    def start(self, asks: list[Ask]) -> None:
+        """Begin replies. A conversation has one reply in the making at a time."""
+
+    def step(self, wait: float) -> list[tuple[str, Reply]]:
+        """Work on; (key, reply) of those that ended. A remote model may be waited for, `wait` seconds at most."""
+
+    def forget(self, key: str) -> None:
+        """The conversation is over."""
 
 
-class LocalChat:
-    """A model of this process as a conversation partner.
-
-    With `enforce` the reply is made to begin with "Thinking:", and where it would end without an answer, or has
-    spent half of its tokens without one, "Answer:" is put in and decoding goes on. A reply that says nothing behind
-    it, or writes a label twice, is still out of form.
-    """
-
-    def __init__(self, name: str, model: Llama, tokenizer: ChatTokenizer, sampling: Sampling):
-        self.name, self.model, self.tokenizer, self.sampling = name, model, tokenizer, sampling
-        self.sampler = Sampler(model, tokenizer.end_ids)
-        self.thinking = tuple(tokenizer.encode(THINKING))
-        self.answer = tokenizer.encode(f"\n\n{ANSWER}")
-        context = model.config.max_position_embeddings
-        if sampling.max_new_tokens >= context:
-            raise InputError(f"{sampling.max_new_tokens} new tokens a reply: the context of {name} holds {context}")
-
-    @classmethod
-    def load(cls, spec: str, sampling: Sampling, device: str) -> "LocalChat":
-        """From a MODEL argument: FOLDER or FOLDER+ADAPTER."""
-        return cls(str(spec), load_model(spec, device), ChatTokenizer(split_spec(spec)[0]), sampling)
-
-    def reply(self, asks: list[Ask]) -> list[Reply]:
-        """One reply an ask. A prompt that leaves no room for `max_new_tokens` has status "context"."""
-        least = 2 * len([*self.thinking, *self.answer])
-        if self.sampling.max_new_tokens < least and any(ask.enforce for ask in asks):
-            raise InputError(f"{self.sampling.max_new_tokens} new tokens a reply: the enforced form needs {least}")
-        prompts = [self.tokenizer.prompt(ask.messages) for ask in asks]
-        room = self.model.config.max_position_embeddings - self.sampling.max_new_tokens
-        fits = [i for i, prompt in enumerate(prompts) if len(prompt) <= room]
-        replies = [Reply("", "context", len(prompt), 0) for prompt in prompts]
-        requests = [
-            Request(asks[i].key, prompts[i], asks[i].seed, self.thinking, self._bridge)
-            if asks[i].enforce
-            else Request(asks[i].key, prompts[i], asks[i].seed)
-            for i in fits
-        ]
-        for i, decoded in zip(fits, self.sampler.decode(requests, self.sampling), strict=True):
-            text = self.tokenizer.decode(decoded.ids).strip()
-            status = "error" if not text else "ok" if decoded.finish == "stop" else "length"
-            replies[i] = Reply(text, status, len(prompts[i]), len(decoded.ids))
-        return replies
-
-    def _bridge(self, ids: list[int]) -> list[int]:
-        """The tokens of "Answer:", unless the reply has one."""
-        return [] if f"\n{ANSWER}" in self.tokenizer.decode(ids) else self.answer
+def answer_all(model: ChatModel, asks: list[Ask]) -> list[Reply]:
+    """One reply an ask, in order; keys distinct."""
+    model.start(asks)
+    done: dict[str, Reply] = {}
+    while len(done) < len(asks):
+        done |= model.step(1.0)
+    return [done[ask.key] for ask in asks]
 
 
 def read_reply(reply: Reply, cot: bool) -> tuple[str, str | None, str | None]:

@@ -1,23 +1,51 @@
-"""The session loop: a client and a therapist, turn by turn, many sessions side by side.
+"""The session loop: a client and a therapist, turn by turn; generate.py and simulate.py both run it.
 
-generate.py and simulate.py both run it. A turn is: the client speaks, the therapist thinks (or not) and answers.
-Both see the history of answers only; thinking is never shown again, in training or here.
+A turn is: the client speaks, the therapist thinks (or not) and answers. Both see the history of answers only; thinking
+is never shown again, in training or here. A supervising model may send either's draft back. Every turn is stored as
+it ends, in a file beside the sessions' own, so that a session goes on from there after any death.
 """
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import asdict, dataclass
 
 from tqdm import tqdm
 
-from act.dialogue.chat import Ask, ChatModel, LocalChat, Reply, read_reply
+from act.dialogue.chat import Ask, ChatModel, Reply, read_reply
+from act.dialogue.journal import GOES_ON, Journal
+from act.dialogue.person import ME
 from act.dialogue.profiles import draw_twists
-from act.dialogue.prompts import CLIENT_OPENING, client_prompt, therapist_prompt, twist_message
+from act.dialogue.prompts import (
+    CLIENT_OPENING,
+    client_prompt,
+    parse_verdict,
+    revision_request,
+    supervisor_prompt,
+    supervisor_request,
+    therapist_prompt,
+    twist_message,
+)
+from act.dialogue.talks import Talk, hold_talks
 from act.model.tokenizer import Messages
 from act.records import Store
 
 HISTORY = "answers only"
 TRANSCRIPT = "transcript"  # the condition of sessions made to train on: the therapist thinks first
+REVISIONS = 2  # how often a draft may be sent back
+
+Asking = Generator[tuple[ChatModel, Ask], Reply, Reply]
+
+
+@dataclass(frozen=True)
+class Speakers:
+    therapist: ChatModel
+    client: ChatModel
+    supervisor: ChatModel | None = None
+
+    def items(self) -> list[tuple[str, ChatModel]]:
+        roles = (("therapist", self.therapist), ("client", self.client), ("supervisor", self.supervisor))
+        return [(role, model) for role, model in roles if model]
 
 
 def seed_from(*parts: object) -> int:
@@ -35,7 +63,8 @@ def therapist_messages(turns: list[dict], client: str, cot: bool) -> Messages:
 
 def client_messages(profile: dict, turns: list[dict], note: str | None) -> Messages:
     """What the client sees: its profile, the session from its side, and a hidden note where there is one."""
-    messages = [{"role": "system", "content": client_prompt(profile)}]
+    played = profile["archetype"] != ME["archetype"]  # a person at the keyboard needs no prompt
+    messages = [{"role": "system", "content": client_prompt(profile) if played else ""}]
     heard = CLIENT_OPENING
     for turn in turns:
         messages += [_heard(heard, turn["note"]), {"role": "assistant", "content": turn["client"]}]
@@ -47,7 +76,16 @@ def _heard(words: str, note: str | None) -> dict[str, str]:
     return {"role": "user", "content": f"{words}\n\n{twist_message(note)}" if note else words}
 
 
-def new_session(condition: str, profile: dict, therapist: ChatModel, client: ChatModel, form: str, seed: int) -> dict:
+def supervisor_messages(turns: list[dict], said: list[tuple[str, str]], speaker: str, draft: str) -> Messages:
+    """What the supervising model sees: the session so far, answers only, and a draft of the next turn."""
+    lines = [line for turn in turns for line in (("client", turn["client"]), ("therapist", turn["answer"]))]
+    return [
+        {"role": "system", "content": supervisor_prompt(speaker)},
+        {"role": "user", "content": supervisor_request([*lines, *said], speaker, draft)},
+    ]
+
+
+def new_session(condition: str, profile: dict, speakers: Speakers, form: str, seed: int) -> dict:
     """An empty session record (DESIGN.md, "Records")."""
     return {
         "id": f"{condition}/{profile['id']}",
@@ -55,95 +93,134 @@ def new_session(condition: str, profile: dict, therapist: ChatModel, client: Cha
         "profile": profile,
         "turns": [],
         "status": "complete",
-        "models": {"therapist": therapist.name, "client": client.name},
-        "sampling": {
-            "therapist": asdict(therapist.sampling),
-            "client": asdict(client.sampling),
-            "format": form,
-            "history": HISTORY,
-        },
+        "models": {role: model.name for role, model in speakers.items()},
+        "sampling": {role: asdict(model.sampling) for role, model in speakers.items()}
+        | {"format": form, "history": HISTORY},
         "seed": seed,
     }
 
 
-def hold_and_store(
-    condition: str,
-    profiles: list[dict],
-    therapist: LocalChat,
-    client: LocalChat,
-    store: Store,
-    bar: tqdm,
-    turns: int,
-    form: str,
-    seed: int,
-    batch: int,
-) -> None:
-    """Hold a session with each profile, `batch` side by side, and store each group when it is done."""
-    cot = condition == TRANSCRIPT or condition.endswith("-cot")
-    for start in range(0, len(profiles), batch):
-        group = [
-            new_session(condition, profile, therapist, client, form, seed)
-            for profile in profiles[start : start + batch]
-        ]
-        for _ in hold_sessions(group, therapist, client, turns, cot):
-            bar.update(len(group))
-        for session in group:
-            store.append(session)
-        therapist.sampler.forget()
-        client.sampler.forget()
+class Session:
+    """One session being held: a talk that adds turns to its record."""
+
+    def __init__(self, record: dict, speakers: Speakers, turns: int):
+        self.record, self.speakers, self.turns = record, speakers, turns
+        self.cot = record["condition"] == TRANSCRIPT or record["condition"].endswith("-cot")
+
+    def hold(self, save: Callable[[dict, int, dict], None]) -> Talk:
+        """Go on with the session; `save(record, number, turn)` is called for each turn that has ended.
+
+        A session goes on while its turns are "ok" or "length". Any other status ends it and becomes its own: the
+        failed turn is kept without an answer.
+        """
+        record, past = self.record, self.record["turns"]
+        twists = draw_twists(record["seed"], record["profile"]["id"], self.turns)
+        if record["profile"]["archetype"] == ME["archetype"]:
+            twists = {}
+        while len(past) < self.turns and record["status"] == "complete":
+            number = len(past) + 1
+            turn = yield from self.take_turn(number, twists.get(number))
+            past.append(turn)
+            if turn["status"] not in GOES_ON:
+                record["status"] = turn["status"]
+            save(record, number, turn)
+        for _, model in self.speakers.items():
+            model.forget(record["id"])
+
+    def take_turn(self, number: int, note: str | None) -> Generator[tuple[ChatModel, Ask], Reply, dict]:
+        turn = {"client": "", "thinking": None, "answer": None, "status": "ok"}
+        turn |= {"prompt_tokens": None, "response_tokens": None, "note": note}
+        past = self.record["turns"]
+        words = yield from self.speak(turn, number, "client", client_messages(self.record["profile"], past, note))
+        turn["status"] = "ok" if words.status in GOES_ON else words.status
+        if turn["status"] != "ok":
+            return turn
+        turn["client"] = words.text
+        reply = yield from self.speak(turn, number, "therapist", therapist_messages(past, words.text, self.cot))
+        turn["status"], turn["thinking"], turn["answer"] = read_reply(reply, self.cot)
+        turn["prompt_tokens"], turn["response_tokens"] = reply.prompt_tokens, reply.response_tokens
+        return turn
+
+    def speak(self, turn: dict, number: int, speaker: str, messages: Messages) -> Asking:
+        """One speaker's turn: a draft, sent back at most REVISIONS times by the supervisor. All drafts are kept."""
+        draft = yield from self.draft(turn, number, speaker, messages, 0)
+        for revision in range(1, REVISIONS + 1):
+            words = self.heard(speaker, draft)
+            if self.speakers.supervisor is None or words is None:
+                return draft
+            verdict = yield from self.supervise(turn, number, speaker, words, revision)
+            if verdict is None or verdict[0]:
+                return draft
+            turn.setdefault("drafts", []).append({"speaker": speaker, "text": draft.text, "feedback": verdict[1]})
+            sent_back = [
+                {"role": "assistant", "content": draft.text},
+                {"role": "user", "content": revision_request(verdict[1])},
+            ]
+            draft = yield from self.draft(turn, number, speaker, [*messages, *sent_back], revision)
+        return draft
+
+    def draft(self, turn: dict, number: int, speaker: str, messages: Messages, revision: int) -> Asking:
+        """One reply. A therapist's reply that breaks the CoT form is asked for once more, and then stays broken."""
+        model = self.speakers.client if speaker == "client" else self.speakers.therapist
+        enforce = speaker == "therapist" and self.cot and self.record["sampling"]["format"] == "enforce"
+        for attempt in ("first", "again"):
+            seed = self.seed(speaker, number, revision, attempt)
+            reply = yield from self.ask(turn, speaker, model, Ask(self.record["id"], messages, seed, enforce))
+            if speaker == "client" or read_reply(reply, self.cot)[0] != "format":
+                break
+        return reply
+
+    def supervise(
+        self, turn: dict, number: int, speaker: str, words: str, revision: int
+    ) -> Generator[tuple[ChatModel, Ask], Reply, tuple[bool, str] | None]:
+        """(accepted, feedback). A verdict out of form is asked for once more; then the draft stands, and is marked."""
+        said = [("client", turn["client"])] if speaker == "therapist" else []
+        messages = supervisor_messages(self.record["turns"], said, speaker, words)
+        for attempt in ("first", "again"):
+            ask = Ask(self.record["id"], messages, self.seed("supervisor", speaker, number, revision, attempt))
+            reply = yield from self.ask(turn, "supervisor", self.speakers.supervisor, ask)
+            verdict = parse_verdict(reply.text)
+            if verdict:
+                return verdict
+        turn["unsupervised"] = [*turn.get("unsupervised", []), speaker]
+        return None
+
+    def ask(self, turn: dict, role: str, model: ChatModel, ask: Ask) -> Asking:
+        reply = yield model, ask
+        if reply.call:
+            turn.setdefault("calls", []).append({"role": role} | reply.call)
+        return reply
+
+    def heard(self, speaker: str, draft: Reply) -> str | None:
+        """What the other side would hear of a draft; None where it failed."""
+        if speaker == "client":
+            return draft.text if draft.status in GOES_ON else None
+        return read_reply(draft, self.cot)[2]
+
+    def seed(self, *what: object) -> int:
+        return seed_from(self.record["seed"], self.record["condition"], self.record["profile"]["id"], *what)
 
 
 def hold_sessions(
-    sessions: list[dict], therapist: ChatModel, client: ChatModel, turns: int, cot: bool
-) -> Iterator[list[dict]]:
-    """Hold the sessions side by side, adding turns in place; yields those still going on after each turn.
+    records: Iterable[dict], speakers: Speakers, turns: int, store: Store, journal: Journal, bar: tqdm, batch: int
+) -> None:
+    """Hold a session for each empty record, `batch` side by side; each is stored when it is done."""
 
-    A session goes on while its turns are "ok" or "length". Any other status ends it and becomes its own: the
-    failed turn is kept without an answer. A reply that breaks the CoT form is asked for once more, then is "format".
-    """
-    twists = {s["id"]: draw_twists(s["seed"], s["profile"]["id"], turns) for s in sessions}
-    going = sessions
-    for number in range(1, turns + 1):
-        notes = [twists[s["id"]].get(number) for s in going]
-        heard = client.reply(
-            [
-                Ask(s["id"], client_messages(s["profile"], s["turns"], note), _turn_seed(s, "client", number))
-                for s, note in zip(going, notes, strict=True)
-            ]
-        )
-        for session, words, note in zip(going, heard, notes, strict=True):
-            status = "ok" if words.status == "length" else words.status
-            _add_turn(session, words.text if status == "ok" else "", status, note)
-        spoken = [s for s in going if s["turns"][-1]["status"] == "ok"]
-        for attempt in ("first", "again"):
-            open_turns = [s for s in spoken if attempt == "first" or s["turns"][-1]["status"] == "format"]
-            asks = [_therapist_ask(s, cot, _turn_seed(s, "therapist", number, attempt)) for s in open_turns]
-            for session, reply in zip(open_turns, therapist.reply(asks), strict=True):
-                _set_reply(session["turns"][-1], reply, cot)
-        for session in going:
-            if session["turns"][-1]["status"] not in ("ok", "length"):
-                session["status"] = session["turns"][-1]["status"]
-        going = [s for s in going if s["status"] == "complete"]
-        yield going
-        if not going:
-            return
+    def talk(record: dict) -> Talk:
+        journal.restore(record)
+        bar.update(len(record["turns"]))
+        yield from Session(record, speakers, turns).hold(save)
+        bar.update(turns - len(record["turns"]))  # a session that ended early
+        store.append(record)
+
+    def save(record: dict, number: int, turn: dict) -> None:
+        journal.add(record["id"], number, turn)
+        bar.update()
+
+    hold_talks(map(talk, records), batch)
 
 
-def _turn_seed(session: dict, *what: object) -> int:
-    return seed_from(session["seed"], session["condition"], session["profile"]["id"], *what)
-
-
-def _therapist_ask(session: dict, cot: bool, seed: int) -> Ask:
-    *past, now = session["turns"]
-    enforce = cot and session["sampling"]["format"] == "enforce"
-    return Ask(session["id"], therapist_messages(past, now["client"], cot), seed, enforce)
-
-
-def _add_turn(session: dict, client: str, status: str, note: str | None) -> None:
-    unanswered = {"thinking": None, "answer": None, "status": status, "prompt_tokens": None, "response_tokens": None}
-    session["turns"].append({"client": client} | unanswered | {"note": note})
-
-
-def _set_reply(turn: dict, reply: Reply, cot: bool) -> None:
-    turn["status"], turn["thinking"], turn["answer"] = read_reply(reply, cot)
-    turn["prompt_tokens"], turn["response_tokens"] = reply.prompt_tokens, reply.response_tokens
+def ends(sessions: Iterable[dict]) -> str:
+    """How sessions ended: "148 complete, 2 format"."""
+    counts = Counter(session["status"] for session in sessions)
+    return ", ".join(f"{n} {status}" for status, n in counts.items())

@@ -8,6 +8,7 @@ import numpy as np
 
 from act.measure import contrasts
 from act.measure.bootstrap import icc_interval
+from act.measure.conduct import COUNTS, count_conduct
 from act.measure.forms import OUTCOMES, score
 from act.measure.mixed import fit
 from act.measure.wins import head_to_head
@@ -164,7 +165,7 @@ def count_failures(ratings: list[dict], sessions: list[dict] | None) -> dict[str
             "rating_statuses": dict(Counter(rating["status"] for rating in mine)),
             "unrated_sessions": len({rating["session"] for rating in mine} - rated),
         }
-        row |= dict.fromkeys(("sessions", "failed_sessions", "session_statuses", "turns", "turn_statuses"))
+        row |= dict.fromkeys(("sessions", "failed_sessions", "session_statuses", "turns", "turn_statuses", *COUNTS))
         if sessions is not None:
             held = [session for session in sessions if session["condition"] == name]
             turns = [turn for session in held for turn in session["turns"]]
@@ -175,6 +176,7 @@ def count_failures(ratings: list[dict], sessions: list[dict] | None) -> dict[str
                 "session_statuses": dict(Counter(session["status"] for session in held)),
                 "turns": len(turns),
                 "turn_statuses": dict(Counter(turn["status"] for turn in turns)),
+                **count_conduct(held),
             }
         if row["ratings"] or row["sessions"]:
             result[name] = row

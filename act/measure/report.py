@@ -7,6 +7,7 @@ from pathlib import Path
 
 from act.measure import prose
 from act.measure.analysis import TOTALS
+from act.measure.conduct import COUNTS
 from act.measure.forms import OUTCOMES
 from act.measure.prose import count, decimals, interval, number, p_value
 
@@ -184,11 +185,16 @@ def failures(rows: dict[str, dict]) -> str:
             str(row["unrated_sessions"]),
             statuses(row["session_statuses"]),
             statuses(row["turn_statuses"]),
+            *("not known" if row[name] is None else str(row[name]) for name in COUNTS),
         ]
         for condition, row in rows.items()
     ]
     head = ["condition", "failed sessions", "failed ratings", "unrated sessions", "sessions ended as", "turns ended as"]
-    note = "A turn that ended as 'length' was cut at the token limit; by itself it does not make a session failed."
+    head += ["client's goodbyes", "role flips", "verbatim repeats"]
+    note = (
+        "A turn that ended as 'length' was cut at the token limit; by itself it does not make a session failed. "
+        "Goodbyes, role flips and repeats are turns, found by word lists and exact matching: they show where to read."
+    )
     return table("Failures by condition", head, body, text=(4, 5)) + f"<p>{escape(note)}</p>"
 
 

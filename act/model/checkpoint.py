@@ -108,10 +108,15 @@ def base_folder(spec: str | Path) -> Path:
     return folder
 
 
+def is_endpoint(spec: str | Path) -> bool:
+    """Is a MODEL argument NAME@URL?"""
+    return "@" in str(spec) and "://" in str(spec)
+
+
 def split_spec(spec: str | Path) -> tuple[Path, Path | None]:
     """FOLDER or FOLDER+ADAPTER as paths; a folder whose own name holds a + is taken as it stands."""
-    if "@" in str(spec) and "://" in str(spec):
-        raise InputError(f"{spec}: models behind an endpoint are not spoken to yet; give a model folder")
+    if is_endpoint(spec):
+        raise InputError(f"{spec}: an endpoint; a model folder is wanted here")
     folder, plus, adapter = str(spec).rpartition("+")
     if not plus or Path(spec).is_dir():
         folder, adapter = str(spec), ""

@@ -22,9 +22,9 @@ class KVCache:
         self.v = torch.zeros(shape, device=device, dtype=dtype)
         self.lengths = torch.zeros(rows, dtype=torch.long, device=device)  # (B,)
 
-    def positions(self, rows: int, T: int) -> Tensor:
-        """Positions (B, T) that the next T tokens of the first `rows` rows take."""
-        return self.lengths[:rows, None] + torch.arange(T, device=self.lengths.device)
+    def positions(self, rows: slice, T: int) -> Tensor:
+        """Positions (B, T) that the next T tokens of `rows` take."""
+        return self.lengths[rows, None] + torch.arange(T, device=self.lengths.device)
 
     def grow(self, rows: int = 0, slots: int = 0) -> None:
         """Make room for `rows` rows of `slots` tokens; slots at least double, so that growing is rare."""
@@ -41,25 +41,23 @@ class KVCache:
             x[:, [a, b]] = x[:, [b, a]]
         self.lengths[[a, b]] = self.lengths[[b, a]]
 
-    def copy(self, source: int, rows: list[int]) -> None:
-        """Make `rows` equal to row `source`."""
-        n = int(self.lengths[source])
+    def copy(self, source: int, row: int, tokens: int) -> None:
+        """Make a row's first tokens those of row `source`, and all it holds."""
         for x in (self.k, self.v):
-            x[:, rows, :, :n] = x[:, source : source + 1, :, :n]
-        self.lengths[rows] = n
+            x[:, row, :, :tokens] = x[:, source, :, :tokens]
+        self.lengths[row] = tokens
 
-    def attend(self, positions: Tensor) -> Attention:
-        """The attention of one forward pass over the new tokens at `positions` (B, T)."""
-        B, T = positions.shape
+    def attend(self, rows: slice, positions: Tensor) -> Attention:
+        """The attention of one forward pass over the new tokens of `rows` at `positions` (B, T)."""
         S = int(positions.max()) + 1
         self.grow(slots=S)
-        row = torch.arange(B, device=positions.device)[:, None]
+        row = torch.arange(rows.start, rows.stop, device=positions.device)[:, None]
         mask = torch.arange(S, device=positions.device) <= positions[:, None, :, None]  # (B, 1, T, S)
 
         def attention(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             self.k[layer][row, :, positions] = k.transpose(1, 2)
             self.v[layer][row, :, positions] = v.transpose(1, 2)
-            keys, values = self.k[layer, :B, :, :S], self.v[layer, :B, :, :S]
+            keys, values = self.k[layer, rows, :, :S], self.v[layer, rows, :, :S]
             return F.scaled_dot_product_attention(q, keys, values, attn_mask=mask, enable_gqa=True)
 
         return attention

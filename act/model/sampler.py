@@ -1,7 +1,7 @@
-"""Batched decoding: many prompts in, one reply each out; the KV cache lives on between calls.
+"""Batched decoding: many prompts in, one reply each out; rows join and end freely, the KV cache lives on.
 
 A conversation is known by its key. When its next prompt begins with tokens the cache already holds, only the rest
-is read; a beginning that all new conversations share (the system prompt) is read once. Each reply draws from a random
+is read; a beginning that conversations share (the system prompt) is read once. Each reply draws from a random
 stream of its own seed, so its neighbours in the batch do not change it.
 """
 
@@ -45,8 +45,31 @@ class Request:
 class Decoded:
     ids: list[int]  # without the end token
     finish: str  # "stop" or "length"
-    may_end: bool  # not right behind tokens that were put in: something must follow them
-    bridged: bool = False
+
+
+class Row:
+    """A reply in the making."""
+
+    def __init__(self, request: Request):
+        self.request = request
+        self.stream = torch.Generator().manual_seed(request.seed)
+        self.ids = list(request.forced)
+        self.queue: list[int] = []  # tokens of the bridge that still have to be put in
+        self.bridged = False
+        self.may_end = not request.forced  # not right behind tokens that were put in: something must follow them
+
+    def advance(self, sampled: int, ends: bool, limit: int) -> str | None:
+        """Take the next token in; "stop" or "length" where the reply ends before it."""
+        if self.request.bridge and not self.bridged and (ends or len(self.ids) >= limit // 2):
+            self.queue = list(self.request.bridge(self.ids))
+            self.bridged = bool(self.queue)
+        if len(self.ids) >= limit:
+            return "length"
+        self.may_end = not self.queue
+        if ends and not self.queue:
+            return "stop"
+        self.ids.append(self.queue.pop(0) if self.queue else sampled)
+        return None
 
 
 def common_prefix(a: list[int], b: list[int]) -> int:
@@ -79,73 +102,70 @@ def _draw(weights: Tensor, uniforms: Tensor) -> Tensor:
 
 
 class Sampler:
-    """Decodes with one model. Conversations own cache slots; those being decoded stand in slots 0..n-1."""
+    """Decodes with one model. Conversations own cache slots; those being decoded, `rows`, stand in slots 0..n-1.
 
-    def __init__(self, model: Llama, end_ids: list[int]):
-        self.model, self.end_ids = model, end_ids
-        self.forget()
+    sampler.add([Request("a", prompt), Request("b", other)])
+    while sampler.rows:
+        for key, decoded in sampler.step(): ...
+    """
 
-    def forget(self) -> None:
-        """Drop all conversations and their cache."""
+    def __init__(self, model: Llama, end_ids: list[int], sampling: Sampling):
+        self.model, self.end_ids, self.sampling = model, end_ids, sampling
+        self.rows: list[Row] = []
         self.keys: list[str] = []  # slot -> conversation
         self.held: list[list[int]] = []  # slot -> the ids in the cache
-        self.cache = KVCache(self.model.config, 0, 0, self.model.device, self.model.head.dtype)
+        self.cache = KVCache(model.config, 0, 0, model.device, model.head.dtype)
+
+    def decode(self, requests: list[Request]) -> list[Decoded]:
+        """One reply a request, in the order of the requests."""
+        self.add(requests)
+        done: dict[str, Decoded] = {}
+        while len(done) < len(requests):
+            done |= self.step()
+        return [done[request.key] for request in requests]
 
     @torch.inference_mode()
-    def decode(self, requests: list[Request], sampling: Sampling) -> list[Decoded]:
-        """One reply a request, in the order of the requests. Prompts must be non-empty, keys distinct."""
+    def add(self, requests: list[Request]) -> None:
+        """Begin replies, beside those already begun. Prompts must be non-empty, keys distinct and not in `rows`."""
         if not requests:
-            return []
-        logits = self.read_prompts([r.key for r in requests], [[*r.prompt, *r.forced] for r in requests])
-        order = list(range(len(requests)))  # slot -> index into requests
-        streams = [torch.Generator().manual_seed(request.seed) for request in requests]
-        queues: list[list[int]] = [[] for _ in requests]
-        out = [Decoded(list(request.forced), "length", not request.forced) for request in requests]
-        while True:
-            for slot, i in enumerate(order):
-                if not out[i].may_end:
-                    logits[slot, self.end_ids] = -torch.inf
-            uniforms = torch.cat([torch.rand(1, generator=streams[i]) for i in order])
-            sampled = pick(logits, sampling, uniforms.to(logits.device)).tolist()
-            fed = [
-                self._next(requests[i], out[i], queues[i], token, sampling.max_new_tokens)
-                for i, token in zip(order, sampled, strict=True)
-            ]
-            for slot in reversed(range(len(order))):
-                if fed[slot] is None:  # finished: its slot goes behind those still at work
-                    self._swap(slot, len(order) - 1)
-                    order[slot], fed[slot] = order[-1], fed[-1]
-                    order.pop()
-                    fed.pop()
-            if not order:
-                return out
-            logits = self.read([[token] for token in fed])
+            return
+        first = len(self.rows)
+        prompts = [[*request.prompt, *request.forced] for request in requests]
+        logits = self.read_prompts([request.key for request in requests], prompts, first)
+        self.logits = torch.cat([self.logits, logits]) if first else logits  # (rows, V)
+        self.rows += map(Row, requests)
 
-    def _next(self, request: Request, out: Decoded, queue: list[int], sampled: int, limit: int) -> int | None:
-        """The row's next token, appended to its reply; None where the reply ends."""
-        ends = sampled in self.end_ids
-        if request.bridge and not out.bridged and not queue and (ends or len(out.ids) >= limit // 2):
-            queue += request.bridge(out.ids)
-            out.bridged = bool(queue)
-        if len(out.ids) >= limit:
-            return None
-        out.may_end = not queue
-        if queue:
-            sampled = queue.pop(0)
-        elif ends:
-            out.finish = "stop"
-            return None
-        out.ids.append(sampled)
-        return sampled
+    @torch.inference_mode()
+    def step(self) -> list[tuple[str, Decoded]]:
+        """One more token for every reply; (key, reply) of those that ended."""
+        for slot, row in enumerate(self.rows):
+            if not row.may_end:
+                self.logits[slot, self.end_ids] = -torch.inf
+        uniforms = torch.cat([torch.rand(1, generator=row.stream) for row in self.rows])
+        sampled = pick(self.logits, self.sampling, uniforms.to(self.logits.device)).tolist()
+        done = []
+        for slot in reversed(range(len(self.rows))):
+            row, token = self.rows[slot], sampled[slot]
+            finish = row.advance(token, token in self.end_ids, self.sampling.max_new_tokens)
+            if finish:  # its slot goes behind those still at work
+                done.append((row.request.key, Decoded(row.ids, finish)))
+                self._swap(slot, len(self.rows) - 1)
+                self.rows[slot] = self.rows[-1]
+                self.rows.pop()
+        if self.rows:
+            self.logits = self.read([[row.ids[-1]] for row in self.rows])
+        return done
 
-    def _take_slots(self, keys: list[str]) -> None:
-        """Move each key's conversation to the slot of its place in `keys`."""
-        new = [key for key in keys if key not in self.keys]
-        self.keys += new
-        self.held += [[] for _ in new]
-        self.cache.grow(rows=len(self.keys))
-        for slot, key in enumerate(keys):
-            self._swap(slot, self.keys.index(key))
+    @torch.inference_mode()
+    def forget(self, key: str) -> None:
+        """Drop a conversation that is not being decoded; the last one takes its slot."""
+        if key in self.keys:
+            slot, last = self.keys.index(key), len(self.keys) - 1
+            if slot != last:
+                self.cache.copy(last, slot, len(self.held[last]))
+            self.keys[slot], self.held[slot] = self.keys[last], self.held[last]
+            self.keys.pop()
+            self.held.pop()
 
     def _swap(self, a: int, b: int) -> None:
         if a != b:
@@ -153,43 +173,49 @@ class Sampler:
             for per_slot in (self.keys, self.held):
                 per_slot[a], per_slot[b] = per_slot[b], per_slot[a]
 
-    def read_prompts(self, keys: list[str], prompts: list[list[int]]) -> Tensor:
+    def _take_slots(self, keys: list[str], first: int) -> None:
+        """Move each key's conversation to the slots first, first + 1, ..."""
+        new = [key for key in keys if key not in self.keys]
+        self.keys += new
+        self.held += [[] for _ in new]
+        self.cache.grow(rows=len(self.keys))
+        for slot, key in enumerate(keys, first):
+            self._swap(slot, self.keys.index(key))
+
+    def read_prompts(self, keys: list[str], prompts: list[list[int]], first: int) -> Tensor:
         """Read what the cache does not hold of each conversation's prompt; logits (B, V) after the last token."""
-        self._take_slots(keys)
-        for slot, prompt in enumerate(prompts):
-            keep = min(common_prefix(self.held[slot], prompt), len(prompt) - 1)
-            self._keep(slot, keep)
-        empty = [slot for slot, held in enumerate(self.held[: len(prompts)]) if not held]
-        if len(empty) > 1:
-            first = prompts[empty[0]]
-            shared = min(min(common_prefix(first, prompts[slot]), len(prompts[slot]) - 1) for slot in empty)
-            self._read_shared(empty, first[:shared])
-        return self.read([prompt[len(held) :] for prompt, held in zip(prompts, self.held, strict=False)])
+        self._take_slots(keys, first)
+        for slot, prompt in enumerate(prompts, first):
+            held = min(common_prefix(self.held[slot], prompt), len(prompt) - 1)
+            del self.held[slot][held:]
+            self.cache.lengths[slot] = held
+        new = {slot: prompt for slot, prompt in enumerate(prompts, first) if not self.held[slot]}
+        if len(new) > 1:
+            source = min(new)
+            shared = min(min(common_prefix(new[source], prompt), len(prompt) - 1) for prompt in new.values())
+            if shared:
+                self.read([new[source][:shared]], source)
+        for slot, prompt in new.items():
+            self._copy_beginning(slot, prompt[:-1])
+        return self.read([prompt[len(self.held[slot]) :] for slot, prompt in enumerate(prompts, first)], first)
 
-    def _keep(self, slot: int, tokens: int) -> None:
-        del self.held[slot][tokens:]
-        self.cache.lengths[slot] = tokens
+    def _copy_beginning(self, slot: int, prompt: list[int]) -> None:
+        """Copy what another conversation has read of a prompt's beginning."""
+        shared, donor = max((common_prefix(held, prompt), other) for other, held in enumerate(self.held))
+        if shared > len(self.held[slot]):
+            self.cache.copy(donor, slot, shared)
+            self.held[slot] = prompt[:shared]
 
-    def _read_shared(self, slots: list[int], shared: list[int]) -> None:
-        """Read tokens that all `slots` begin with once, and copy their keys and values."""
-        if not shared:
-            return
-        self._swap(0, slots[0])
-        self.read([shared])
-        self._swap(0, slots[0])
-        self.cache.copy(slots[0], slots[1:])
-        for slot in slots[1:]:
-            self.held[slot] = list(shared)
-
-    def read(self, tokens: list[list[int]]) -> Tensor:
-        """Read new tokens of slots 0..B-1; logits (B, V) after the last one of each."""
+    def read(self, tokens: list[list[int]], first: int = 0) -> Tensor:
+        """Read new tokens of B slots from `first` on; logits (B, V) after the last one of each."""
         B, T = len(tokens), max(map(len, tokens))
         device = self.model.device
         ids = torch.tensor([row + [0] * (T - len(row)) for row in tokens], device=device)  # (B, T), right-padded
         counts = torch.tensor([len(row) for row in tokens], device=device)
-        positions = self.cache.positions(B, T)
-        hidden = self.model(ids, positions, self.cache.attend(positions))  # (B, T, C)
-        self.cache.lengths[:B] += counts
-        for slot, row in enumerate(tokens):
-            self.held[slot] += row
+        slots = slice(first, first + B)
+        positions = self.cache.positions(slots, T)
+        hidden = self.model(ids, positions, self.cache.attend(slots, positions))  # (B, T, C)
+        self.cache.lengths[slots] += counts
+        for held, row in zip(self.held[slots], tokens, strict=True):
+            held += row
         return self.model.logits(hidden[torch.arange(B, device=device), counts - 1])

@@ -1,0 +1,256 @@
+"""A model behind an OpenAI-compatible endpoint as a ChatModel: NAME@URL, over httpx.
+
+Bounded concurrency, bounded attempts, and every fault ends in one of three ways: a right reply after another try, a
+typed status ("length", "context", "error"), or one line that stops the run where no try can help (a wrong key or
+name, a spent quota), so that nothing wrong is stored.
+"""
+
+import os
+import random
+import re
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from queue import Empty, SimpleQueue
+
+import httpx
+from tqdm import tqdm
+
+from act.dialogue.chat import Ask, Reply
+from act.model.sampler import Sampling
+from act.records import InputError
+
+ATTEMPTS = 8
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds; a pause doubles from try to try
+TRY_AGAIN = (408, 409, 425, 429)  # and all of 5xx
+NO_TRY_HELPS = (401, 402, 403, 404)
+NO_ROOM = re.compile(r"context.?(length|size|window)|maximum context|too many tokens|prompt is too long", re.IGNORECASE)
+REASONING = re.compile(r"\A\s*<think>.*?(</think>|\Z)", re.DOTALL)
+CUT = 0.7  # a prompt that counts less than this share of the tokens it should have was cut by the server
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """Where a family of servers differs from the others."""
+
+    key: str  # the environment variable that holds the key
+    hosts: tuple[str, ...] = ()  # HOST or :PORT that tells the family
+    max_tokens: str = "max_tokens"
+    seed: str | None = "seed"
+    cuts_prompts: bool = False  # silently, where they exceed its context
+    fixed_sampling: str = r"\Z."  # names of models that refuse temperature and top_p, and think before they answer
+    room_to_think: int = 0  # tokens such a model may spend before its answer
+
+
+DIALECTS = {
+    "openai": Dialect(
+        "OPENAI_API_KEY",
+        ("api.openai.com",),
+        max_tokens="max_completion_tokens",
+        fixed_sampling=r"gpt-5|o\d",
+        room_to_think=2048,
+    ),
+    "mistral": Dialect("MISTRAL_API_KEY", ("api.mistral.ai",), seed="random_seed"),
+    "deepseek": Dialect("DEEPSEEK_API_KEY", ("api.deepseek.com",), seed=None),
+    "ollama": Dialect("OLLAMA_API_KEY", (":11434",), cuts_prompts=True),
+    "other": Dialect("ACT_API_KEY"),  # vLLM, llama.cpp, and whatever else speaks OpenAI's chat completions
+}
+
+
+class TryAgain(Exception):
+    """A fault that another try may mend; `pause` is what the server asked for, in seconds."""
+
+    def __init__(self, what: str, pause: float = 0.0):
+        super().__init__(what)
+        self.pause = pause
+
+
+class Refused(Exception):
+    """A fault that no other try mends; `final` when no other prompt would either."""
+
+    def __init__(self, what: str, final: bool):
+        super().__init__(what)
+        self.final = final
+
+
+def find_dialect(url: httpx.URL) -> str:
+    """The name of the family of servers at an address."""
+    places = (url.host, f":{url.port}")
+    return next((name for name, dialect in DIALECTS.items() if set(places) & set(dialect.hosts)), "other")
+
+
+class Endpoint:
+    """A served model. `concurrency` calls at most are under way at a time, `timeout` seconds each."""
+
+    remote = True
+
+    def __init__(self, spec: str, sampling: Sampling, concurrency: int, timeout: float):
+        self.name, self.sampling = spec, sampling
+        self.model, _, address = spec.partition("@")
+        try:
+            url = httpx.URL(address)
+        except httpx.InvalidURL as error:
+            raise InputError(f"{spec}: not an address: {error}") from None
+        if not self.model or url.scheme not in ("http", "https") or not url.host:
+            raise InputError(f"{spec}: an endpoint is NAME@http://HOST/v1 or NAME@https://HOST/v1")
+        if url.userinfo or url.query:
+            raise InputError(f"{self.model}@{url.host}: a key belongs in an environment variable, not in the address")
+        self.dialect = DIALECTS[find_dialect(url)]
+        self.key = os.environ.get(self.dialect.key, "")
+        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
+        self.client = httpx.Client(headers=headers, timeout=timeout, limits=limits)
+        self.url = f"{str(url).rstrip('/')}/chat/completions"
+        self.thinks = bool(re.match(self.dialect.fixed_sampling, self.model))
+        if self.thinks:
+            self.sampling = Sampling(None, None, sampling.max_new_tokens)
+        self.busy = 0
+        self.answered = self.warned = False  # has it ever given a good reply, was it said that it has not?
+        self.tokens_a_letter = 0.0  # of the first prompt: what later ones are compared with
+        self.asked: SimpleQueue[Ask] = SimpleQueue()
+        self.done: SimpleQueue[tuple[str, Reply | Exception]] = SimpleQueue()
+        for _ in range(concurrency):
+            threading.Thread(target=self._work, daemon=True).start()
+
+    def start(self, asks: list[Ask]) -> None:
+        self.busy += len(asks)
+        for ask in asks:
+            self.asked.put(ask)
+
+    def step(self, wait: float) -> list[tuple[str, Reply]]:
+        """The replies that have come in; waits for a first one. Raises InputError where no try can help."""
+        replies = []
+        try:
+            while self.busy:
+                key, reply = self.done.get(timeout=wait) if not replies else self.done.get_nowait()
+                self.busy -= 1
+                if isinstance(reply, Exception):
+                    raise reply
+                replies.append((key, reply))
+        except Empty:
+            pass
+        return replies
+
+    def forget(self, key: str) -> None:
+        """Nothing is kept of a conversation."""
+
+    def _work(self) -> None:
+        while True:
+            ask = self.asked.get()
+            try:
+                reply = self.reply(ask)
+            except Exception as error:  # whatever it is, the main thread must hear of it
+                reply = error
+            self.done.put((ask.key, reply))
+
+    def reply(self, ask: Ask) -> Reply:
+        """One reply, after at most ATTEMPTS calls."""
+        last = None
+        for attempt in range(1, ATTEMPTS + 1):
+            if last:
+                pause = FIRST_PAUSE * 2 ** (attempt - 2) * random.uniform(0.5, 1.0)  # jitter: not all at once again
+                time.sleep(min(max(pause, last.pause), LONGEST_PAUSE))
+            try:
+                reply = self._read(self._call(ask), ask, attempt)
+                self.answered = True
+                return reply
+            except TryAgain as fault:
+                last = fault
+            except httpx.TransportError as fault:  # no connection, none in time, one that broke off
+                last = TryAgain(f"{type(fault).__name__} {fault}".strip())
+            except Refused as refusal:
+                if refusal.final or not self.answered:
+                    raise InputError(f"{self.name}: {self._without_key(str(refusal))}") from None
+                last = refusal
+                break
+            if not (self.answered or self.warned):
+                self.warned = True
+                self._warn(f"no reply yet, trying on: {last}")
+        if not self.answered:
+            raise InputError(f"{self.name}: no reply in {attempt} tries: {self._without_key(str(last))}")
+        self._warn(f"a turn is lost after {attempt} tries: {last}")
+        return Reply("", "error", call={"attempts": attempt})
+
+    def body(self, ask: Ask) -> dict:
+        """The request, in the server's dialect."""
+        room = self.dialect.room_to_think if self.thinks else 0
+        body = {"model": self.model, "messages": ask.messages}
+        body[self.dialect.max_tokens] = self.sampling.max_new_tokens + room
+        if not self.thinks:
+            body |= {"temperature": self.sampling.temperature, "top_p": self.sampling.top_p}
+        if self.dialect.seed:
+            body[self.dialect.seed] = ask.seed % 2**31
+        return body
+
+    def _call(self, ask: Ask) -> dict:
+        """One call: the parsed answer, or TryAgain, Refused, an httpx error."""
+        answer = self.client.post(self.url, json=self.body(ask))
+        code = answer.status_code
+        if code == 200:
+            try:
+                data = answer.json()
+                data["choices"][0]["message"]
+            except (ValueError, LookupError, TypeError):
+                raise TryAgain(f"HTTP 200 with no chat completion: {_short(answer.text)}") from None
+            return data
+        what = f"HTTP {code}: {_short(answer.text)}"
+        if code == 429 and "insufficient_quota" in answer.text:
+            raise Refused(what, final=True)
+        if code in TRY_AGAIN or code >= 500:
+            raise TryAgain(what, retry_after(answer.headers))
+        if code == 413 or (code in (400, 422) and NO_ROOM.search(answer.text)):
+            return {"choices": [{"message": {}, "finish_reason": "no room"}]}
+        raise Refused(what, final=code in NO_TRY_HELPS)
+
+    def _read(self, data: dict, ask: Ask, attempts: int) -> Reply:
+        """A chat completion -> Reply. A finish other than "stop" is a status; empty content is a fault."""
+        usage = data.get("usage") or {}
+        call = {"model": data.get("model"), "fingerprint": data.get("system_fingerprint")}
+        call |= {"usage": usage, "attempts": attempts}
+        tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        choice = data["choices"][0]
+        finish = choice.get("finish_reason")
+        if finish in ("no room", "model_length") or self._was_cut(ask, tokens[0]):
+            return Reply("", "context", *tokens, call)
+        text = choice["message"].get("content")
+        text = REASONING.sub("", text).strip() if isinstance(text, str) else ""
+        if not text:
+            raise TryAgain(f"empty content, finish_reason {finish}")
+        if finish not in ("stop", "length"):
+            return Reply("", "error", *tokens, call)
+        return Reply(text, "ok" if finish == "stop" else "length", *tokens, call)
+
+    def _was_cut(self, ask: Ask, prompt_tokens: int | None) -> bool:
+        """Did the server read fewer tokens than the prompt has, measured by the first prompt's tokens a letter?"""
+        if not self.dialect.cuts_prompts or not prompt_tokens:
+            return False
+        rate = prompt_tokens / sum(len(message["content"]) for message in ask.messages)
+        self.tokens_a_letter = self.tokens_a_letter or rate
+        return rate < CUT * self.tokens_a_letter
+
+    def _warn(self, what: str) -> None:
+        tqdm.write(f"warning: {self.name}: {self._without_key(what)}", file=sys.stderr)
+
+    def _without_key(self, text: str) -> str:
+        return text.replace(self.key, "***") if self.key else text
+
+
+def retry_after(headers: httpx.Headers) -> float:
+    """Seconds a server asks for: `retry-after-ms`, or `retry-after` in seconds or as a date; 0 for none."""
+    try:
+        if "retry-after-ms" in headers:
+            return float(headers["retry-after-ms"]) / 1000
+        value = headers.get("retry-after", "0")
+        if re.fullmatch(r"[\d.]+", value):
+            return float(value)
+        return (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError):
+        return 0.0
+
+
+def _short(text: str) -> str:
+    """The first 200 characters of a server's answer, on one line."""
+    return " ".join(text.split())[:200]

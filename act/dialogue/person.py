@@ -1,0 +1,50 @@
+"""A person at the keyboard as the client: you talk to the therapist in the terminal."""
+
+import sys
+from collections.abc import Callable
+
+from act.dialogue.chat import Ask, Reply
+from act.dialogue.prompts import CRISIS_NOTICE, NOT_A_TREATMENT
+from act.model.sampler import Sampling
+
+ME = {"id": "me", "archetype": "a person"}
+HOW_TO_END = "An empty line, or Ctrl-D, ends the session. What you type is stored on this computer, in {out}."
+
+
+class Ended(Exception):
+    """The person has had enough."""
+
+
+class Person:
+    """Asks the person for the client's words. `in_danger(text)` says whether crisis contacts must be shown."""
+
+    remote = False
+    name = "a person"
+    sampling = Sampling(None, None, None)
+
+    def __init__(self, out: str, in_danger: Callable[[str], bool]):
+        self.in_danger = in_danger
+        self.asked: list[Ask] = []
+        print(f"{NOT_A_TREATMENT}\n{HOW_TO_END.format(out=out)}\n")
+
+    @property
+    def busy(self) -> int:
+        return len(self.asked)
+
+    def start(self, asks: list[Ask]) -> None:
+        self.asked += asks
+
+    def step(self, wait: float = 0) -> list[tuple[str, Reply]]:
+        ask = self.asked.pop(0)
+        print(f"therapist: {ask.messages[-1]['content']}\n")
+        print("you: ", end="", flush=True)
+        words = sys.stdin.readline().strip()
+        if not words:
+            raise Ended
+        print()
+        if self.in_danger(words):
+            print(f"{CRISIS_NOTICE}\n")
+        return [(ask.key, Reply(words, "ok"))]
+
+    def forget(self, key: str) -> None:
+        """Nothing is kept of a conversation."""

@@ -1,0 +1,67 @@
+"""How the speakers kept to their parts: goodbyes, swapped roles, verbatim repeats, counted per session.
+
+By word lists and exact matching, in English: they miss what is put in other words, and a client who tells of a goodbye
+may be counted. A count shows where to read, not what happened.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+GOODBYE = re.compile(
+    r"\b(?:good[- ]?bye|bye(?:-bye)?|see you (?:next|then|soon|later|again)|until next (?:time|week|session)"
+    r"|talk to you (?:soon|later|next)|take care(?: of yourself)?[.!]?$|have a (?:good|nice|great|lovely) "
+    r"(?:day|week|one)"
+    r"|(?:end|close|finish|wrap up) (?:the|this|our|today's) session|thanks? (?:you )?for (?:the|this|today's|your) "
+    r"(?:session|time)|i (?:should|have to|need to|must) (?:go|leave) now)",
+    re.IGNORECASE | re.MULTILINE,
+)
+# What only the other part would say: a client who plays the therapist, a therapist who plays the client.
+FLIPPED = {
+    "client": re.compile(
+        r"^\W*(?:therapist|counsell?or|assistant)\W*:|\bas (?:your|a) (?:therapist|counsell?or)\b|\bas an ai\b"
+        r"|\b(?:i'm|i am) (?:here|glad) to (?:help|support|listen to) you\b|\bhow (?:does|did) that make you feel\b"
+        r"|\bwhat (?:brings|brought) you (?:in|here)\b|\byour (?:client|patient)s?\b|\bhow can i help you\b"
+        r"|\bi (?:hear|understand) (?:that )?you(?:'re| are) (?:feeling|struggling|going through)\b",
+        re.IGNORECASE | re.MULTILINE,
+    ),
+    "therapist": re.compile(
+        r"^\W*client\W*:|\bmy therapist\b|\b(?:you're|you are) (?:my|the) (?:therapist|counsell?or)\b",
+        re.IGNORECASE | re.MULTILINE,
+    ),
+}
+COUNTS = ("goodbyes", "role_flips", "repeats")
+
+
+def conduct(session: dict) -> dict[str, int]:
+    """Turns of one session in which the client said goodbye, either spoke as the other, or either repeated a turn.
+
+    A repeat is a turn that equals, but for case, spaces and punctuation, an earlier one of either speaker.
+    """
+    counts = dict.fromkeys(COUNTS, 0)
+    said: set[str] = set()
+    for turn in session["turns"]:
+        for speaker, text in (("client", turn["client"]), ("therapist", turn["answer"] or "")):
+            text = text.replace("\u2019", "'")
+            plain = " ".join(re.findall(r"\w+", text.lower()))
+            if not plain:
+                continue
+            counts["goodbyes"] += speaker == "client" and bool(GOODBYE.search(text))
+            counts["role_flips"] += bool(FLIPPED[speaker].search(text))
+            counts["repeats"] += plain in said
+            said.add(plain)
+    return counts
+
+
+def count_conduct(sessions: Iterable[dict]) -> dict[str, int]:
+    """`conduct`, summed over sessions."""
+    total = Counter(dict.fromkeys(COUNTS, 0))
+    for session in sessions:
+        total.update(conduct(session))
+    return dict(total)
+
+
+def describe(sessions: Iterable[dict]) -> str:
+    """One line for people: "client's goodbyes 3, role flips 0, verbatim repeats 12"."""
+    counts = count_conduct(sessions)
+    return "client's goodbyes {goodbyes}, role flips {role_flips}, verbatim repeats {repeats}".format(**counts)

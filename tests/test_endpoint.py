@@ -1,0 +1,286 @@
+"""Models behind an endpoint, against a real HTTP server that has each dialect's quirks and every fault."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from act.dialogue import endpoint
+from act.dialogue.chat import Ask, answer_all
+from act.dialogue.endpoint import Endpoint, find_dialect
+from act.model.sampler import Sampling
+from act.records import InputError
+from tests.fake_server import (
+    CUT,
+    CUT_JSON,
+    HANG,
+    HTML,
+    HTML_PAGE,
+    LOADING,
+    QUOTA,
+    RESET,
+    completion,
+    retry_after_date,
+    serving,
+    status,
+)
+
+KEY = "sk-test-5f2b9c"
+TALK = [{"role": "system", "content": "You listen."}, {"role": "user", "content": "It hurts."}]
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch):
+    monkeypatch.setattr(endpoint, "FIRST_PAUSE", 0.002)
+    monkeypatch.setenv("ACT_API_KEY", KEY)
+    for name in ("OPENAI_API_KEY", "MISTRAL_API_KEY", "DEEPSEEK_API_KEY", "OLLAMA_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def open_at(fake, name="m", timeout=1.0, concurrency=4):
+    return Endpoint(f"{name}@{fake.url}", Sampling(0.8, 0.9, 64), concurrency, timeout)
+
+
+def ask(key="a", messages=TALK, seed=2**62 + 5):
+    return Ask(key, messages, seed)
+
+
+def as_dialect(monkeypatch, name, fake):
+    """Make the fake server's port the host that tells a dialect."""
+    monkeypatch.setitem(
+        endpoint.DIALECTS, name, replace(endpoint.DIALECTS[name], hosts=(f":{fake.port}",), key="ACT_API_KEY")
+    )
+
+
+def test_a_reply_keeps_text_tokens_and_what_the_server_returned():
+    with serving(lambda body, n: " What is here now? ") as fake:
+        (reply,) = answer_all(open_at(fake), [ask()])
+    assert (reply.text, reply.status, reply.prompt_tokens, reply.response_tokens) == ("What is here now?", "ok", 11, 5)
+    usage = {"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16}
+    assert reply.call == {"model": "fake-2026-11", "fingerprint": "fp_1", "usage": usage, "attempts": 1}
+    (request,) = fake.requests
+    assert request["path"] == "/v1/chat/completions" and request["headers"]["Authorization"] == f"Bearer {KEY}"
+    assert request["body"] == {
+        "model": "m",
+        "messages": TALK,
+        "max_tokens": 64,
+        "temperature": 0.8,
+        "top_p": 0.9,
+        "seed": (2**62 + 5) % 2**31,
+    }
+
+
+PASSING = {
+    "429 with retry-after in seconds": status(429, "slow down", retry_after="0.3"),
+    "429 with retry-after as a date": None,  # made when it is sent
+    "429 with retry-after-ms": status(429, "slow down", retry_after_ms="300", retry_after="0"),
+    "500": status(500, "oops"),
+    "502 with an HTML page": status(502, HTML),
+    "503 while loading": LOADING,
+    "408": status(408, ""),
+    "409": status(409, ""),
+    "hang": HANG,
+    "reset": RESET,
+    "connection cut in the body": CUT,
+    "cut JSON": CUT_JSON,
+    "HTML error page with status 200": HTML_PAGE,
+    "empty content": completion(""),
+    "content null": completion(None),
+    "an answer without choices": {"choices": []},
+}
+
+
+@pytest.mark.parametrize("name", PASSING)
+def test_trap_14_a_fault_that_passes_ends_as_a_right_reply(name):
+    fault = PASSING[name]
+
+    def say(body, n):
+        return "right" if n > 2 else fault or status(429, "", retry_after=retry_after_date(2))
+
+    with serving(say) as fake:
+        (reply,) = answer_all(open_at(fake), [ask()])
+    assert (reply.text, reply.status, reply.call["attempts"]) == ("right", "ok", 3)
+    assert len(fake.requests) == 3  # the server's own log: two faults, one reply, nothing more
+    waited = fake.requests[1]["time"] - fake.requests[0]["time"]
+    if name.startswith("429"):
+        assert waited >= (1 if "date" in name else 0.3)  # a date has whole seconds
+
+
+@pytest.mark.parametrize("name", PASSING.keys() - {"hang", "429 with retry-after as a date"})
+def test_trap_14_a_fault_that_stays_ends_in_an_error_after_bounded_tries(name, monkeypatch, capsys):
+    """Once the endpoint has answered, a turn is lost and the run goes on; the error's text is in no reply."""
+    monkeypatch.setattr(endpoint, "LONGEST_PAUSE", 0.01)
+    with serving(lambda body, n: "fine" if n == 1 else PASSING[name]) as fake:
+        model = open_at(fake)
+        first, second = answer_all(model, [ask("a")]) + answer_all(model, [ask("b")])
+    assert (first.status, second.status, second.text) == ("ok", "error", "")
+    assert len(fake.requests) == 1 + endpoint.ATTEMPTS
+    assert "a turn is lost after 8 tries" in capsys.readouterr().err
+
+
+def test_a_hang_is_given_up_after_the_timeout(monkeypatch):
+    monkeypatch.setattr(endpoint, "ATTEMPTS", 2)
+    with serving(lambda body, n: "fine" if n == 1 else HANG) as fake:
+        model = open_at(fake, timeout=0.3)
+        answer_all(model, [ask("a")])
+        (reply,) = answer_all(model, [ask("b")])
+    assert reply.status == "error" and len(fake.requests) == 3
+
+
+FINAL = {
+    "a spent quota": (QUOTA, "insufficient_quota"),
+    "a wrong key": (status(401, {"error": {"message": f"Incorrect API key provided: {KEY}"}}), "HTTP 401"),
+    "an unknown model": (status(404, "model m does not exist"), "model m does not exist"),
+    "an unknown field": (status(422, {"detail": "extra fields not permitted: seed"}), "extra fields not permitted"),
+}
+
+
+@pytest.mark.parametrize("name", FINAL)
+def test_a_fault_that_no_try_can_help_stops_the_run_at_once_and_shows_no_key(name):
+    fault, said = FINAL[name]
+    with serving(lambda body, n: fault) as fake, pytest.raises(InputError, match=re.escape(said)) as stop:
+        answer_all(open_at(fake), [ask()])
+    assert len(fake.requests) == 1
+    assert KEY not in str(stop.value) and "\n" not in str(stop.value)
+
+
+def test_a_quota_spent_in_the_middle_stops_the_run_and_a_refused_prompt_costs_one_turn():
+    with serving(lambda body, n: ["fine", status(400, "content policy"), "fine", QUOTA][n - 1]) as fake:
+        model = open_at(fake)
+        replies = [answer_all(model, [ask(key)])[0].status for key in "abc"]
+        assert replies == ["ok", "error", "ok"]
+        with pytest.raises(InputError, match="insufficient_quota"):
+            answer_all(model, [ask("d")])
+    assert len(fake.requests) == 4
+
+
+def test_nobody_there_is_said_and_stops_the_run(capsys):
+    with serving(lambda body, n: "x") as fake:
+        pass
+    with pytest.raises(InputError, match="no reply in 8 tries: ConnectError"):
+        answer_all(open_at(fake), [ask()])
+    assert capsys.readouterr().err.count("no reply yet, trying on") == 1
+
+
+@pytest.mark.parametrize(
+    ("finish", "content", "ends"),
+    [
+        ("length", "cut o", ("length", "cut o")),
+        ("content_filter", "I can", ("error", "")),
+        ("tool_calls", "x", ("error", "")),
+        (None, "x", ("error", "")),
+        ("model_length", "x", ("context", "")),
+    ],
+)
+def test_trap_16_a_finish_other_than_stop_is_a_status(finish, content, ends):
+    with serving(lambda body, n: completion(content, finish)) as fake:
+        (reply,) = answer_all(open_at(fake), [ask()])
+    assert (reply.status, reply.text) == ends and len(fake.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"error": {"code": "context_length_exceeded", "message": "This model's maximum context length is 8192"}},
+        {"message": "Prompt contains 9000 tokens, too large: too many tokens"},
+        {"error": {"message": "the request exceeds the available context size", "type": "exceed_context_size_error"}},
+    ],
+)
+def test_trap_19_a_prompt_too_long_for_the_server_has_status_context(said):
+    with serving(lambda body, n: status(400, said)) as fake:
+        (reply,) = answer_all(open_at(fake), [ask()])
+    assert (reply.status, reply.text) == ("context", "") and len(fake.requests) == 1
+
+
+def strict_mistral(body, n):
+    """Answers 422 to any field Mistral does not know."""
+    known = {"model", "messages", "max_tokens", "temperature", "top_p", "random_seed"}
+    return "right" if body.keys() <= known else status(422, "extra fields not permitted")
+
+
+def strict_openai(body, n):
+    """A newer OpenAI model: no max_tokens, no temperature but its own."""
+    if "max_tokens" in body or "temperature" in body or "top_p" in body:
+        return status(400, {"error": {"code": "unsupported_parameter"}})
+    return "right"
+
+
+def test_trap_15_bodies_differ_by_dialect(monkeypatch):
+    with serving(strict_mistral) as fake:
+        with pytest.raises(InputError, match="422"):
+            answer_all(open_at(fake), [ask()])
+        as_dialect(monkeypatch, "mistral", fake)
+        assert answer_all(open_at(fake), [ask()])[0].text == "right"
+        assert fake.requests[-1]["body"]["random_seed"] == (2**62 + 5) % 2**31
+    with serving(strict_openai) as fake:
+        as_dialect(monkeypatch, "openai", fake)
+        model = open_at(fake, name="gpt-5-mini")
+        assert answer_all(model, [ask()])[0].text == "right"
+        assert fake.requests[-1]["body"]["max_completion_tokens"] == 64 + 2048
+        assert (model.sampling.temperature, model.sampling.top_p) == (None, None)  # recorded as not ours
+    with serving(lambda body, n: "right") as fake:
+        as_dialect(monkeypatch, "openai", fake)
+        answer_all(open_at(fake, name="gpt-4.1"), [ask()])
+        assert fake.requests[-1]["body"]["max_completion_tokens"] == 64
+        assert fake.requests[-1]["body"]["temperature"] == 0.8
+
+
+def test_trap_15_a_prompt_that_was_cut_silently_is_found(monkeypatch):
+    """Ollama with a context of 40 tokens, at 5 letters a token: the third prompt of 60 tokens is read as 40."""
+    with serving(lambda body, n: None) as fake:
+        pass
+
+    def ollama(body, n):
+        letters = sum(len(message["content"]) for message in body["messages"])
+        return completion("fine", prompt_tokens=min(letters // 5, 40))
+
+    with serving(ollama) as fake:
+        as_dialect(monkeypatch, "ollama", fake)
+        model = open_at(fake)
+        talks = [[{"role": "user", "content": "x" * 5 * n}] for n in (20, 40, 60)]
+        assert [answer_all(model, [ask("a", talk)])[0].status for talk in talks] == ["ok", "ok", "context"]
+
+
+def test_a_served_model_that_thinks_aloud_is_not_quoted():
+    with serving(lambda body, n: "<think>He is sad.\nI should ask.</think>\n\nWhat hurts?") as fake:
+        assert answer_all(open_at(fake), [ask()])[0].text == "What hurts?"
+
+
+@pytest.mark.parametrize(
+    ("url", "family"),
+    [
+        ("https://api.openai.com/v1", "openai"),
+        ("https://api.mistral.ai/v1", "mistral"),
+        ("https://api.deepseek.com", "deepseek"),
+        ("http://localhost:11434/v1", "ollama"),
+        ("http://gpu-box:8000/v1", "other"),
+        ("https://api.openai.com.evil.example/v1", "other"),
+    ],
+)
+def test_the_address_tells_the_dialect_and_so_which_key_is_sent(url, family):
+    import httpx
+
+    assert find_dialect(httpx.URL(url)) == family
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("m@ftp://x/v1", "an endpoint is NAME@http"),
+        ("@http://x/v1", "an endpoint is NAME@http"),
+        ("m@http://", "an endpoint is NAME@http"),
+        (f"m@http://user:{KEY}@host/v1", "a key belongs in an environment variable"),
+        (f"m@http://host/v1?key={KEY}", "a key belongs in an environment variable"),
+    ],
+)
+def test_a_bad_address_is_refused_without_repeating_a_key(spec, said):
+    with pytest.raises(InputError, match=said) as stop:
+        Endpoint(spec, Sampling(0.8, 0.9, 64), 4, 1.0)
+    assert KEY not in str(stop.value)
+
+
+def test_no_more_than_the_allowed_calls_are_under_way_and_they_are_all_used():
+    with serving(lambda body, n: "fine", delay=0.02) as fake:
+        replies = answer_all(open_at(fake, concurrency=6), [ask(str(i)) for i in range(60)])
+    assert all(reply.status == "ok" for reply in replies) and len(fake.requests) == 60
+    assert fake.most_at_once == 6

@@ -1,0 +1,182 @@
+"""SIGKILL at random moments of generate.py and simulate.py, the same command again: nothing lost, nothing done twice.
+
+The models are a fake endpoint whose words depend on the request alone, and a tiny checkpoint. Each request carries a
+seed that belongs to one reply of one turn, so the server's log tells what was asked for again.
+"""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from act.dialogue.profiles import make_profiles
+from act.dialogue.prompts import THERAPIST_COT_PROMPT, cot_reply, supervisor_prompt
+from act.dialogue.session import REVISIONS, seed_from
+from act.records import check_session, read_jsonl
+from tests.conftest import ROOT
+from tests.fake_server import LOADING, serving
+
+KEY = "sk-secret-0d1e2f3a"
+PROFILES = 6
+
+
+def say(body: dict, n: int):
+    """Words that depend on the request alone; now and then a passing fault; a supervisor who sends some drafts back."""
+    if n % 17 == 0:
+        return LOADING
+    system = body["messages"][0]["content"]
+    token = body["seed"] % 1000
+    if system in (supervisor_prompt("client"), supervisor_prompt("therapist")):
+        return "REVISE: Say it in other words." if token % 3 == 0 else "ACCEPT"
+    words = f"So {token} it is, after {len(body['messages'])} messages."
+    return cot_reply("Hm.", words) if system == THERAPIST_COT_PROMPT else words
+
+
+def turn_of(condition: str, speakers: tuple[str, ...], turns: int) -> dict[int, tuple[str, int]]:
+    """Seed in a request's body -> (session, turn)."""
+    table = {}
+    for profile in (f"p{i + 1:03d}" for i in range(PROFILES)):
+        for number in range(1, turns + 1):
+            for revision in range(REVISIONS + 1):
+                for attempt in ("first", "again"):
+                    for who in speakers:
+                        what = (who, number, revision, attempt)
+                        for parts in (what, ("supervisor", *what)):
+                            seed = seed_from(0, condition, profile, *parts) % 2**31
+                            table[seed] = (f"{condition}/{profile}", number)
+    return table
+
+
+def finished(out: Path) -> set[tuple[str, int]]:
+    """The turns that are stored, in whole sessions or in the journal."""
+    turns = set()
+    if out.is_file():
+        for session in read_jsonl(out):
+            turns |= {(session["id"], number) for number in range(1, len(session["turns"]) + 1)}
+    part = Path(f"{out}.part")
+    if part.is_file():
+        for record in read_jsonl(part):
+            session, _, number = record["id"].rpartition("#")
+            if "turn" in record:
+                turns.add((session, int(number)))
+    return turns
+
+
+def kill_and_go_on(words: list, folder: Path, out: Path, fake, table: dict, kills: int, longest: float) -> str:
+    """Run a command, kill it `kills` times, let it end; checks the server's log after each death."""
+    draw = random.Random(len(words) + kills)
+    command = [sys.executable, str(ROOT / words[0]), *map(str, words[1:])]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "ACT_API_KEY": KEY}
+    said = ""
+    for last in [False] * kills + [True]:
+        done, asked = finished(out), len(fake.requests)
+        with open(folder / "said", "w+") as file:
+            process = subprocess.Popen(command, cwd=folder, env=environment, stdout=file, stderr=file)
+            if last:
+                assert process.wait(300) == 0, (folder / "said").read_text()
+            else:
+                time.sleep(draw.uniform(0.1, longest))
+                process.kill()
+                process.wait()
+            file.seek(0)
+            said += file.read()
+        time.sleep(0.1)  # for what was under way
+        again = {table[r["body"]["seed"]] for r in fake.requests[asked:] if r["body"]["seed"] in table} & done
+        assert not again, f"asked again for turns that were stored: {again}"
+    return said
+
+
+def write_profiles(folder: Path) -> None:
+    (folder / "p.jsonl").write_text("".join(json.dumps(p) + "\n" for p in make_profiles(PROFILES, 0)))
+
+
+def plain(sessions: list[dict]) -> dict[str, dict]:
+    """Sessions by id without the number of attempts, which faults decide."""
+    for session in sessions:
+        for turn in session["turns"]:
+            for call in turn.get("calls", []):
+                call.pop("attempts")
+    return {session["id"]: session for session in sessions}
+
+
+def no_key_in(folder: Path, said: str) -> None:
+    assert KEY not in said
+    for path in folder.rglob("*"):
+        assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [3, pytest.param(30, marks=pytest.mark.soak)])
+def test_generate_sessions_and_pairs_survive_kills(tmp_path, kills):
+    turns = 8
+    table = turn_of("transcript", ("client", "therapist"), turns)
+    with serving(say, delay=0.03 * kills / 3) as fake:
+        m = f"m@{fake.url}"
+        sessions = ["generate.py", "sessions", "--profiles", "p.jsonl", "--therapist", m, "--client", m]
+        sessions += ["--supervisor", m, "--turns", turns, "--concurrency", 4, "--out", "s.jsonl"]
+        pairs = ["generate.py", "pairs", "--sessions", "s.jsonl", "--chosen", f"c@{fake.url}", "--rejected", m]
+        pairs += ["--cot", "--concurrency", 4, "--out", "d.jsonl"]
+        results = []
+        for folder, deaths in ((tmp_path / "whole", 0), (tmp_path / "killed", kills)):
+            folder.mkdir()
+            write_profiles(folder)
+            said = kill_and_go_on(sessions, folder, folder / "s.jsonl", fake, table, deaths, 6)
+            assert f"{PROFILES} sessions in s.jsonl: {PROFILES} complete" in said
+            held = list(read_jsonl(folder / "s.jsonl", check_session))
+            assert len(held) == PROFILES and not (folder / "s.jsonl.part").exists()
+            asked = len(fake.requests)
+            said += kill_and_go_on(pairs, folder, folder / "none", fake, {}, deaths, 5)
+            made = list(read_jsonl(folder / "d.jsonl"))
+            assert len({pair["id"] for pair in made}) == len(made) == PROFILES * turns
+            assert len(fake.requests) - asked <= 2 * len(made) * 18 / 17 + 1 + deaths * 4
+            no_key_in(folder, said)
+            results.append((plain(held), {pair["id"]: pair for pair in made}))
+    assert results[0] == results[1]
+    drafts = [draft for s in results[0][0].values() for turn in s["turns"] for draft in turn.get("drafts", [])]
+    assert {draft["speaker"] for draft in drafts} == {"client", "therapist"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [3, pytest.param(30, marks=pytest.mark.soak)])
+def test_simulate_survives_kills(tmp_path, folder, kills):
+    turns, conditions = 10, ("instruct", "instruct-cot")
+    table = {}
+    for condition in conditions:
+        table |= turn_of(condition, ("client",), turns)
+    results = []
+    with serving(say, delay=0.05 * kills / 3) as fake:
+        words = ["simulate.py", "--model", folder, "--profiles", "p.jsonl", "--client", f"m@{fake.url}"]
+        words += ["--turns", turns, "--conditions", ",".join(conditions), "--format", "observe"]
+        words += ["--max-new-tokens", 6, "--batch", 4, "--concurrency", 4, "--out", "s.jsonl"]
+        for where, deaths in ((tmp_path / "whole", 0), (tmp_path / "killed", kills)):
+            where.mkdir()
+            write_profiles(where)
+            said = kill_and_go_on(words, where, where / "s.jsonl", fake, table, deaths, 8)
+            held = list(read_jsonl(where / "s.jsonl", check_session))
+            assert len(held) == PROFILES * 2 and not (where / "s.jsonl.part").exists()
+            no_key_in(where, said)
+            results.append(plain(held))
+    assert results[0] == results[1]
+    statuses = {(s["condition"], s["status"]) for s in results[0].values()}
+    assert statuses == {("instruct", "complete"), ("instruct-cot", "format")}  # a random model keeps no form
+
+
+@pytest.mark.slow
+def test_two_processes_cannot_write_one_file(tmp_path):
+    write_profiles(tmp_path)
+    with serving(say, delay=0.2) as fake:
+        m = f"m@{fake.url}"
+        words = ["generate.py", "sessions", "--profiles", "p.jsonl", "--therapist", m, "--client", m, "--turns", "9"]
+        command = [sys.executable, str(ROOT / words[0]), *words[1:], "--out", "s.jsonl"]
+        first = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while not fake.requests:
+            time.sleep(0.05)
+        second = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert second.returncode == 2 and "another process is writing this file" in second.stderr
+        assert first.wait(120) == 0
+    assert len(list(read_jsonl(tmp_path / "s.jsonl", check_session))) == PROFILES
