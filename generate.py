@@ -61,7 +61,7 @@ def make_sessions(args: Namespace) -> None:
             )
             check_enforced(args.format, speakers.therapist)
             records = [new_session(TRANSCRIPT, profile, speakers, args.format, args.seed) for profile in wanted]
-            with Journal(args.out) as journal, tqdm(total=len(wanted) * args.turns, unit="turn") as bar:
+            with Journal(store) as journal, tqdm(total=len(wanted) * args.turns, unit="turn") as bar:
                 hold_sessions(records, speakers, args.turns, store, journal, bar, args.batch)
         print(f"{len(store.records)} sessions in {args.out}: {ends(store.records.values())}")
         print(describe(store.records.values()))
@@ -106,7 +106,7 @@ def draw_pairs(
 def pair_contexts(session: dict, args: Namespace) -> list[dict]:
     """The contexts of a session's whole answers, with the transcript's own answer in the wanted form."""
     contexts = []
-    for number, turn in enumerate(session["turns"], 1):
+    for number, turn in enumerate(session["turns"][: args.turns], 1):
         if turn["status"] != "ok":
             continue  # an answer that was cut off would teach to stop in mid-sentence
         where = f"{args.sessions}: {session['id']}, turn {number}"
@@ -183,6 +183,7 @@ def main() -> None:
     pairs.add_argument(
         "--rejected", required=True, metavar="MODEL", help="the model whose samples are rejected: the base"
     )
+    pairs.add_argument("--turns", type=positive, help="pairs of the first N turns of each session only; default all")
     pairs.add_argument("--cot", action="store_true", help="with reasoning: CoT prompt, two-part answers")
     pairs.add_argument("--out", required=True, help="JSONL file of pairs")
     pairs.set_defaults(run=make_pairs)

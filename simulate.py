@@ -122,7 +122,7 @@ def simulate(store: Store, args: Namespace) -> None:
         therapist = open_therapist(condition, therapist, args)
     check_enforced(args.format, therapist)
     check_settings(store, Speakers(therapist, client), args)
-    with Journal(args.out) as journal, tqdm(total=sum(map(len, wanted.values())) * args.turns, unit="turn") as bar:
+    with Journal(store) as journal, tqdm(total=sum(map(len, wanted.values())) * args.turns, unit="turn") as bar:
         for condition, missing in wanted.items():
             bar.set_description(condition)
             therapist = open_therapist(condition, therapist, args)
@@ -143,7 +143,7 @@ def talk_with_me(store: Store, args: Namespace) -> None:
     therapist = open_therapist(condition, None, args)
     speakers = Speakers(therapist, client)
     record = new_session(condition, ME | {"id": f"me-{number}"}, speakers, args.format, args.seed)
-    with Journal(args.out) as journal, tqdm(disable=True) as bar:
+    with Journal(store) as journal, tqdm(disable=True) as bar:
         try:
             hold_sessions([record], speakers, args.turns, store, journal, bar, 1)
         except Ended:

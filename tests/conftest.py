@@ -6,12 +6,14 @@ import shutil
 import subprocess
 import sys
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from act.cli import run_script
 from act.model.checkpoint import load_model
 from act.model.llama import Llama, LlamaConfig
 from act.model.tokenizer import ChatTokenizer
@@ -74,14 +76,18 @@ def script(tmp_path, run_script_in):
 
 
 @pytest.fixture
-def refused(script):
-    """refused(words...) asserts exit status 2 and one line on stderr, and returns that line."""
+def refused(tmp_path, monkeypatch, capsys):
+    """refused(words...) runs a script in this process, asserts exit status 2 and one line on stderr, and returns it."""
 
     def run(*words: object) -> str:
-        done = script(*words)
-        lines = done.stderr.strip().splitlines()
-        assert done.returncode == 2, done.stderr
-        assert len(lines) == 1 and lines[0].startswith("error: "), done.stderr
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", list(map(str, words)))
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            run_script(import_module(str(words[0]).removesuffix(".py")).main)
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert stop.value.code == 2, lines
+        assert len(lines) == 1 and lines[0].startswith("error: "), lines
         return lines[0]
 
     return run

@@ -13,7 +13,7 @@ from act.dialogue import profiles, prompts
 
 CORPUS = Path(profiles.__file__).parent / "corpus"
 SESSIONS = list(records.read_jsonl(CORPUS / "sessions.jsonl", records.check_session))
-TRAIN, HELDOUT = SESSIONS[:5], SESSIONS[5:]
+TRAIN, HELDOUT = SESSIONS[:13], SESSIONS[13:]
 TURNS = [turn for session in SESSIONS for turn in session["turns"]]
 
 # Fillers, reassurance, advice, labels and worn metaphors: a therapist of the corpus never says them.
@@ -31,11 +31,10 @@ def words(text: str) -> int:
 
 
 def test_corpus_records_are_complete_bundled_sessions():
-    assert [session["id"] for session in TRAIN] == [f"transcript/c0{i}" for i in range(1, 6)]
-    assert [session["id"] for session in HELDOUT] == ["transcript/c06", "transcript/c07"]
+    assert [session["id"] for session in SESSIONS] == [f"transcript/c{i:02d}" for i in range(1, 17)]
     for session in SESSIONS:
         assert session["id"] == f"transcript/{session['profile']['id']}" and session["condition"] == "transcript"
-        assert session["status"] == "complete" and len(session["turns"]) == 6
+        assert session["status"] == "complete" and len(session["turns"]) == 12
         assert session["models"] == {"therapist": "bundled", "client": "bundled"}
         assert session["sampling"] is None and session["seed"] is None
     for turn in TURNS:
@@ -44,9 +43,13 @@ def test_corpus_records_are_complete_bundled_sessions():
         assert turn["prompt_tokens"] is turn["response_tokens"] is turn["note"] is None
 
 
-def test_corpus_covers_archetypes_and_seven_issues():
+def test_corpus_covers_archetypes_and_issues():
+    """Four sessions of each archetype, every issue; the three held-out ones differ in both."""
+    assert set(Counter(session["profile"]["archetype"] for session in SESSIONS).values()) == {4}
     assert {session["profile"]["archetype"] for session in TRAIN} == set(profiles.ARCHETYPES)
-    assert len({session["profile"]["issue"] for session in SESSIONS}) == 7
+    assert {session["profile"]["issue"] for session in SESSIONS} == set(profiles.ISSUES)
+    for field in ("archetype", "issue"):
+        assert len({session["profile"][field] for session in HELDOUT}) == 3
 
 
 def test_corpus_profiles_have_the_fields_and_the_words_of_drawn_ones():

@@ -144,12 +144,12 @@ def test_generate_sessions_and_pairs_survive_kills(tmp_path, kills):
 @pytest.mark.slow
 @pytest.mark.parametrize("kills", [3, pytest.param(30, marks=pytest.mark.soak)])
 def test_simulate_survives_kills(tmp_path, folder, kills):
-    turns, conditions = 10, ("instruct", "instruct-cot")
+    turns, conditions = 5, ("instruct", "instruct-cot")
     table = {}
     for condition in conditions:
         table |= turn_of(condition, ("client",), turns)
     results = []
-    with serving(say, delay=0.05 * kills / 3) as fake:
+    with serving(say, delay=0.1 * kills / 3) as fake:
         words = ["simulate.py", "--model", folder, "--profiles", "p.jsonl", "--client", f"m@{fake.url}"]
         words += ["--turns", turns, "--conditions", ",".join(conditions), "--format", "observe"]
         words += ["--max-new-tokens", 6, "--batch", 4, "--concurrency", 4, "--out", "s.jsonl"]

@@ -9,6 +9,7 @@ from scipy.stats import chisquare
 from act.dialogue.chat import Ask, answer_all
 from act.dialogue.local import LocalChat
 from act.dialogue.prompts import parse_reply
+from act.model import sampler
 from act.model.llama import Llama, LlamaConfig
 from act.model.sampler import Request, Sampler, Sampling, pick
 from act.records import InputError
@@ -33,6 +34,14 @@ def tiny():
     for p in model.parameters():
         torch.nn.init.normal_(p, std=0.3)
     return model.requires_grad_(False)
+
+
+@pytest.fixture(autouse=True, params=["trunk", "copies", "pieces"])
+def way(request, monkeypatch):
+    """Every test with a shared beginning kept once, with copies of it, and with prompts read in pieces."""
+    monkeypatch.setattr(sampler, "LEAST_TRUNK", 4 if request.param == "trunk" else 10**9)
+    monkeypatch.setattr(sampler, "PIECE", 3 if request.param == "pieces" else 512)
+    return request.param
 
 
 def text(seed: int, n: int) -> list[int]:
@@ -90,11 +99,11 @@ def plain_greedy(model: Llama, prompt: list[int], n: int) -> list[int]:
 
 def test_cached_batched_decoding_equals_whole_passes_when_rows_finish_and_return(tiny):
     """Unequal prompts; rows leave and come back in another order; one prompt goes back behind what was cached."""
-    sampler = Sampler(tiny, [END], Sampling(0, 1, 12))
+    decoder = Sampler(tiny, [END], Sampling(0, 1, 12))
     shared = text(9, 6)
     prompts = {key: shared + text(i, 3 + 4 * i) for i, key in enumerate("abcd")}
     for keys in ("abcd", "db", "cab", "d"):
-        out = sampler.decode([Request(key, prompts[key]) for key in keys])
+        out = decoder.decode([Request(key, prompts[key]) for key in keys])
         for key, decoded in zip(keys, out, strict=True):
             assert decoded.ids == plain_greedy(tiny, prompts[key], 12)
             kept = decoded.ids[:5] if key != "d" else []
@@ -109,40 +118,54 @@ def test_a_reply_does_not_depend_on_its_neighbours(tiny):
     assert len({tuple(decoded.ids) for decoded in together}) == 8
 
 
-def test_a_shared_beginning_is_read_once(tiny, monkeypatch):
+def test_a_shared_beginning_is_read_once(tiny, monkeypatch, way):
     read = []
-    plain = Sampler.read
-    monkeypatch.setattr(
-        Sampler, "read", lambda self, rows, *a: read.append(sum(map(len, rows))) or plain(self, rows, *a)
-    )
+    plain = Sampler._read_piece
+    monkeypatch.setattr(Sampler, "_read_piece", lambda s, rows, first: read.extend(rows) or plain(s, rows, first))
     shared = text(1, 40)
-    Sampler(tiny, [END], Sampling(0, 1, 1)).decode([Request(str(i), shared + text(i, 3)) for i in range(5)])
-    assert sum(read[:2]) == 40 + 5 * 3
+    decoder = Sampler(tiny, [END], Sampling(0, 1, 1))
+    decoder.decode([Request(str(i), shared + text(i, 3)) for i in range(5)])
+    assert sum(map(len, read)) == 40 + 5 * 3 + 5  # at last each reply's one token
+    assert len(decoder.trunk) == (40 if way == "trunk" else 0)
+    assert [decoder.cache.own(slot) for slot in range(5)] == [4 if way == "trunk" else 44] * 5
+
+
+def test_a_conversation_leaves_the_trunk_when_its_beginning_changes(tiny):
+    """Four begin alike; then one goes on, one has another beginning, one is new with the old one, one is gone."""
+    decoder = Sampler(tiny, [END], Sampling(0, 1, 6))
+    prompts = {key: text(1, 30) + text(i, 5) for i, key in enumerate("abcd")}
+    decoder.decode([Request(key, prompt) for key, prompt in prompts.items()])
+    prompts |= {"a": prompts["a"] + text(20, 3), "b": text(2, 12), "e": text(1, 30) + text(21, 4)}
+    prompts |= {"c": text(1, 17) + text(22, 4)}
+    decoder.forget("d")
+    del prompts["d"]
+    for key, reply in zip(prompts, decoder.decode([Request(k, p) for k, p in prompts.items()]), strict=True):
+        assert reply.ids == plain_greedy(tiny, prompts[key], 6), key
 
 
 def test_a_conversation_that_joins_copies_the_beginning_and_a_forgotten_one_leaves_no_trace(tiny, monkeypatch):
     """b joins while a is decoded, a is forgotten while b is: all replies are those of plain greedy decoding."""
-    sampler = Sampler(tiny, [END], Sampling(0, 1, 12))
+    decoder = Sampler(tiny, [END], Sampling(0, 1, 12))
     prompts = {key: text(1, 20) + text(i, 5 + i) for i, key in enumerate("abc")}
-    sampler.add([Request("a", prompts["a"])])
+    decoder.add([Request("a", prompts["a"])])
     done = {}
     for _ in range(4):
-        done |= sampler.step()
+        done |= decoder.step()
     read = []
-    plain = Sampler.read
-    monkeypatch.setattr(Sampler, "read", lambda s, rows, *first: read.append(rows) or plain(s, rows, *first))
-    sampler.add([Request("b", prompts["b"])])
-    assert [len(row) for row in read[0]] == [6]  # 26 tokens, 20 of them copied from "a"
+    plain = Sampler._read_piece
+    monkeypatch.setattr(Sampler, "_read_piece", lambda s, rows, first: read.append(rows) or plain(s, rows, first))
+    decoder.add([Request("b", prompts["b"])])
+    assert sum(len(row[0]) for row in read) == 6  # 26 tokens, 20 of them copied from a
     while "a" not in done:
-        done |= sampler.step()
-    sampler.forget("a")
-    sampler.add([Request("c", prompts["c"])])
-    while sampler.rows:
-        done |= sampler.step()
+        done |= decoder.step()
+    decoder.forget("a")
+    decoder.add([Request("c", prompts["c"])])
+    while decoder.rows:
+        done |= decoder.step()
     assert {key: reply.ids for key, reply in done.items()} == {
         key: plain_greedy(tiny, prompt, 12) for key, prompt in prompts.items()
     }
-    assert sorted(sampler.keys) == ["b", "c"] and len(sampler.held) == 2
+    assert sorted(decoder.keys) == ["b", "c"] and len(decoder.held) == 2
 
 
 def test_length_and_stop(tiny):

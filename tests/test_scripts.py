@@ -93,17 +93,17 @@ def test_pairs_hold_the_training_prompt_and_the_transcripts_answers(script, tmp_
     (tmp_path / "s.jsonl").write_text(CORPUS.read_text(encoding="utf-8").splitlines()[0] + "\n", encoding="utf-8")
     (session,) = read_jsonl(tmp_path / "s.jsonl", check_session)
     words = ("generate.py", "pairs", "--sessions", "s.jsonl", "--chosen", "transcript", "--rejected", EMBEDDED, "--cot",
-             "--format", "enforce", "--max-new-tokens", 16, "--out", "d.jsonl")  # fmt: skip
-    assert "6 pairs" in script(*words).stdout
+             "--format", "enforce", "--max-new-tokens", 16, "--turns", 3, "--out", "d.jsonl")  # fmt: skip
+    assert "3 pairs" in script(*words).stdout
     pairs = list(read_jsonl(tmp_path / "d.jsonl"))
-    for number, (pair, turn) in enumerate(zip(pairs, session["turns"], strict=True)):
+    for number, (pair, turn) in enumerate(zip(pairs, session["turns"][:3], strict=True)):
         assert pair["prompt"] == therapist_messages(session["turns"][:number], turn["client"], cot=True)
         thinking, answer = pair["chosen"][0]["content"].removeprefix("Thinking: ").split("\n\nAnswer: ")
         assert (thinking, answer) == (turn["thinking"], turn["answer"])
         assert pair["rejected"][0]["content"].startswith("Thinking:")
     before = (tmp_path / "d.jsonl").read_bytes()
     (tmp_path / "d.jsonl").write_bytes(before[:-30])  # killed while it wrote the last pair
-    assert "6 pairs" in script(*words).stdout
+    assert "3 pairs" in script(*words).stdout
     assert (tmp_path / "d.jsonl").read_bytes() == before
 
 

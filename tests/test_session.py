@@ -215,8 +215,8 @@ class Killed(Exception):
     """Stands for the death of the process."""
 
 
-def stored(folder, turns, die_at=None, status="ok", batch=2, seed=0):
-    """Hold 3 sessions into folder/s.jsonl; dies in the therapist's n-th reply. Returns (sessions, therapist asks)."""
+def stored(folder, turns, die_at=None, status="ok", batch=2, seed=0, n=3):
+    """Hold n sessions into folder/s.jsonl; dies in the therapist's n-th reply. Returns (sessions, therapist asks)."""
     said = Counter()
 
     def therapist(ask, n):
@@ -227,8 +227,8 @@ def stored(folder, turns, die_at=None, status="ok", batch=2, seed=0):
         return Reply("", status) if ends else f"answer to {ask.messages[-1]['content']}"
 
     speakers = Speakers(Scripted(therapist), Scripted(lambda ask, n: f"words {len(ask.messages) // 2}"))
-    with Store(folder / "s.jsonl", check_session) as store, Journal(folder / "s.jsonl") as journal:
-        wanted = [p for p in make_profiles(3, 0) if f"sft/{p['id']}" not in store]
+    with Store(folder / "s.jsonl", check_session) as store, Journal(store) as journal:
+        wanted = [p for p in make_profiles(n, 0) if f"sft/{p['id']}" not in store]
         records = [new_session("sft", profile, speakers, "observe", seed) for profile in wanted]
         bar = Counter()
         bar.update = lambda n=1: bar.__setitem__("n", bar["n"] + n)
@@ -263,4 +263,6 @@ def test_a_session_is_not_gone_on_with_under_other_settings(tmp_path):
         stored(tmp_path, 4, die_at=3)
     with pytest.raises(InputError, match="sft/p001 was begun with seed 0, not 1; finish it with the same command"):
         stored(tmp_path, 4, seed=1)
+    assert stored(tmp_path, 4, n=1)[0].keys() == {"sft/p001"}  # another command with fewer clients
+    assert (tmp_path / "s.jsonl.part").exists()  # still holds what the others had said
     assert stored(tmp_path, 4)[0].keys() == {"sft/p001", "sft/p002", "sft/p003"}

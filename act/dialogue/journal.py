@@ -10,25 +10,27 @@ GOES_ON = ("ok", "length")  # turn statuses behind which a session goes on
 class Journal:
     """FILE.part, with records {"id": "<session>#0", "session": the empty record}, {"id": "<session>#3", "turn": {...}}.
 
-    Deleted when it is left without an exception: then every session of it has ended and stands in FILE.
+    Deleted when it is closed and every session begun in it stands in FILE, the store of whole sessions.
     """
 
-    def __init__(self, sessions: str | Path):
-        self.path = Path(f"{sessions}.part")
+    def __init__(self, whole: Store):
+        self.path, self.whole = Path(f"{whole.path}.part"), whole
 
     def __enter__(self) -> "Journal":
         self.store = Store(self.path, lambda record: None)
+        self.begun = {key.removesuffix("#0") for key in self.store.records if key.endswith("#0")}
         return self
 
-    def __exit__(self, kind: type | None, *_: object) -> None:
+    def __exit__(self, *_: object) -> None:
         self.store.file.close()
-        if kind is None:
+        if all(session in self.whole for session in self.begun):
             self.path.unlink()
 
     def restore(self, record: dict) -> None:
         """Give a new session's record the turns it had; InputError if it was begun with other settings."""
         begun = self.store.records.get(f"{record['id']}#0")
         if begun is None:
+            self.begun.add(record["id"])
             self.store.append({"id": f"{record['id']}#0", "session": record})
             return
         for name, value in begun["session"].items():

@@ -14,6 +14,8 @@ from torch import Tensor
 from act.model.kv_cache import KVCache
 from act.model.llama import Llama
 
+LEAST_TRUNK = 64  # tokens that conversations must share to be kept once
+PIECE = 512  # tokens of a prompt read in one pass: a mask of all rows' tokens and keys is made for each
 NUCLEUS = 1024  # a nucleus is looked for among this many most probable tokens first: a full sort is slow
 
 
@@ -114,6 +116,7 @@ class Sampler:
         self.rows: list[Row] = []
         self.keys: list[str] = []  # slot -> conversation
         self.held: list[list[int]] = []  # slot -> the ids in the cache
+        self.trunk: list[int] = []  # what most conversations begin with: on a CPU kept once, elsewhere copied
         self.cache = KVCache(model.config, 0, 0, model.device, model.head.dtype)
 
     def decode(self, requests: list[Request]) -> list[Decoded]:
@@ -166,6 +169,8 @@ class Sampler:
             self.keys[slot], self.held[slot] = self.keys[last], self.held[last]
             self.keys.pop()
             self.held.pop()
+            self.cache.lengths[last] = self.cache.on_trunk[last] = 0
+            self.trunk = self.trunk if self.keys else []
 
     def _swap(self, a: int, b: int) -> None:
         if a != b:
@@ -186,28 +191,45 @@ class Sampler:
         """Read what the cache does not hold of each conversation's prompt; logits (B, V) after the last token."""
         self._take_slots(keys, first)
         for slot, prompt in enumerate(prompts, first):
-            held = min(common_prefix(self.held[slot], prompt), len(prompt) - 1)
-            del self.held[slot][held:]
-            self.cache.lengths[slot] = held
-        new = {slot: prompt for slot, prompt in enumerate(prompts, first) if not self.held[slot]}
-        if len(new) > 1:
-            source = min(new)
-            shared = min(min(common_prefix(new[source], prompt), len(prompt) - 1) for prompt in new.values())
-            if shared:
-                self.read([new[source][:shared]], source)
-        for slot, prompt in new.items():
-            self._copy_beginning(slot, prompt[:-1])
+            self._keep(slot, min(common_prefix(self.held[slot], prompt), len(prompt) - 1))
+        self._begin({slot: prompt[:-1] for slot, prompt in enumerate(prompts, first) if not self.held[slot]})
         return self.read([prompt[len(self.held[slot]) :] for slot, prompt in enumerate(prompts, first)], first)
 
-    def _copy_beginning(self, slot: int, prompt: list[int]) -> None:
-        """Copy what another conversation has read of a prompt's beginning."""
-        shared, donor = max((common_prefix(held, prompt), other) for other, held in enumerate(self.held))
-        if shared > len(self.held[slot]):
-            self.cache.copy(donor, slot, shared)
-            self.held[slot] = prompt[:shared]
+    def _keep(self, slot: int, tokens: int) -> None:
+        """Take back all but the first tokens; a row leaves the trunk whole."""
+        if self.cache.on_trunk[slot] and tokens < len(self.trunk):
+            tokens = 0
+        del self.held[slot][tokens:]
+        self.cache.lengths[slot] = tokens
+        if not tokens:
+            self.cache.on_trunk[slot] = 0
+
+    def _begin(self, new: dict[int, list[int]]) -> None:
+        """Read what new conversations have in common once; take from any other what it has read of a beginning."""
+        source, shared = min(new, default=0), 0
+        if len(new) > 1 and not self.trunk:
+            shared = min(common_prefix(new[source], prompt) for prompt in new.values())
+        if shared:
+            self.read([new[source][:shared]], source)
+        if shared >= LEAST_TRUNK and self.model.device.type == "cpu":
+            self.cache.plant(source)
+            self.trunk = new[source][:shared]
+        for slot, prompt in new.items():
+            shared, donor = max((common_prefix(held, prompt), other) for other, held in enumerate(self.held))
+            if shared > len(self.held[slot]) and not (self.cache.on_trunk[donor] and shared < len(self.trunk)):
+                self.cache.copy(donor, slot, shared)
+                self.held[slot] = prompt[:shared]
 
     def read(self, tokens: list[list[int]], first: int = 0) -> Tensor:
         """Read new tokens of B slots from `first` on; logits (B, V) after the last one of each."""
+        logits = self._read_piece([row[:PIECE] for row in tokens], first)
+        for start in range(PIECE, max(map(len, tokens)), PIECE):
+            pieces = [row[start : start + PIECE] for row in tokens]
+            more = torch.tensor([[bool(piece)] for piece in pieces], device=logits.device)
+            logits = torch.where(more, self._read_piece(pieces, first), logits)
+        return logits
+
+    def _read_piece(self, tokens: list[list[int]], first: int) -> Tensor:
         B, T = len(tokens), max(map(len, tokens))
         device = self.model.device
         ids = torch.tensor([row + [0] * (T - len(row)) for row in tokens], device=device)  # (B, T), right-padded
