@@ -22,7 +22,9 @@ def plain(q, k, v, seen, trunk, on_trunk):
     return out
 
 
-@pytest.mark.parametrize(("B", "H", "K", "T", "S", "P"), [(3, 4, 2, 1, 7, 5), (2, 4, 2, 1, 7, 0), (2, 9, 3, 4, 9, 1), (1, 2, 2, 3, 3, 0)])
+@pytest.mark.parametrize(
+    ("B", "H", "K", "T", "S", "P"), [(3, 4, 2, 1, 7, 5), (2, 4, 2, 1, 7, 0), (2, 9, 3, 4, 9, 1), (1, 2, 2, 3, 3, 0)]
+)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_both_ways_equal_plain_attention(B, H, K, T, S, P, dtype):
     torch.manual_seed(B)
