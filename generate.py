@@ -41,12 +41,13 @@ VERDICT_TOKENS = 200
 
 def make_profiles_file(args: Namespace) -> None:
     with Store(args.out, check_profile) as store:
+        held = {profile["id"]: profile for profile in store.records()}
         for profile in make_profiles(args.n, args.seed):
             if profile["id"] not in store:
                 store.append(profile)
-            elif store.records[profile["id"]] != profile:
+            elif held[profile["id"]] != profile:
                 raise InputError(f"{args.out}: {profile['id']} is another client; was it made with another --seed?")
-        print(f"{len(store.records)} profiles in {args.out}")
+        print(f"{len(store)} profiles in {args.out}")
 
 
 def make_sessions(args: Namespace) -> None:
@@ -63,8 +64,8 @@ def make_sessions(args: Namespace) -> None:
             records = [new_session(TRANSCRIPT, profile, speakers, args.format, args.seed) for profile in wanted]
             with Journal(store) as journal, tqdm(total=len(wanted) * args.turns, unit="turn") as bar:
                 hold_sessions(records, speakers, args.turns, store, journal, bar, args.batch)
-        print(f"{len(store.records)} sessions in {args.out}: {ends(store.records.values())}")
-        print(describe(store.records.values()))
+        print(f"{len(store)} sessions in {args.out}: {ends(store.records())}")
+        print(describe(store.records()))
 
 
 def make_pairs(args: Namespace) -> None:
@@ -83,7 +84,7 @@ def make_pairs(args: Namespace) -> None:
                 talks = (draw_pairs(group, chooser, rejecter, store, bar, args) for group in wanted if group)
                 hold_talks(talks, args.batch)
         left_out = sum(context["id"] not in store for group in contexts for context in group)
-        print(f"{len(store.records)} pairs in {args.out}, {left_out} left out (no usable answer in {ATTEMPTS} draws)")
+        print(f"{len(store)} pairs in {args.out}, {left_out} left out (no usable answer in {ATTEMPTS} draws)")
 
 
 def draw_pairs(

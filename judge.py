@@ -57,8 +57,8 @@ def rate(args: Namespace) -> None:
         wanted = [session for session in sessions if (session["id"], rater, 0) not in store]
         if wanted:
             rate_and_store(wanted, rater, store, args)
-        bad = sum(record["status"] != "ok" for record in store.records.values())
-        print(f"{len(store.records)} ratings in {args.out}, {bad} of them without forms")
+        bad = sum(record["status"] != "ok" for record in store.records())
+        print(f"{len(store)} ratings in {args.out}, {bad} of them without forms")
 
 
 def rate_and_store(sessions: list[dict], rater: str, store: Store, args: Namespace) -> None:

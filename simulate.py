@@ -88,8 +88,8 @@ def main() -> None:
             talk_with_me(store, args)
         else:
             simulate(store, args)
-        print(f"{len(store.records)} sessions in {args.out}: {ends(store.records.values())}")
-        print(describe(store.records.values()))
+        print(f"{len(store)} sessions in {args.out}: {ends(store.records())}")
+        print(describe(store.records()))
 
 
 def check_adapters(args: Namespace) -> None:
@@ -157,7 +157,7 @@ def in_danger(text: str) -> bool:
 
 def check_settings(store: Store, speakers: Speakers, args: Namespace) -> None:
     """Refuse to add sessions to others that were held with other settings: conditions must differ in one thing only."""
-    for held in store.records.values():
+    for held in store.records():
         new = new_session(held["condition"], held["profile"], speakers, args.format, args.seed)
         for name in ("sampling", "seed"):
             if held[name] != new[name]:

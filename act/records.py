@@ -95,10 +95,14 @@ class Store:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(f"{self.path}: another process is writing this file; wait for it or end it") from None
-        self.records: dict[object, dict] = {}
+        self.keys: dict[object, None] = {}  # in the file's order; the records themselves stay in the file
         for record in read_jsonl(self.path, self._check):
-            self.records[key(record)] = record
+            self.keys[key(record)] = None
         self._mend_tail()
+
+    def records(self) -> Iterator[dict]:
+        """What the file holds now, read again: a long run keeps none of it in memory."""
+        return read_jsonl(self.path)
 
     def _mend_tail(self) -> None:
         """Cut a torn last line; give a whole one its newline."""
@@ -114,18 +118,21 @@ class Store:
 
     def _check(self, record: dict) -> None:
         self.check(record)
-        if self.key(record) in self.records:
+        if self.key(record) in self.keys:
             raise ValueError(f"a second record with id {self.key(record)!r}")
 
     def __contains__(self, key: object) -> bool:
-        return key in self.records
+        return key in self.keys
+
+    def __len__(self) -> int:
+        return len(self.keys)
 
     def append(self, record: dict) -> None:
         self._check(record)
         self.file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
         self.file.flush()
         os.fsync(self.file.fileno())
-        self.records[self.key(record)] = record
+        self.keys[self.key(record)] = None
 
     def __enter__(self) -> "Store":
         return self

@@ -1,8 +1,9 @@
 """`make bench-simulate`: 150 clients x 6 conditions x 25 turns against a fast fake server: does simulate.py keep up?
 
 The client is a fake endpoint that takes --delay seconds a call, the therapist a tiny random model with four tiny
-adapters, so that what is measured is our own machinery. Prints how near the client calls a second come to what the
-concurrency allows (concurrency / delay), and the memory of the process as it goes. Ends with a JSON line.
+adapters, so that what is measured is our own machinery. (oneDNN's products, --precision high, would add their cache of
+compiled products, one a shape: some hundred MiB that fill up.) Prints how near the client calls a second come to what
+the concurrency allows, concurrency / delay, and the memory of the process as it goes. Ends with a JSON line.
 """
 
 import json
@@ -51,7 +52,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=150)
     parser.add_argument("--turns", type=int, default=25)
     parser.add_argument("--concurrency", type=int, default=16)
-    parser.add_argument("--delay", type=float, default=0.1, help="seconds the fake server takes for a call")
+    parser.add_argument("--delay", type=float, default=0.2, help="seconds the fake server takes for a call")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as place, serving(lambda body, n: f"It hurts, {n}.", args.delay) as fake:
         folder = Path(place)
@@ -59,7 +60,19 @@ def main() -> None:
         (folder / "p.jsonl").write_text("".join(json.dumps(p) + "\n" for p in make_profiles(args.clients, 0)))
         command = [sys.executable, str(ROOT / "simulate.py"), "--model", "base", "--adapters", "adapters"]
         command += ["--profiles", "p.jsonl", "--client", f"fake@{fake.url}", "--turns", args.turns, "--max-new-tokens"]
-        command += [14, "--format", "enforce", "--concurrency", args.concurrency, "--batch", 32, "--out", "s.jsonl"]
+        command += [
+            12,
+            "--temperature",
+            0,
+            "--format",
+            "enforce",
+            "--concurrency",
+            args.concurrency,
+            "--batch",
+            32,
+            "--out",
+            "s.jsonl",
+        ]
         process = subprocess.Popen(list(map(str, command)), cwd=folder, stderr=subprocess.DEVNULL)
         wanted, memory = args.clients * len(CONDITIONS) * args.turns, []
         while process.poll() is None:

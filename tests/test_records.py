@@ -42,7 +42,7 @@ def test_a_torn_last_line_is_cut_off_and_written_again(tmp_path, cut, capsys):
     file = tmp_path / "s.jsonl"
     file.write_bytes(b'{"id": "a"}\n' + b'{"id": "b", "x": "\xc3\xa9"}'[:-cut])
     with Store(file, has_id) as store:
-        assert list(store.records) == ["a"]
+        assert list(store.keys) == ["a"]
         store.append({"id": "b"})
     assert file.read_bytes() == b'{"id": "a"}\n{"id": "b"}\n'
     assert "torn last line" in capsys.readouterr().err
@@ -109,7 +109,7 @@ def test_sigkill_loses_at_most_the_record_in_flight(tmp_path):
     program = (
         "import sys; from act.records import Store\n"
         "with Store(sys.argv[1], lambda record: None) as store:\n"
-        "    n = len(store.records)\n"
+        "    n = len(store)\n"
         "    print(n, flush=True)\n"
         "    while True: store.append({'id': n, 'text': 'x' * 5000}); n += 1; print(n, flush=True)\n"
     )
@@ -119,8 +119,8 @@ def test_sigkill_loses_at_most_the_record_in_flight(tmp_path):
         process.send_signal(signal.SIGKILL)
         process.wait()
         with Store(file, has_id) as store:
-            assert list(store.records) == list(range(len(store.records)))
-            assert len(store.records) >= said[-1]
+            assert list(store.keys) == list(range(len(store)))
+            assert len(store) >= said[-1]
 
 
 @pytest.mark.parametrize(

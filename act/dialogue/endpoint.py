@@ -29,7 +29,7 @@ TRY_AGAIN = (408, 409, 425, 429)  # and all of 5xx
 NO_TRY_HELPS = (401, 402, 403, 404)
 NO_ROOM = re.compile(r"context.?(length|size|window)|maximum context|too many tokens|prompt is too long", re.IGNORECASE)
 REASONING = re.compile(r"\A\s*<think>.*?(</think>|\Z)", re.DOTALL)
-CUT = 0.7  # a prompt that counts less than this share of the tokens it should have was cut by the server
+CUT, LEAST = 0.7, 1 / 8  # a prompt of less than 0.7 of its tokens, or of less than a token in 8 letters, was cut
 
 
 @dataclass(frozen=True)
@@ -112,13 +112,15 @@ class Endpoint:
         self.tokens_a_letter = 0.0  # of the first prompt: what later ones are compared with
         self.asked: SimpleQueue[Ask] = SimpleQueue()
         self.done: SimpleQueue[tuple[str, Reply | Exception]] = SimpleQueue()
-        for _ in range(concurrency):
-            threading.Thread(target=self._work, daemon=True).start()
+        self.idle = concurrency  # threads that have not been needed yet
 
     def start(self, asks: list[Ask]) -> None:
         self.busy += len(asks)
         for ask in asks:
             self.asked.put(ask)
+            if self.idle:
+                self.idle -= 1
+                threading.Thread(target=self._work, daemon=True).start()
 
     def step(self, wait: float) -> list[tuple[str, Reply]]:
         """The replies that have come in; waits for a first one. Raises InputError where no try can help."""
@@ -229,7 +231,7 @@ class Endpoint:
             return False
         rate = prompt_tokens / sum(len(message["content"]) for message in ask.messages)
         self.tokens_a_letter = self.tokens_a_letter or rate
-        return rate < CUT * self.tokens_a_letter
+        return rate < max(CUT * self.tokens_a_letter, LEAST)
 
     def _warn(self, what: str) -> None:
         tqdm.write(f"warning: {self.name}: {self._without_key(what)}", file=sys.stderr)

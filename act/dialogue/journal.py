@@ -18,7 +18,8 @@ class Journal:
 
     def __enter__(self) -> "Journal":
         self.store = Store(self.path, lambda record: None)
-        self.begun = {key.removesuffix("#0") for key in self.store.records if key.endswith("#0")}
+        self.left = {record["id"]: record for record in self.store.records()}  # by an earlier process, not restored yet
+        self.begun = {key.removesuffix("#0") for key in self.left if key.endswith("#0")}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -28,7 +29,7 @@ class Journal:
 
     def restore(self, record: dict) -> None:
         """Give a new session's record the turns it had; InputError if it was begun with other settings."""
-        begun = self.store.records.get(f"{record['id']}#0")
+        begun = self.left.pop(f"{record['id']}#0", None)
         if begun is None:
             self.begun.add(record["id"])
             self.store.append({"id": f"{record['id']}#0", "session": record})
@@ -39,11 +40,10 @@ class Journal:
                     f"{self.path}: {record['id']} was begun with {name} {value}, not {record[name]}; "
                     "finish it with the same command, or delete the file"
                 )
-        while turn := self.store.records.pop(f"{record['id']}#{len(record['turns']) + 1}", None):
+        while turn := self.left.pop(f"{record['id']}#{len(record['turns']) + 1}", None):
             record["turns"].append(turn["turn"])
             if turn["turn"]["status"] not in GOES_ON:
                 record["status"] = turn["turn"]["status"]
 
     def add(self, session: str, number: int, turn: dict) -> None:
         self.store.append({"id": f"{session}#{number}", "turn": turn})
-        del self.store.records[f"{session}#{number}"]  # it is in the file: memory stays flat
