@@ -196,6 +196,20 @@ def test_a_supervisor_sends_drafts_back_twice_at_most_and_every_draft_is_kept():
     assert len({ask.seed for ask in speakers.therapist.asks + speakers.supervisor.asks}) == 6
 
 
+def test_a_revision_that_fails_leaves_the_draft_standing():
+    """The therapist's second and third replies break the form: both tries of the revision."""
+    (session,), speakers = hold(
+        lambda ask, n: cot_reply("t", "first") if n == 1 else "no labels",
+        lambda ask, n: "hi",
+        1,
+        "transcript",
+        supervisor=lambda ask, n: "REVISE: Less." if "first" in ask.messages[1]["content"] else "ACCEPT",
+    )
+    (turn,) = session["turns"]
+    assert (turn["answer"], turn["status"], session["status"]) == ("first", "ok", "complete")
+    assert len(speakers.therapist.asks) == 3 and len(turn["drafts"]) == 1
+
+
 def test_a_supervisor_out_of_form_is_asked_twice_and_the_draft_stands_marked():
     (session,), speakers = hold(
         lambda ask, n: cot_reply("t", "a"), lambda a, n: "hi", 1, "transcript", supervisor=lambda a, n: "Nice!"

@@ -142,7 +142,10 @@ class Session:
         return turn
 
     def speak(self, turn: dict, number: int, speaker: str, messages: Messages) -> Asking:
-        """One speaker's turn: a draft, sent back at most REVISIONS times by the supervisor. All drafts are kept."""
+        """One speaker's turn: a draft, sent back at most REVISIONS times by the supervisor. All drafts are kept.
+
+        A revision that fails, out of form or lost, leaves the draft before it standing.
+        """
         draft = yield from self.draft(turn, number, speaker, messages, 0)
         for revision in range(1, REVISIONS + 1):
             words = self.heard(speaker, draft)
@@ -156,7 +159,10 @@ class Session:
                 {"role": "assistant", "content": draft.text},
                 {"role": "user", "content": revision_request(verdict[1])},
             ]
-            draft = yield from self.draft(turn, number, speaker, [*messages, *sent_back], revision)
+            revised = yield from self.draft(turn, number, speaker, [*messages, *sent_back], revision)
+            if self.heard(speaker, revised) is None:
+                return draft
+            draft = revised
         return draft
 
     def draft(self, turn: dict, number: int, speaker: str, messages: Messages, revision: int) -> Asking:
