@@ -28,10 +28,10 @@ from tqdm import tqdm
 
 from act.cli import Parser, not_negative, positive, run_script, set_up_device
 from act.dialogue.prompts import THINKING, parse_reply
-from act.model.checkpoint import base_folder, load_model, read_json, save_adapter, save_model
+from act.model.checkpoint import base_folder, load_model, save_adapter, save_model
 from act.model.lora import attach, trainable
 from act.model.tokenizer import ChatTokenizer
-from act.records import InputError
+from act.records import InputError, read_json
 from act.training import distributed
 from act.training.examples import Example, read_examples
 from act.training.state import TrainState, check_same_run, learning_rate

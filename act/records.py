@@ -19,6 +19,20 @@ class InputError(Exception):
     """What a user's file or flag got wrong, in one line: where, what, the limit, the likely cause."""
 
 
+def read_json(path: Path) -> dict:
+    """The object of a JSON file. Raises InputError for a file that is not there or holds none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        layout = f"; is {path.parent} a folder in Hugging Face layout?" if path.name == "config.json" else ""
+        raise InputError(f"{path}: no such file{layout}") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not valid JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: not a JSON object")
+    return content
+
+
 def read_jsonl(path: str | Path, check: Callable[[dict], None] = lambda record: None) -> Iterator[dict]:
     """Yield the records of a JSONL file. A torn last line (no newline, not JSON) is left out with a warning.
 

@@ -30,6 +30,7 @@ class Reply:
     prompt_tokens: int | None = None  # None: not told
     response_tokens: int | None = None
     call: dict | None = None  # of an endpoint: the model, fingerprint and usage it returned, and the attempts made
+    logprobs: list[dict] | None = None  # of an endpoint that was asked for them and gave them: one entry a token
 
 
 class ChatModel(Protocol):

@@ -11,6 +11,7 @@ import re
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -83,12 +84,18 @@ def find_dialect(url: httpx.URL) -> str:
 
 
 class Endpoint:
-    """A served model. `concurrency` calls at most are under way at a time, `timeout` seconds each."""
+    """A served model. `concurrency` calls at most are under way at a time, `timeout` seconds each.
+
+    `offers`: fields that a request may have beside the usual ones, best first. A server that refuses one set (HTTP 400
+    or 422) before any good reply is asked with the next.
+    """
 
     remote = True
 
-    def __init__(self, spec: str, sampling: Sampling, concurrency: int, timeout: float):
-        self.name, self.sampling = spec, sampling
+    def __init__(
+        self, spec: str, sampling: Sampling, concurrency: int, timeout: float, offers: Sequence[dict] = ({},)
+    ):
+        self.name, self.sampling, self.offers, self.offer = spec, sampling, offers, 0
         self.model, _, address = spec.partition("@")
         try:
             url = httpx.URL(address)
@@ -152,6 +159,7 @@ class Endpoint:
         """One reply, after at most ATTEMPTS calls."""
         last = None
         for attempt in range(1, ATTEMPTS + 1):
+            offer = self.offer
             if last:
                 pause = FIRST_PAUSE * 2 ** (attempt - 2) * random.uniform(0.5, 1.0)  # jitter: not all at once again
                 time.sleep(min(max(pause, last.pause), LONGEST_PAUSE))
@@ -164,6 +172,8 @@ class Endpoint:
             except httpx.TransportError as fault:  # no connection, none in time, one that broke off
                 last = TryAgain(f"{type(fault).__name__} {fault}".strip())
             except Refused as refusal:
+                if not refusal.final and self._offer_less(offer, refusal):
+                    continue
                 if refusal.final or not self.answered:
                     raise InputError(f"{self.name}: {self._without_key(str(refusal))}") from None
                 last = refusal
@@ -176,6 +186,13 @@ class Endpoint:
         self._warn(f"a turn is lost after {attempt} tries: {last}")
         return Reply("", "error", call={"attempts": attempt})
 
+    def _offer_less(self, offer: int, refusal: Refused) -> bool:
+        """Go on to the next set of `offers`, unless there is none or good replies show that this one is taken."""
+        if offer == self.offer and not self.answered and offer + 1 < len(self.offers):
+            self.offer = offer + 1
+            self._warn(f"asks with fewer fields now: {refusal}")
+        return offer < self.offer
+
     def body(self, ask: Ask) -> dict:
         """The request, in the server's dialect."""
         room = self.dialect.room_to_think if self.thinks else 0
@@ -185,7 +202,7 @@ class Endpoint:
             body |= {"temperature": self.sampling.temperature, "top_p": self.sampling.top_p}
         if self.dialect.seed:
             body[self.dialect.seed] = ask.seed % 2**31
-        return body
+        return body | self.offers[self.offer]
 
     def _call(self, ask: Ask) -> dict:
         """One call: the parsed answer, or TryAgain, Refused, an httpx error."""
@@ -223,7 +240,8 @@ class Endpoint:
             raise TryAgain(f"empty content, finish_reason {finish}")
         if finish not in ("stop", "length"):
             return Reply("", "error", *tokens, call)
-        return Reply(text, "ok" if finish == "stop" else "length", *tokens, call)
+        logprobs = (choice.get("logprobs") or {}).get("content")
+        return Reply(text, "ok" if finish == "stop" else "length", *tokens, call, logprobs)
 
     def _was_cut(self, ask: Ask, prompt_tokens: int | None) -> bool:
         """Did the server read fewer tokens than the prompt has, measured by the first prompt's tokens a letter?"""

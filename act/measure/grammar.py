@@ -7,13 +7,16 @@ An item is its number, its text, and its rating behind a separator at the end of
 
 Layout is let pass: fences, bold, bullets, tags, tables, subscale headings, either form first, prose around it. What is
 not: an item without a rating, twice, out of range, with two numbers, a decimal, a form that is missing.
+A JSON object {"ACT-FM": {"1": 0, ...}, "TES": {...}} is held to the same rules.
 """
 
+import json
 import re
 
 from act.measure.forms import FORMS, Form
 
 NAMES = {"ACT-FM": r"\bACT[- ]?FM\b|\bACT Fidelity Measure\b", "TES": r"\bTES\b|\bTherapist Empathy Scale\b"}
+FENCE = re.compile(r"```\w*")
 TAG = re.compile(r"</?([A-Za-z][\w-]*)/?>")
 DECORATION = re.compile(r"[*_`#~]+")
 ITEM = re.compile(r"(?:item|question|q)?\s*\(?(\d+)\s*[.):\]|-]\s*(.*)", re.IGNORECASE)
@@ -33,6 +36,9 @@ def parse_forms(text: str) -> dict[str, list[int]]:
     >>> parse_forms(rendered)["TES"]
     [4, 4, 5, 3, 4, 4, 5, 4, 3]
     """
+    bare = FENCE.sub("", text).strip()
+    if bare.startswith("{"):
+        return _parse_json(bare)
     forms = {form.name: form for form in FORMS}
     found: dict[str, dict[int, int]] = {name: {} for name in forms}
     form: Form | None = None
@@ -83,8 +89,41 @@ def parse_forms(text: str) -> dict[str, list[int]]:
             take(number, *rating.groups()[-2:])
     if open_item is not None:
         raise Refused(f"{form.name} item {open_item} has no rating")
-    for name, ratings in found.items():
-        missing = [item.number for item in forms[name].items if item.number not in ratings]
+    return _whole(found)
+
+
+def _whole(found: dict[str, dict[int, int]]) -> dict[str, list[int]]:
+    """form -> item -> rating, as lists; raises Refused where an item has none."""
+    for form in FORMS:
+        ratings = found[form.name]
+        missing = [item.number for item in form.items if item.number not in ratings]
         if missing:
-            raise Refused(f"{name}: item {missing[0]} is missing" if ratings else f"{name} is missing")
+            raise Refused(f"{form.name}: item {missing[0]} is missing" if ratings else f"{form.name} is missing")
     return {name: [ratings[i] for i in sorted(ratings)] for name, ratings in found.items()}
+
+
+def _parse_json(text: str) -> dict[str, list[int]]:
+    def once(pairs: list[tuple[str, object]]) -> dict:
+        names = [name for name, _ in pairs]
+        for name in names:
+            if names.count(name) > 1:
+                raise Refused(f"{name} is there twice")
+        return dict(pairs)
+
+    try:
+        data = json.loads(text, object_pairs_hook=once)
+    except json.JSONDecodeError as error:
+        raise Refused(f"not whole JSON: {error}") from None
+    found: dict[str, dict[int, int]] = {}
+    for form in FORMS:
+        ratings = data.get(form.name, {})
+        if not isinstance(ratings, dict):
+            raise Refused(f"{form.name} is no object of items")
+        found[form.name] = {}
+        for number, value in ratings.items():
+            if number not in {str(item.number) for item in form.items}:
+                raise Refused(f"{form.name} has no item {number}")
+            if type(value) is not int or not form.low <= value <= form.high:
+                raise Refused(f"{form.name} item {number} is {value!r}, no whole number {form.low}..{form.high}")
+            found[form.name][int(number)] = value
+    return _whole(found)

@@ -14,21 +14,9 @@ from torch import Tensor, nn
 
 from act.model.llama import Llama, LlamaConfig
 from act.model.lora import PROJECTIONS, attach, detach, lora_layers
-from act.records import InputError
+from act.records import InputError, read_json
 
 PEFT_PREFIX = "base_model.model."
-
-
-def read_json(path: Path) -> dict:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; is {path.parent} a folder in Hugging Face layout?") from None
-    except ValueError as error:
-        raise InputError(f"{path}: not valid JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: not a JSON object")
-    return content
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
