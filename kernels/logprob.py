@@ -112,7 +112,7 @@ def _in_block(targets: Tensor, block: slice) -> tuple[Tensor, Tensor]:
 
 
 def _blocks(weight: Tensor, rows: int) -> Iterator[tuple[slice, Tensor]]:
-    """Yield (rows of the head, their weights): `rows` tokens' logits on them fit BLOCK_LOGITS, they themselves 4 times."""
+    """Yield (rows of the head, their weights): `rows` tokens' logits on them fit BLOCK_LOGITS, they 4 times that."""
     room = BLOCK_LOGITS.get(weight.device.type, 2**24)
     size = max(1, min(room // max(1, min(rows, ROWS)), 4 * room // weight.shape[1]))
     for block in _slices(len(weight), size):

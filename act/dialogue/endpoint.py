@@ -92,9 +92,7 @@ class Endpoint:
 
     remote = True
 
-    def __init__(
-        self, spec: str, sampling: Sampling, concurrency: int, timeout: float, offers: Sequence[dict] = ({},)
-    ):
+    def __init__(self, spec: str, sampling: Sampling, concurrency: int, timeout: float, offers: Sequence[dict] = ({},)):
         self.name, self.sampling, self.offers, self.offer = spec, sampling, offers, 0
         self.model, _, address = spec.partition("@")
         try:
