@@ -1,90 +1,125 @@
 """Rate sessions on two clinical forms: ACT-FM (25 items, 0-3: how ACT-like) and TES (9 items, 1-7: how empathic).
 
+    judge.py check --judge MODEL --out check.json
     judge.py rate --sessions sessions.jsonl --judge MODEL --out ratings.jsonl
+    judge.py page --sessions sessions.jsonl --out page.html
     judge.py agree --human human.jsonl --judge ratings.jsonl
+    judge.py tune-data --sessions sessions.jsonl --human human.jsonl --out tune.jsonl
 
-A judge reads the transcript (answers only, blind to the condition) and fills in both forms, each slot by itself: of
-its allowed digits the most probable one is the rating, and their probability-weighted mean the expected rating.
-Turns without an answer are not shown to it; a session without any, or too long for the judge, gets no rating but a
-status. Sessions already rated in --out are skipped. A small judge is a demonstration, not an instrument.
+A judge is a model folder, FOLDER+ADAPTER, or NAME@URL for an OpenAI-compatible endpoint, whose key comes from the
+environment. It sees what was said, answers only, blind to the condition. A small judge is a demonstration, not an
+instrument: `check` says whether a judge measures anything, `agree` how it compares with people.
 """
 
 import json
+import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
 from tqdm import tqdm
 
-from act.cli import Parser, positive, run_script, set_up_device
-from act.measure.forms import instructions, slots
+from act.cli import Parser, not_negative, positive, run_script, set_up_device
+from act.judging.check import check
+from act.judging.families import same_family
+from act.judging.judge import Judge, Judgement, LocalJudge, Text, said_in, slot_messages
+from act.judging.served import EndpointJudge, form_messages
+from act.measure.forms import FORMS, load_wording, render, slots
 from act.measure.judges import compare
-from act.model.checkpoint import load_model, split_spec
-from act.model.slots import Filled, fill_slots
-from act.model.tokenizer import ChatTokenizer, Messages
-from act.records import InputError, Store, check_rating, check_session, rating_key, read_jsonl, read_unique
+from act.measure.rating_page import rating_page
+from act.model.checkpoint import is_endpoint
+from act.records import (
+    InputError,
+    Store,
+    check_rating,
+    check_session,
+    rating_key,
+    read_json,
+    read_jsonl,
+    read_unique,
+    require,
+)
 
-REQUEST = "The transcript of the session:\n\n{transcript}\n\nFill in both forms for the therapist."
+
+def open_judge(spec: str, args: Namespace) -> Judge:
+    forms = load_wording(args.form) if args.form else FORMS
+    if is_endpoint(spec):
+        served = (args.attempts, args.temperature, args.seed, args.concurrency, args.timeout)
+        return EndpointJudge.open(spec, forms, *served)
+    return LocalJudge(spec, forms, args.long, args.batch, args.device)
 
 
-def judge_messages(session: dict) -> Messages:
-    """What the judge sees of a session: what was said, and nothing of who said it under which condition."""
-    said = [(turn["client"], turn["answer"]) for turn in session["turns"] if turn["answer"]]
-    transcript = "\n\n".join(f"Client: {client}\n\nTherapist: {answer}" for client, answer in said)
-    user = REQUEST.format(transcript=transcript)
-    return [{"role": "system", "content": instructions()}, {"role": "user", "content": user}]
-
-
-def rating(session: dict, rater: str, status: str, filled: Filled | None = None) -> dict:
+def rating(session: dict, rater: str, text: Text, judgement: Judgement, wording: str) -> dict:
     """A rating record; its forms are null unless the judge filled them."""
+    ratings, expected = judgement.ratings, judgement.expected
     record = {
         "session": session["id"],
         "condition": session["condition"],
         "profile": session["profile"]["id"],
         "rater": rater,
-        "replicate": 0,
-        "act_fm": None,
-        "tes": None,
-        "status": status,
-        "attempts": 1 if filled else 0,
+        "replicate": text.replicate,
+        "act_fm": ratings and ratings[:25],
+        "tes": ratings and ratings[25:],
+        "status": judgement.status,
+        "attempts": judgement.attempts,
+        "wording": wording,
     }
-    if filled:
-        record |= {"act_fm": filled.digits[:25], "tes": filled.digits[25:]}
-        record |= {"act_fm_expected": filled.expected[:25], "tes_expected": filled.expected[25:]}
-    return record
+    if expected:
+        record |= {"act_fm_expected": expected[:25], "tes_expected": expected[25:]}
+    return record | judgement.more
 
 
 def rate(args: Namespace) -> None:
-    sessions = read_unique(args.sessions, check_session)
-    rater = "+".join(path.resolve().name for path in split_spec(args.judge) if path)
+    sessions = {session["id"]: session for session in read_unique(args.sessions, check_session)}
+    print(
+        read_check(args.check) if args.check else "These judges are not checked here: `judge.py check`, then --check."
+    )
     with Store(args.out, check_rating, rating_key) as store:
-        wanted = [session for session in sessions if (session["id"], rater, 0) not in store]
-        if wanted:
-            rate_and_store(wanted, rater, store, args)
+        for spec in args.judge:
+            for role in same_family(spec, list(sessions.values())):
+                warning = f"{spec} is of one family with the {role} in {args.sessions}: judges tend to prefer their own"
+                print(f"warning: {warning}", file=sys.stderr)
+            judge = open_judge(spec, args)
+            replicates = args.replicates if is_endpoint(spec) else 1  # a local judge would say the same again
+            texts = [Text((i,), said_in(s), r) for i, s in sessions.items() for r in range(replicates)]
+            texts = [text for text in texts if (*text.key, judge.name, text.replicate) not in store]
+            for text, judgement in tqdm(judge.rate(texts), desc=f"rate, {judge.name}", total=len(texts), unit="form"):
+                store.append(rating(sessions[text.key[0]], judge.name, text, judgement, wording_of(args)))
         bad = sum(record["status"] != "ok" for record in store.records())
         print(f"{len(store)} ratings in {args.out}, {bad} of them without forms")
 
 
-def rate_and_store(sessions: list[dict], rater: str, store: Store, args: Namespace) -> None:
-    model, tokenizer = load_model(args.judge, args.device), ChatTokenizer(split_spec(args.judge)[0])
-    form = [(slot.label, slot.digits) for slot in slots()]
-    room = model.config.max_position_embeddings - max(len(tokenizer.encode(label)) for label, _ in form)
-    readable = []
-    for session in sessions:
-        prompt = tokenizer.prompt(judge_messages(session))
-        if not any(turn["answer"] for turn in session["turns"]):
-            store.append(rating(session, rater, "empty"))
-        elif len(prompt) > room:
-            store.append(rating(session, rater, "context"))
-        else:
-            readable.append((session, prompt))
-    with tqdm(total=len(readable), desc="rate", unit="session") as bar:
-        for start in range(0, len(readable), args.batch):
-            group = readable[start : start + args.batch]
-            forms = fill_slots(model, tokenizer, [prompt for _, prompt in group], form)
-            for (session, _), filled in zip(group, forms, strict=True):
-                store.append(rating(session, rater, "ok", filled))
-                bar.update()
+def wording_of(args: Namespace) -> str:
+    return args.form.name if args.form else "paraphrase"
+
+
+def read_check(path: Path) -> str:
+    """The first line of a judge's check."""
+    try:
+        return read_json(path)["verdict"]["line"]
+    except (KeyError, TypeError):
+        raise InputError(f"{path}: not a file that `judge.py check` wrote") from None
+
+
+def run_check(args: Namespace) -> None:
+    result = check(open_judge(args.judge, args), args.replicates if is_endpoint(args.judge) else 1)
+    print(result["verdict"]["line"])
+    if result["unrated"]:
+        print(f"{result['unrated']} texts got no valid form and are left out")
+    for outcome, row in result["sessions"].items():
+        means = ", ".join(
+            f"{level} {'none' if mean is None else f'{mean:.2f}'}" for level, mean in row["means"].items()
+        )
+        print(
+            f"whole sessions, {outcome}: {means}; {row['in_order']} of {row['n']} clients in order, p = {row['p']:.3f}"
+        )
+    for outcome, row in (result["drift"] or {}).items():
+        print(f"replicates, {outcome}: SD {row['sd']:.3f}, the last less the first {row['last_less_first']:+.3f}")
+    for row, slot in zip(result["items"], slots(), strict=True):
+        told = "none" if row["auc"] is None else "{:.2f} [{:.2f}, {:.2f}]".format(row["auc"], *row["ci"])
+        print(f"AUC {told:18} {slot.label.rstrip(': ')}")
+    if args.out:
+        args.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def agree(args: Namespace) -> None:
@@ -110,36 +145,123 @@ def read_ratings_of_anyone(path: Path) -> Iterator[dict]:
     """Ratings of any sessions, each session, rater and replicate once."""
     seen = set()
 
-    def check(record: dict) -> None:
+    def check_new(record: dict) -> None:
         check_rating(record)
         if rating_key(record) in seen:
             raise ValueError("a second rating with session, rater, replicate {}, {}, {}".format(*rating_key(record)))
         seen.add(rating_key(record))
 
-    return read_jsonl(path, check)
+    return read_jsonl(path, check_new)
+
+
+def tune_data(args: Namespace) -> None:
+    sessions = {session["id"]: session for session in read_unique(args.sessions, check_session)}
+    forms = load_wording(args.form) if args.form else FORMS
+    human = [r for r in read_ratings_of_anyone(args.human) if r["status"] == "ok" and r["session"] in sessions]
+    if not human:
+        raise InputError(f"{args.human}: no valid rating of a session in {args.sessions}")
+    with Store(args.out, lambda row: require(row, {"id": str, "prompt": list, "completion": list})) as store:
+        for record in human:
+            said = said_in(sessions[record["session"]])
+            ratings = [*record["act_fm"], *record["tes"]]
+            rows = {"": (form_messages(said, forms), render(ratings, forms))}
+            if args.target == "slots":
+                each = zip(slots(forms), ratings, strict=True)
+                rows = {f"/{s.form} {s.number}": (slot_messages(said, s), str(value)) for s, value in each}
+            for item, (prompt, text) in rows.items():
+                row = {"id": f"{record['session']}/{record['rater']}/{record['replicate']}{item}"}
+                row |= {"session": record["session"], "prompt": prompt}
+                if row["id"] not in store:
+                    store.append(row | {"completion": [{"role": "assistant", "content": text}]})
+        print(f"{len(store)} examples in {args.out}, from {len(human)} ratings")
+
+
+def page(args: Namespace) -> None:
+    sessions = read_unique(args.sessions, check_session)
+    texts = [(session, said_in(session)) for session in sessions if said_in(session)]
+    forms = load_wording(args.form) if args.form else FORMS
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(rating_page(texts, forms, wording_of(args)), encoding="utf-8")
+    left = len(sessions) - len(texts)
+    print(f"{len(texts)} sessions in {args.out}" + (f"; {left} without an answer left out" if left else ""))
 
 
 def main() -> None:
     parser = Parser(description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    about = "Rate sessions with a local judge."
-    command = commands.add_parser("rate", help="rate sessions", description=about)
-    command.add_argument("--sessions", type=Path, required=True, help="JSONL file of sessions")
-    command.add_argument("--judge", required=True, metavar="MODEL", help="a model folder, or FOLDER+ADAPTER")
-    command.add_argument("--out", type=Path, required=True, help="JSONL file of ratings")
-    command.add_argument("--batch", type=positive, default=4, help="sessions read side by side")
-    command.add_device_flags()
-    command.set_defaults(run=rate)
 
-    about = "Agreement of a judge with humans, and of humans among themselves, by outcome and by item."
-    command = commands.add_parser("agree", help="judge against humans", description=about)
+    def add(name: str, run, about: str) -> Parser:
+        command = commands.add_parser(name, help=about.split(".")[0].lower(), description=about)
+        command.set_defaults(run=run)
+        return command
+
+    def add_form(command: Parser) -> None:
+        command.add_argument(
+            "--form", type=Path, metavar="FILE", help='the items\' wording: JSON {"ACT-FM": [25 texts], "TES": [9]}'
+        )
+
+    def add_judge_flags(command: Parser) -> None:
+        add_form(command)
+        command.add_argument("--replicates", type=positive, default=1, help="forms of each text by an endpoint")
+        command.add_argument(
+            "--attempts", type=positive, default=3, help="forms an endpoint may write until one is valid"
+        )
+        command.add_argument("--temperature", type=not_negative, default=0.0, help="of an endpoint")
+        command.add_argument("--seed", type=int, default=0, help="of an endpoint's random streams")
+        command.add_argument(
+            "--long",
+            choices=("refuse", "last"),
+            default="refuse",
+            help="a transcript longer than a local judge's context: no rating, or one of the last turns that fit",
+        )
+        command.add_argument("--batch", type=positive, default=4, help="texts a local judge reads side by side")
+        command.add_endpoint_flags()
+        command.add_device_flags()
+
+    command = add(
+        "rate", rate, "Rate sessions. Those already rated in --out are skipped; failures are stored with a status."
+    )
+    command.add_argument("--sessions", type=Path, required=True, help="JSONL file of sessions")
+    command.add_argument(
+        "--judge", required=True, nargs="+", metavar="MODEL", help="FOLDER, FOLDER+ADAPTER or NAME@URL"
+    )
+    command.add_argument("--out", type=Path, required=True, help="JSONL file of ratings")
+    command.add_argument("--check", type=Path, metavar="FILE", help="what `check` wrote of this judge: its verdict")
+    add_judge_flags(command)
+
+    command = add("check", run_check, "Does a judge measure anything? Texts of known quality, rated; a verdict first.")
+    command.add_argument("--judge", required=True, metavar="MODEL", help="FOLDER, FOLDER+ADAPTER or NAME@URL")
+    command.add_argument(
+        "--out", type=Path, help="JSON file of the result, for `rate --check` and `analyze.py --check`"
+    )
+    add_judge_flags(command)
+
+    command = add("agree", agree, "Judge against humans. And humans among themselves, by outcome and by item.")
     command.add_argument("--human", type=Path, required=True, help="JSONL file of ratings by people")
     command.add_argument("--judge", type=Path, required=True, help="JSONL file of ratings by one or more judges")
     command.add_argument("--score", choices=("integer", "expected"), default="integer", help="the judge's ratings")
     command.add_argument("--resamples", type=positive, default=2000, help="bootstrap samples of each interval")
     command.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
     command.add_argument("--out", type=Path, help="JSON file of the same rows")
-    command.set_defaults(run=agree)
+
+    command = add("tune-data", tune_data, "Human ratings and sessions -> SFT examples for `train.py --method sft`.")
+    command.add_argument("--sessions", type=Path, required=True, help="JSONL file of sessions")
+    command.add_argument("--human", type=Path, required=True, help="JSONL file of ratings by people")
+    command.add_argument("--out", type=Path, required=True, help="JSONL file of examples")
+    command.add_argument(
+        "--target",
+        choices=("slots", "form"),
+        default="slots",
+        help="34 examples a rating, as a local judge is asked, or one whole form, as a served one is",
+    )
+    add_form(command)
+
+    command = add(
+        "page", page, "A page on which a person rates sessions. One HTML file, nothing fetched, nothing sent."
+    )
+    command.add_argument("--sessions", type=Path, required=True, help="JSONL file of sessions")
+    command.add_argument("--out", type=Path, required=True, help="HTML file")
+    add_form(command)
     args = parser.parse_args()
     if "device" in args:
         set_up_device(args)

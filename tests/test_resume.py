@@ -145,7 +145,7 @@ def test_trap_11_killed_and_resumed_equals_uninterrupted(folder, tmp_path, kills
         if kill % 2:
             time.sleep(stream.uniform(0.2, 1.1) * loading)
         else:
-            wanted = 2 + (lines - 12) * kill // kills  # a line of the log
+            wanted = 7 + (lines - 18) * kill // kills  # a line of the log, the first behind the first saved state
             while process.poll() is None and not (log.is_file() and log.read_text().count("\n") > wanted):
                 time.sleep(0.001)
             time.sleep(stream.random() * 0.1)

@@ -9,7 +9,7 @@ from act.dialogue.profiles import make_profile
 from act.dialogue.session import therapist_messages
 from act.model.checkpoint import load_model, save_adapter
 from act.model.lora import attach, lora_layers
-from act.records import CONDITIONS, check_rating, check_session, read_jsonl
+from act.records import check_rating, check_session, read_jsonl
 from tests.conftest import EMBEDDED, ROOT
 
 CORPUS = ROOT / "act/dialogue/corpus/sessions.jsonl"
@@ -165,19 +165,3 @@ def test_sessions_of_other_settings_are_not_mixed(script, refused, tmp_path):
     assert "instruct/p001 has 1 turns, not 2" in refused(*words, "--profiles", "p.jsonl", "--turns", 2)
     assert "was held with seed 0, not 1" in refused(*words, "--profiles", "p.jsonl", "--seed", 1)
     assert "p001 is another client" in refused("generate.py", "profiles", "--n", 2, "--seed", 1, "--out", "p.jsonl")
-
-
-def test_a_judge_never_sees_condition_or_thinking_and_a_session_without_answers_is_not_rated(script, tmp_path):
-    import judge
-
-    session = json.loads(CORPUS.read_text(encoding="utf-8").splitlines()[0])
-    seen = json.dumps(judge.judge_messages(session | {"condition": "orpo-cot"}))
-    assert session["turns"][2]["answer"] in judge.judge_messages(session)[1]["content"]
-    assert "orpo" not in seen and session["turns"][2]["thinking"] not in judge.judge_messages(session)[1]["content"]
-    unanswered = session["turns"][0] | {"answer": None, "thinking": None, "status": "error"}
-    record = session | {"id": "sft/c01", "condition": CONDITIONS[2], "turns": [unanswered], "status": "error"}
-    (tmp_path / "s.jsonl").write_text(json.dumps(record) + "\n")
-    done = script("judge.py", "rate", "--sessions", "s.jsonl", "--judge", EMBEDDED, "--out", "r.jsonl")
-    assert "1 of them without forms" in done.stdout
-    (rating,) = read_jsonl(tmp_path / "r.jsonl", check_rating)
-    assert (rating["status"], rating["act_fm"], rating["tes"]) == ("empty", None, None)

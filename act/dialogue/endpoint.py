@@ -11,7 +11,6 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -44,6 +43,8 @@ class Dialect:
     cuts_prompts: bool = False  # silently, where they exceed its context
     fixed_sampling: str = r"\Z."  # names of models that refuse temperature and top_p, and think before they answer
     room_to_think: int = 0  # tokens such a model may spend before its answer
+    schemas: bool = True  # may be asked for JSON of a schema, and
+    logprobs: bool = True  # for the log-probabilities of its tokens
 
 
 DIALECTS = {
@@ -54,9 +55,9 @@ DIALECTS = {
         fixed_sampling=r"gpt-5|o\d",
         room_to_think=2048,
     ),
-    "mistral": Dialect("MISTRAL_API_KEY", ("api.mistral.ai",), seed="random_seed"),
-    "deepseek": Dialect("DEEPSEEK_API_KEY", ("api.deepseek.com",), seed=None),
-    "ollama": Dialect("OLLAMA_API_KEY", (":11434",), cuts_prompts=True),
+    "mistral": Dialect("MISTRAL_API_KEY", ("api.mistral.ai",), seed="random_seed", logprobs=False),
+    "deepseek": Dialect("DEEPSEEK_API_KEY", ("api.deepseek.com",), seed=None, schemas=False),
+    "ollama": Dialect("OLLAMA_API_KEY", (":11434",), cuts_prompts=True, logprobs=False),
     "other": Dialect("ACT_API_KEY"),  # vLLM, llama.cpp, and whatever else speaks OpenAI's chat completions
 }
 
@@ -92,8 +93,8 @@ class Endpoint:
 
     remote = True
 
-    def __init__(self, spec: str, sampling: Sampling, concurrency: int, timeout: float, offers: Sequence[dict] = ({},)):
-        self.name, self.sampling, self.offers, self.offer = spec, sampling, offers, 0
+    def __init__(self, spec: str, sampling: Sampling, concurrency: int, timeout: float):
+        self.name, self.sampling = spec, sampling
         self.model, _, address = spec.partition("@")
         try:
             url = httpx.URL(address)
@@ -112,6 +113,7 @@ class Endpoint:
         self.thinks = bool(re.match(self.dialect.fixed_sampling, self.model))
         if self.thinks:
             self.sampling = Sampling(None, None, sampling.max_new_tokens)
+        self.offers, self.offer = [{}], 0
         self.busy = 0
         self.answered = self.warned = False  # has it ever given a good reply, was it said that it has not?
         self.tokens_a_letter = 0.0  # of the first prompt: what later ones are compared with

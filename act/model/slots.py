@@ -1,9 +1,9 @@
-"""Fill in a form's slots: each takes one of its allowed digits, so that a form is always valid, whatever the model."""
+"""Slots: a model's next token decided among a few allowed digits, so that a rating is always valid."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from act.model.llama import Llama
 from act.model.prefix_tree import build_tree, read_tree
@@ -11,44 +11,28 @@ from act.model.tokenizer import ChatTokenizer
 from act.records import InputError
 
 
-@dataclass(frozen=True)
-class Filled:
-    """A form's most probable digits, and for each slot sum(d p(d)) / sum(p(d)) over its allowed digits."""
+def digit_ids(tokenizer: ChatTokenizer, digits: Sequence[str]) -> tuple[list[int], list[int]]:
+    """(tokens that come before any digit at the start of a reply, the token of each digit).
 
-    digits: list[int]
-    expected: list[float]
-
-
-def digit_ids(tokenizer: ChatTokenizer, digits: Sequence[str]) -> list[int]:
-    """The token of each digit; raises InputError where the vocabulary has no single token for it."""
-    ids = [tokenizer.encode(digit)[-1] for digit in digits]
-    for digit, token in zip(digits, ids, strict=True):
-        if tokenizer.decode([token]) != digit:
-            raise InputError(f"the judge's vocabulary has no token for the digit {digit}")
-    return ids
+    Raises InputError where the vocabulary has no single token for a digit.
+    """
+    replies = [tokenizer.reply(digit)[:-1] for digit in digits]  # without the end token
+    lead, ids = replies[0][:-1], [reply[-1] for reply in replies]
+    if any(reply[:-1] != lead for reply in replies) or len(set(ids)) < len(ids):
+        raise InputError(f"the judge's vocabulary has no token of its own for each of the digits {', '.join(digits)}")
+    return lead, ids
 
 
 @torch.inference_mode()
-def fill_slots(
-    model: Llama, tokenizer: ChatTokenizer, prompts: list[list[int]], slots: Sequence[tuple[str, Sequence[str]]]
-) -> list[Filled]:
-    """Fill one form behind each prompt. `slots` are (label, allowed digits).
+def slot_probs(
+    model: Llama, tokenizer: ChatTokenizer, prompts: Sequence[list[int]], digits: Sequence[Sequence[str]]
+) -> list[Tensor]:
+    """p(digit | prompt, the reply begins with one of the allowed digits), float32 (len(digits[i]),) for each prompt i.
 
-    Each slot is decided by itself: the judge reads the conversation and the slot's label, and its next-token
-    logits are compared among the allowed digits. One pass over a tree, whose trunk is the conversation, reads all.
+    One pass over a tree of tokens reads what the prompts share, a transcript of many slots, once.
     """
-    labels = [tokenizer.encode(label) for label, _ in slots]
-    ids = [digit_ids(tokenizer, digits) for _, digits in slots]
-    tree = build_tree([prompt + label for prompt in prompts for label in labels])
+    allowed = [digit_ids(tokenizer, some) for some in digits]
+    tree = build_tree([prompt + lead for prompt, (lead, _) in zip(prompts, allowed, strict=True)])
     ends = [places[-1] for places in tree.places]
-    logits = model.logits(read_tree(model, tree)[ends])  # (prompts x slots, V)
-    forms = []
-    for form_logits in logits.split(len(slots)):
-        filled = Filled([], [])
-        for slot_logits, allowed, (_, digits) in zip(form_logits, ids, slots, strict=True):
-            probs = slot_logits[allowed].float().softmax(-1)
-            values = torch.tensor([float(digit) for digit in digits], device=probs.device)
-            filled.digits.append(int(digits[int(probs.argmax())]))
-            filled.expected.append(float(probs @ values))
-        forms.append(filled)
-    return forms
+    logits = model.logits(read_tree(model, tree)[ends])  # (prompts, V)
+    return [row[ids].float().softmax(-1) for row, (_, ids) in zip(logits, allowed, strict=True)]

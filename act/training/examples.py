@@ -123,8 +123,8 @@ def make_example(row: dict, tokenizer: ChatTokenizer, pairs: bool, max_length: i
         raise ValueError(f'"chosen" and "rejected" are the same in the {room} tokens that --max-length leaves them')
     answers = [Answer(prompt + reply, len(prompt)) for reply in kept]
     cut_tokens = sum(map(len, replies)) - sum(map(len, kept))
-    # A session is known by how it begins, in any data set: system prompt and first user message.
-    session = "\n".join(message["content"] for message in row["prompt"][:2])
+    # A session is known by the row's name for it, or by how it begins: system prompt and first user message.
+    session = str(row.get("session") or "") or "\n".join(message["content"] for message in row["prompt"][:2])
     return Example(session, answers[0], answers[1] if pairs else None, cut_turns, cut_tokens)
 
 

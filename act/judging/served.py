@@ -1,0 +1,153 @@
+"""A judge behind an endpoint: it writes the forms; the strict grammar reads them or refuses; attempts are bounded.
+
+Where the server honours a JSON schema the reply can only be a form; elsewhere the judge has 34 lines to fill in.
+Nothing rewrites a reply that was refused: it is asked again, with another seed, and the refusals are stored.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+
+from act.dialogue.chat import Ask, Reply
+from act.dialogue.endpoint import Endpoint
+from act.dialogue.session import seed_from
+from act.judging.judge import Judgement, Text, ask_for, request
+from act.measure.forms import Form, render, slots
+from act.measure.grammar import Refused, parse_forms
+from act.model.sampler import Sampling
+from act.model.tokenizer import Messages
+
+MAX_NEW_TOKENS = 1500  # the 34 lines are about 700
+TOP_LOGPROBS = 20
+WHOLE_FORMS = """\
+Fill in both forms for the therapist. Reply with these 34 lines, a whole number in place of each "?", and nothing \
+else; if JSON is wanted of you, one object a form, each item's number as key.
+
+{blanks}"""
+DIGIT_IN_JSON = re.compile(r'"\d+"\s*:\s*(\d)(?=\s*[,}])')
+DIGIT_IN_LINE = re.compile(r": (\d)\s*$", re.MULTILINE)
+
+
+def form_messages(said: Sequence[tuple[str, str]], forms: Sequence[Form]) -> Messages:
+    """What a served judge reads before it writes both forms."""
+    return ask_for(request(said), WHOLE_FORMS.format(blanks=render(["?"] * 34, forms)))
+
+
+class EndpointJudge:
+    """NAME@URL. `attempts`: how many forms it may write for one text until one is valid."""
+
+    def __init__(self, endpoint: Endpoint, forms: Sequence[Form], attempts: int, seed: int):
+        self.name, self.endpoint = endpoint.model, endpoint
+        self.forms, self.attempts, self.seed = forms, attempts, seed
+
+    @classmethod
+    def open(
+        cls,
+        spec: str,
+        forms: Sequence[Form],
+        attempts: int,
+        temperature: float,
+        seed: int,
+        concurrency: int,
+        timeout: float,
+    ) -> "EndpointJudge":
+        endpoint = Endpoint(spec, Sampling(temperature, 1.0, MAX_NEW_TOKENS), concurrency, timeout)
+        schema = {"response_format": {"type": "json_schema", "json_schema": json_schema(forms)}}
+        logprobs = {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
+        with_schema = [schema] if endpoint.dialect.schemas else []
+        offers = [*with_schema, {}]
+        if endpoint.dialect.logprobs and not endpoint.thinks:
+            offers = [*(offer | logprobs for offer in offers), *offers]
+        endpoint.offers = offers
+        return cls(endpoint, forms, attempts, seed)
+
+    def rate(self, texts: Sequence[Text], items: Sequence[int] | None = None) -> Iterator[tuple[Text, Judgement]]:
+        waiting: dict[str, tuple[Text, list[str], list[dict]]] = {}
+        for text in texts:
+            if not text.said:
+                yield text, Judgement("empty")
+            else:
+                waiting[f"{text.key}/{text.replicate}"] = (text, [], [])
+        self.endpoint.start([self._ask(key, text, 1) for key, (text, _, _) in waiting.items()])
+        while waiting:
+            for key, reply in self.endpoint.step(1.0):
+                text, refusals, calls = waiting[key]
+                calls.append(reply.call or {})
+                judgement = self._read(reply, refusals, calls)
+                if judgement is None:
+                    self.endpoint.start([self._ask(key, text, len(calls) + 1)])
+                else:
+                    del waiting[key]
+                    yield text, judgement
+
+    def _ask(self, key: str, text: Text, attempt: int) -> Ask:
+        return Ask(key, form_messages(text.said, self.forms), seed_from(self.seed, text.key, text.replicate, attempt))
+
+    def _read(self, reply: Reply, refusals: list[str], calls: list[dict]) -> Judgement | None:
+        """The judgement a reply makes, or None to ask once more."""
+        attempts, more = len(calls), {"refusals": refusals, "calls": calls}
+        if reply.status == "context":
+            return Judgement("context", attempts=attempts, more=more)
+        try:
+            if reply.status != "ok":
+                raise Refused({"length": "cut off at the token limit"}.get(reply.status, "no reply"))
+            read = parse_forms(reply.text)
+        except Refused as refusal:
+            refusals.append(str(refusal))
+            if attempts < self.attempts:
+                return None
+            return Judgement("error" if reply.status == "error" else "format", attempts=attempts, more=more)
+        ratings = [rating for form in self.forms for rating in read[form.name]]
+        return Judgement("ok", ratings, expected_ratings(reply, ratings, self.forms), attempts, more)
+
+
+def json_schema(forms: Sequence[Form]) -> dict:
+    """The JSON schema of both filled forms, in the shape of `response_format`."""
+
+    def strict(properties: dict) -> dict:
+        return {
+            "type": "object",
+            "properties": properties,
+            "required": list(properties),
+            "additionalProperties": False,
+        }
+
+    items = {
+        form.name: strict(
+            {
+                str(item.number): {"type": "integer", "enum": [int(digit) for digit in form.digits]}
+                for item in form.items
+            }
+        )
+        for form in forms
+    }
+    return {"name": "ratings", "strict": True, "schema": strict(items)}
+
+
+def expected_ratings(reply: Reply, ratings: Sequence[int], forms: Sequence[Form]) -> list[float] | None:
+    """sum(d p(d)) / sum(p(d)) over each slot's allowed digits, from the log-probabilities a server gave.
+
+    None where it gave none, or where the 34 rating tokens cannot be told: whole ratings never stand in for them.
+    """
+    tokens = reply.logprobs
+    text = "".join(token.get("token") or "" for token in tokens or ())
+    pattern = DIGIT_IN_JSON if text.lstrip().startswith("{") else DIGIT_IN_LINE
+    places = [match.start(1) for match in pattern.finditer(text)]
+    if [text[place] for place in places] != [str(rating) for rating in ratings]:
+        return None
+    starts, at = {}, 0
+    for token in tokens:
+        starts |= dict.fromkeys(range(at, at + len(token["token"])), token)
+        at += len(token["token"])
+    expected = []
+    for slot, place in zip(slots(forms), places, strict=True):
+        probs = dict.fromkeys(slot.digits, 0.0)
+        for candidate in starts[place].get("top_logprobs") or ():
+            digit = candidate["token"].strip()
+            if digit in probs:
+                probs[digit] += math.exp(candidate["logprob"])
+        total = sum(probs.values())
+        if starts[place]["token"].strip() != text[place] or total <= 0:
+            return None
+        expected.append(sum(int(digit) * p for digit, p in probs.items()) / total)
+    return expected

@@ -1,0 +1,93 @@
+"""Does a judge measure anything? Its ratings of texts whose quality is known -> a verdict in one line.
+
+For each of the 34 items there are matched pairs of short excerpts: the same client, a therapist who clearly shows the
+behaviour and one who clearly does not. And there are whole sessions of high, mixed and low fidelity, the same client
+in all three. Neither is told by length: in half of the pairs, and of the clients, the better text is the shorter one.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.stats import binomtest, norm
+
+LEVELS = ("high", "mixed", "low")
+GOOD_SHARE, GOOD_AUC, GOOD_ITEMS, IN_ORDER = 0.75, 0.75, 0.8, 0.75  # what "measures" asks for; see `verdict`
+
+
+def auc(shows: Sequence[float], lacks: Sequence[float]) -> tuple[float, list[float]]:
+    """(P(a text that shows the behaviour is rated higher than one that lacks it), ties half; its 95% interval).
+
+    The interval holds every A with |estimate - A| <= 1.96 sqrt(V(A)), V(A) being Hanley & McNeil's (1982) variance for
+    groups of equal size, (m + n) / 2: method 5 of Newcombe (2006), which keeps its width where the estimate is 0 or 1.
+    """
+    m, n = len(shows), len(lacks)
+    signs = np.sign(np.subtract.outer(np.asarray(shows, float), np.asarray(lacks, float)))
+    estimate = float((signs.mean() + 1) / 2)
+    size = (m + n) / 2 - 1
+
+    def excess(a: float) -> float:
+        variance = a * (1 - a) * (1 + size * (1 - a) / (2 - a) + size * a / (1 + a)) / (m * n)
+        return (a - estimate) ** 2 - norm.ppf(0.975) ** 2 * variance
+
+    low = 0.0 if estimate == 0 else brentq(excess, 0, estimate)
+    high = 1.0 if estimate == 1 else brentq(excess, estimate, 1)
+    return estimate, [low, high]
+
+
+def wilson(right: float, n: int, level: float) -> list[float]:
+    """Wilson's interval of a share; `right` may count ties as halves."""
+    z = norm.ppf((1 + level) / 2)
+    middle, reach = right + z * z / 2, z * math.sqrt(right * (n - right) / n + z * z / 4)
+    return [(middle - reach) / (n + z * z), (middle + reach) / (n + z * z)]
+
+
+def judge_pairs(pairs: dict[str, list[tuple[float, float]]]) -> dict:
+    """item -> (rating of the text that shows it, of the one that lacks it) -> the AUC of each, and of all pairs how
+    many were rated in the right direction, ties half."""
+    items = []
+    for name, rated in pairs.items():
+        estimate, ci = auc(*zip(*rated, strict=True)) if rated else (None, None)
+        items.append({"item": name, "pairs": len(rated), "auc": estimate, "ci": ci})
+    every = [pair for rated in pairs.values() for pair in rated]
+    right = sum((a > b) + (a == b) / 2 for a, b in every)
+    share = {"n": len(every), "right": right, "share": None, "ci": None, "ci99": None}
+    if every:
+        share |= {"share": right / len(every), "ci": wilson(right, len(every), 0.95)}
+        share |= {"ci99": wilson(right, len(every), 0.99)}
+    return {"items": items, "pairs": share}
+
+
+def judge_sessions(scores: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict]:
+    """outcome -> client -> level -> score -> {"means" of the levels, "in_order": clients with high > mixed > low, "n",
+    "p" of as many or more by chance, one in six}."""
+    result = {}
+    for outcome, clients in scores.items():
+        whole = [levels for levels in clients.values() if set(levels) == set(LEVELS)]
+        in_order = sum(levels["high"] > levels["mixed"] > levels["low"] for levels in whole)
+        means = {level: float(np.mean([levels[level] for levels in whole])) if whole else None for level in LEVELS}
+        p = binomtest(in_order, len(whole), 1 / 6, alternative="greater").pvalue if whole else 1.0
+        result[outcome] = {"means": means, "in_order": in_order, "n": len(whole), "p": float(p)}
+    return result
+
+
+def verdict(judge: str, pairs: dict, sessions: dict[str, dict]) -> dict:
+    """{"level", "line"}. "measures": of the matched pairs more than three quarters are right beyond chance (95%), four
+    fifths of the items have an AUC of .75 or more, and on both outcomes three quarters of the clients' sessions are in
+    order. "partly": the pairs are right more often than not (99%), or one outcome's sessions are in order. Else
+    "nothing"."""
+    share, items = pairs["pairs"], pairs["items"]
+    told = [item["item"] for item in items if item["auc"] is not None and item["auc"] >= GOOD_AUC]
+    ordered = [outcome for outcome, row in sessions.items() if row["n"] and row["in_order"] >= IN_ORDER * row["n"]]
+    whole = len(ordered) == len(sessions) > 0
+    facts = f"{share['right']:g} of {share['n']} matched pairs in the right direction"
+    if share["ci"]:
+        facts += f" ({share['share']:.0%}, 95% interval {share['ci'][0]:.0%} to {share['ci'][1]:.0%})"
+    facts += f", {len(told)} of {len(items)} items told apart (AUC {GOOD_AUC} or more), "
+    facts += " and ".join(f"{row['in_order']} of {row['n']} clients in order on {o}" for o, row in sessions.items())
+    if share["ci"] and share["ci"][0] > GOOD_SHARE and len(told) >= GOOD_ITEMS * len(items) and whole:
+        return {"level": "measures", "line": f"{judge} tells known groups apart: {facts}."}
+    if (share["ci99"] and share["ci99"][0] > 0.5) or ordered:
+        return {"level": "partly", "line": f"{judge} measures some of it, not enough to rely on: {facts}."}
+    return {"level": "nothing", "line": f"{judge} measures nothing that this check can see: {facts}."}

@@ -1,0 +1,108 @@
+"""The judge of this process: its slot probabilities, what it sees, what it does with a transcript that is too long."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from act.judging.judge import LocalJudge, Text, request, said_in, slot_messages
+from act.measure.forms import FORMS, load_wording, slots
+from act.model.slots import digit_ids, slot_probs
+from act.records import CONDITIONS, InputError, check_rating, read_jsonl
+from tests.conftest import EMBEDDED, ROOT
+
+CORPUS = ROOT / "act/dialogue/corpus/sessions.jsonl"
+SESSIONS = [json.loads(line) for line in CORPUS.read_text(encoding="utf-8").splitlines()]
+
+
+def shortened(session, turns):
+    return session | {"turns": session["turns"][:turns]}
+
+
+def tiny_judge(folder, long, room):
+    judge = LocalJudge(str(folder), FORMS, long, 2, "cpu")
+    judge.model.config = replace(judge.model.config, max_position_embeddings=room)
+    return judge
+
+
+@pytest.mark.slow
+def test_slot_probabilities_equal_transformers_on_the_same_text(embedded, tokenizer):
+    theirs = AutoModelForCausalLM.from_pretrained(EMBEDDED, dtype=torch.float32)
+    wanted = [slots()[i] for i in (0, 24, 33)]
+    said = [said_in(shortened(session, 2)) for session in SESSIONS[:2]]
+    prompts = [tokenizer.prompt(slot_messages(one, slot)) for one in said for slot in wanted]
+    ours = slot_probs(embedded, tokenizer, prompts, [slot.digits for slot in wanted] * 2)
+    for prompt, slot, probs in zip(prompts, wanted * 2, ours, strict=True):
+        ids = [tokenizer.encode(digit)[0] for digit in slot.digits]
+        with torch.no_grad():
+            truth = theirs(torch.tensor([prompt])).logits[0, -1, ids].softmax(-1)
+        assert torch.allclose(probs, truth, atol=1e-4)
+
+
+def test_digits_have_a_token_each_and_a_vocabulary_without_them_is_refused(tokenizer):
+    lead, ids = digit_ids(tokenizer, tuple("1234567"))
+    assert lead == [] and [tokenizer.decode([i]) for i in ids] == list("1234567")
+    with pytest.raises(InputError, match="no token of its own for each of the digits 1, 10"):
+        digit_ids(tokenizer, ("1", "10"))
+
+
+def test_a_judge_never_sees_condition_or_thinking():
+    session = SESSIONS[0] | {"condition": "orpo-cot"}
+    seen = json.dumps(request(said_in(session)))
+    assert session["turns"][2]["answer"] in request(said_in(session))[1]["content"]
+    assert "orpo" not in seen
+    assert not any(turn["thinking"] in request(said_in(session))[1]["content"] for turn in session["turns"])
+
+
+def test_each_slot_alone_is_the_slot_of_the_whole_form_and_a_rating_is_of_its_text(folder):
+    judge = tiny_judge(folder, "last", 4096)
+    texts = [Text((i,), said_in(shortened(session, i + 1))) for i, session in enumerate(SESSIONS[:3])]
+    whole = {text.key: judgement for text, judgement in judge.rate(texts)}
+    for text, judgement in judge.rate(texts, [7]):
+        assert judgement.ratings[7] == whole[text.key].ratings[7] and judgement.ratings[6] is None
+        assert judgement.expected[7] == pytest.approx(whole[text.key].expected[7], abs=1e-5)
+    (alone,) = (judgement for _, judgement in judge.rate(texts[1:2]))
+    assert alone.expected == pytest.approx(whole[1,].expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("long", ["refuse", "last"])
+def test_trap_19_a_transcript_that_does_not_fit_is_refused_or_windowed_and_says_so(folder, long):
+    judge = tiny_judge(folder, long, 900)
+    said = said_in(SESSIONS[0])
+    ((_, judgement),) = judge.rate([Text(("c01",), said)])
+    if long == "refuse":
+        assert (judgement.status, judgement.ratings) == ("context", None)
+        return
+    first, last = judgement.more["window"]
+    assert judgement.status == "ok" and 1 < first <= last == 12
+    ((_, of_these),) = judge.rate([Text(("c01",), said[first - 1 :])])
+    assert of_these.expected == pytest.approx(judgement.expected, abs=1e-5)
+    ((_, wider),) = judge.rate([Text(("c01",), said[first - 2 :])])
+    assert "window" in wider.more  # one turn more would not have fitted
+
+
+def test_a_session_without_answers_is_not_rated(script, tmp_path):
+    unanswered = SESSIONS[0]["turns"][0] | {"answer": None, "thinking": None, "status": "error"}
+    record = SESSIONS[0] | {"id": "sft/c01", "condition": CONDITIONS[2], "turns": [unanswered], "status": "error"}
+    (tmp_path / "s.jsonl").write_text(json.dumps(record) + "\n")
+    done = script("judge.py", "rate", "--sessions", "s.jsonl", "--judge", EMBEDDED, "--out", "r.jsonl")
+    assert "1 of them without forms" in done.stdout
+    (rating,) = read_jsonl(tmp_path / "r.jsonl", check_rating)
+    assert (rating["status"], rating["act_fm"], rating["tes"]) == ("empty", None, None)
+
+
+def test_wording_comes_from_a_file_and_a_bad_one_is_refused(tmp_path):
+    texts = {
+        form.name: [f"official text of {'abcdefghijklmnopqrstuvwxyz'[i]}" for i in range(len(form.items))]
+        for form in FORMS
+    }
+    path = tmp_path / "official.json"
+    path.write_text(json.dumps(texts))
+    forms = load_wording(path)
+    assert slots(forms)[30].label == "TES 6. official text of f: " and forms[0].items[5].direction == "inconsistent"
+    for name, wrong in (("TES", texts["TES"][:8]), ("ACT-FM", ["has 2 digits", *texts["ACT-FM"][1:]]), ("TES", None)):
+        path.write_text(json.dumps(texts | {name: wrong}))
+        with pytest.raises(InputError, match=f"{path}: .*{name}"):
+            load_wording(path)
