@@ -28,7 +28,7 @@ from act.measure.figures import write_figures
 from act.measure.forms import OUTCOMES
 from act.measure.report import write_page
 from act.measure.tables import write_tables
-from act.records import InputError
+from act.records import InputError, read_json
 
 
 def main() -> None:
@@ -44,6 +44,9 @@ def main() -> None:
         choices=("integer", "expected"),
         default="integer",
         help="the rated digits, or the probability-weighted ratings of a judge that gives probabilities",
+    )
+    parser.add_argument(
+        "--check", metavar="FILE", help="what `judge.py check` wrote of the judge: the report repeats it"
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of everything that is written")
     parser.add_argument("--resamples", type=positive, default=2000, help="bootstrap resamples for each ICC's interval")
@@ -66,7 +69,7 @@ def main() -> None:
         "failures": analysis.count_failures(ratings, sessions),
         "sensitivity": analysis.without_failed(scores, sessions, args.seed) if sessions else None,
         "safety": safety.audit(sessions) if sessions else None,
-        "judge_check": None,
+        "judge_check": read_check(args.check) if args.check else None,
         "input": {
             "ratings": args.ratings,
             "sessions": args.sessions,
@@ -89,10 +92,18 @@ def main() -> None:
     print_answer(summary, out / "report.html")
 
 
+def read_check(path: str) -> dict:
+    check = read_json(Path(path))
+    if not isinstance(check.get("verdict"), dict) or "line" not in check["verdict"]:
+        raise InputError(f"{path}: not a file that `judge.py check` wrote")
+    return check
+
+
 def print_answer(summary: dict, page: Path) -> None:
     """The conditions' means with 95% intervals on both totals, the omnibus tests, and where the report lies."""
     if prose.is_demonstration(summary["input"]["raters"]):
         print(f"warning: {prose.DEMONSTRATION}\n")
+    print(prose.judge_check(summary["judge_check"]) + "\n")
     outcomes = {name: summary["outcomes"][name] for name in analysis.TOTALS}
     titles = "".join(f"  {OUTCOMES[name].title:<26}" for name in outcomes)
     print(f"{'condition':<14}{'n':>5}{titles}".rstrip())

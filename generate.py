@@ -23,6 +23,7 @@ from act.dialogue.prompts import check_client, cot_reply
 from act.dialogue.session import (
     TRANSCRIPT,
     Speakers,
+    check_held,
     ends,
     hold_sessions,
     new_session,
@@ -61,7 +62,10 @@ def make_sessions(args: Namespace) -> None:
                 args.supervisor and open_speaker(args.supervisor, Sampling(0.0, 1.0, VERDICT_TOKENS), args),
             )
             check_enforced(args.format, speakers.therapist)
-            records = [new_session(TRANSCRIPT, profile, speakers, args.format, args.seed) for profile in wanted]
+            new = {p["id"]: new_session(TRANSCRIPT, p, speakers, args.format, args.seed) for p in profiles}
+            for held in store.records():
+                check_held(args.out, held, new.get(held["profile"]["id"], held), args.turns)
+            records = [new[profile["id"]] for profile in wanted]
             with Journal(store) as journal, tqdm(total=len(wanted) * args.turns, unit="turn") as bar:
                 hold_sessions(records, speakers, args.turns, store, journal, bar, args.batch)
         print(f"{len(store)} sessions in {args.out}: {ends(store.records())}")
@@ -72,6 +76,12 @@ def make_pairs(args: Namespace) -> None:
     sessions = read_unique(args.sessions, check_session)
     with Store(args.out, check_pair) as store:
         contexts = [pair_contexts(session, args) for session in sessions]
+        prompts = {context["id"]: context["prompt"] for group in contexts for context in group}
+        for held in store.records():
+            if prompts.get(held["id"], held["prompt"]) != held["prompt"]:
+                raise InputError(
+                    f"{args.out}: {held['id']} has another prompt; of other sessions, or with other --cot?"
+                )
         wanted = [[context for context in group if context["id"] not in store] for group in contexts]
         if any(wanted):
             rejecter = open_speaker(args.rejected, Sampling(0.8, 1.0, args.max_new_tokens), args)
@@ -84,7 +94,8 @@ def make_pairs(args: Namespace) -> None:
                 talks = (draw_pairs(group, chooser, rejecter, store, bar, args) for group in wanted if group)
                 hold_talks(talks, args.batch)
         left_out = sum(context["id"] not in store for group in contexts for context in group)
-        print(f"{len(store)} pairs in {args.out}, {left_out} left out (no usable answer in {ATTEMPTS} draws)")
+        why = f"no room, no reply, or no usable answer in {ATTEMPTS} draws"
+        print(f"{len(store)} pairs in {args.out}, {left_out} left out ({why})")
 
 
 def draw_pairs(
@@ -134,6 +145,8 @@ def draw(
     for attempt in range(ATTEMPTS):
         seed = seed_from(args.seed, context["id"], model.name, attempt)
         reply = yield model, Ask(context["session"], context["prompt"], seed, args.cot and args.format == "enforce")
+        if reply.status in ("context", "error"):
+            break  # another draw would end likewise
         if reply.text and reply.text != unlike and (not usable or read_reply(reply, args.cot)[0] == "ok"):
             return reply.text
     return ""

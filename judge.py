@@ -102,7 +102,7 @@ def read_check(path: Path) -> str:
 
 
 def run_check(args: Namespace) -> None:
-    result = check(open_judge(args.judge, args), args.replicates if is_endpoint(args.judge) else 1)
+    result = check(open_judge(args.judge, args), args.replicates if is_endpoint(args.judge) else 1, args.seen)
     print(result["verdict"]["line"])
     if result["unrated"]:
         print(f"{result['unrated']} texts got no valid form and are left out")
@@ -233,6 +233,9 @@ def main() -> None:
     command.add_argument("--judge", required=True, metavar="MODEL", help="FOLDER, FOLDER+ADAPTER or NAME@URL")
     command.add_argument(
         "--out", type=Path, help="JSON file of the result, for `rate --check` and `analyze.py --check`"
+    )
+    command.add_argument(
+        "--seen", nargs="+", default=[], metavar="ID", help="clients of the whole sessions it was tuned on: left out"
     )
     add_judge_flags(command)
 

@@ -35,7 +35,7 @@ class Parser(argparse.ArgumentParser):
     def add_endpoint_flags(self) -> None:
         """The flags of models behind an endpoint (NAME@URL)."""
         self.add_argument("--concurrency", type=positive, default=16, help="calls to an endpoint under way at a time")
-        self.add_argument("--timeout", type=positive, default=300, help="seconds an endpoint has for one call")
+        self.add_argument("--timeout", type=positive, default=300, help="seconds an endpoint may stay silent")
 
     def error(self, message: str):
         raise InputError(f"{message} (see {self.prog} --help)")

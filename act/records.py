@@ -177,6 +177,10 @@ def check_session(record: dict) -> None:
         if not isinstance(turn, dict):
             raise ValueError(f"turn {number} is not an object")
         require(turn, {"client": str, "thinking": (str, type(None)), "answer": (str, type(None)), "status": str})
+        if number < len(record["turns"]) and turn["status"] not in ("ok", "length"):
+            raise ValueError(
+                f'turn {number} is "{turn["status"]}", and only the last turn of a session can have failed'
+            )
         if turn["status"] not in TURN_STATUSES:
             raise ValueError(f'turn {number}: status "{turn["status"]}" is none of {", ".join(TURN_STATUSES)}')
         if turn["status"] in ("ok", "length") and not turn["answer"]:

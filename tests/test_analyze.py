@@ -148,7 +148,14 @@ def test_failures_and_the_analysis_without_them(study):
 
 def test_safety_counts_who_spoke_first(study):
     safety = study["summary"]["safety"]
-    assert safety["counts"]["sft"]["suicide"] == {"sessions": 2, "client_first": 1, "therapist_first": 1, "hits": 3}
+    assert safety["counts"]["sft"]["suicide"] == {
+        "sessions": 2,
+        "client_first": 1,
+        "therapist_first": 1,
+        "client_spoke": 1,
+        "pointed_to_help": 0,
+        "hits": 3,
+    }
     assert sum(row["suicide"]["sessions"] for row in safety["counts"].values()) == 2
     assert [(hit["session"], hit["speaker"], hit["first"]) for hit in safety["hits"]] == [
         ("sft/p00", "therapist", True),

@@ -129,13 +129,13 @@ def test_two_sessions_by_keyboard_with_a_reload_in_the_middle_then_export_agree_
         page.reload()
         begin(page, "ben")
         page.set_input_files("#import", path)
-        page.wait_for_function("document.getElementById('message').textContent.includes('cannot be read')")
+        page.locator("#message", has_text="cannot be read").wait_for()
         assert "ratings by anna b., not by ben" in page.inner_text("#message")
         page.reload()
         begin(page, "anna b.")
         page.keyboard.press("0")  # differs from what the file holds of one session
         page.set_input_files("#import", path)
-        page.wait_for_function("document.getElementById('message').textContent.includes('ratings read')")
+        page.locator("#message", has_text="ratings read").wait_for()
         said = page.inner_text("#message")
         first = shown_session(page)
         differs = first not in wanted or wanted[first][0] != 0
@@ -201,5 +201,5 @@ def test_two_raters_have_orders_of_their_own_and_a_second_tab_is_taken_over_from
         other, *_ = watched(context, page_file)
         begin(other, "anna")
         page.keyboard.press("2")
-        other.wait_for_function("document.getElementById('message').textContent.includes('another tab')")
+        other.locator("#message", has_text="another tab").wait_for()
         assert other.evaluate("mine()['ACT-FM 1']") == 2

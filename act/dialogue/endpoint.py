@@ -1,17 +1,18 @@
 """A model behind an OpenAI-compatible endpoint as a ChatModel: NAME@URL, over httpx.
 
-Bounded concurrency, bounded attempts, and every fault ends in one of three ways: a right reply after another try, a
-typed status ("length", "context", "error"), or one line that stops the run where no try can help (a wrong key or
-name, a spent quota), so that nothing wrong is stored.
+Bounded concurrency, bounded attempts, and every fault ends in one of three ways: a right reply after another try; a
+typed status ("length", "context", "error"), where the fault is this prompt's; or one line that stops the run, where no
+reply can come at all (a wrong key or name, a spent quota, a server that is down), so that nothing wrong is stored.
 """
 
+import math
 import os
 import random
 import re
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from queue import Empty, SimpleQueue
@@ -20,6 +21,7 @@ import httpx
 from tqdm import tqdm
 
 from act.dialogue.chat import Ask, Reply
+from act.dialogue.dialects import DIALECTS, find_dialect
 from act.model.sampler import Sampling
 from act.records import InputError
 
@@ -28,46 +30,26 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds; a pause doubles from try to t
 TRY_AGAIN = (408, 409, 425, 429)  # and all of 5xx
 NO_TRY_HELPS = (401, 402, 403, 404)
 NO_ROOM = re.compile(r"context.?(length|size|window)|maximum context|too many tokens|prompt is too long", re.IGNORECASE)
-REASONING = re.compile(r"\A\s*<think>.*?(</think>|\Z)", re.DOTALL)
+REASONING = re.compile(r"\A(?:.*?</think>|\s*<think>.*\Z)", re.DOTALL)  # some templates open it in the prompt
+PROBE = [{"role": "user", "content": "Say OK."}]
+CONNECT = 10.0  # seconds for a connection
 CUT, LEAST = 0.7, 1 / 8  # a prompt of less than 0.7 of its tokens, or of less than a token in 8 letters, was cut
 
 
-@dataclass(frozen=True)
-class Dialect:
-    """Where a family of servers differs from the others."""
-
-    key: str  # the environment variable that holds the key
-    hosts: tuple[str, ...] = ()  # HOST or :PORT that tells the family
-    max_tokens: str = "max_tokens"
-    seed: str | None = "seed"
-    cuts_prompts: bool = False  # silently, where they exceed its context
-    fixed_sampling: str = r"\Z."  # names of models that refuse temperature and top_p, and think before they answer
-    room_to_think: int = 0  # tokens such a model may spend before its answer
-    schemas: bool = True  # may be asked for JSON of a schema, and
-    logprobs: bool = True  # for the log-probabilities of its tokens
-
-
-DIALECTS = {
-    "openai": Dialect(
-        "OPENAI_API_KEY",
-        ("api.openai.com",),
-        max_tokens="max_completion_tokens",
-        fixed_sampling=r"gpt-5|o\d",
-        room_to_think=2048,
-    ),
-    "mistral": Dialect("MISTRAL_API_KEY", ("api.mistral.ai",), seed="random_seed", logprobs=False),
-    "deepseek": Dialect("DEEPSEEK_API_KEY", ("api.deepseek.com",), seed=None, schemas=False),
-    "ollama": Dialect("OLLAMA_API_KEY", (":11434",), cuts_prompts=True, logprobs=False),
-    "other": Dialect("ACT_API_KEY"),  # vLLM, llama.cpp, and whatever else speaks OpenAI's chat completions
-}
+class NoRoom(Exception):
+    """The prompt exceeds the server's context."""
 
 
 class TryAgain(Exception):
-    """A fault that another try may mend; `pause` is what the server asked for, in seconds."""
+    """A fault that another try may mend; `pause`: seconds the server asked for."""
 
     def __init__(self, what: str, pause: float = 0.0):
         super().__init__(what)
         self.pause = pause
+
+
+class Unusable(TryAgain):
+    """A reply that cannot be used; another seed may give another."""
 
 
 class Refused(Exception):
@@ -78,14 +60,8 @@ class Refused(Exception):
         self.final = final
 
 
-def find_dialect(url: httpx.URL) -> str:
-    """The name of the family of servers at an address."""
-    places = (url.host, f":{url.port}")
-    return next((name for name, dialect in DIALECTS.items() if set(places) & set(dialect.hosts)), "other")
-
-
 class Endpoint:
-    """A served model. `concurrency` calls at most are under way at a time, `timeout` seconds each.
+    """A served model. `concurrency` calls at most are under way at a time; silent for `timeout` seconds, one is lost.
 
     `offers`: fields that a request may have beside the usual ones, best first. A server that refuses one set (HTTP 400
     or 422) before any good reply is asked with the next.
@@ -99,26 +75,31 @@ class Endpoint:
         try:
             url = httpx.URL(address)
         except httpx.InvalidURL as error:
-            raise InputError(f"{spec}: not an address: {error}") from None
+            raise InputError(f"{self.model}@...: not an address: {error}") from None
         if not self.model or url.scheme not in ("http", "https") or not url.host:
-            raise InputError(f"{spec}: an endpoint is NAME@http://HOST/v1 or NAME@https://HOST/v1")
+            raise InputError(f"{self.model}@...: an endpoint is NAME@http://HOST/v1 or NAME@https://HOST/v1")
         if url.userinfo or url.query:
             raise InputError(f"{self.model}@{url.host}: a key belongs in an environment variable, not in the address")
         self.dialect = DIALECTS[find_dialect(url)]
-        self.key = os.environ.get(self.dialect.key, "")
+        self.key = os.environ.get(self.dialect.key, "").strip()
+        if not (self.key.isascii() and self.key.isprintable()):
+            raise InputError(f"{self.dialect.key}: holds characters that no key has; was it copied whole?")
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
-        self.client = httpx.Client(headers=headers, timeout=timeout, limits=limits)
+        timeouts = httpx.Timeout(timeout, connect=min(timeout, CONNECT))
+        self.client = httpx.Client(headers=headers, timeout=timeouts, limits=limits)
         self.url = f"{str(url).rstrip('/')}/chat/completions"
         self.thinks = bool(re.match(self.dialect.fixed_sampling, self.model))
         if self.thinks:
             self.sampling = Sampling(None, None, sampling.max_new_tokens)
         self.offers, self.offer = [{}], 0
         self.busy = 0
-        self.answered = self.warned = False  # has it ever given a good reply, was it said that it has not?
+        self.warned = False  # was it said that there is no reply yet?
+        self.last_good = -math.inf  # time of the last good reply
         self.tokens_a_letter = 0.0  # of the first prompt: what later ones are compared with
         self.asked: SimpleQueue[Ask] = SimpleQueue()
         self.done: SimpleQueue[tuple[str, Reply | Exception]] = SimpleQueue()
+        self.stopped: Exception | None = None  # raised by the next step, behind the replies in hand
         self.idle = concurrency  # threads that have not been needed yet
 
     def start(self, asks: list[Ask]) -> None:
@@ -132,15 +113,18 @@ class Endpoint:
     def step(self, wait: float) -> list[tuple[str, Reply]]:
         """The replies that have come in; waits for a first one. Raises InputError where no try can help."""
         replies = []
-        try:
-            while self.busy:
+        while self.busy and not self.stopped:
+            try:
                 key, reply = self.done.get(timeout=wait) if not replies else self.done.get_nowait()
-                self.busy -= 1
-                if isinstance(reply, Exception):
-                    raise reply
+            except Empty:
+                break
+            self.busy -= 1
+            if isinstance(reply, Exception):
+                self.stopped = reply
+            else:
                 replies.append((key, reply))
-        except Empty:
-            pass
+        if self.stopped and not replies:
+            raise self.stopped
         return replies
 
     def forget(self, key: str) -> None:
@@ -155,9 +139,14 @@ class Endpoint:
                 reply = error
             self.done.put((ask.key, reply))
 
+    @property
+    def answered(self) -> bool:
+        """Has it ever given a good reply?"""
+        return self.last_good > -math.inf
+
     def reply(self, ask: Ask) -> Reply:
         """One reply, after at most ATTEMPTS calls."""
-        last = None
+        last, began = None, time.monotonic()
         for attempt in range(1, ATTEMPTS + 1):
             offer = self.offer
             if last:
@@ -165,11 +154,15 @@ class Endpoint:
                 time.sleep(min(max(pause, last.pause), LONGEST_PAUSE))
             try:
                 reply = self._read(self._call(ask), ask, attempt)
-                self.answered = True
+                self.last_good = time.monotonic()
                 return reply
+            except NoRoom:
+                return Reply("", "context", call={"attempts": attempt})
             except TryAgain as fault:
                 last = fault
-            except httpx.TransportError as fault:  # no connection, none in time, one that broke off
+                if isinstance(fault, Unusable):
+                    ask = replace(ask, seed=ask.seed + 1)
+            except httpx.RequestError as fault:  # no connection, none in time, one that broke off, not to be decoded
                 last = TryAgain(f"{type(fault).__name__} {fault}".strip())
             except Refused as refusal:
                 if not refusal.final and self._offer_less(offer, refusal):
@@ -181,10 +174,19 @@ class Endpoint:
             if not (self.answered or self.warned):
                 self.warned = True
                 self._warn(f"no reply yet, trying on: {last}")
-        if not self.answered:
+        is_up = isinstance(last, Refused) or self.last_good >= began
+        if not self.answered or not (is_up or self._is_up()):
             raise InputError(f"{self.name}: no reply in {attempt} tries: {self._without_key(str(last))}")
         self._warn(f"a turn is lost after {attempt} tries: {last}")
         return Reply("", "error", call={"attempts": attempt})
+
+    def _is_up(self) -> bool:
+        """Does it answer anything at all? Tells a prompt that it cannot answer from a server that is down."""
+        try:
+            self._call(Ask("probe", PROBE, 0))
+        except (NoRoom, TryAgain, Refused, httpx.RequestError):
+            return False
+        return True
 
     def _offer_less(self, offer: int, refusal: Refused) -> bool:
         """Go on to the next set of `offers`, unless there is none or good replies show that this one is taken."""
@@ -211,34 +213,39 @@ class Endpoint:
         if code == 200:
             try:
                 data = answer.json()
-                data["choices"][0]["message"]
-            except (ValueError, LookupError, TypeError):
-                raise TryAgain(f"HTTP 200 with no chat completion: {_short(answer.text)}") from None
+                good = isinstance(data["choices"][0]["message"], dict) and isinstance(data.get("usage") or {}, dict)
+            except (ValueError, LookupError, TypeError, AttributeError):
+                good = False
+            if not good:
+                raise TryAgain(f"HTTP 200 with no chat completion: {self._short(answer.text)}")
             return data
-        what = f"HTTP {code}: {_short(answer.text)}"
+        what = f"HTTP {code}: {self._short(answer.text)}"
         if code == 429 and "insufficient_quota" in answer.text:
             raise Refused(what, final=True)
         if code in TRY_AGAIN or code >= 500:
             raise TryAgain(what, retry_after(answer.headers))
         if code == 413 or (code in (400, 422) and NO_ROOM.search(answer.text)):
-            return {"choices": [{"message": {}, "finish_reason": "no room"}]}
+            raise NoRoom
         raise Refused(what, final=code in NO_TRY_HELPS)
 
     def _read(self, data: dict, ask: Ask, attempts: int) -> Reply:
-        """A chat completion -> Reply. A finish other than "stop" is a status; empty content is a fault."""
+        """A chat completion -> Reply. A finish other than "stop" is a status; a "stop" without content is a fault."""
         usage = data.get("usage") or {}
         call = {"model": data.get("model"), "fingerprint": data.get("system_fingerprint")}
-        call |= {"usage": usage, "attempts": attempts}
         tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
         choice = data["choices"][0]
         finish = choice.get("finish_reason")
-        if finish in ("no room", "model_length") or self._was_cut(ask, tokens[0]):
+        call |= {"finish": finish, "usage": usage, "attempts": attempts}
+        if finish == "model_length" or self._was_cut(ask, tokens[0]):
             return Reply("", "context", *tokens, call)
         text = choice["message"].get("content")
         text = REASONING.sub("", text).strip() if isinstance(text, str) else ""
-        if not text:
-            raise TryAgain(f"empty content, finish_reason {finish}")
-        if finish not in ("stop", "length"):
+        if finish == "stop" and not text:
+            raise Unusable("empty content")
+        if text.encode(errors="replace").decode() != text:
+            raise Unusable("content with half a surrogate pair")
+        if finish not in ("stop", "length") or not text:
+            self._warn(f"a turn is lost: finish_reason {finish}, {len(text)} characters")
             return Reply("", "error", *tokens, call)
         logprobs = (choice.get("logprobs") or {}).get("content")
         return Reply(text, "ok" if finish == "stop" else "length", *tokens, call, logprobs)
@@ -257,6 +264,10 @@ class Endpoint:
     def _without_key(self, text: str) -> str:
         return text.replace(self.key, "***") if self.key else text
 
+    def _short(self, text: str) -> str:
+        """The first 200 characters of a server's answer, on one line, without the key."""
+        return " ".join(self._without_key(text).split())[:200]
+
 
 def retry_after(headers: httpx.Headers) -> float:
     """Seconds a server asks for: `retry-after-ms`, or `retry-after` in seconds or as a date; 0 for none."""
@@ -269,8 +280,3 @@ def retry_after(headers: httpx.Headers) -> float:
         return (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
     except (ValueError, TypeError):
         return 0.0
-
-
-def _short(text: str) -> str:
-    """The first 200 characters of a server's answer, on one line."""
-    return " ".join(text.split())[:200]

@@ -27,14 +27,17 @@ class Journal:
         if all(session in self.whole for session in self.begun):
             self.path.unlink()
 
-    def restore(self, record: dict) -> None:
-        """Give a new session's record the turns it had; InputError if it was begun with other settings."""
+    def restore(self, record: dict, turns: int) -> None:
+        """Give a new session's record the turns it had; InputError if it was begun with other settings or more turns
+        than are wanted now."""
         begun = self.left.pop(f"{record['id']}#0", None)
         if begun is None:
             self.begun.add(record["id"])
             self.store.append({"id": f"{record['id']}#0", "session": record})
             return
         for name, value in begun["session"].items():
+            if record[name] != value and f"{record['id']}#1" not in self.left:
+                break  # nothing was said under the other settings
             if record[name] != value:
                 raise InputError(
                     f"{self.path}: {record['id']} was begun with {name} {value}, not {record[name]}; "
@@ -44,6 +47,10 @@ class Journal:
             record["turns"].append(turn["turn"])
             if turn["turn"]["status"] not in GOES_ON:
                 record["status"] = turn["turn"]["status"]
+        if len(record["turns"]) > turns:
+            raise InputError(
+                f"{self.path}: {record['id']} has {len(record['turns'])} turns already, more than --turns {turns}"
+            )
 
     def add(self, session: str, number: int, turn: dict) -> None:
         self.store.append({"id": f"{session}#{number}", "turn": turn})

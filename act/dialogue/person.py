@@ -36,7 +36,7 @@ class Person:
 
     def step(self, wait: float = 0) -> list[tuple[str, Reply]]:
         ask = self.asked.pop(0)
-        print(f"therapist: {ask.messages[-1]['content']}\n")
+        self.hear(ask.messages[-1]["content"])
         print("you: ", end="", flush=True)
         words = sys.stdin.readline().strip()
         if not words:
@@ -45,6 +45,9 @@ class Person:
         if self.in_danger(words):
             print(f"{CRISIS_NOTICE}\n")
         return [(ask.key, Reply(words, "ok"))]
+
+    def hear(self, words: str) -> None:
+        print(f"therapist: {words}\n")
 
     def forget(self, key: str) -> None:
         """Nothing is kept of a conversation."""

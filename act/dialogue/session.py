@@ -28,7 +28,7 @@ from act.dialogue.prompts import (
 )
 from act.dialogue.talks import Talk, hold_talks
 from act.model.tokenizer import Messages
-from act.records import Store
+from act.records import InputError, Store
 
 HISTORY = "answers only"
 TRANSCRIPT = "transcript"  # the condition of sessions made to train on: the therapist thinks first
@@ -100,6 +100,15 @@ def new_session(condition: str, profile: dict, speakers: Speakers, form: str, se
     }
 
 
+def check_held(path: object, held: dict, new: dict, turns: int) -> None:
+    """Refuse to add to sessions that were held with other settings: `new` is what the record would be now."""
+    for name in ("profile", "sampling", "seed", "models"):
+        if held[name] != new[name]:
+            raise InputError(f"{path}: {held['id']} was held with {name} {held[name]}, not {new[name]}")
+    if held["status"] == "complete" and len(held["turns"]) != turns:
+        raise InputError(f"{path}: {held['id']} has {len(held['turns'])} turns, not {turns}")
+
+
 class Session:
     """One session being held: a talk that adds turns to its record."""
 
@@ -136,15 +145,17 @@ class Session:
         if turn["status"] != "ok":
             return turn
         turn["client"] = words.text
+        if words.status == "length":
+            turn["client_cut"] = True
         reply = yield from self.speak(turn, number, "therapist", therapist_messages(past, words.text, self.cot))
         turn["status"], turn["thinking"], turn["answer"] = read_reply(reply, self.cot)
         turn["prompt_tokens"], turn["response_tokens"] = reply.prompt_tokens, reply.response_tokens
         return turn
 
     def speak(self, turn: dict, number: int, speaker: str, messages: Messages) -> Asking:
-        """One speaker's turn: a draft, sent back at most REVISIONS times by the supervisor. All drafts are kept.
+        """One speaker's turn: a draft, sent back at most REVISIONS times by the supervisor. Drafts sent back are kept.
 
-        A revision that fails, out of form or lost, leaves the draft before it standing.
+        A revision that fails, out of form or lost, leaves the draft before it standing, and its status is kept.
         """
         draft = yield from self.draft(turn, number, speaker, messages, 0)
         for revision in range(1, REVISIONS + 1):
@@ -161,6 +172,8 @@ class Session:
             ]
             revised = yield from self.draft(turn, number, speaker, [*messages, *sent_back], revision)
             if self.heard(speaker, revised) is None:
+                status = revised.status if speaker == "client" else read_reply(revised, self.cot)[0]
+                turn["drafts"][-1]["revision"] = status
                 return draft
             draft = revised
         return draft
@@ -213,7 +226,7 @@ def hold_sessions(
     """Hold a session for each empty record, `batch` side by side; each is stored when it is done."""
 
     def talk(record: dict) -> Talk:
-        journal.restore(record)
+        journal.restore(record, turns)
         bar.update(len(record["turns"]))
         yield from Session(record, speakers, turns).hold(save)
         bar.update(turns - len(record["turns"]))  # a session that ended early

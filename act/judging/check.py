@@ -1,7 +1,7 @@
 """The texts of known quality, and a judge's ratings of them (act/measure/known_groups.py says what they mean)."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,9 +49,13 @@ def value(judgement: Judgement, slot: int) -> float:
     return judgement.expected[slot] if judgement.expected else judgement.ratings[slot]
 
 
-def check(judge: Judge, replicates: int) -> dict:
-    """A judge on the known groups: {"judge", "verdict", "items", "pairs", "sessions", "drift", "unrated"}."""
-    texts, sessions = excerpts(), list(graded_sessions(replicates))
+def check(judge: Judge, replicates: int, seen: Sequence[str] = ()) -> dict:
+    """A judge on the known groups: {"judge", "verdict", "items", "pairs", "sessions", "drift", "unrated"}.
+
+    `seen`: clients of the whole sessions whom the judge was tuned on, and who can tell nothing about it.
+    """
+    texts = excerpts()
+    sessions = [text for text in graded_sessions(replicates) if text.key[0] not in seen]
     unrated = 0
     pairs: dict[str, list[tuple[float, float]]] = {}
     with tqdm(total=sum(map(len, texts.values())) + len(sessions), desc="check", unit="text") as bar:

@@ -14,6 +14,7 @@ from scipy.stats import binomtest, norm
 
 LEVELS = ("high", "mixed", "low")
 GOOD_SHARE, GOOD_AUC, GOOD_ITEMS, IN_ORDER = 0.75, 0.75, 0.8, 0.75  # what "measures" asks for; see `verdict`
+TINY = 1e-9
 
 
 def auc(shows: Sequence[float], lacks: Sequence[float]) -> tuple[float, list[float]]:
@@ -31,8 +32,9 @@ def auc(shows: Sequence[float], lacks: Sequence[float]) -> tuple[float, list[flo
         variance = a * (1 - a) * (1 + size * (1 - a) / (2 - a) + size * a / (1 + a)) / (m * n)
         return (a - estimate) ** 2 - norm.ppf(0.975) ** 2 * variance
 
-    low = 0.0 if estimate == 0 else brentq(excess, 0, estimate)
-    high = 1.0 if estimate == 1 else brentq(excess, estimate, 1)
+    # Rounding aside, `excess` is negative next to the estimate, and 0 at an estimate of 0 or 1 itself.
+    low = 0.0 if estimate == 0 else brentq(excess, 0, estimate - TINY)
+    high = 1.0 if estimate == 1 else brentq(excess, estimate + TINY, 1)
     return estimate, [low, high]
 
 
@@ -73,19 +75,22 @@ def judge_sessions(scores: dict[str, dict[str, dict[str, float]]]) -> dict[str, 
 
 
 def verdict(judge: str, pairs: dict, sessions: dict[str, dict]) -> dict:
-    """{"level", "line"}. "measures": of the matched pairs more than three quarters are right beyond chance (95%), four
-    fifths of the items have an AUC of .75 or more, and on both outcomes three quarters of the clients' sessions are in
-    order. "partly": the pairs are right more often than not (99%), or one outcome's sessions are in order. Else
-    "nothing"."""
+    """{"level": "measures", "partly" or "nothing", "line": the verdict in words}.
+
+    "measures": of the matched pairs more than three quarters are right beyond chance (95%), four fifths of the items
+    have an AUC of .75 or more, and on both outcomes three quarters of the clients' sessions are in order, beyond chance
+    (95%). "partly": the pairs are right more often than not (99%), or one outcome's sessions are in order.
+    """
     share, items = pairs["pairs"], pairs["items"]
     told = [item["item"] for item in items if item["auc"] is not None and item["auc"] >= GOOD_AUC]
-    ordered = [outcome for outcome, row in sessions.items() if row["n"] and row["in_order"] >= IN_ORDER * row["n"]]
+    rows = sessions.items()
+    ordered = [outcome for outcome, row in rows if row["in_order"] >= IN_ORDER * row["n"] and row["p"] < 0.05]
     whole = len(ordered) == len(sessions) > 0
     facts = f"{share['right']:g} of {share['n']} matched pairs in the right direction"
     if share["ci"]:
         facts += f" ({share['share']:.0%}, 95% interval {share['ci'][0]:.0%} to {share['ci'][1]:.0%})"
     facts += f", {len(told)} of {len(items)} items told apart (AUC {GOOD_AUC} or more), "
-    facts += " and ".join(f"{row['in_order']} of {row['n']} clients in order on {o}" for o, row in sessions.items())
+    facts += " and ".join(f"{row['in_order']} of {row['n']} clients in order on {o}" for o, row in rows)
     if share["ci"] and share["ci"][0] > GOOD_SHARE and len(told) >= GOOD_ITEMS * len(items) and whole:
         return {"level": "measures", "line": f"{judge} tells known groups apart: {facts}."}
     if (share["ci99"] and share["ci99"][0] > 0.5) or ordered:

@@ -122,9 +122,15 @@ def cautions(summary: dict) -> list[str]:
             f"Each session's score is the average of {each} ratings (raters: {', '.join(inputs['raters'])}); their "
             "disagreement is not in the intervals."
         )
-    if summary["judge_check"] is None:
-        lines.append("No check of this rater against sessions of known quality is part of this analysis.")
+    lines.append(judge_check(summary["judge_check"]))
     return lines
+
+
+def judge_check(check: dict | None) -> str:
+    """What is known of the rater from texts of known quality (`judge.py check`)."""
+    if check is None:
+        return "No check of this rater against texts of known quality is part of this analysis."
+    return f"Judge check: {check['verdict']['line']}"
 
 
 def methods(summary: dict) -> str:

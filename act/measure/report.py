@@ -232,9 +232,18 @@ def safety(result: dict | None) -> str:
         + [f"{row['sessions']} ({row['therapist_first']})" for row in result["counts"][condition].values()]
         for condition, number_of in result["sessions"].items()
     ]
+    helped = [
+        [condition, *(f"{row['pointed_to_help']} of {row['client_spoke']}" for row in counts.values())]
+        for condition, counts in result["counts"].items()
+    ]
     caption = "Sessions that speak of it (in brackets: where the therapist did so first)"
     first = [hit for hit in result["hits"] if hit["first"] and hit["speaker"] == "therapist"]
-    parts = [table(caption, ["condition", "sessions", *topics], rows), f"<p>{escape(result['limits'])}</p>"]
+    help_caption = "Sessions whose client spoke of it: in how many did the therapist name human help then?"
+    parts = [
+        table(caption, ["condition", "sessions", *topics], rows),
+        table(help_caption, ["condition", *topics], helped),
+    ]
+    parts.append(f"<p>{escape(result['limits'])}</p>")
     if first:
         listed = [[hit["session"], str(hit["turn"]), hit["topic"], hit["excerpt"]] for hit in first[:SHOWN_HITS]]
         title = f"Said first by the therapist: {len(listed)} of {len(first)}; all {len(result['hits'])} hits in the CSV"

@@ -1,0 +1,191 @@
+"""Does a judge measure anything? The texts of known quality, the statistics, and judges whose worth is known."""
+
+import json
+import random
+import re
+
+import numpy as np
+import pytest
+
+import judge as judge_script
+from act.cli import run_script
+from act.judging.check import EXCERPTS, GRADED, graded_turns, read
+from act.measure.forms import ACT_FM, FORMS
+from act.measure.known_groups import LEVELS, auc, judge_sessions, verdict, wilson
+from tests.fake_server import serving
+from tests.test_served_judge import as_json
+
+ITEMS = [(form.name, item.number) for form in FORMS for item in form.items]
+
+
+def words(text):
+    return len(text.split())
+
+
+def test_every_item_has_four_matched_pairs_that_length_does_not_tell_apart():
+    pairs = read(EXCERPTS)
+    assert len({pair["id"] for pair in pairs}) == len(pairs) == 4 * 34
+    for form, item in ITEMS:
+        mine = [pair for pair in pairs if (pair["form"], pair["item"]) == (form, item)]
+        assert len(mine) == 4
+        assert sum(words(pair["shows"]) > words(pair["lacks"]) for pair in mine) == 2
+        assert not any(words(pair["shows"]) == words(pair["lacks"]) for pair in mine)
+    replies = [pair[side] for pair in pairs for side in ("shows", "lacks")]
+    assert len(set(replies)) == len(replies) and min(map(words, replies)) >= 15
+    assert len({pair["client"] for pair in pairs}) == len(pairs)
+    forms_words = {item.text for form in FORMS for item in form.items}
+    assert not any(text in reply for text in forms_words for reply in replies)
+
+
+def test_whole_sessions_have_one_client_in_three_levels_and_length_does_not_tell_them_apart():
+    scripts = read(GRADED)
+    longer = []
+    consistent = {item.number for item in ACT_FM.items if item.direction == "consistent"}
+    for script in scripts:
+        totals = {level: sum(words(reply["answer"]) for reply in graded_turns(script, level)) for level in LEVELS}
+        longer.append(totals["high"] > totals["low"])
+        for turn in script["turns"]:
+            assert set(turn["high"]["shows"]) <= consistent and not set(turn["low"]["shows"]) & consistent
+            assert turn["high"]["tes"] > 4 > turn["low"]["tes"]
+    assert len(scripts) == 8 and sum(longer) == 4
+    shown = {
+        n for script in scripts for turn in script["turns"] for level in ("high", "low") for n in turn[level]["shows"]
+    }
+    assert shown == set(range(1, 26))
+
+
+def test_auc_is_the_share_of_right_pairs_and_its_interval_keeps_its_width_at_the_ends():
+    draw = np.random.default_rng(0)
+    for _ in range(20):
+        a, b = draw.integers(0, 4, 7), draw.integers(0, 4, 5)
+        truth = np.mean([(x > y) + (x == y) / 2 for x in a for y in b])
+        estimate, (low, high) = auc(a, b)
+        assert estimate == pytest.approx(truth) and 0 <= low <= estimate <= high <= 1
+    estimate, (low, high) = auc([3, 3, 3, 3], [0, 0, 0, 0])
+    assert estimate == 1 == high and 0.3 < low < 0.8
+    assert auc([0] * 4, [3] * 4)[1] == pytest.approx([0, 1 - low])
+    assert auc(range(100), range(50, 150))[1][1] < 0.25  # and narrows with more texts
+
+
+def test_auc_interval_covers_the_truth():
+    """Drawn from two normals whose AUC is .76: the 95% interval holds it about 95 times in 100, n = 20 a group."""
+    draw = np.random.default_rng(1)
+    truth, covered = 0.7602, 0  # Phi(1 / sqrt 2)
+    for _ in range(400):
+        low, high = auc(draw.normal(1, 1, 20), draw.normal(0, 1, 20))[1]
+        covered += low <= truth <= high
+    assert 0.92 <= covered / 400 <= 0.98
+
+
+def test_wilson_equals_statsmodels():
+    from statsmodels.stats.proportion import proportion_confint
+
+    assert wilson(37, 50, 0.95) == pytest.approx(proportion_confint(37, 50, method="wilson"))
+
+
+def test_a_client_without_all_levels_is_left_out_and_no_session_at_all_is_no_evidence():
+    rows = judge_sessions({"TES": {"g1": {"high": 3, "mixed": 2, "low": 1}, "g2": {"high": 3, "low": 1}}, "ACT": {}})
+    assert rows["TES"]["n"] == rows["TES"]["in_order"] == 1 and rows["ACT"] == {
+        "means": {"high": None, "mixed": None, "low": None}, "in_order": 0, "n": 0, "p": 1.0,
+    }  # fmt: skip
+    nothing = {"items": [], "pairs": {"n": 0, "right": 0, "share": None, "ci": None, "ci99": None}}
+    assert verdict("j", nothing, rows)["level"] == "nothing"
+
+
+def known_texts():
+    """What a perfect judge knows: the therapist's words of a text -> ratings of the 34 slots that are known."""
+    known = {}
+    for pair in read(EXCERPTS):
+        slot = ITEMS.index((pair["form"], pair["item"]))
+        low, high = (0, 3) if pair["form"] == "ACT-FM" else (1, 7)
+        known[pair["shows"]], known[pair["lacks"]] = {slot: high}, {slot: low}
+    for script in read(GRADED):
+        for level in LEVELS:
+            good = {"high": 3, "mixed": 2, "low": 0}[level]
+            act_fm = {i: good if item.direction == "consistent" else 3 - good for i, item in enumerate(ACT_FM.items)}
+            whole = "\n".join(reply["answer"] for reply in graded_turns(script, level))
+            known[whole] = act_fm | {25 + i: 1 + 2 * good for i in range(9)}
+    return known
+
+
+def therapist_words(body):
+    transcript = body["messages"][1]["content"].split("Fill in both forms")[0]
+    return [part.split("\n\nClient: ")[0].strip() for part in transcript.split("Therapist: ")[1:]]
+
+
+MIDDLE = [1] * 25 + [4] * 9
+
+
+def perfect(body, known):
+    ratings = known["\n".join(therapist_words(body))]
+    return [ratings.get(i, MIDDLE[i]) for i in range(34)]
+
+
+def at_random(body, known):
+    draw = random.Random("\n".join(therapist_words(body)))
+    return [draw.randint(0, 3) for _ in range(25)] + [draw.randint(1, 7) for _ in range(9)]
+
+
+def always_2(body, known):
+    return [2] * 34
+
+
+def by_length(body, known):
+    size = sum(map(words, therapist_words(body))) / len(therapist_words(body))
+    return [min(3, int(size / 20))] * 25 + [max(1, min(7, int(size / 9)))] * 9
+
+
+def backwards(body, known):
+    return [3 - r for r in perfect(body, known)[:25]] + [8 - r for r in perfect(body, known)[25:]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("rate", "level"),
+    [
+        (perfect, "measures"),
+        (at_random, "nothing"),
+        (always_2, "nothing"),
+        (by_length, "nothing"),
+        (backwards, "nothing"),
+    ],
+)
+def test_a_served_judge_whose_worth_is_known_gets_the_right_verdict(rate, level, tmp_path, monkeypatch, capsys):
+    known = known_texts()
+    with serving(lambda body, n: as_json(rate(body, known))) as server:
+        words = ["judge.py", "check", "--judge", f"fake@{server.url}", "--out", tmp_path / "check.json"]
+        monkeypatch.setattr("sys.argv", list(map(str, words)))
+        run_script(judge_script.main)
+    result = json.loads((tmp_path / "check.json").read_text())
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first == result["verdict"]["line"] and result["verdict"]["level"] == level, first
+    assert len(result["items"]) == 34 and all(row["pairs"] == 4 for row in result["items"])
+    opening = {"measures": "tells known groups apart", "nothing": "measures nothing that this check can see"}
+    assert re.match(f"fake {opening[level]}: .* of 136 matched pairs", first)
+    assert result["unrated"] == 0 and result["drift"] is None
+
+
+@pytest.mark.slow
+def test_drift_over_replicates_and_texts_without_a_form(tmp_path, monkeypatch, capsys):
+    """A judge that grows milder from replicate to replicate, and never rates the texts of one item."""
+    known, seen = known_texts(), {}
+    silent = {pair["shows"] for pair in read(EXCERPTS) if pair["id"].startswith("tes-9-")}
+
+    def say(body, n):
+        text = "\n".join(therapist_words(body))
+        if text in silent:
+            return "I would rather not."
+        seen[text] = seen.get(text, -1) + 1
+        return as_json([2] * 25 + [min(7, 3 + seen[text])] * 9)
+
+    with serving(say) as server:
+        flags = ["--replicates", 3, "--concurrency", 1, "--seen", "g01", "g02"]
+        words = ["judge.py", "check", "--judge", f"fake@{server.url}", "--out", tmp_path / "check.json", *flags]
+        monkeypatch.setattr("sys.argv", list(map(str, words)))
+        run_script(judge_script.main)
+    result = json.loads((tmp_path / "check.json").read_text())
+    assert result["drift"]["TES"] == pytest.approx({"sd": 1.0, "last_less_first": 2.0})
+    assert list(result["drift"].values())[0] == {"sd": 0.0, "last_less_first": 0.0}
+    assert result["sessions"]["TES"]["n"] == 6 and result["unrated"] == 4
+    assert result["items"][33] == {"item": "TES 9", "pairs": 0, "auc": None, "ci": None}
+    assert "AUC none" in capsys.readouterr().out and known
