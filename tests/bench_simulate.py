@@ -84,12 +84,12 @@ def main() -> None:
     whole = sum(session["status"] == "complete" for session in sessions)
     times = [request["time"] for request in fake.requests]
     per_second, limit = len(times) / (times[-1] - times[0]), args.concurrency / args.delay
-    at = {share: next(mib for done, mib in memory if done >= share) for share in (0.1, 0.5, 0.9)}
+    sixths = [max(mib for done, mib in memory if part / 6 <= done <= (part + 1) / 6) for part in range(6)]
     print(f"{len(sessions)} sessions, {whole} complete, {len(times)} client calls in {times[-1] - times[0]:.0f} s")
     print(f"client calls a second: {per_second:.0f}; the limit of {args.concurrency} at a time: {limit:.0f}")
-    print(f"memory: {', '.join(f'{mib:.0f} MiB at {share:.0%}' for share, mib in at.items())} of the calls")
+    print(f"peak memory in each sixth of the calls, a condition: {', '.join(f'{mib:.0f}' for mib in sixths)} MiB")
     result = {"bench": "simulate", "calls_per_s": per_second, "share_of_limit": per_second / limit}
-    result |= {"memory_growth_mib": at[0.9] - at[0.1], "most_at_once": fake.most_at_once, "cores": os.cpu_count()}
+    result |= {"peak_mib_of_each_condition": sixths, "most_at_once": fake.most_at_once, "cores": os.cpu_count()}
     print(json.dumps(result))
 
 
