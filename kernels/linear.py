@@ -10,9 +10,16 @@ converting both sides and multiplying in float32, which is also the more exact.
 Everything else (CUDA, PyTorch's default precision "highest") is F.linear to the bit.
 """
 
+import os
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+# oneDNN, and PyTorch's layer over it, keep a compiled product for each shape, half a megabyte each, 1,024 of them unless
+# told otherwise before the first; decoding comes with ever new shapes (docs/log.md).
+for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+    os.environ.setdefault(cache, "128")
 
 HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 ONEDNN_IS_FASTER = HAS_ONEDNN and torch.cpu._is_avx512_supported()  # with AVX2 alone, MKL is (docs/log.md)

@@ -1,9 +1,8 @@
 """`make bench-simulate`: 150 clients x 6 conditions x 25 turns against a fast fake server: does simulate.py keep up?
 
 The client is a fake endpoint that takes --delay seconds a call, the therapist a tiny random model with four tiny
-adapters, so that what is measured is our own machinery. (oneDNN's products, --precision high, would add their cache of
-compiled products, one a shape: some hundred MiB that fill up.) Prints how near the client calls a second come to what
-the concurrency allows, concurrency / delay, and the memory of the process as it goes. Ends with a JSON line.
+adapters, so that what is measured is our own machinery. Prints how near the client calls a second come to what the
+concurrency allows, concurrency / delay, and the memory of the process as it goes. Ends with a JSON line.
 """
 
 import json
