@@ -70,27 +70,9 @@ def kernel_drawing() -> plt.Figure:
     light = {"alpha": 0.35}
     box(axes, 0, 3, 1, 3, BLUE, "h\n(n, C)", **light)
     for i in range(6):
-        box(
-            axes,
-            2 + 1.2 * i,
-            7,
-            1.1,
-            1.3,
-            GREEN,
-            f"W block {i + 1}" if i in (0, 5) else "",
-            alpha=0.75 if i == 2 else 0.25,
-        )
-        box(
-            axes,
-            2 + 1.2 * i,
-            3,
-            1.1,
-            3,
-            ORANGE if i == 2 else "white",
-            "",
-            alpha=0.5 if i == 2 else 1,
-            ls="-" if i == 2 else ":",
-        )
+        x, now = 2 + 1.2 * i, i == 2
+        box(axes, x, 7, 1.1, 1.3, GREEN, alpha=0.75 if now else 0.25)
+        box(axes, x, 3, 1.1, 3, ORANGE if now else "white", alpha=0.5 if now else 1, ls="-" if now else ":")
     axes.text(4.95, 4.5, "logits of\none block\n(n, v)", ha="center", va="center", fontsize=9)
     axes.text(5.6, 8.6, "the head W (V, C), read block by block", ha="center", fontsize=10)
     axes.text(
