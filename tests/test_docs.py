@@ -75,8 +75,9 @@ def test_equation_5_the_loss_of_a_pair():
 
 
 def test_equation_6_the_nll_of_a_step():
+    """The example's two tokens; and the same as part of a step of five, where the others are to be added."""
     assert nll_loss(CHOSEN, 2).item() == pytest.approx(math.log(4))
-    assert nll_loss(torch.cat([CHOSEN, logs(1 / 2)]), 3).item() == pytest.approx(5 / 3 * math.log(2))
+    assert nll_loss(CHOSEN, 5).item() == pytest.approx(math.log(16) / 5)
 
 
 def test_equation_7_the_whole_loss():
@@ -282,6 +283,15 @@ def test_every_command_of_the_pages_is_understood(monkeypatch):
         with pytest.raises(Parsed):
             importlib.import_module(module).main()
     assert seen.count("python") >= 20 and seen.count("make") >= 4
+
+
+def test_every_flag_that_is_spoken_of_exists():
+    sources = [*ROOT.glob("*.py"), ROOT / "act/cli.py", ROOT / "act/model/embedded.py", *ROOT.glob("tests/*.py")]
+    defined = {flag for path in sources for flag in re.findall(r'"(--[a-z-]+)"', path.read_text(encoding="utf-8"))}
+    for page in PAGES:
+        for span in re.findall(r"`([^`\n]+)`", page.read_text(encoding="utf-8")):
+            unknown = set(re.findall(r"(?<!\S)--[a-z][a-z-]*", span)) - defined
+            assert unknown <= {"--help", "--nproc-per-node"}, f"{page.name}: {span}"
 
 
 @pytest.mark.parametrize("wing", ["kernels", "act/training", "act/model"])
