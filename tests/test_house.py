@@ -1,4 +1,4 @@
-"""The rules of the house that a machine can see: import direction, file length, the eight packages."""
+"""The rules of the house that a machine can see: import direction, file length, the eight packages, docstrings."""
 
 import ast
 import re
@@ -58,3 +58,18 @@ def test_the_requirements_are_the_eight_packages():
     names = {re.split("[=<>]", line)[0] for line in lines}
     assert names == {"torch", "tokenizers", "safetensors", "sentencepiece", "numpy", "scipy", "httpx", "tqdm"}
     assert "torch==2.13.0" in lines
+
+
+@pytest.mark.parametrize("wing", ["kernels", "act/training", "act/model"])
+def test_files_and_public_functions_say_what_they_are(wing):
+    """A file opens with three lines at least; every public function, class and property has a docstring."""
+    for path in sorted((ROOT / wing).glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if not tree.body:
+            continue
+        assert len((ast.get_docstring(tree) or "").splitlines()) >= 3, f"{path} opens with less than three lines"
+        for scope in [tree, *(node for node in tree.body if isinstance(node, ast.ClassDef))]:
+            for node in scope.body:
+                public = isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+                if public and not getattr(scope, "name", "").startswith("_") and node.name != "forward":
+                    assert ast.get_docstring(node), f"{path}: {node.name} has no docstring"
