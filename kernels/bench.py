@@ -38,6 +38,7 @@ CHECKED = 64  # tokens whose log-probs are held against float64
 
 
 def inputs(T: int, H: int, V: int, dtype: torch.dtype, device: str, trainable: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Hidden states (T, H), head (V, H) and targets (T,), the same each time; logits have standard deviation 3."""
     torch.manual_seed(0)
     hidden = torch.randn(T, H, device=device).to(dtype).requires_grad_()
     weight = (torch.randn(V, H, device=device) / H**0.5 * 3).to(dtype).requires_grad_(trainable)
@@ -86,6 +87,7 @@ def competitors(hidden: Tensor, weight: Tensor, targets: Tensor) -> dict[str, Ca
 
 
 def seconds(run: Callable[[], object], device: str) -> float:
+    """Wall-clock seconds of one run, with what it left for the device to do."""
     start = time.perf_counter()
     run()
     if device == "cuda":
@@ -113,20 +115,24 @@ def extra_mib(name: str, hidden: Tensor, weight: Tensor, targets: Tensor) -> flo
 
 
 def resident(field: str) -> int:
+    """KiB of this process: VmRSS is now, VmHWM the highest since it was reset."""
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) for line in file if line.startswith(field))
 
 
 def float64_logprob(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    """The truth for the first CHECKED tokens: the definition, in float64."""
     logits = hidden.detach()[:CHECKED].double() @ weight.detach().double().T
     return torch.log_softmax(logits, dim=-1).gather(1, targets[:CHECKED, None]).squeeze(1)
 
 
 def error(logps: Tensor, truth: Tensor) -> float:
+    """Root mean square error of the checked log-probs over the root mean square of the truth."""
     return ((logps[:CHECKED].double() - truth).norm() / truth.norm()).item()
 
 
 def measure(T: int, H: int, V: int, dtype: str, head: str, rounds: int, device: str) -> dict:
+    """One row of the table: each competitor's median seconds, extra MiB and error at one shape, type and head."""
     hidden, weight, targets = inputs(T, H, V, DTYPES[dtype], device, head == "trainable")
     runs = competitors(hidden, weight, targets)
     truth = float64_logprob(hidden, weight, targets)
@@ -151,6 +157,7 @@ def measure(T: int, H: int, V: int, dtype: str, head: str, rounds: int, device: 
 
 
 def main() -> None:
+    """Measure every row that the flags ask for and print it as it comes, then all as one JSON line."""
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--rounds", type=int, default=5, help="runs behind each median")
@@ -190,6 +197,7 @@ def main() -> None:
 
 
 def cpu_name() -> str:
+    """The processor and the instruction set that PyTorch takes on it."""
     with open("/proc/cpuinfo") as file:
         names = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
     return f"{names[0] if names else platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"

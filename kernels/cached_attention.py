@@ -7,6 +7,7 @@ their log-sum-exps, as in tree_attention.py:
     share = exp(lse_trunk) / (exp(lse_own) + exp(lse_trunk))        out = (1 - share) out_own + share out_trunk
 
 Decoding reads all keys for one token a row, so it is as fast as memory is: what lies there once is read once.
+act/model/kv_cache.py holds the keys and calls this for every layer.
 """
 
 import torch

@@ -27,6 +27,7 @@ HAS_BFLOAT16 = torch.cpu._is_avx512_bf16_supported()  # amx machines have it too
 
 
 def takes_onednn(x: Tensor, weight: Tensor) -> bool:
+    """Whether x W' goes through oneDNN: float32 on a CPU where that is the faster one, and the precision allows it."""
     allowed = ONEDNN_IS_FASTER and torch.get_float32_matmul_precision() != "highest"
     return allowed and x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
 
@@ -46,7 +47,7 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def product(x: Tensor, weight: Tensor) -> Tensor:
-    """x W' without a derivative. `weight` may be a transposed view."""
+    """x W', (..., in) by (out, in) to (..., out), without a derivative. `weight` may be a transposed view."""
     if takes_float32(x):
         return product(x.float(), weight.float()).to(x.dtype)
     if takes_onednn(x, weight):

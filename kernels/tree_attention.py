@@ -8,6 +8,7 @@ a run is a few rectangles, itself (causal) and each slice of its path (unmasked)
 
 Backward, a rectangle's probabilities are exp(q k' - lse) and their gradient needs of the rest of the row only the sum
 of grad * out: with the joined out and lse each rectangle is differentiated by itself. No masks, no copies of keys.
+act/model/prefix_tree.py makes the runs; docs/tree.md derives all of it, with a drawing and what it brings.
 """
 
 from dataclasses import dataclass
@@ -33,14 +34,15 @@ class Run:
 
     @property
     def depth(self) -> int:
-        """Position of the run's first token in its text."""
+        """Position of the run's first token in its text, the tokens of its path; (T2) of docs/tree.md."""
         return sum(stop - start for start, stop in self.path)
 
 
 def tree_attention(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:
     """Each token attends to its path and, causally, to its own run: q (1, H, T, D), k and v (1, K, T, D).
 
-    Equals plain causal attention on every root-to-leaf sequence.
+    (1, H, T, D), softmax(q k' / sqrt(D)) v on each token's own keys: plain causal attention on every root-to-leaf
+    sequence. (T3) to (T5) of docs/tree.md.
     """
     if q.device.type == "cpu":
         return _TreeAttention.apply(q, k, v, runs)

@@ -1,5 +1,6 @@
 """Rows to token ids: traps 4 and 12, what is cut and what is refused."""
 
+import json
 import sys
 from functools import partial
 from pathlib import Path
@@ -155,3 +156,14 @@ def test_trap_12_status_2_of_the_script(folder, tmp_path, refused):
     data = write_rows(tmp_path / "data.jsonl", [pair_row(), pair_row(chosen=[message("assistant", "")])])
     line = refused("train.py", "--method", "orpo", "--model", folder, "--data", data, "--out", "out")
     assert line == f'error: {data}:2: "chosen" has an empty assistant message'
+
+
+def test_trap_12_the_log_counts_the_prompts_tokens(folder, tokenizer, tmp_path, monkeypatch):
+    """A trainer that loses its prompts shows in its log: there stands their mean length, step by step."""
+    rows = [pair_row(turns) for turns in (1, 2, 4)]
+    data, out = write_rows(tmp_path / "data.jsonl", rows), tmp_path / "out"
+    flags = ("--method", "orpo", "--model", folder, "--data", data, "--out", out, "--batch", 2, "--lora-rank", 2)
+    run_in_process(monkeypatch, *flags)
+    logged = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()][1:3]
+    lengths = [len(tokenizer.prompt(row["prompt"])) for row in rows]
+    assert [line["prompt_tokens_per_example"] for line in logged] == [sum(lengths[:2]) / 2, lengths[2]]

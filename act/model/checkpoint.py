@@ -20,7 +20,7 @@ PEFT_PREFIX = "base_model.model."
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of one safetensors file, memory-mapped."""
+    """The tensors of one safetensors file, memory-mapped. Raises InputError if it is not there or not whole."""
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
@@ -31,7 +31,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def read_folder(folder: Path) -> dict[str, Tensor]:
-    """All tensors of a model folder: `model.safetensors`, or the shards its index names."""
+    """All tensors of a model folder: `model.safetensors`, or the shards its index names.
+
+    Raises InputError for pickled weights, and for a shard that is missing or lacks what the index says it holds.
+    """
     index = folder / "model.safetensors.index.json"
     if not index.is_file():
         if not (folder / "model.safetensors").is_file() and list(folder.glob("*.bin")):
@@ -65,7 +68,10 @@ def check_tensors(expected: dict[str, Tensor], found: dict[str, Tensor], where: 
 
 
 def load_model(spec: str | Path, device: str = "cpu", dtype: torch.dtype | None = None) -> Llama:
-    """The model of a MODEL argument: FOLDER, or FOLDER+ADAPTER. `dtype` None keeps the file's."""
+    """The model of a MODEL argument, frozen: FOLDER, or FOLDER+ADAPTER. `dtype` None keeps the file's.
+
+    Raises InputError, with the file's name, for a config or a tensor that this model would compute wrongly.
+    """
     folder, adapter = split_spec(spec)
     raw = read_json(folder / "config.json")
     try:
@@ -167,7 +173,10 @@ def write_whole(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]
 
 
 def load_adapter(model: Llama, folder: str | Path) -> None:
-    """Attach an adapter in PEFT's layout, replacing the one that is there."""
+    """Attach an adapter in PEFT's layout, frozen, replacing the one that is there.
+
+    Raises InputError for a kind of adapter, or a tensor, that would be applied wrongly.
+    """
     folder = Path(folder)
     config = read_json(folder / "adapter_config.json")
     for name, only in (("peft_type", "LORA"), ("bias", "none"), ("use_rslora", False), ("use_dora", False)):

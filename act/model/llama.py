@@ -183,6 +183,8 @@ def by_stretches(
 
 
 class Block(nn.Module):
+    """One layer: x + o_proj(attention(norm(x))), then x + mlp(norm(x))."""
+
     def __init__(self, config: LlamaConfig):
         super().__init__()
         self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
@@ -191,9 +193,11 @@ class Block(nn.Module):
         self.mlp = MLP(config)
 
     def before(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, ...]:
+        """What each token does before attention: q (B, T, H, D), k and v (B, T, K, D) of x (B, T, C)."""
         return self.self_attn.project(self.input_layernorm(x), cos, sin)
 
     def after(self, x: Tensor, out: Tensor) -> tuple[Tensor]:
+        """What each token does after it: x (B, T, C) with attention's out (B, T, H, D) and the MLP added."""
         x = x + self.self_attn.o_proj(out.flatten(2))
         return (x + self.mlp(self.post_attention_layernorm(x)),)
 
@@ -240,6 +244,7 @@ class Llama(nn.Module):
 
     @property
     def device(self) -> torch.device:
+        """Where the weights are, and so where token ids must be."""
         return self.head.device
 
     def forward(

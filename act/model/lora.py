@@ -1,4 +1,8 @@
-"""LoRA: a frozen weight plus a trained low-rank one, W + (alpha/r) B A (Hu et al. 2021, eq. 3)."""
+"""LoRA: a frozen weight plus a trained low-rank one, W + (alpha/r) B A (Hu et al. 2021, eq. 3).
+
+train.py attaches adapters to a model's seven projections and trains them alone; act/model/checkpoint.py writes and
+reads them in PEFT's layout, and simulate.py switches them between conditions on one base model.
+"""
 
 import math
 
@@ -23,6 +27,7 @@ class LoRALinear(Linear):
     scale: float
 
     def adapt(self, rank: int, alpha: float) -> None:
+        """Freeze the weight (out, in) and put A and B beside it, scaled by alpha / rank."""
         options = {"device": self.weight.device, "dtype": torch.float32}
         self.weight.requires_grad_(False)
         self.lora_A = nn.Parameter(torch.empty(rank, self.in_features, **options))

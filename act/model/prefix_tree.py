@@ -2,6 +2,7 @@
 
 A session's prompts are prefixes of one another, a pair's two answers share their prompt, a form's slots share the
 transcript: a tree holds a tenth of their tokens. Trees are found from token ids alone, so any data can profit.
+act/training/tree.py and act/model/slots.py build them; docs/tree.md has the idea and a drawing.
 """
 
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ class Tree:
 
     @property
     def positions(self) -> list[int]:
+        """Each token's place in its own text, from 0; (T2) of docs/tree.md."""
         return [run.depth + i for run in self.runs for i in range(run.stop - run.start)]
 
 

@@ -45,6 +45,8 @@ class Request:
 
 @dataclass
 class Decoded:
+    """A finished reply."""
+
     ids: list[int]  # without the end token
     finish: str  # "stop" or "length"
 

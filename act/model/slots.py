@@ -1,4 +1,8 @@
-"""Slots: a model's next token decided among a few allowed digits, so that a rating is always valid."""
+"""Slots: a model's next token decided among a few allowed digits, so that a rating is always valid.
+
+The local judge (act/judging) asks for all 34 items of its forms this way: one transcript, one prompt a slot behind it,
+read as a tree. What comes back are probabilities, so a rating is a digit or an expectation.
+"""
 
 from collections.abc import Sequence
 

@@ -109,9 +109,11 @@ class ChatTokenizer:
         self.end_ids = [i for i in map(self.token_id, ends) if i is not None]
 
     def encode(self, text: str) -> list[int]:
+        """Token ids of plain text; nothing is added, and a special token spelt in it is text."""
         return self._encode(text)
 
     def decode(self, ids: list[int]) -> str:
+        """The text of token ids, without special tokens."""
         return self._decode(ids)
 
     def prompt(self, messages: Messages) -> list[int]:

@@ -23,6 +23,7 @@ def start(device: str) -> str:
 
 
 def stop() -> None:
+    """Leave the other processes, if there are any."""
     if dist.is_initialized():
         dist.destroy_process_group()
 

@@ -2,6 +2,7 @@
 
 Reads TRL's conversational formats: pairs {"prompt", "chosen", "rejected"}, examples {"prompt", "completion"}, and
 {"messages"}, whose last message is the completion. A row the model could not be conditioned on stops the run.
+From here on training knows token ids alone; step.py takes the examples.
 """
 
 from collections.abc import Callable
@@ -21,6 +22,7 @@ class Answer:
 
     @property
     def tokens(self) -> int:
+        """|y|: the answer's tokens, its end included."""
         return len(self.ids) - self.start
 
 
@@ -36,6 +38,7 @@ class Example:
 
     @property
     def answers(self) -> list[Answer]:
+        """Chosen and, in a pair, rejected, in this order."""
         return [self.chosen, self.rejected] if self.rejected else [self.chosen]
 
 
@@ -110,7 +113,10 @@ def read_examples(
 
 
 def make_example(row: dict, tokenizer: ChatTokenizer, pairs: bool, max_length: int, max_prompt: int) -> Example:
-    """Token ids of a checked row. Answers that do not fit behind the prompt are cut, their end token kept."""
+    """Token ids of a checked row. Answers that do not fit behind the prompt are cut, their end token kept.
+
+    Limits are in tokens. Raises ValueError where they leave no room for an answer, or make a pair's answers equal.
+    """
     texts = [wanted_answer(row)]
     texts += [row["rejected"][0]["content"]] if pairs else []
     prompt, cut_turns = fit_prompt(row["prompt"], tokenizer, max_prompt)
@@ -129,7 +135,10 @@ def make_example(row: dict, tokenizer: ChatTokenizer, pairs: bool, max_length: i
 
 
 def fit_prompt(messages: Messages, tokenizer: ChatTokenizer, limit: int) -> tuple[list[int], int]:
-    """(ids, turns cut): the oldest turns go, whole, until `limit` holds; system prompt and last message stay."""
+    """(ids, turns cut): the oldest turns go, whole, until `limit` tokens hold; system prompt and last message stay.
+
+    Raises ValueError where those two alone are too long.
+    """
     system, turns = (messages[:1], messages[1:]) if messages[0]["role"] == "system" else ([], messages)
     cut = 0
     while True:

@@ -1,14 +1,15 @@
-"""SFT and ORPO, one line an equation, on token log-probs.
+"""SFT and ORPO, one line an equation, on token log-probs. `python -m act.training.losses` prints a worked example.
 
 ORPO (Hong, Lee & Thorne 2024, arXiv 2403.07691) adds to the NLL of the chosen answer a term on the odds that the
 model gives chosen (w) and rejected (l), where p is the geometric mean of the answer's token probabilities:
 
-    log p = mean_t log p(y_t | x, y_<t)                                   (eq. 3, length-normalised)
-    log odds = log p - log(1 - p)                                         (eq. 4)
-    L_OR = -log sigmoid(log odds_w - log odds_l)                          (eqs. 5, 7)
-    L = L_NLL + lambda_or L_OR                                            (eq. 6)
+    log p = mean_t log p(y_t | x, y_<t)                                   (2), the paper's eq. 3
+    log odds = log p - log(1 - p)                                         (3), eq. 4
+    L_OR = -log sigmoid(margin), margin = log odds_w - log odds_l         (4) and (5), eqs. 5 and 7
+    L = L_NLL + lambda_or mean L_OR                                       (7), eq. 6
 
-lambda_or is the paper's lambda, `beta` in TRL and Liger, `alpha` in the authors' code.
+Numbers are those of docs/orpo.md, which derives them. (1) comes from kernels/logprob.py by way of tree.py, (2) is
+taken in step.py. lambda_or is the paper's lambda, `beta` in TRL and Liger, `alpha` in the authors' code.
 """
 
 import torch
@@ -19,29 +20,67 @@ SMALLEST_DOUBT = 1e-12  # 1 - p is not let below this: at p = 1 the odds are inf
 
 
 def log_odds(logp: Tensor) -> Tensor:
-    """log(p / (1 - p)) of log p <= 0, any shape; eq. 4.
+    """(3) log(p / (1 - p)) of log p <= 0, any shape.
 
-    1 - p = -expm1(log p) keeps its digits near p = 1. Above log p = -1e-12 the second term stands still, so that
+    1 - p = -expm1(log p) keeps its digits near p = 1 (12). Above log p = -1e-12 the second term stands still, so that
     log odds(0) = 27.63 and its gradient there is 1: finite, where the limit itself is infinite.
     """
     return logp - torch.log(-torch.expm1(logp.clamp(max=-SMALLEST_DOUBT)))
 
 
 def log_odds_margin(chosen_logp: Tensor, rejected_logp: Tensor) -> Tensor:
-    """log odds_w - log odds_l of mean log-probs (P,); positive where the pair is ranked right."""
+    """(4) log odds_w - log odds_l of mean log-probs (P,); positive where the pair is ranked right."""
     return log_odds(chosen_logp) - log_odds(rejected_logp)
 
 
 def odds_ratio_loss(margin: Tensor) -> Tensor:
-    """L_OR = -log sigmoid(margin) of each pair, (P,)."""
+    """(5) L_OR = -log sigmoid(margin) of each pair, (P,)."""
     return -F.logsigmoid(margin)
 
 
 def nll_loss(logps: Tensor, target_tokens: int) -> Tensor:
-    """-sum(log p) / target_tokens: with the whole step's count, micro-batches add up to the step's mean."""
+    """(6) -sum(log p) / target_tokens: with the whole step's count, micro-batches add up to the step's mean."""
     return -logps.sum() / target_tokens
 
 
 def orpo_loss(nll: Tensor, margin: Tensor, lambda_or: float, pairs: int) -> Tensor:
-    """L = L_NLL + lambda_or sum(L_OR) / pairs, with the whole step's number of pairs."""
+    """(7) L = L_NLL + lambda_or sum(L_OR) / pairs, with the whole step's number of pairs."""
     return nll + lambda_or * odds_ratio_loss(margin).sum() / pairs
+
+
+def main() -> None:
+    """Print the worked example of docs/orpo.md: a vocabulary of four (a, b, c and the end), answers "a." and "b."."""
+    behind_x, behind_a, behind_b = [2, 12, 1, 1], [4, 2, 2, 8], [2, 1, 1, 12]  # 16 p(a, b, c, end)
+    logits = torch.tensor([behind_x, behind_a, behind_b], dtype=torch.float64).log().requires_grad_()
+    table = logits.log_softmax(-1)
+    logps = torch.stack([table[[0, 1], [0, 3]], table[[0, 2], [1, 3]]])  # (pair, token): "a." and "b." behind x
+    means = logps.mean(1)
+    odds = log_odds(means)
+    margin = log_odds_margin(means[:1], means[1:])
+    nll = nll_loss(logps[0], target_tokens=2)
+    loss = orpo_loss(nll, margin, lambda_or=0.1, pairs=1)
+    (to_margin,) = torch.autograd.grad(odds_ratio_loss(margin).sum(), margin, retain_graph=True)
+    (to_means,) = torch.autograd.grad(odds.sum(), means, retain_graph=True)
+    to_logps, to_logits = torch.autograd.grad(loss, (logps, logits))
+    for name, numbers in {
+        "(1)  log p of the tokens of a.": logps[0],
+        "     log p of the tokens of b.": logps[1],
+        "(2)  mean log p of a. and b.": means,
+        "(3)  log odds of a. and b.": odds,
+        "(4)  margin": margin,
+        "(5)  L_OR": odds_ratio_loss(margin),
+        "(6)  L_NLL": nll,
+        "(7)  L, lambda_or = 0.1": loss,
+        "(8)  d L_OR / d margin": to_margin,
+        "(9)  d log odds / d log p": to_means,
+        "(10) d L / d log p of the tokens of a.": to_logps[0],
+        "     d L / d log p of the tokens of b.": to_logps[1],
+        "(11) d L / d logits behind x": to_logits[0],
+        "     d L / d logits behind x a": to_logits[1],
+        "     d L / d logits behind x b": to_logits[2],
+    }.items():
+        print(f"{name:38}" + "".join(f"{round(number, 5) + 0:10.5f}" for number in numbers.flatten().tolist()))
+
+
+if __name__ == "__main__":
+    main()

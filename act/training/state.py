@@ -1,4 +1,8 @@
-"""What a training run carries from step to step: optimiser, schedule, and a state file to resume from."""
+"""What a training run carries from step to step: optimiser, schedule, and a state file to resume from.
+
+step.py leaves gradients in the parameters; `TrainState.update` makes a step of them at the schedule's rate. train.py
+saves the state every --save-every steps, and a run that was killed goes on from it to the bit.
+"""
 
 import json
 import math
@@ -15,7 +19,10 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup: int, schedule: str) -> float:
-    """The rate of step 0..steps-1: linear warm-up to `peak`, then "linear" or "cosine" decay to 0."""
+    """The rate of step 0..steps-1: linear warm-up to `peak` over `warmup` steps, then decay to 0.
+
+    u falls from 1 at the end of warm-up to 0 behind the last step: "linear" peak u, "cosine" peak (1 - cos(pi u)) / 2.
+    """
     if step < warmup:
         return peak * (step + 1) / warmup
     left = 1 - (step - warmup) / max(1, steps - warmup)  # 1 at the end of warm-up, 0 behind the last step
@@ -30,7 +37,7 @@ def check_same_run(path: Path, before: dict, run: dict) -> None:
 
 
 class TrainState:
-    """AdamW over the trainable parameters, in float32, with gradient clipping and resume.
+    """AdamW (Loshchilov & Hutter 2019) over the trainable parameters, in float32, with gradient clipping and resume.
 
     No part of a step is random but the start of the adapter and the order of the data, and both follow from the
     seed: parameters, moments and the step number are all that a run must remember to go on to the bit.
@@ -43,7 +50,10 @@ class TrainState:
         self.step = 0  # steps done
 
     def update(self, lr: float) -> float:
-        """One AdamW step on the gradients collected; clears them and returns their norm before clipping."""
+        """One AdamW step on the gradients collected; clears them and returns their 2-norm before clipping.
+
+        Raises InputError where that is no finite number.
+        """
         norm = nn.utils.clip_grad_norm_(self.parameters.values(), self.max_grad_norm)
         if not torch.isfinite(norm):
             raise InputError(f"step {self.step + 1}: the gradient is {norm.item()}; is the learning rate too high?")

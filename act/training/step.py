@@ -1,4 +1,8 @@
-"""One optimiser step: examples -> trees -> token log-probs -> loss and gradients, and the numbers that are logged."""
+"""One optimiser step: examples -> trees -> token log-probs -> loss and gradients, and the numbers that are logged.
+
+train.py hands over a step's examples; `run_examples` cuts them into trees that fit, tree.py gives their log-probs,
+losses.py the loss. Every part is divided by the whole step's counts, so parts add up however the step was cut.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -27,7 +31,10 @@ class Objective:
 def step_losses(
     model: Llama, examples: list[Example], objective: Objective, targets: int, pairs: int
 ) -> tuple[Tensor, dict[str, float]]:
-    """(loss, sums to log) of some of a step's examples; `targets` and `pairs` count the whole step's."""
+    """(loss, sums to log) of some of a step's examples; `targets` and `pairs` count the whole step's.
+
+    Here the answers' log-probs become means, (2) of docs/orpo.md; the rest is losses.py.
+    """
     answers = [answer for example in examples for answer in example.answers]
     logps, unique = answer_logps(model, answers, objective.nll_scope == "sequence", objective.keep_tokens)
     chosen = logps[:: len(examples[0].answers)]
@@ -43,6 +50,7 @@ def step_losses(
 
 
 def target_tokens(examples: list[Example], scope: str) -> int:
+    """N: the tokens of the NLL term, the chosen answers' or, with scope "sequence", the prompts' too but the first."""
     return sum(len(e.chosen.ids) - 1 if scope == "sequence" else e.chosen.tokens for e in examples)
 
 

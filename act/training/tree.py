@@ -1,4 +1,8 @@
-"""Answers of many examples -> their token log-probs, by way of a prefix tree (act/model/prefix_tree.py)."""
+"""Answers of many examples -> their token log-probs, by way of a prefix tree (act/model/prefix_tree.py).
+
+step.py asks; the model reads each token of the tree once, kernels/logprob.py gives each target's log-prob once, and
+every answer takes its own from there. docs/tree.md says why that is the same as one by one.
+"""
 
 import torch
 from torch import Tensor
@@ -35,7 +39,7 @@ def grow(trie: dict[tuple[int, int], int], example: Example) -> None:
 def answer_logps(
     model: Llama, answers: list[Answer], whole: bool = False, keep_tokens: int | None = None
 ) -> tuple[list[Tensor], int]:
-    """Token log-probs of each answer, (its target tokens,) float32 each, and the number of tokens computed.
+    """Token log-probs of each answer, (its target tokens,) float32 each, and the number of tokens computed; (1).
 
     Targets are the answer's own tokens; with `whole` also the prompt's, all but the first. Each token of the tree goes
     through the head once, however many answers have it as a target. `keep_tokens` as in read_tree.

@@ -1,0 +1,153 @@
+"""The figures of docs/: `python -m docs.plots` writes orpo.png, kernel.svg and tree.svg beside this file.
+
+The curves are computed by act/training/losses.py and its derivatives by autograd, the tree and its rectangles by
+build_tree and rectangles, so that a figure shows what the code does. White ground, for light and dark pages.
+"""
+
+from argparse import ArgumentParser
+from pathlib import Path
+
+import matplotlib
+import torch
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.patches import FancyArrowPatch, Polygon, Rectangle
+
+from act.model.prefix_tree import build_tree
+from act.training.losses import log_odds, odds_ratio_loss
+from kernels.tree_attention import rectangles
+
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"  # told apart by the colour-blind
+EXAMPLE = torch.tensor(1 / 4).log(), torch.tensor(3 / 4).log()  # the worked example's two mean log-probs
+
+
+def loss_curves() -> plt.Figure:
+    """L_OR and its gradient against the margin, and log odds against p."""
+    margin = torch.linspace(-6, 6, 241, requires_grad=True)
+    loss = odds_ratio_loss(margin)
+    (slope,) = torch.autograd.grad(loss.sum(), margin)
+    here = log_odds(EXAMPLE[0]) - log_odds(EXAMPLE[1])
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 3.8), layout="constrained")
+    x = margin.detach()
+    left.plot(x, loss.detach(), color=BLUE)
+    left.plot(x[x <= 0], -x[x <= 0], "--", color=GREY, lw=1)
+    left.plot(here, odds_ratio_loss(here), "o", color=ORANGE)
+    left.annotate("the worked example\n(-ln 9, ln 10)", (here, odds_ratio_loss(here)), (-1.6, 3.3), color=ORANGE)
+    left.set(title="loss of a pair, (5)", xlabel="log odds ratio, the margin m", ylabel="L_OR = -log sigmoid(m)")
+    middle.plot(x, slope, color=BLUE)
+    middle.plot(here, -torch.sigmoid(-here), "o", color=ORANGE)
+    middle.annotate("-9/10", (here, -torch.sigmoid(-here)), (-1.9, -0.93), color=ORANGE)
+    middle.set(title="its gradient, (8)", xlabel="log odds ratio, the margin m", ylabel="dL_OR / dm = -sigmoid(-m)")
+    p = torch.linspace(0.002, 0.998, 499)
+    right.plot(p, log_odds(p.log()), color=BLUE, label="log odds, (3)")
+    right.plot(p, p.log(), "--", color=GREY, label="log p")
+    for logp, name in zip(EXAMPLE, ("chosen", "rejected"), strict=True):
+        right.plot(logp.exp(), log_odds(logp), "o", color=ORANGE)
+        right.annotate(name, (logp.exp(), log_odds(logp)), (logp.exp() + 0.03, log_odds(logp) - 0.9), color=ORANGE)
+    right.set(title="why odds: steeper by 1/(1 - p), (9)", xlabel="p, the geometric mean of the tokens'", ylim=(-6, 6))
+    right.legend(loc="upper left", frameon=False)
+    for axes in (left, middle, right):
+        axes.axhline(0, color=GREY, lw=0.5)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def box(axes: Axes, x: float, y: float, width: float, height: float, color: str, text: str = "", **style) -> None:
+    """A rectangle with a text in its middle."""
+    axes.add_patch(Rectangle((x, y), width, height, fc=color, ec="black", lw=0.8, **style))
+    axes.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=9)
+
+
+def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+    axes.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=12, color="black", lw=1))
+
+
+def kernel_drawing() -> plt.Figure:
+    """A block of the vocabulary at a time: logits, their running sums, and the mean of the head's rows."""
+    figure, axes = plt.subplots(figsize=(10, 4.4), layout="constrained")
+    light = {"alpha": 0.35}
+    box(axes, 0, 3, 1, 3, BLUE, "h\n(n, C)", **light)
+    for i in range(6):
+        x, now = 2 + 1.2 * i, i == 2
+        box(axes, x, 7, 1.1, 1.3, GREEN, alpha=0.75 if now else 0.25)
+        box(axes, x, 3, 1.1, 3, ORANGE if now else "white", alpha=0.5 if now else 1, ls="-" if now else ":")
+    axes.text(4.95, 4.5, "logits of\none block\n(n, v)", ha="center", va="center", fontsize=9)
+    axes.text(5.6, 8.6, "the head W (V, C), read block by block", ha="center", fontsize=10)
+    axes.text(
+        7.85, 4.5, "dotted: never kept", ha="center", va="center", fontsize=9, color=GREY, backgroundcolor="white"
+    )
+    arrow(axes, (1, 4.5), (4.4, 4.5))
+    arrow(axes, (4.95, 7), (4.95, 6))
+    axes.text(1.5, 4.65, "1st product", ha="center", fontsize=8)
+    arrow(axes, (4.95, 3), (4.95, 2.35))
+    axes.text(5.1, 2.6, "2nd product: exp(logits - top) W", fontsize=8, va="center")
+    box(axes, 2, 0.9, 2.2, 1.4, BLUE, "top, total (n, 1)", **light)
+    box(axes, 4.35, 0.9, 2.4, 1.4, GREEN, "mean of W's rows (n, C)", **light)
+    axes.text(4.4, 0.45, "carried from block to block, rescaled when the top rises", ha="center", fontsize=9)
+    arrow(axes, (6.75, 1.6), (7.6, 1.6))
+    axes.text(7.7, 1.9, "log p = h W_y - top - log total", fontsize=10, va="center")
+    axes.text(7.7, 1.2, "g = W_y - mean / total", fontsize=10, va="center")
+    axes.set(xlim=(-0.2, 10.6), ylim=(0.2, 9.1))
+    axes.axis("off")
+    return figure
+
+
+def toy_session() -> list[list[int]]:
+    """Three turns: each prompt begins with the one before it and has two answers."""
+    prompt, out = [], []
+    for turn, (more, lengths) in enumerate(((8, (5, 4)), (7, (4, 6)), (7, (6, 4)))):
+        prompt = [*prompt, *range(100 * turn, 100 * turn + more)]
+        out += [[*prompt, *(1000 * (2 * turn + side) + 1000 + i for i in range(n))] for side, n in enumerate(lengths)]
+    return out
+
+
+def tree_drawing() -> plt.Figure:
+    """A toy session as sequences, as a tree, and the rectangles of the tree's attention."""
+    sequences = toy_session()
+    tree = build_tree(sequences)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5.6), layout="constrained", width_ratios=(1.05, 1))
+    colors = {0: BLUE} | {i: (GREEN, ORANGE)[i % 2] for i in range(1, len(tree.runs))}
+    for row, places in enumerate(tree.places):
+        for position, place in enumerate(places):
+            run = next(i for i, run in enumerate(tree.runs) if run.start <= place < run.stop)
+            left.add_patch(Rectangle((position, -row), 0.9, 0.8, fc=colors[run], alpha=0.25))
+        name = f"turn {row // 2 + 1}, {('chosen', 'rejected')[row % 2]}"
+        left.text(len(places) + 0.4, 0.4 - row, name, va="center", fontsize=8)
+    for i, run in enumerate(tree.runs):
+        row = -8.6 - i * 0.95
+        left.add_patch(Rectangle((run.depth, row), run.stop - run.start - 0.1, 0.75, fc=colors[i], alpha=0.75))
+        if i:
+            left.plot([run.depth - 0.1, run.depth - 0.1], [row + 0.4, -8.6], color=GREY, lw=0.8)
+        left.text(run.depth + (run.stop - run.start) / 2, row + 0.36, f"run {i}", ha="center", va="center", fontsize=8)
+    naive = sum(map(len, sequences))
+    left.text(0, 1.3, f"six sequences one by one: {naive} tokens", fontsize=10)
+    left.text(0, -7.4, f"the same as a tree: {len(tree.ids)} tokens", fontsize=10)
+    left.set(xlim=(-0.5, 34), ylim=(-13.8, 2.2))
+    left.axis("off")
+    for rows, keys, causal in rectangles(tree.runs):
+        run = next(i for i, run in enumerate(tree.runs) if run.start <= rows.start < run.stop)
+        corners = [(keys.start, rows.start), (keys.start, rows.stop), (keys.stop, rows.stop)]
+        corners += [] if causal else [(keys.stop, rows.start)]
+        right.add_patch(
+            Polygon(corners, fc=colors[run] if causal else GREY, alpha=0.75 if causal else 0.3, ec="black", lw=0.7)
+        )
+    T = len(tree.ids)
+    right.set(xlim=(0, T), ylim=(T, 0), xlabel="key", ylabel="query", aspect="equal")
+    right.set_title("attention: triangles (itself) and rectangles (its path)", fontsize=10)
+    return figure
+
+
+def main() -> None:
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder to write to")
+    out = parser.parse_args().out
+    matplotlib.rcParams |= {"svg.hashsalt": "act", "font.size": 10}
+    loss_curves().savefig(out / "orpo.png", dpi=110, facecolor="white")
+    for name, draw in (("kernel", kernel_drawing), ("tree", tree_drawing)):
+        draw().savefig(out / f"{name}.svg", facecolor="white", metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    main()
