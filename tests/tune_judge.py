@@ -84,29 +84,16 @@ def main() -> None:
     held_out, known = write("held-out.jsonl", [s for s, _ in held]), write("known.jsonl", [r for _, r in held])
 
     run("judge.py", "tune-data", "--sessions", sessions, "--human", human, "--out", args.out / "tune.jsonl")
-    train = (
-        "--epochs",
-        args.epochs,
-        "--lr",
-        args.lr,
-        "--batch",
-        34,
-        "--resume",
-        "--max-length",
-        4000,
-        "--max-prompt",
-        3900,
-    )
-    run("train.py", "--method", "sft", "--model", args.model, "--data", args.out / "tune.jsonl", *train, "--out",
+    run("train.py", "--method", "sft", "--model", args.model, "--data", args.out / "tune.jsonl", "--epochs", args.epochs,
+        "--lr", args.lr, "--batch", 34, "--resume", "--max-length", 4000, "--max-prompt", 3900, "--out",
         args.out / "judge")  # fmt: skip
     seen = [script["id"] for script in scripts if script["id"] not in HELD_OUT]
     for name, judge, flags in (
         ("before", args.model, ()),
         ("after", f"{args.model}+{args.out / 'judge'}", ("--seen", *seen)),
     ):
-        print(
-            run("judge.py", "check", "--judge", judge, "--out", args.out / f"check-{name}.json", *flags).splitlines()[0]
-        )
+        checked = run("judge.py", "check", "--judge", judge, "--out", args.out / f"check-{name}.json", *flags)
+        print(checked.splitlines()[0])
         ratings = args.out / f"ratings-{name}.jsonl"
         run("judge.py", "rate", "--sessions", held_out, "--judge", judge, "--out", ratings)
         table = run("judge.py", "agree", "--human", known, "--judge", ratings, "--score", "expected",
