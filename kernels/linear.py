@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# oneDNN, and PyTorch's layer over it, keep a compiled product for each shape, half a megabyte each, 1,024 of them unless
-# told otherwise before the first; decoding comes with ever new shapes (docs/log.md).
+# oneDNN, and PyTorch's layer over it, keep a compiled product for each shape, half a megabyte each, 1,024 of them
+# unless told otherwise before the first. Decoding comes with ever new shapes (docs/log.md).
 for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
     os.environ.setdefault(cache, "128")
 

@@ -22,6 +22,11 @@ from act.model.sampler import Sampling
 from tests.conftest import EMBEDDED, ROOT
 
 
+def ask(session: list[dict], number: int, turn: int) -> Ask:
+    messages = therapist_messages(session[:turn], session[turn]["client"], cot=False)
+    return Ask(str(number), messages, seed_from(number, turn))
+
+
 def first_difference(a: str, b: str, chat: LocalChat) -> int | None:
     """The number of equal tokens before two texts differ; None where they do not."""
     if a == b:
@@ -47,17 +52,15 @@ def main() -> None:
         torch.set_float32_matmul_precision(precision)
         for name, sampling in (("greedy", (0, 1)), ("sampled", (0.85, 0.9))):
             chat = LocalChat.load(args.model, Sampling(*sampling, args.new_tokens), "cpu")
-
-            def ask(i: int, turn: int) -> Ask:
-                messages = therapist_messages(sessions[i][:turn], sessions[i][turn]["client"], cot=False)
-                return Ask(str(i), messages, seed_from(name, i, turn))
-
-            together = [answer_all(chat, [ask(i, turn) for i in range(len(sessions))]) for turn in range(args.turns)]
+            together = [
+                answer_all(chat, [ask(session, i, turn) for i, session in enumerate(sessions)])
+                for turn in range(args.turns)
+            ]
             equal, tokens, breaks = 0, 0, 0
             for i in tqdm(range(args.alone), desc=f"{precision}, {name}"):
                 chat.begin()
                 for turn in range(args.turns):
-                    (alone,) = answer_all(chat, [ask(i, turn)])
+                    (alone,) = answer_all(chat, [ask(sessions[i], i, turn)])
                     at = first_difference(alone.text, together[turn][i].text, chat)
                     equal += at is None
                     breaks += at is not None

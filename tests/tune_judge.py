@@ -84,9 +84,9 @@ def main() -> None:
     held_out, known = write("held-out.jsonl", [s for s, _ in held]), write("known.jsonl", [r for _, r in held])
 
     run("judge.py", "tune-data", "--sessions", sessions, "--human", human, "--out", args.out / "tune.jsonl")
-    run("train.py", "--method", "sft", "--model", args.model, "--data", args.out / "tune.jsonl", "--epochs", args.epochs,
-        "--lr", args.lr, "--batch", 34, "--resume", "--max-length", 4000, "--max-prompt", 3900, "--out",
-        args.out / "judge")  # fmt: skip
+    run("train.py", "--method", "sft", "--model", args.model, "--data", args.out / "tune.jsonl",
+        "--epochs", args.epochs, "--lr", args.lr, "--batch", 34, "--resume",
+        "--max-length", 4000, "--max-prompt", 3900, "--out", args.out / "judge")  # fmt: skip
     seen = [script["id"] for script in scripts if script["id"] not in HELD_OUT]
     for name, judge, flags in (
         ("before", args.model, ()),
