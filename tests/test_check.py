@@ -11,15 +11,38 @@ import judge as judge_script
 from act.cli import run_script
 from act.judging.check import EXCERPTS, GRADED, graded_turns, read
 from act.measure.forms import ACT_FM, FORMS
-from act.measure.known_groups import LEVELS, auc, judge_sessions, verdict, wilson
+from act.measure.known_groups import LEVELS, auc, judge_pairs, judge_sessions, verdict, wilson
 from tests.fake_server import serving
 from tests.test_served_judge import as_json
 
 ITEMS = [(form.name, item.number) for form in FORMS for item in form.items]
+INCONSISTENT = {("ACT-FM", item.number) for item in ACT_FM.items if item.direction == "inconsistent"}
 
 
 def words(text):
     return len(text.split())
+
+
+def echo(client, reply):
+    """Share of the reply's content words (four letters or more) that the client has used."""
+    said, heard = (re.findall("[a-z']{4,}", text.lower()) for text in (reply, client))
+    return sum(word in heard for word in said) / len(said) if said else 0.0
+
+
+def first_sentence(reply):
+    return re.split(r"(?<=[.!?])\s", reply)[0]
+
+
+def letters_a_word(reply):
+    return float(np.mean([len(word) for word in re.findall("[a-z']+", reply.lower())]))
+
+
+SURFACE = {  # judges that understand nothing: one number a text, turned round on the inconsistent items
+    "echo at first": lambda client, reply: echo(client, first_sentence(reply)),
+    "echo": echo,
+    "short words": lambda client, reply: -letters_a_word(reply),
+    "commas": lambda client, reply: reply.count(",") / words(reply),
+}
 
 
 def test_every_item_has_four_matched_pairs_that_length_does_not_tell_apart():
@@ -52,6 +75,59 @@ def test_whole_sessions_have_one_client_in_three_levels_and_length_does_not_tell
         n for script in scripts for turn in script["turns"] for level in ("high", "low") for n in turn[level]["shows"]
     }
     assert shown == set(range(1, 26))
+
+
+def surface_pairs(surface):
+    """{"item": [(rating of the text that shows it, of the one that lacks it)]} by a surface judge."""
+    rated = {item: [] for item in ITEMS}
+    for pair in read(EXCERPTS):
+        item = (pair["form"], pair["item"])
+        sign = -1 if item in INCONSISTENT else 1
+        rated[item].append(tuple(sign * surface(pair["client"], pair[side]) for side in ("shows", "lacks")))
+    return rated
+
+
+def surface_sessions(surface):
+    """{client: {level: mean over the replies}} by a surface judge."""
+    return {
+        script["id"]: {
+            level: float(np.mean([surface(turn["client"], reply["answer"]) for turn, reply in zip(
+                script["turns"], graded_turns(script, level), strict=True)]))
+            for level in LEVELS
+        }
+        for script in read(GRADED)
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SURFACE)
+def test_style_does_not_tell_the_matched_pairs_apart(name):
+    rated = surface_pairs(SURFACE[name])
+    groups = {
+        "inconsistent ACT-FM": [item for item in ITEMS if item in INCONSISTENT],
+        "consistent ACT-FM": [item for item in ITEMS if item[0] == "ACT-FM" and item not in INCONSISTENT],
+        "TES": [item for item in ITEMS if item[0] == "TES"],
+    }
+    for group, items in groups.items():
+        share = judge_pairs({item: rated[item] for item in items})["pairs"]["share"]
+        assert 0.35 <= share <= 0.65, (group, share)
+    assert 0.4 <= judge_pairs(rated)["pairs"]["share"] <= 0.6
+
+
+@pytest.mark.parametrize("name", SURFACE)
+def test_style_does_not_tell_the_whole_sessions_apart(name):
+    sessions = surface_sessions(SURFACE[name])
+    assert 2 <= sum(means["high"] > means["low"] for means in sessions.values()) <= 6
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("name", SURFACE)
+def test_a_judge_of_style_measures_nothing(name, sign):
+    def surface(client, reply):
+        return sign * SURFACE[name](client, reply)
+
+    sessions = judge_sessions({outcome: surface_sessions(surface) for outcome in ("ACT-FM", "TES")})
+    found = verdict(name, judge_pairs(surface_pairs(surface)), sessions)
+    assert found["level"] == "nothing", found["line"]
 
 
 def test_auc_is_the_share_of_right_pairs_and_its_interval_keeps_its_width_at_the_ends():
