@@ -198,6 +198,7 @@ def main() -> None:
 
     torch.manual_seed(args.seed)
     model.requires_grad_(True) if full else attach(model, args.lora_rank, args.lora_alpha)
+    distributed.shard(model)
     state = TrainState(model, args.weight_decay, args.max_grad_norm)
     objective = Objective(args.method, args.lambda_or, args.nll_scope, args.tree_tokens, args.keep_tokens)
     order = data_order(examples, args.order, args.seed, args.epochs)
@@ -229,9 +230,10 @@ def main() -> None:
         metrics["target_tokens"] = target_tokens(batch, args.nll_scope)
         metrics["tokens_per_s"] = metrics["unique_tokens"] / (time.perf_counter() - start)
         write_line(log, {"step": step + 1} | metrics | {"peak_memory_gib": peak_memory_gib()})
-        if first and (step + 1) % args.save_every == 0:
+        if (step + 1) % args.save_every == 0:
             state.save(saved, run)
     after = write_line(log, {"step": steps} | evaluate(model, held_out, objective))
+    distributed.unshard(model)
     if first:
         versions = {"python": platform.python_version(), "torch": torch.__version__}
         last = json.loads((args.out / "log.jsonl").read_text().splitlines()[steps])
