@@ -7,8 +7,8 @@ Data are JSONL in TRL's conversational formats (pairs, prompt + completion, mess
 answer. Defaults are the study's own values: LoRA 64 on seven projections, one epoch, warm-up 10%, AdamW, seed 3407;
 SFT: 4 examples a step at 5e-6, cosine; ORPO: 8 pairs a step at 8e-6, linear, lambda 0.1. --out becomes an adapter in
 PEFT's layout, with log.jsonl (a line a step) and train.json (arguments, data checksum, versions, metrics). On N
-GPUs: torchrun --nproc-per-node N train.py ..., with the same arguments and the same result, up to rounding. Turns of one
-session share what they have read, so this is faster only where a step spans several sessions, as with --batch 25*N.
+GPUs: torchrun --nproc-per-node N train.py ..., with the same arguments and the same result, up to rounding. Turns of
+one session share what they have read, so it is faster only where a step spans several sessions, as with --batch 25*N.
 """
 
 import hashlib
