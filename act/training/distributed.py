@@ -11,8 +11,8 @@ scattered to their keepers. Losses are divided by the whole step's counts, so th
 Each process takes a share of each step's examples. A session's turns share their trunk, and each process among which a
 session is divided reads that trunk again: of turns 18 to 25 of one session, one process reads 6,965 tokens, the slower
 of two 5,762, the slowest of eight 5,271. Several processes pay off where a step spans several sessions, as with
-`--batch 25*N` for sessions of 25 turns (N = 2: 11,079 tokens each, 21,040 for one process alone). The log has the tokens
-of the process with the most (slowest_rank_tokens) beside the sum (unique_tokens).
+`--batch 25*N` for sessions of 25 turns (N = 2: 11,079 tokens each, 21,040 for one process alone). The log has the
+tokens of the process with the most (slowest_rank_tokens) beside the sum (unique_tokens).
 
 Collectives wait for everyone, so all processes run the same number of passes; one that has run out of trees runs a tree
 of two tokens whose loss counts nothing. With one process all of this is nothing.
