@@ -5,8 +5,8 @@ of its two Adam moments; whole tensors are gathered for a forward or backward pa
 scattered to their keepers. Losses are divided by the whole step's counts, so that these sums are the step's gradient.
 
 - Full fine-tuning gathers block by block: 16 bytes a parameter, 51 GB at 3B, lie spread over all GPUs.
-- LoRA shards the adapter alone. The frozen base, 6 GB at 3B in bfloat16, is on every GPU: gathering it in each pass
-  would cost far more time than the memory is worth.
+- LoRA shards the adapter alone. The frozen base, 6 GB at 3B in bfloat16, fits on every GPU; sharded, it would be sent
+  to all of them twice for each tree.
 
 Each process takes a share of each step's examples. A session's turns share their trunk, and each process among which a
 session is divided reads that trunk again: of turns 18 to 25 of one session, one process reads 6,965 tokens, the slower
