@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from itertools import combinations
+from itertools import combinations, count
 from pathlib import Path
 from shutil import copytree
 
@@ -227,6 +227,33 @@ def test_sessions_that_fit_stay_whole_in_any_order():
     sessions = [session(f"session {i}", 5, 1 + 1000 * i) for i in range(3)]
     mixed = [sessions[i][turn] for turn in range(5) for i in (2, 0, 1)]
     assert shares(mixed, 3) == sessions
+
+
+def test_several_processes_pay_off_where_a_step_spans_several_sessions():
+    """The tokens in act/training/distributed.py: sessions of the study's lengths, no thinking in the history.
+
+    A system prompt of 1,118 tokens; client turns of 95, answers of 64, 57 of thinking before them. Turns 18 to 25 in a
+    tree: 1,118 + 25 * 95 + 24 * 64 of trunk and 8 * 2 * (57 + 64) of answers, 6,965.
+    """
+    ids = count(1118)
+
+    def text(tokens: int) -> list[int]:
+        return [next(ids) for _ in range(tokens)]
+
+    def study_session(name: str) -> list[Example]:
+        examples, prompt = [], [*range(1118)]
+        for _ in range(25):
+            prompt = prompt + text(95)
+            answers = [Answer(prompt + text(57 + 64), len(prompt)) for _ in range(2)]
+            examples.append(Example(name, *answers, 0, 0))
+            prompt = prompt + text(64)
+        return examples
+
+    first, second = study_session("a"), study_session("b")
+    sizes = {n: [tree_size(share) for share in shares(first[17:], n)] for n in (1, 2, 8)}
+    assert {n: max(tokens) for n, tokens in sizes.items()} == {1: 6965, 2: 5762, 8: 5271}
+    assert [tree_size(share) for share in shares(first + second, 2)] == [11079, 11079]
+    assert tree_size(first + second) == 21040
 
 
 def test_of_several_processes_the_first_has_the_word(monkeypatch, capsys):
