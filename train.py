@@ -6,8 +6,9 @@
 Data are JSONL in TRL's conversational formats (pairs, prompt + completion, messages); SFT takes a pair's chosen
 answer. Defaults are the study's own values: LoRA 64 on seven projections, one epoch, warm-up 10%, AdamW, seed 3407;
 SFT: 4 examples a step at 5e-6, cosine; ORPO: 8 pairs a step at 8e-6, linear, lambda 0.1. --out becomes an adapter in
-PEFT's layout, with log.jsonl (a line a step) and train.json (arguments, data checksum, versions, metrics). On several
-GPUs: torchrun --nproc-per-node 4 train.py ..., with the same arguments and the same result.
+PEFT's layout, with log.jsonl (a line a step) and train.json (arguments, data checksum, versions, metrics). On N
+GPUs: torchrun --nproc-per-node N train.py ..., with the same arguments and the same result, up to rounding. Turns of
+one session share what they have read, so it is faster only where a step spans several sessions, as with --batch 25*N.
 """
 
 import hashlib
@@ -198,6 +199,7 @@ def main() -> None:
 
     torch.manual_seed(args.seed)
     model.requires_grad_(True) if full else attach(model, args.lora_rank, args.lora_alpha)
+    distributed.shard(model)
     state = TrainState(model, args.weight_decay, args.max_grad_norm)
     objective = Objective(args.method, args.lambda_or, args.nll_scope, args.tree_tokens, args.keep_tokens)
     order = data_order(examples, args.order, args.seed, args.epochs)
@@ -211,6 +213,8 @@ def main() -> None:
     distributed.wait()  # until every process has read the state that the first will write and remove
     cut = f"{sum(e.cut_turns for e in examples)} turns and {sum(e.cut_tokens for e in examples)} answer tokens cut"
     if first:
+        if args.batch < distributed.processes():
+            print(f"warning: --batch {args.batch} leaves some of the {distributed.processes()} processes without work")
         print(f"{len(examples)} examples, {cut}; {trainable(model):,} trainable parameters; {steps} steps", flush=True)
 
     log = open_log(args.out / "log.jsonl", state.step) if first else None
@@ -229,9 +233,10 @@ def main() -> None:
         metrics["target_tokens"] = target_tokens(batch, args.nll_scope)
         metrics["tokens_per_s"] = metrics["unique_tokens"] / (time.perf_counter() - start)
         write_line(log, {"step": step + 1} | metrics | {"peak_memory_gib": peak_memory_gib()})
-        if first and (step + 1) % args.save_every == 0:
+        if (step + 1) % args.save_every == 0:
             state.save(saved, run)
     after = write_line(log, {"step": steps} | evaluate(model, held_out, objective))
+    distributed.unshard(model)
     if first:
         versions = {"python": platform.python_version(), "torch": torch.__version__}
         last = json.loads((args.out / "log.jsonl").read_text().splitlines()[steps])

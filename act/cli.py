@@ -4,6 +4,7 @@ import argparse
 import math
 import os
 import sys
+import time
 from collections.abc import Callable
 
 from act.records import CONDITIONS, InputError
@@ -90,6 +91,8 @@ def run_script(main: Callable[[], None]) -> None:
     try:
         main()
     except InputError as error:
+        if os.environ.get("LOCAL_RANK", "0") != "0":
+            time.sleep(3)  # torchrun ends all processes with the first that fails: one error is shown, not one of each
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:  # the reader of our output (`| head`) has gone: not an error of ours

@@ -1,122 +1,272 @@
-"""Trap 3 and full fine-tuning, by the script: split by trees or by processes, a step is the same step."""
+"""Trap 3 and full fine-tuning, by the script: split by trees or by processes, a step is the same step.
+
+All runs of two processes are made by three launches of torchrun (`two`); those of one process in this one.
+"""
 
 import json
 import os
 import subprocess
 import sys
+from itertools import combinations, count
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
+from act.cli import run_script
 from act.model.checkpoint import load_model
+from act.model.llama import Llama, LlamaConfig
+from act.records import InputError
+from act.training.distributed import shares
+from act.training.examples import Answer, Example
+from act.training.tree import grow
 from tests.conftest import ROOT
-from tests.tiny import pair_row, write_rows
+from tests.tiny import CONFIG, pair_row, run_in_process, write_rows
 
 LAUNCHER = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+ADAPTER, MODEL = "adapter_model.safetensors", "model.safetensors"
 
 
-def train(
-    folder: Path, data: Path, out: Path, *flags: object, processes: int = 1, script: Path = ROOT / "train.py"
-) -> list[dict]:
-    """Run train.py, with one process or two, and return its log."""
-    command = [sys.executable, *(LAUNCHER if processes == 2 else []), str(script), "--method", "orpo"]
-    command += ["--model", folder, "--data", data, "--out", out, "--lora-rank", 4, "--lr", 1e-3, *flags]
+def launch(*words: object) -> subprocess.CompletedProcess:
     options = {"env": os.environ | {"OMP_NUM_THREADS": "1"}, "capture_output": True, "text": True, "cwd": ROOT}
-    done = subprocess.run([*map(str, command)], **options)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count(f"wrote {out}") == 1
+    return subprocess.run([sys.executable, *LAUNCHER, *map(str, words)], timeout=600, **options)
+
+
+def log_of(out: Path) -> list[dict]:
     return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    rows = [pair_row(turn, session) for session in range(41) for turn in range(1, 5)]
-    return write_rows(tmp_path_factory.mktemp("data") / "pairs.jsonl", rows)
+def flags(folder, tmp_path_factory) -> dict[str, list]:
+    """The flags of each run, but for --out."""
+    here = tmp_path_factory.mktemp("data")
+    untied = here / "untied"
+    copytree(folder, untied)
+    (untied / "config.json").write_text(json.dumps(CONFIG | {"tie_word_embeddings": False}))
+    torch.manual_seed(1)
+    model = Llama(LlamaConfig.from_dict(CONFIG | {"tie_word_embeddings": False}))
+    save_file(model.state_dict(), untied / MODEL, {"format": "pt"})
 
+    def run(rows: list[dict], *flags: object, model: Path = folder) -> list[object]:
+        data = write_rows(here / f"{len(rows)}.jsonl", rows)
+        return ["--method", "orpo", "--model", model, "--data", data, "--lr", 1e-3, *flags]
 
-@pytest.mark.slow
-def test_trap_03_trees_and_processes_take_the_same_steps(folder, tmp_path, data):
-    """20 steps of 8 pairs: in one tree, in a tree a pair, with stretches computed again, by two processes."""
-    held = ["--held-out-sessions", 1]
-    expected = train(folder, data, tmp_path / "one", *held)
-    assert len(expected) == 22  # before, 20 steps, after
-    others = {
-        "a tree a pair": train(folder, data, tmp_path / "trees", *held, "--tree-tokens", 1),
-        "recomputed": train(folder, data, tmp_path / "recomputed", *held, "--keep-tokens", 1),
-        "two processes": train(folder, data, tmp_path / "two", *held, processes=2),
+    lora, full = ("--lora-rank", 4), ("--lora-rank", 0)
+    many = [pair_row(turn, session) for session in range(41) for turn in range(1, 5)]
+    held = ("--held-out-sessions", 1, "--keep-tokens", 16)
+    apart = ("--batch", 3, "--tree-tokens", 1)  # a tree a pair: 2 and 1 on two processes; 1 and 0 in the last step
+    single = ("--batch", 1, "--held-out-sessions", 1)
+    ones = [pair_row(1, session) for session in range(4)]
+    saved = ("--save-every", 2)
+    return {
+        "lora": run(many, *lora, *held),
+        "full": run(many, *full, *held),
+        "apart-lora": run(many[:7], *lora, *apart, "--dtype", "bfloat16"),
+        "apart-full": run(many[:7], *full, *apart, model=untied),
+        "single-lora": run(ones, *lora, *single),
+        "single-full": run(ones, *full, *single),
+        "saved-lora": run(many[:32], *lora, *saved),
+        "saved-full": run(many[:32], *full, *saved),
     }
-    for name, log in others.items():
-        assert len(log) == len(expected)
-        for ours, line in zip(log, expected, strict=True):
-            for metric, limit in (("loss", 1e-6), ("nll", 1e-6), ("margin", 1e-5), ("grad_norm", 1e-5)):
-                if metric in line:
-                    expected_value = pytest.approx(line[metric], rel=limit, abs=0 if limit == 1e-6 else 1e-5)
-                    assert ours[metric] == expected_value, (name, line["step"], metric)
-            assert ours.get("naive_tokens") == line.get("naive_tokens")
+
+
+@pytest.fixture(scope="module")
+def two(flags, tmp_path_factory) -> Path:
+    """The folder of what two processes have trained: each run of `flags`, and some ended and gone on with."""
+    outs = tmp_path_factory.mktemp("two")
+
+    def run(name: str, out: str, stop: int | None = None, kill: bool = False) -> dict:
+        words = [*flags[name], "--resume", "--out", outs / out]
+        return {"flags": [*map(str, words)], "stop": stop, "kill": kill}
+
+    stopped = [run("saved-full", "stopped-full", 2), run("saved-lora", "stopped-last", 4)]
+    (outs / "first.json").write_text(json.dumps([*stopped, run("saved-lora", "killed", 2, True)]))
+    ended = launch("tests/runs.py", outs / "first.json")
+    assert ended.returncode != 0 and "exitcode  : 9" in ended.stderr, ended.stderr
+    copytree(outs / "stopped-full", outs / "stopped-for-one")
+    for name in ("stopped-full", "stopped-last", "killed"):
+        assert (outs / name / "state.safetensors").is_file()
+        assert not any((outs / name / weights).exists() for weights in (ADAPTER, MODEL))
+
+    others = [run("saved-full", "stopped-full"), run("saved-lora", "stopped-last")]
+    (outs / "second.json").write_text(json.dumps([*(run(name, name) for name in flags), *others]))
+    done = launch("tests/runs.py", outs / "second.json")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("wrote ") == len(flags) + 2
+    assert done.stdout.count("warning: --batch 1 leaves some of the 2 processes without work") == 2
+
+    done = launch("train.py", *run("saved-lora", "killed")["flags"])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("wrote ") == 1
+    return outs
+
+
+def assert_same_steps(log: list[dict], expected: list[dict]) -> None:
+    assert len(log) == len(expected)
+    for ours, line in zip(log, expected, strict=True):
+        for metric, limit in (("loss", 1e-6), ("nll", 1e-6), ("margin", 1e-5), ("grad_norm", 1e-5)):
+            if metric in line:
+                value = pytest.approx(line[metric], rel=limit, abs=0 if limit == 1e-6 else 1e-5)
+                assert ours[metric] == value, (line["step"], metric)
+        assert ours.get("naive_tokens") == line.get("naive_tokens")
+
+
+def assert_same_weights(ours: Path, expected: Path, limit: float) -> None:
+    names = [name for name in (ADAPTER, MODEL) if (expected / name).exists()]
+    assert len(names) == 1
+    ours, expected = load_file(ours / names[0]), load_file(expected / names[0])
+    assert ours.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert ours[name].dtype == tensor.dtype and ours[name].shape == tensor.shape, name
+        assert (ours[name] - tensor).norm() <= limit * tensor.norm(), name
 
 
 @pytest.mark.slow
-def test_a_process_without_examples_takes_part(folder, tmp_path, data):
-    """7 pairs in steps of 3 leave the last step one pair for two processes."""
-    rows = write_rows(tmp_path / "seven.jsonl", data.read_text().splitlines()[:7])
-    one = train(folder, rows, tmp_path / "one", "--batch", 3)
-    two = train(folder, rows, tmp_path / "two", "--batch", 3, processes=2)
-    for ours, line in zip(two[1:-1], one[1:-1], strict=True):
-        assert ours["loss"] == pytest.approx(line["loss"], rel=1e-6)
-        assert ours["grad_norm"] == pytest.approx(line["grad_norm"], rel=1e-5)
-    adapters = [load_file(tmp_path / name / "adapter_model.safetensors") for name in ("one", "two")]
-    for name, tensor in adapters[0].items():
-        assert (adapters[1][name] - tensor).norm() <= 1e-4 * tensor.norm(), name
+@pytest.mark.parametrize("name", ["lora", "full"])
+def test_trap_03_trees_and_processes_take_the_same_steps(flags, two, tmp_path, monkeypatch, name):
+    """20 steps of 8 pairs by one process; with a tree a pair, nothing computed again; by two processes."""
+    run_in_process(monkeypatch, *flags[name], "--out", tmp_path / "one")
+    run_in_process(monkeypatch, *flags[name], "--tree-tokens", 1, "--keep-tokens", 1024, "--out", tmp_path / "trees")
+    expected = log_of(tmp_path / "one")
+    assert len(expected) == 22  # before, 20 steps, after
+    assert_same_steps(log_of(tmp_path / "trees"), expected)
+    assert_same_steps(log_of(two / name), expected)
+    assert_same_weights(two / name, tmp_path / "one", 1e-4)
+    for line in log_of(two / name)[1:-1]:  # two sessions of equal length a step: one for each process
+        assert line["unique_tokens"] / 2 <= line["slowest_rank_tokens"] <= 0.52 * line["unique_tokens"]
 
 
 @pytest.mark.slow
-def test_two_processes_resume(folder, tmp_path, data):
-    """From a state in the middle and from one of the last step: the adapter of the uninterrupted run."""
-    rows = write_rows(tmp_path / "some.jsonl", data.read_text().splitlines()[:32])
-    flags = ["--save-every", 2]
-    train(folder, rows, tmp_path / "whole", *flags, processes=2)
-    expected = load_file(tmp_path / "whole" / "adapter_model.safetensors")
-    for stop in (2, 4):  # of 4 steps
-        out = tmp_path / str(stop)
-        killed = tmp_path / f"killed-{stop}.py"  # train.py, killed when the state of step `stop` has been written
-        killed.write_text(
-            "import os, sys; sys.path.insert(0, os.getcwd())\nimport train\nfrom act.training.state import TrainState\n"
-            f"save = TrainState.save\ndef die(self, *a):\n    save(self, *a)\n    if self.step == {stop}: os._exit(9)\n"
-            "TrainState.save = die\ntrain.main()\n"
-        )
-        with pytest.raises(AssertionError):
-            train(folder, rows, out, *flags, script=killed, processes=2)
-        assert (out / "state.safetensors").is_file() and not (out / "adapter_model.safetensors").exists()
-        log = train(folder, rows, out, *flags, "--resume", processes=2)
-        assert [line["step"] for line in log] == [0, 1, 2, 3, 4, 4]
-        found = load_file(out / "adapter_model.safetensors")
-        assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+@pytest.mark.parametrize("name", ["apart-lora", "apart-full", "single-lora", "single-full"])
+def test_processes_with_fewer_trees_and_with_none_take_part(flags, two, tmp_path, monkeypatch, name):
+    run_in_process(monkeypatch, *flags[name], "--out", tmp_path / "one")
+    assert_same_steps(log_of(two / name), log_of(tmp_path / "one"))
+    assert_same_weights(two / name, tmp_path / "one", 1e-4)
 
 
 @pytest.mark.slow
-def test_full_fine_tuning_writes_a_model(folder, tmp_path, data):
+def test_two_processes_resume(two):
+    """Killed, or stopped in the middle or behind the last step: to the bit what the uninterrupted run writes."""
+    for out, name in (("killed", "saved-lora"), ("stopped-last", "saved-lora"), ("stopped-full", "saved-full")):
+        assert [line["step"] for line in log_of(two / out)] == [0, 1, 2, 3, 4, 4]
+        assert_same_weights(two / out, two / name, 0)
+        assert not (two / out / "state.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_one_process_goes_on_with_the_run_of_two(flags, two, tmp_path, monkeypatch):
+    run_in_process(monkeypatch, *flags["saved-full"], "--resume", "--out", two / "stopped-for-one")
+    assert_same_steps(log_of(two / "stopped-for-one"), log_of(two / "saved-full"))
+    assert_same_weights(two / "stopped-for-one", two / "saved-full", 1e-6)
+    before = load_file(flags["saved-full"][3] / MODEL)
+    after = load_file(two / "stopped-for-one" / MODEL)
+    assert all((after[name] - before[name]).norm() > 1e-4 * before[name].norm() for name in before)  # it has trained
+
+
+@pytest.mark.slow
+def test_full_fine_tuning_writes_a_model(folder, flags, tmp_path, monkeypatch):
     """--lora-rank 0 trains every weight, the embedding through both its uses; transformers reads what it writes."""
-    rows = write_rows(tmp_path / "some.jsonl", data.read_text().splitlines()[:32])
-    flags = ["--lora-rank", 0, "--lr", 3e-3, "--epochs", 3, "--save-every", 5]
-    log = train(folder, rows, tmp_path / "out", *flags)
+    out = tmp_path / "out"
+    run_in_process(monkeypatch, *flags["saved-full"], "--lr", 3e-3, "--epochs", 3, "--out", out)
+    log = log_of(out)
     assert log[-2]["nll"] < log[1]["nll"] - 1
-    before, after = load_file(folder / "model.safetensors"), load_file(tmp_path / "out" / "model.safetensors")
+    before, after = load_file(folder / MODEL), load_file(out / MODEL)
     assert before.keys() == after.keys()
     assert all(not torch.equal(before[name], after[name]) for name in before)
     ids = torch.arange(20)[None]
-    model = load_model(tmp_path / "out")
+    model = load_model(out)
     from transformers import AutoModelForCausalLM
 
-    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    theirs = AutoModelForCausalLM.from_pretrained(out)
     with torch.no_grad():
         torch.testing.assert_close(model.logits(model(ids)), theirs(ids).logits, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.slow
-def test_a_bfloat16_base_has_a_float32_adapter(folder, tmp_path, data):
-    rows = write_rows(tmp_path / "some.jsonl", data.read_text().splitlines()[:16])
-    log = train(folder, rows, tmp_path / "out", "--dtype", "bfloat16", "--epochs", 4, "--lr", 1e-2)
+def test_a_bfloat16_base_has_a_float32_adapter(flags, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    run_in_process(monkeypatch, *flags["apart-lora"], "--epochs", 6, "--lr", 1e-2, "--out", out)
+    log = log_of(out)
     assert log[-2]["nll"] < log[1]["nll"] - 0.3
-    assert {x.dtype for x in load_file(tmp_path / "out" / "adapter_model.safetensors").values()} == {torch.float32}
+    assert {x.dtype for x in load_file(out / ADAPTER).values()} == {torch.float32}
+
+
+def session(name: str, turns: int, first: int) -> list[Example]:
+    """A session whose turns go on from one another; token ids, from `first` on, occur once."""
+    examples, prompt = [], [first]
+    for turn in range(turns):
+        prompt = [*prompt, *range(prompt[-1] + 1, prompt[-1] + 4 + turn % 3)]
+        new = first + 100 + 20 * turn
+        answers = [[*prompt, *range(new, new + 2)], [*prompt, *range(new + 10, new + 13 + turn % 2)]]
+        examples.append(Example(name, *(Answer(ids, len(prompt)) for ids in answers), 0, 0))
+    return examples
+
+
+def tree_size(examples: list[Example]) -> int:
+    trie: dict[tuple[int, int], int] = {}
+    for example in examples:
+        grow(trie, example)
+    return len(trie)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 12])
+@pytest.mark.parametrize("turns", [(9,), (3, 3, 3), (5, 1, 2), (1, 6)])
+def test_no_other_way_to_cut_a_step_has_a_smaller_largest_share(turns, n):
+    """Against all ways to cut; a session's tokens are in one order, so that sizes of real trees are compared."""
+    examples = [e for i, t in enumerate(turns) for e in session(f"session {i}", t, 1 + 1000 * i)]
+    found = shares(examples, n)
+    assert len(found) == n and [e for share in found for e in share] == examples
+    ends = combinations(range(len(examples) + 1), n - 1) if n < 12 else [range(1, len(examples) + 1)]
+    best = min(max(tree_size(examples[a:b]) for a, b in zip((0, *cuts), (*cuts, None), strict=True)) for cuts in ends)
+    assert max(map(tree_size, found)) == best
+
+
+def test_sessions_that_fit_stay_whole_in_any_order():
+    sessions = [session(f"session {i}", 5, 1 + 1000 * i) for i in range(3)]
+    mixed = [sessions[i][turn] for turn in range(5) for i in (2, 0, 1)]
+    assert shares(mixed, 3) == sessions
+
+
+def test_several_processes_pay_off_where_a_step_spans_several_sessions():
+    """The tokens in act/training/distributed.py: sessions of the study's lengths, no thinking in the history.
+
+    A system prompt of 1,118 tokens; client turns of 95, answers of 64, 57 of thinking before them. Turns 18 to 25 in a
+    tree: 1,118 + 25 * 95 + 24 * 64 of trunk and 8 * 2 * (57 + 64) of answers, 6,965.
+    """
+    ids = count(1118)
+
+    def text(tokens: int) -> list[int]:
+        return [next(ids) for _ in range(tokens)]
+
+    def study_session(name: str) -> list[Example]:
+        examples, prompt = [], [*range(1118)]
+        for _ in range(25):
+            prompt = prompt + text(95)
+            answers = [Answer(prompt + text(57 + 64), len(prompt)) for _ in range(2)]
+            examples.append(Example(name, *answers, 0, 0))
+            prompt = prompt + text(64)
+        return examples
+
+    first, second = study_session("a"), study_session("b")
+    sizes = {n: [tree_size(share) for share in shares(first[17:], n)] for n in (1, 2, 8)}
+    assert {n: max(tokens) for n, tokens in sizes.items()} == {1: 6965, 2: 5762, 8: 5271}
+    assert [tree_size(share) for share in shares(first + second, 2)] == [11079, 11079]
+    assert tree_size(first + second) == 21040
+
+
+def test_of_several_processes_the_first_has_the_word(monkeypatch, capsys):
+    """The others' errors come later, when torchrun has ended them if the first has failed too."""
+
+    def fail() -> None:
+        raise InputError("pairs.jsonl: no such file")
+
+    shown: list[str] = []
+    monkeypatch.setattr("time.sleep", lambda seconds: shown.append(f"{capsys.readouterr().err}{seconds}"))
+    for rank, waited in (("0", []), ("1", ["3"])):
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        with pytest.raises(SystemExit):
+            run_script(fail)
+        assert capsys.readouterr().err == "error: pairs.jsonl: no such file\n"
+        assert shown == waited

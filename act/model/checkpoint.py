@@ -161,7 +161,7 @@ def save_model(model: Llama, folder: str | Path, source: Path) -> None:
     dtype = str(model.head.dtype).removeprefix("torch.")
     config = read_json(source / "config.json") | {"dtype": dtype, "torch_dtype": dtype}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.named_parameters()}
     write_whole(tensors, folder / "model.safetensors")
 
 

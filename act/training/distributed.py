@@ -1,14 +1,35 @@
-"""Several processes, one step: `torchrun --nproc-per-node N train.py ...` trains as one process would, only faster.
+"""Several processes, one step: `torchrun --nproc-per-node N train.py ...` takes the steps that one process would take.
 
-Every process holds the model and takes a share of each step's examples; losses are divided by the whole step's counts,
-so the sum of the processes' gradients is the step's gradient. With one process all of this is nothing.
+The engine is torch's own, FSDP2 (`fully_shard`): each process keeps a part of every trained tensor, of its gradient and
+of its two Adam moments; whole tensors are gathered for a forward or backward pass, and gradients are summed as they are
+scattered to their keepers. Losses are divided by the whole step's counts, so that these sums are the step's gradient.
+
+- Full fine-tuning gathers block by block: 16 bytes a parameter, 51 GB at 3B, lie spread over all GPUs.
+- LoRA shards the adapter alone. The frozen base, 6 GB at 3B in bfloat16, fits on every GPU; sharded, it would be sent
+  to all of them twice for each tree.
+
+Each process takes a share of each step's examples. A session's turns share their trunk, and each process among which a
+session is divided reads that trunk again: of turns 18 to 25 of one session, one process reads 6,965 tokens, the slower
+of two 5,762, the slowest of eight 5,271. Several processes pay off where a step spans several sessions, as with
+`--batch 25*N` for sessions of 25 turns (N = 2: 11,079 tokens each, 21,040 for one process alone). The log has the
+tokens of the process with the most (slowest_rank_tokens) beside the sum (unique_tokens).
+
+Collectives wait for everyone, so all processes run the same number of passes; one that has run out of trees runs a tree
+of two tokens whose loss counts nothing. With one process all of this is nothing.
 """
 
 import os
+from bisect import bisect_left
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from act.model.llama import Llama
+from act.training.examples import Example
 
 
 def start(device: str) -> str:
@@ -28,6 +49,10 @@ def stop() -> None:
         dist.destroy_process_group()
 
 
+def processes() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
 def is_first() -> bool:
     """Whether this process is the one that writes files and prints."""
     return not dist.is_initialized() or dist.get_rank() == 0
@@ -39,24 +64,101 @@ def wait() -> None:
         dist.barrier()
 
 
-def share_of(examples: list) -> list:
-    """This process's examples of a step: a stretch of them, since neighbours share their prefixes."""
+def shard(model: Llama) -> None:
+    """Spread the trained parameters over the processes; frozen ones stay whole on each. Before the optimiser is made.
+
+    A tied head is used outside of the blocks, at both ends: it is gathered with the root, until the backward pass ends.
+    """
     if not dist.is_initialized():
-        return examples
-    rank, world = dist.get_rank(), dist.get_world_size()
-    return examples[len(examples) * rank // world : len(examples) * (rank + 1) // world]
+        return
+    mesh = init_device_mesh(model.device.type, (processes(),))
+    frozen = {p for p in model.parameters() if not p.requires_grad}
+    for module in [model] if frozen else [*model.model.layers, model]:
+        fully_shard(module, mesh=mesh, ignored_params=frozen)
+        module.set_gradient_divide_factor(1.0)  # a sum: the losses are already parts of the step's
+        module.set_force_sum_reduction_for_comms(True)
 
 
-def add_up(model: nn.Module, totals: dict[str, float], gradients: bool) -> dict[str, float]:
-    """Sums over the processes of what each has logged and, in place, of the trainable parameters' gradients."""
+def unshard(model: nn.Module) -> None:
+    """Gather the parameters of a trained model, whole, on every process."""
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.unshard()
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """A tensor itself, or gathered from all processes, which must all ask for it, where each holds a part."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def gather(parts: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Whole tensors, one at a time, to the first process's CPU; the others, which must take part, get none."""
+    tensors = {}
+    for name, part in parts.items():
+        tensor = whole(part)
+        if is_first():
+            tensors[name] = tensor.cpu()
+    return tensors
+
+
+def part_of(tensor: Tensor, like: Tensor) -> Tensor:
+    """What this process keeps of a whole tensor, on the device and in the layout of `like`."""
+    tensor = tensor.to(like.device)
+    if not isinstance(like, DTensor):
+        return tensor
+    return distribute_tensor(tensor, like.device_mesh, like.placements, src_data_rank=None)  # every process has read it
+
+
+def largest(number: int) -> int:
+    """The largest of the processes' numbers."""
+    numbers = [number] * processes()
+    if dist.is_initialized():
+        dist.all_gather_object(numbers, number)
+    return max(numbers)
+
+
+def cut(examples: list[Example], limit: int) -> list[list[Example]]:
+    """Consecutive examples in stretches of at most `limit` tokens; one that has more alone stands alone.
+
+    A stretch's tokens are its answers' and the longest prompt of each session: those of its tree, where a session's
+    prompts go on from one another. Counted without looking at the tokens, which every process would do for all.
+    """
+    stretches: list[list[Example]] = []
+    tokens, prompts = 0, {}
+    for example in examples:
+        own = sum(answer.tokens for answer in example.answers)
+        new = own + max(0, example.chosen.start - prompts.get(example.session, 0))
+        if not stretches or tokens + new > limit:
+            stretches.append([])
+            tokens, prompts, new = 0, {}, own + example.chosen.start
+        stretches[-1].append(example)
+        tokens += new
+        prompts[example.session] = max(example.chosen.start, prompts.get(example.session, 0))
+    return stretches
+
+
+def shares(examples: list[Example], n: int) -> list[list[Example]]:
+    """A step's examples, session by session, in n stretches of which the largest is as small as can be; some are empty.
+
+    A cut inside a session costs its trunk once more, so that cuts fall between sessions where a step holds enough.
+    """
+    examples = sorted(examples, key=lambda example: example.session)
+    most = sum(len(answer.ids) for example in examples for answer in example.answers)
+    limit = bisect_left(range(most), True, key=lambda limit: len(cut(examples, limit)) <= n)
+    stretches = cut(examples, limit)
+    return stretches + [[] for _ in range(n - len(stretches))]
+
+
+def share_of(examples: list[Example]) -> list[Example]:
+    """This process's examples of a step."""
+    return shares(examples, processes())[dist.get_rank()] if dist.is_initialized() else examples
+
+
+def add_up(totals: dict[str, float]) -> dict[str, float]:
+    """Sums over the processes of what each has logged, and the tokens of the one with the most."""
     if not dist.is_initialized():
         return totals
-    all_totals: list[dict[str, float]] = [{}] * dist.get_world_size()
-    dist.all_gather_object(all_totals, totals)
-    for parameter in model.parameters() if gradients else ():
-        if parameter.requires_grad:
-            if parameter.grad is None:  # a process without examples
-                parameter.grad = torch.zeros_like(parameter)
-            dist.all_reduce(parameter.grad)
-    names = max(all_totals, key=len)
-    return {name: sum(each.get(name, 0) for each in all_totals) for name in names}
+    each: list[dict[str, float]] = [{}] * processes()
+    dist.all_gather_object(each, totals)
+    sums = {name: sum(one.get(name, 0) for one in each) for name in max(each, key=len)}
+    return sums | {"slowest_rank_tokens": max(one.get("unique_tokens", 0) for one in each)}

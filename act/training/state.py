@@ -14,6 +14,7 @@ from torch import nn
 
 from act.model.checkpoint import write_whole
 from act.records import InputError
+from act.training.distributed import gather, is_first, part_of, whole
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
@@ -54,7 +55,7 @@ class TrainState:
 
         Raises InputError where that is no finite number.
         """
-        norm = nn.utils.clip_grad_norm_(self.parameters.values(), self.max_grad_norm)
+        norm = whole(nn.utils.clip_grad_norm_(self.parameters.values(), self.max_grad_norm))
         if not torch.isfinite(norm):
             raise InputError(f"step {self.step + 1}: the gradient is {norm.item()}; is the learning rate too high?")
         for group in self.optimiser.param_groups:
@@ -65,11 +66,16 @@ class TrainState:
         return norm.item()
 
     def save(self, path: Path, run: dict) -> None:
-        """Write everything into one safetensors file, whole or not at all. `run` is what must be equal to resume."""
+        """Write everything into one safetensors file, whole or not at all. `run` is what must be equal to resume.
+
+        Of several processes all must call; the first gathers whole tensors and writes what one process would.
+        """
         tensors = {f"parameter.{name}": p.detach() for name, p in self.parameters.items()}
         for name, p in self.parameters.items():
             tensors |= {f"{moment}.{name}": self.optimiser.state[p][moment] for moment in MOMENTS}
-        write_whole(tensors, path, {"step": str(self.step), "run": json.dumps(run, sort_keys=True)})
+        tensors = gather(tensors)
+        if is_first():
+            write_whole(tensors, path, {"step": str(self.step), "run": json.dumps(run, sort_keys=True)})
 
     def load(self, path: Path, run: dict) -> None:
         """Go on from a state file; raises InputError if it is of a run with other arguments or data."""
@@ -83,6 +89,6 @@ class TrainState:
             self.step = int(file.metadata()["step"])
             with torch.no_grad():
                 for name, p in self.parameters.items():
-                    p.copy_(file.get_tensor(f"parameter.{name}"))
-                    moments = {moment: file.get_tensor(f"{moment}.{name}").to(p.device) for moment in MOMENTS}
+                    p.copy_(part_of(file.get_tensor(f"parameter.{name}"), p))
+                    moments = {moment: part_of(file.get_tensor(f"{moment}.{name}"), p) for moment in MOMENTS}
                     self.optimiser.state[p] = {"step": torch.tensor(float(self.step)), **moments}

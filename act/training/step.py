@@ -11,8 +11,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from act.model.llama import Llama
-from act.training.distributed import add_up, is_first, share_of
-from act.training.examples import Example
+from act.training.distributed import add_up, is_first, largest, share_of
+from act.training.examples import Answer, Example
 from act.training.losses import log_odds_margin, nll_loss, odds_ratio_loss, orpo_loss
 from act.training.tree import answer_logps, group_by_budget
 
@@ -49,6 +49,12 @@ def step_losses(
     return loss, sums | {"margin": (margin.sum() / pairs).item(), "accuracy": ((margin > 0).sum() / pairs).item()}
 
 
+def no_loss(model: Llama) -> tuple[Tensor, dict[str, float]]:
+    """A loss of 0 by way of every parameter: a process without a tree takes part in gathering those of the others."""
+    logps, _ = answer_logps(model, [Answer([0, 0], 1)])
+    return 0 * logps[0].sum(), {}
+
+
 def target_tokens(examples: list[Example], scope: str) -> int:
     """N: the tokens of the NLL term, the chosen answers' or, with scope "sequence", the prompts' too but the first."""
     return sum(len(e.chosen.ids) - 1 if scope == "sequence" else e.chosen.tokens for e in examples)
@@ -57,19 +63,21 @@ def target_tokens(examples: list[Example], scope: str) -> int:
 def run_examples(model: Llama, examples: list[Example], objective: Objective, backward: bool) -> dict[str, float]:
     """The losses of a step (or of held-out examples), tree by tree; with `backward` gradients are collected.
 
-    Of several processes each takes its share of the examples; sums and gradients are those of the whole step.
+    Of several processes each takes its share of the examples; sums and gradients are those of the whole step. All run
+    equally many trees, the last of them empty where a share has fewer.
     """
     totals: dict[str, float] = {}
     targets = target_tokens(examples, objective.nll_scope)
     groups = group_by_budget(share_of(examples), objective.tree_tokens)
+    groups += [[]] * (largest(len(groups)) - len(groups))
     for group in groups if backward else tqdm(groups, desc="held-out", unit="tree", disable=not is_first()):
         with torch.set_grad_enabled(backward):
-            loss, sums = step_losses(model, group, objective, targets, len(examples))
+            loss, sums = step_losses(model, group, objective, targets, len(examples)) if group else no_loss(model)
         if backward:
             loss.backward()
         for name, value in sums.items():
             totals[name] = totals.get(name, 0) + value
-    return add_up(model, totals, gradients=backward)
+    return add_up(totals)
 
 
 def evaluate(model: Llama, examples: list[Example], objective: Objective) -> dict[str, float]:
