@@ -1,6 +1,7 @@
 """From rating and session files to the numbers of the report: reading, scoring, every outcome's analysis."""
 
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from act.measure.bootstrap import icc_interval
 from act.measure.conduct import COUNTS, count_conduct
 from act.measure.forms import OUTCOMES, score
 from act.measure.mixed import fit
+from act.measure.spreadsheet import is_spreadsheet, read_spreadsheet
 from act.measure.wins import head_to_head
 from act.records import CONDITIONS, InputError, check_rating, check_session, rating_key, read_jsonl
 
@@ -42,7 +44,7 @@ def check_condition(name: str) -> None:
 
 
 def read_ratings(path: str | Path, kind: str) -> list[dict]:
-    """The ratings of a file, checked; kind is "integer" or "expected" (probability-weighted).
+    """The ratings of a JSONL file or a spreadsheet, checked; kind is "integer" or "expected" (probability-weighted).
 
     Raises InputError with file and line for a bad rating, a duplicate, an unknown condition, or an expected
     rating that is not there: integers never stand in for it.
@@ -62,10 +64,14 @@ def read_ratings(path: str | Path, kind: str) -> list[dict]:
                 if field not in record:
                     raise ValueError(f'"{field}" is missing: this judge gave no probabilities; use --score integer')
 
-    ratings = list(read_jsonl(path, check))
+    ratings = list(records_of(path, check))
     if not ratings:
-        raise InputError(f"{path}: no rating in this file")
+        raise InputError(f"{path}:1: no rating in this file")
     return ratings
+
+
+def records_of(path: str | Path, check: Callable[[dict], None]) -> Iterator[dict]:
+    return read_spreadsheet(path, check) if is_spreadsheet(path) else read_jsonl(path, check)
 
 
 def read_sessions(path: str | Path, ratings: list[dict]) -> list[dict]:
@@ -108,11 +114,22 @@ def score_sessions(ratings: list[dict], kind: str, path: str | Path) -> Scores:
         raise InputError(f"{path}: rated sessions of {len(count)} condition(s); a comparison needs at least 2")
     for name, number in count.items():
         if number < 2:
-            raise InputError(f'{path}: condition "{name}" has 1 rated session; its variation needs at least 2')
+            refuse_single(path, name)
     if len(set(profile.tolist())) < 2:
         raise InputError(f'{path}: all ratings are of one profile, "{profile[0]}"; at least 2 are needed')
     values = {name: np.array([np.mean([one[name] for one in by_session[key]]) for key in keys]) for name in OUTCOMES}
     return Scores(condition, profile, values, np.array([len(by_session[key]) for key in keys]))
+
+
+def refuse_single(path: str | Path, condition: str) -> None:
+    """Raise InputError for a condition's only rated session, with the line it stands on: read again to find it."""
+
+    def check(record: dict) -> None:
+        if record["condition"] == condition and record["status"] == "ok":
+            raise ValueError(f'condition "{condition}" has 1 rated session; its variation needs at least 2')
+
+    for _ in records_of(path, check):
+        pass
 
 
 def analyse(scores: Scores, outcome: str, resamples: int, seed: int) -> dict:
