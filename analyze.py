@@ -24,6 +24,8 @@ import scipy
 
 from act.cli import Parser, positive, run_script
 from act.measure import analysis, prose, safety
+from act.measure.cautions import judge_check
+from act.measure.excerpts import examples
 from act.measure.figures import write_figures
 from act.measure.forms import OUTCOMES
 from act.measure.report import write_page
@@ -84,11 +86,11 @@ def main() -> None:
     (out / "summary.json").write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     write_tables(out, scores, summary)
     try:
-        figures = write_figures(out, scores, summary["outcomes"])
+        figures = write_figures(out, scores, summary, {})
     except ImportError:
         print("figures are left out: matplotlib is not installed (pip install -r requirements-dev.txt)")
         figures = {}
-    write_page(out / "report.html", summary, figures)
+    write_page(out / "report.html", summary, figures, examples(scores, sessions) if sessions else [])
     print_answer(summary, out / "report.html")
 
 
@@ -103,7 +105,7 @@ def print_answer(summary: dict, page: Path) -> None:
     """The conditions' means with 95% intervals on both totals, the omnibus tests, and where the report lies."""
     if prose.is_demonstration(summary["input"]["raters"]):
         print(f"warning: {prose.DEMONSTRATION}\n")
-    print(prose.judge_check(summary["judge_check"]) + "\n")
+    print(judge_check(summary["judge_check"], summary["input"]["raters"]) + "\n")
     outcomes = {name: summary["outcomes"][name] for name in analysis.TOTALS}
     titles = "".join(f"  {OUTCOMES[name].title:<26}" for name in outcomes)
     print(f"{'condition':<14}{'n':>5}{titles}".rstrip())

@@ -1,0 +1,182 @@
+"""What a reader would otherwise believe too much, and how the numbers were made. Numbers in, plain text out."""
+
+from act.measure.analysis import TOTALS
+from act.measure.forms import FORMS, OUTCOMES
+from act.measure.prose import count, enumerated, number, ties_with_best
+from act.records import CONDITIONS
+
+STANDING = (
+    "All clients here are simulated and all scores come from a rater reading text: nothing on this page says that a "
+    "person would be helped or kept safe. This is research software and not a treatment."
+)
+FEW_CLIENTS = 30  # below this the normal approximation is visibly too sure
+
+
+def cautions(summary: dict) -> list[str]:
+    """What a reader would otherwise believe too much, one line each."""
+    outcomes = summary["outcomes"]
+    lines = [STANDING, judge_check(summary["judge_check"], summary["input"]["raters"])]
+    fitted = [name for name in TOTALS if not outcomes[name]["refused"]]
+    for name in fitted:
+        best, ties = ties_with_best(outcomes[name])
+        if ties:
+            lines.append(
+                f"{OUTCOMES[name].title}: {best} has the highest mean, but is not told from {enumerated(ties)}."
+            )
+    return lines + sample(summary) + missing(summary) + model(outcomes, fitted)
+
+
+def sample(summary: dict) -> list[str]:
+    """Who is in it: few clients, absent conditions, unequal cells, averaged ratings."""
+    lines, inputs = [], summary["input"]
+    result = summary["outcomes"]["act_fm_total"]
+    observed, clients = result["observed"], result["sessions"]
+    if clients < FEW_CLIENTS:
+        lines.append(
+            f"Only {clients} clients: intervals and chi-square tests use the normal approximation and are too sure of "
+            "themselves with so few. The p-values by t (Satterthwaite) in the pair tables are the safer ones."
+        )
+    absent = [name for name in CONDITIONS if name not in observed]
+    if absent:
+        lines.append(f"No rated session of {enumerated(absent)}: the training x CoT tests need all six conditions.")
+    fewest, most = inputs["ratings_per_session"]
+    if most > 1:
+        each = str(most) if fewest == most else f"{fewest} to {most}"
+        lines.append(f"Each session's score is the average of {each} ratings (raters: {enumerated(inputs['raters'])}).")
+    return lines
+
+
+def missing(summary: dict) -> list[str]:
+    """What is not in the scores, and whether it matters."""
+    lines, failures = [], summary["failures"]
+    unrated = {name: row["unrated_sessions"] for name, row in failures.items()}
+    if sum(unrated.values()):
+        has = count(sum(unrated.values()), "session", "has", "have")
+        lines.append(f"{has} no valid rating ({by_condition(unrated)}): missing from every table of scores.")
+    expected = (summary.get("missing") or {}).get("expected")
+    rated = (summary.get("missing") or {}).get("rated")
+    if expected and expected > rated + sum(unrated.values()):
+        lines.append(
+            f"{rated} of {expected} sessions that every client in every condition would make are rated; the model "
+            "takes the absent ones as absent by chance."
+        )
+    broken = {name: row["failed_sessions"] or 0 for name, row in failures.items()}
+    if sum(broken.values()):
+        failed = count(sum(broken.values()), "session", "failed", "failed")
+        lines.append(f"{failed} ({by_condition(broken)}). {changed(summary)}")
+    if summary["input"]["sessions"] is None:
+        lines.append("No session file was given: failed sessions are not known, and safety was not looked at.")
+    return lines
+
+
+def by_condition(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {n}" for name, n in counts.items() if n)
+
+
+def changed(summary: dict) -> str:
+    """Does leaving failed sessions out change which pairs are told apart?"""
+    moved = []
+    for name, without in summary["sensitivity"]["outcomes"].items():
+        everyone = summary["outcomes"][name]
+        if everyone["refused"] or without["refused"]:
+            continue
+        told = {(pair["a"], pair["b"]): pair["p_holm_sidak"] < 0.05 for pair in without["contrasts"]}
+        moved += [
+            f"{pair['a']} against {pair['b']} ({OUTCOMES[name].title})"
+            for pair in everyone["contrasts"]
+            if told.get((pair["a"], pair["b"]), pair["p_holm_sidak"] < 0.05) != (pair["p_holm_sidak"] < 0.05)
+        ]
+    if moved:
+        return f"Without them the adjusted test says otherwise of {enumerated(moved)}."
+    return "Without them the adjusted test tells the same pairs apart."
+
+
+def model(outcomes: dict[str, dict], fitted: list[str]) -> list[str]:
+    """Where the model's assumptions do not hold."""
+    lines = []
+    singular = [OUTCOMES[name].title for name in fitted if outcomes[name]["singular"]]
+    if singular:
+        lines.append(
+            f"{enumerated(singular)}: the variance between clients is estimated as exactly 0 (the boundary), so "
+            "sessions of one client are treated as unrelated."
+        )
+    for name in fitted:
+        found = outcomes[name].get("diagnostics")
+        if found and found["spread_p"] is not None and found["spread_p"] < 0.05:
+            spreads = {condition: seen["sd"] for condition, seen in outcomes[name]["observed"].items()}
+            low, high = min(spreads, key=spreads.get), max(spreads, key=spreads.get)
+            lines.append(
+                f"{OUTCOMES[name].title} scatters unequally (SD {number(spreads[low])} in {low}, "
+                f"{number(spreads[high])} in {high}), and the model gives all conditions one residual variance: "
+                "intervals are somewhat too wide for the steady conditions and too narrow for the others."
+            )
+    return lines
+
+
+def judge_check(check: dict | None, raters: list[str]) -> str:
+    """What is known of the rater from texts of known quality (`judge.py check`)."""
+    if check is None:
+        return "No check of this rater against texts of known quality is part of this analysis."
+    line = f"Judge check: {check['verdict']['line']}"
+    if "judge" in check and check["judge"] not in raters:
+        line += f" That is not who rated here ({enumerated(raters)})."
+    return line
+
+
+def methods(summary: dict) -> str:
+    """The statistics in one paragraph that can go into a paper; says what was done and nothing else."""
+    result, inputs = summary["outcomes"]["act_fm_total"], summary["input"]
+    kind = "whole-number" if inputs["score"] == "integer" else "probability-weighted (expected)"
+    first = result["contrasts"][0] if result["contrasts"] else {}
+    factorial, icc, r2 = result["factorial"] or {}, result["icc"] or {}, result["r2"] or {}
+    said = [
+        f"{result['n']} sessions of {result['sessions']} simulated clients in {len(result['observed'])} conditions "
+        f"were scored from {kind} ratings (raters: {enumerated(inputs['raters'])}) on the ACT-FM (25 items, 0 to 3) "
+        "and the TES (9 items, 1 to 7), both in paraphrase. Incomplete forms were not scored; ratings of one session "
+        "were averaged.",
+        "Each outcome was fitted by restricted maximum likelihood with condition as fixed effect and a random "
+        "intercept per client, the variance ratio being found as the exact root of the REML score.",
+        "Conditions were compared by a Wald chi-square test and by all pairwise differences of the estimated marginal "
+        "means with Wald z tests, Holm-Sidak adjusted p-values, unadjusted and simultaneous (Sidak) 95% intervals, and "
+        "Satterthwaite degrees of freedom.",
+    ]
+    if "d" in first:
+        said.append(
+            "Standardised differences (d) are differences over the square root of the sum of client and residual "
+            "variance."
+        )
+    if factorial:
+        said.append(
+            "The training (3) x chain-of-thought (2) design was tested by Wald chi-square on equally weighted cells"
+            + (
+                ", with the effect of chain of thought in each training (Holm-Sidak adjusted over the three)."
+                if factorial.get("cot_in")
+                else "."
+            )
+        )
+    resamples = f"{inputs['resamples']} resamples of clients (seed {inputs['seed']})"
+    if r2.get("marginal_ci"):
+        said.append(
+            "The intraclass correlation and Nakagawa and Schielzeth's marginal and conditional R2 have percentile "
+            f"intervals from a cluster bootstrap, {resamples}"
+            + (", and from a parametric one." if icc.get("ci_parametric") else ".")
+        )
+    else:
+        said.append(
+            f"The intraclass correlation has a percentile interval from a cluster bootstrap, {resamples}; R2 is "
+            "Nakagawa and Schielzeth's."
+        )
+    said.append("Head-to-head wins leave ties out of rate, Wilson interval and exact sign test.")
+    if summary.get("archetype"):
+        said.append("A second model of each total score added archetype and its interaction with condition.")
+    if summary.get("subgroups"):
+        said.append(
+            "Conditions were also compared within subgroups of clients, with false-discovery control over all of them "
+            "(Benjamini-Hochberg)."
+        )
+    said.append(f"Computed with numpy {inputs['versions']['numpy']} and scipy {inputs['versions']['scipy']}.")
+    return " ".join(said)
+
+
+def sources() -> list[str]:
+    return [f"{form.name}: {form.title}. {form.source}. doi:{form.doi}" for form in FORMS]
