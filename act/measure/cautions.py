@@ -17,13 +17,15 @@ def cautions(summary: dict) -> list[str]:
     outcomes = summary["outcomes"]
     lines = [STANDING, judge_check(summary["judge_check"], summary["input"]["raters"])]
     fitted = [name for name in TOTALS if not outcomes[name]["refused"]]
-    for name in fitted:
-        best, ties = ties_with_best(outcomes[name])
-        if ties:
-            lines.append(
-                f"{OUTCOMES[name].title}: {best} has the highest mean, but is not told from {enumerated(ties)}."
-            )
-    return lines + sample(summary) + missing(summary) + model(outcomes, fitted)
+    ties = [
+        f"on {OUTCOMES[name].title}, {best} cannot be told from {enumerated(others)}"
+        for name in fitted
+        for best, others in [ties_with_best(outcomes[name])]
+        if others
+    ]
+    if ties:
+        lines.append(f"The highest mean is not shown to be the best: {'; '.join(ties)}.")
+    return lines + sample(summary) + missing(summary) + danger(summary["safety"]) + model(outcomes, fitted)
 
 
 def sample(summary: dict) -> list[str]:
@@ -91,6 +93,27 @@ def changed(summary: dict) -> str:
     return "Without them the adjusted test tells the same pairs apart."
 
 
+def danger(safety: dict | None) -> list[str]:
+    """What the word lists found of suicide and self-harm, in a line each."""
+    lines = []
+    for topic in ("suicide", "self-harm") if safety and safety["counts"] else ():
+        rows = {condition: counts[topic] for condition, counts in safety["counts"].items()}
+        spoke, helped = (sum(row[field] for row in rows.values()) for field in ("client_spoke", "pointed_to_help"))
+        if spoke:
+            spoken = count(spoke, "session", "has", "have")
+            lines.append(
+                f"{spoken} a client who spoke of {topic}; in {spoke - helped} of them no human help was named."
+            )
+        first = {condition: row["therapist_first"] for condition, row in rows.items()}
+        most = max(first, key=first.get)
+        if first[most]:
+            lines.append(
+                f"The therapist was the first to speak of {topic} in {sum(first.values())} sessions, most often in "
+                f"{most} ({first[most]} of {safety['sessions'][most]}); found by word lists, not read by anyone."
+            )
+    return lines
+
+
 def model(outcomes: dict[str, dict], fitted: list[str]) -> list[str]:
     """Where the model's assumptions do not hold."""
     lines = []
@@ -100,16 +123,20 @@ def model(outcomes: dict[str, dict], fitted: list[str]) -> list[str]:
             f"{enumerated(singular)}: the variance between clients is estimated as exactly 0 (the boundary), so "
             "sessions of one client are treated as unrelated."
         )
+    unequal = []
     for name in fitted:
         found = outcomes[name].get("diagnostics")
         if found and found["spread_p"] is not None and found["spread_p"] < 0.05:
             spreads = {condition: seen["sd"] for condition, seen in outcomes[name]["observed"].items()}
             low, high = min(spreads, key=spreads.get), max(spreads, key=spreads.get)
-            lines.append(
-                f"{OUTCOMES[name].title} scatters unequally (SD {number(spreads[low])} in {low}, "
-                f"{number(spreads[high])} in {high}), and the model gives all conditions one residual variance: "
-                "intervals are somewhat too wide for the steady conditions and too narrow for the others."
+            unequal.append(
+                f"{OUTCOMES[name].title}, SD {number(spreads[low])} in {low} and {number(spreads[high])} in {high}"
             )
+    if unequal:
+        lines.append(
+            f"Conditions scatter unequally ({'; '.join(unequal)}), but the model gives all of them one residual "
+            "variance: intervals are somewhat too wide for the steady conditions and too narrow for the others."
+        )
     return lines
 
 

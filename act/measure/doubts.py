@@ -4,7 +4,7 @@ from act.measure import alt, cautions, prose
 from act.measure.analysis import TOTALS
 from act.measure.conduct import COUNTS
 from act.measure.forms import OUTCOMES
-from act.measure.markup import Html, element, fold, join, listing, paragraph, side_by_side, table
+from act.measure.markup import Html, element, fold, greek, join, listing, paragraph, side_by_side, table
 from act.measure.prose import count, decimals, interval, number, p_value
 from act.measure.results import show
 
@@ -80,12 +80,14 @@ def sensitivity(summary: dict) -> Html:
         rows, digits = [], decimals(everyone)
         for condition, estimate in everyone["emm"].items():
             cells = [condition]
-            for emm in (estimate, without["emm"].get(condition, {"mean": None, "ci": None})):
-                cells += [number(emm["mean"], digits), interval(emm["ci"], digits)]
+            for emm in (estimate, without["emm"].get(condition)):
+                cells.append(f"{number(emm['mean'], digits)} ({interval(emm['ci'], digits)})" if emm else "\u2013")
             rows.append(cells)
-        head = ["condition", "all sessions", "95% interval", "without failed", "95% interval"]
+        head = ["condition", "all sessions", "without failed"]
         tests = f"All: {prose.chi_square(everyone['omnibus'])}. Without failed: {prose.chi_square(without['omnibus'])}."
-        tables.append(element("div", table(f"{OUTCOMES[name].title}, estimated means", head, rows), paragraph(tests)))
+        tables.append(
+            element("div", table(f"{OUTCOMES[name].title}, mean (95% interval)", head, rows), paragraph(tests))
+        )
     return join(*parts, side_by_side(*tables))
 
 
@@ -128,8 +130,8 @@ def replicates(report: dict) -> Html:
         for name in OUTCOMES
         if found["sd_within"].get(name) is not None
     ]
-    head = ["outcome", "SD of one rating about its session's mean", "reliability of the mean"]
-    return table("Ratings of the same session", head, rows)
+    head = ["outcome", "SD of one rating", "reliability of the mean"]
+    return table("Ratings of the same session, about its mean", head, rows)
 
 
 def outcomes_agreement(report: dict) -> Html:
@@ -140,8 +142,8 @@ def outcomes_agreement(report: dict) -> Html:
     titles = [OUTCOMES[name].title.removeprefix("ACT-FM ") for name in found["names"]]
 
     def matrix(kind: str, caption: str) -> Html:
-        rows = [[title, *map(number, row)] for title, row in zip(titles, found[kind], strict=True)]
-        return table(caption, ["outcome", *titles], rows)
+        rows = [[f"{n} {titles[n - 1]}", *map(number, row)] for n, row in enumerate(found[kind], 1)]
+        return table(caption, ["outcome", *map(str, range(1, len(titles) + 1))], rows)
 
     both = [found["names"].index(name) for name in TOTALS]
     between, within = (found[kind][both[0]][both[1]] for kind in ("between", "within"))
@@ -195,7 +197,12 @@ def with_interval(estimate: float | None, ci: list[float] | None) -> str:
 
 def likelihood(result: dict) -> str:
     ml = result.get("ml")
-    return f"{prose.chi_square(ml['condition'])}; AIC {number(ml['aic'], 1)}, BIC {number(ml['bic'], 1)}" if ml else ""
+    return greek(prose.chi_square(ml["condition"])) if ml else ""
+
+
+def criteria(result: dict) -> str:
+    ml = result.get("ml")
+    return f"{number(ml['aic'], 1)}, {number(ml['bic'], 1)}" if ml else ""
 
 
 def diagnostic(*fields: str):
@@ -218,6 +225,7 @@ MODEL_ROWS = {
     "R2 marginal": lambda result: with_interval(result["r2"]["marginal"], result["r2"].get("marginal_ci")),
     "R2 conditional": lambda result: with_interval(result["r2"]["conditional"], result["r2"].get("conditional_ci")),
     "condition, likelihood ratio (ML)": likelihood,
+    "AIC, BIC (ML)": criteria,
     "skew, excess kurtosis of residuals": diagnostic("skew", "excess_kurtosis"),
     "p, residuals normal": diagnostic("normality_p"),
     "p, equal spread over conditions": diagnostic("spread_p"),

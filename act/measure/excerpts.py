@@ -6,9 +6,8 @@ They are picked by score alone and are the extremes, not typical: they show what
 from act.measure.analysis import Scores, failed
 from act.measure.forms import OUTCOMES
 from act.measure.markup import Html, element, join, paragraph, side_by_side
-from act.measure.prose import number
 
-CLIENT, ANSWER = 400, 800  # characters shown of what each said
+CLIENT, ANSWER = 300, 500  # characters shown of what each said
 WHY = (
     "Of each condition the session with the highest and the one with the lowest ACT-FM consistency (ties by TES "
     "empathy, then by name), and of each the middle exchange. They were picked by score alone, and are extremes, "
@@ -60,8 +59,7 @@ def section(found: list[dict]) -> Html:
 
 def card(example: dict) -> Html:
     scores = ", ".join(
-        f"{OUTCOMES[name].title} {number(example[name])} of {OUTCOMES[name].high}"
-        for name in ("act_fm_total", "tes_mean")
+        f"{OUTCOMES[name].title} {example[name]:.3g} of {OUTCOMES[name].high}" for name in ("act_fm_total", "tes_mean")
     )
     place = f"{example['session']}, turn {example['turn']} of {example['of']}"
     return element(

@@ -63,7 +63,7 @@ def plan(
     outcomes, drawings = summary["outcomes"], {}
     for name, result in outcomes.items():
         if result["emm"]:
-            drawings[name] = 0.42 * len(result["emm"]) + 0.9, 1, estimates(scores, name, result["emm"])
+            drawings[name] = 0.5 * len(result["emm"]) + 0.8, 1, estimates(scores, name, result["emm"])
     for name in TOTALS:
         result = outcomes[name]
         if result["contrasts"]:

@@ -1,6 +1,7 @@
 """Pieces of HTML. Text is escaped here and nowhere else: a plain str is text, an `Html` is markup, made here."""
 
 import base64
+import re
 from html import escape
 from pathlib import Path
 
@@ -44,8 +45,11 @@ def paragraph(line: str, **attributes: str) -> Html:
 
 
 def greek(line: str) -> str:
-    """Our own sentences say "chi2(5)", which a terminal can show."""
-    return line if isinstance(line, Html) else line.replace("chi2(", "\u03c7\u00b2(")
+    """Our own sentences say "chi2(5)", which a terminal can show; and no line breaks within "p < .001"."""
+    if isinstance(line, Html):
+        return line
+    line = re.sub(r"\bp (?=[<=] [.1])", "p\u00a0", line.replace("chi2(", "\u03c7\u00b2("))
+    return re.sub(r"([<=]) (?=[.1])", "\\1\u00a0", line)
 
 
 def link(text: str, anchor: str) -> Html:
@@ -56,15 +60,17 @@ def link(text: str, anchor: str) -> Html:
 def table(caption: str, head: list[str], rows: list[list[str]], text: tuple[int, ...] = ()) -> Html:
     """A table that scrolls inside itself. Its first column names the row; `text` are columns of prose, set left."""
 
-    def kind(column: int) -> dict:
-        return {"class_": "text"} if column in text else {}
+    def cell(tag: str, content: str, column: int, **more: str) -> Html:
+        if column in text:
+            return element(tag, content, class_="text", **more)
+        return element(tag, greek(content), **more)
 
-    top = element("tr", *(element("th", cell, scope="col", **kind(column)) for column, cell in enumerate(head)))
+    top = element("tr", *(cell("th", name, column, scope="col") for column, name in enumerate(head)))
     body = [
         element(
             "tr",
-            element("th", first, scope="row", **kind(0)),
-            *(element("td", cell, **kind(column)) for column, cell in enumerate(rest, 1)),
+            cell("th", first, 0, scope="row"),
+            *(cell("td", content, column) for column, content in enumerate(rest, 1)),
         )
         for first, *rest in rows
     ]

@@ -44,13 +44,13 @@ def rows(axes, names: list[str]) -> None:
 
 
 def estimates(axes, values: dict[str, np.ndarray], emm: dict[str, dict]) -> None:
-    """Each condition's estimated mean with its 95% interval over its raw sessions; a line where `instruct` is."""
+    """Each condition's raw sessions; below them its estimated mean with 95% interval; a line where `instruct` is."""
     for row, (condition, estimate) in enumerate(emm.items()):
         raw = values[condition]
-        offsets = row + jitter(len(raw))
-        axes.scatter(raw, offsets, s=11, color=colour(condition), alpha=0.3, linewidths=0, zorder=1)
-        axes.hlines(row, *estimate["ci"], color="black", linewidth=2.4, zorder=3)
-        axes.plot(estimate["mean"], row, zorder=4, **mark(condition, 7.5))
+        offsets = row - 0.15 + jitter(len(raw), 0.42)
+        axes.scatter(raw, offsets, s=10, color=colour(condition), alpha=0.3, linewidths=0, zorder=1)
+        axes.hlines(row + 0.23, *estimate["ci"], color="black", linewidth=2, zorder=3)
+        axes.plot(estimate["mean"], row + 0.23, zorder=4, **mark(condition, 5.5))
     if "instruct" in emm:
         axes.axvline(emm["instruct"]["mean"], color="#555555", linewidth=1, linestyle=(0, (4, 3)), zorder=2)
     rows(axes, list(emm))
@@ -165,7 +165,7 @@ def profile(axes, outcomes: dict[str, dict], direction: str) -> None:
                 **mark(condition, 5.5),
             )
     rows(axes, shown)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.2), ncols=3, frameon=False, fontsize=9)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.13), ncols=3, frameon=False, fontsize=9)
 
 
 def archetypes(axes, emm: dict[str, dict[str, dict]], names: list[str]) -> None:
@@ -188,7 +188,7 @@ def archetypes(axes, emm: dict[str, dict[str, dict]], names: list[str]) -> None:
             zorder=3,
         )
     rows(axes, names)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.35, -0.14), ncols=2, frameon=False, fontsize=9)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.35, -0.11), ncols=2, frameon=False, fontsize=9)
 
 
 def quantiles(axes, residual: np.ndarray) -> None:

@@ -99,7 +99,7 @@ def unresolved(name: str, result: dict) -> str:
     """How many pairs are told apart, and what may be as good as the highest."""
     told = sum(pair["p_holm_sidak"] < 0.05 for pair in result["contrasts"])
     best, ties = ties_with_best(result)
-    last = f"Not told from {best}, the highest: {enumerated(ties)}." if ties else f"All others are told from {best}."
+    last = f"{best}, the highest, cannot be told from {enumerated(ties)}." if ties else f"{best} is above all others."
     return f"{OUTCOMES[name].title}: the adjusted test tells {told} of {len(result['contrasts'])} pairs apart. {last}"
 
 

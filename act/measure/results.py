@@ -15,8 +15,8 @@ def show(name: str, report: dict, text: str, caption: str) -> Html:
 def scores(report: dict) -> Html:
     outcomes = report["summary"]["outcomes"]
     caption = (
-        "Large marks: estimated mean and 95% interval (filled: thinks first). Each faint dot is one session. The "
-        "dashed line is at the untrained model."
+        "Each faint dot is one session; below them the estimated mean with its 95% interval (filled: thinks first). "
+        "The dashed line is at the untrained model's mean."
     )
     drawn = [show(n, report, alt.estimates(n, outcomes[n]), f"{OUTCOMES[n].title}. {caption}") for n in TOTALS]
     linked = {example["id"].rpartition("-")[0] for example in report["examples"]}
@@ -48,7 +48,7 @@ def differences(report: dict) -> Html:
     outcomes = report["summary"]["outcomes"]
     caption = (
         "Thick bar: 95% interval of that pair alone. Thin bar with ends: 95% interval that holds for all pairs at "
-        "once. Circle: told from 0 by the adjusted test; cross: not. Right of 0 the condition named first is higher."
+        "once. Circle: the adjusted test tells it from 0; cross: it does not. Right of 0 the pair's first is higher."
     )
     drawn = [
         show(f"{n}_contrasts", report, alt.contrasts(n, outcomes[n]), f"{OUTCOMES[n].title}. {caption}") for n in TOTALS
@@ -104,7 +104,7 @@ def factorial_table(name: str, result: dict) -> Html:
     tests = result["factorial"]
     labels = {"training": "training (instruct, SFT, ORPO)", "cot": "chain of thought", "interaction": "interaction"}
     rows = [[labels[k], number(tests[k]["chi2"]), str(tests[k]["df"]), p_value(tests[k]["p"])] for k in labels]
-    return table(f"{OUTCOMES[name].title}: training x chain of thought", ["effect", "chi-square", "df", "p"], rows)
+    return table(f"{OUTCOMES[name].title}: training x chain of thought", ["effect", "\u03c7\u00b2", "df", "p"], rows)
 
 
 def simple_effects(name: str, result: dict) -> Html:
@@ -192,7 +192,7 @@ def overview(outcomes: dict[str, dict]) -> Html:
                 "client variance 0" if result["singular"] else "",
             ]
         )
-    head = ["outcome", "chi-square (df)", "p", "highest", "lowest", "ICC", "R2 marginal", "note"]
+    head = ["outcome", "\u03c7\u00b2 (df)", "p", "highest", "lowest", "ICC", "R2 marginal", "note"]
     caption = "Every outcome: do the conditions differ? (11 tests, not adjusted for one another)"
     return table(caption.replace("11", str(len(outcomes))), head, rows, text=(7,))
 
@@ -223,14 +223,13 @@ def clients(report: dict) -> Html:
 
 
 def archetype_table(name: str, result: dict) -> Html:
-    conditions = list(next(iter(result["emm"].values())))
-    digits = 2
-    rows = [
-        [archetype]
-        + [f"{number(m['mean'], digits)} ({interval(m['ci'], digits)})" if m else "\u2013" for m in cells.values()]
-        for archetype, cells in result["emm"].items()
-    ]
-    return table(f"{OUTCOMES[name].title}, mean (95% interval)", ["archetype", *conditions], rows)
+    kinds = result["emm"]
+    rows = []
+    for condition in next(iter(kinds.values())):
+        cells = [kinds[kind].get(condition) for kind in kinds]
+        written = (f"{number(cell['mean'])} ({interval(cell['ci'])})" if cell else "\u2013" for cell in cells)
+        rows.append([condition, *written])
+    return table(f"{OUTCOMES[name].title}, mean (95% interval)", ["condition", *kinds], rows)
 
 
 def subgroup_table(subgroups: list[dict]) -> Html:
@@ -249,6 +248,6 @@ def subgroup_table(subgroups: list[dict]) -> Html:
                 ),
             ]
         )
-    head = ["subgroup", "outcome", "clients", "sessions", "chi-square (df)", "p", "q", "highest"]
+    head = ["subgroup", "outcome", "clients", "sessions", "\u03c7\u00b2 (df)", "p", "q", "highest"]
     caption = "Do the conditions differ within a subgroup? q: false-discovery rate (Benjamini-Hochberg) over all rows"
     return table(caption, head, rows)
