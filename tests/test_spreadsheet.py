@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 
 import pytest
 
@@ -222,19 +221,3 @@ def test_one_line_says_what_is_wrong_and_where_and_nothing_is_written(name, tmp_
         analysis.score_sessions(read(path), "integer", path)
     assert len(refused("analyze.py", "--ratings", path, "--out", tmp_path / "out")) < 300
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
-
-
-def test_a_spreadsheet_gives_the_numbers_of_the_same_jsonl(tmp_path, monkeypatch, capsys):
-    import analyze
-    from act.cli import run_script
-
-    ratings = make_ratings(4, rater="unnamed")
-    files = {"csv": as_excel(table(ratings)), "jsonl": "".join(json.dumps(r) + "\n" for r in ratings).encode()}
-    results = []
-    for kind, content in files.items():
-        (tmp_path / f"r.{kind}").write_bytes(content)
-        words = ["--ratings", tmp_path / f"r.{kind}", "--out", tmp_path / kind, "--resamples", 20]
-        monkeypatch.setattr("sys.argv", ["analyze.py", *map(str, words)])
-        run_script(analyze.main)
-        results.append(json.loads((tmp_path / kind / "summary.json").read_text()))
-    assert results[0]["outcomes"] == results[1]["outcomes"] and results[0]["failures"] == results[1]["failures"]

@@ -32,7 +32,7 @@ def write_figures(folder: Path, scores: Scores, summary: dict, residuals: dict[s
     from matplotlib import pyplot
 
     drawings = plan(scores, summary, residuals)
-    for name in [*names()]:
+    for name in names():
         for kind in ("svg", "png"):
             (folder / f"{name}.{kind}").unlink(missing_ok=True)
     paths = {}
@@ -42,6 +42,7 @@ def write_figures(folder: Path, scores: Scores, summary: dict, residuals: dict[s
             draw(axes)
             paths[name] = folder / f"{name}.svg"
             figure.savefig(paths[name], metadata={"Date": None, "Creator": None})
+            figure.set_layout_engine("none")  # what was laid out once stays
             figure.savefig(paths[name].with_suffix(".png"), dpi=200)
             pyplot.close(figure)
     return paths
@@ -50,10 +51,8 @@ def write_figures(folder: Path, scores: Scores, summary: dict, residuals: dict[s
 def names() -> list[str]:
     """Of every figure that there can be."""
     more = ("contrasts", "interaction", "wins", "archetypes", "diagnostics")
-    return [*OUTCOMES, *(f"{name}_{kind}" for name in TOTALS for kind in more)] + [
-        "profile_consistent",
-        "profile_inconsistent",
-    ]
+    profiles = ("profile_consistent", "profile_inconsistent")
+    return [*OUTCOMES, *(f"{name}_{kind}" for name in TOTALS for kind in more), *profiles]
 
 
 def plan(
