@@ -55,6 +55,14 @@ class Fit:
         total = self.variance_fixed + self.variance_cluster + self.variance_residual
         return self.variance_fixed / total, (self.variance_fixed + self.variance_cluster) / total
 
+    @property
+    def total(self) -> tuple[float, float]:
+        """s2_b + s2, the variance that the fixed effects leave, and the variance of this estimate (delta method)."""
+        ratio = self.variance_cluster / self.variance_residual
+        gradient = np.stack([self.variance_residual + 0 * ratio, 1 + ratio], axis=-1)  # s2 (1 + lambda)
+        variance = np.einsum("...i,...ij,...j->...", gradient, self.variances_covariance(), gradient)
+        return self.variance_cluster + self.variance_residual, variance
+
     def variances_covariance(self) -> np.ndarray:
         """Covariance of the estimates (lambda, s2), (2, 2): 2 H^-1, H the Hessian of -2 log-likelihood at them.
 
