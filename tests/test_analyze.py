@@ -86,15 +86,33 @@ def test_summary_has_the_format_that_design_fixes(study):
     for result in summary["outcomes"].values():
         assert set(result["omnibus"]) == {"chi2", "df", "p"}
         assert set(result["variance"]) == {"session", "residual"}
-        assert set(result["icc"]) == {"estimate", "ci"} and len(result["icc"]["ci"]) == 2
-        assert set(result["r2"]) == {"marginal", "conditional"}
+        assert set(result["icc"]) == {"estimate", "ci", "ci_parametric"} and len(result["icc"]["ci"]) == 2
+        shares = {"marginal", "conditional"}
+        intervals = {f"{share}_{kind}" for share in shares for kind in ("ci", "ci_parametric")}
+        assert set(result["r2"]) == shares | intervals
         assert list(result["emm"]) == list(CONDITIONS)
-        assert all(set(row) == {"mean", "se", "ci"} for row in result["emm"].values())
+        mean = {"mean", "se", "ci", "df", "ci_satterthwaite"}
+        assert all(set(row) == mean for row in result["emm"].values())
         assert len(result["contrasts"]) == len(result["wins"]) == 15
-        contrast = {"a", "b", "difference", "se", "z", "p", "p_holm_sidak", "ci", "ci_adjusted", "df"}
-        assert set(result["contrasts"][0]) == contrast | {"p_satterthwaite"}
+        effect = {
+            "difference",
+            "se",
+            "z",
+            "p",
+            "p_holm_sidak",
+            "ci",
+            "df",
+            "p_satterthwaite",
+            "d",
+            "d_ci",
+            "d_residual",
+        }
+        assert set(result["contrasts"][0]) == effect | {"a", "b", "ci_adjusted"}
+        assert [set(row) for row in result["factorial"]["cot_in"]] == [effect | {"training"}] * 3
+        assert set(result["ml"]) == {"loglik", "aic", "bic", "condition"}
+        assert set(result["diagnostics"]) >= {"skew", "excess_kurtosis", "normality_p", "spread_p", "outliers"}
         assert set(result["wins"][0]) == {"a", "b", "wins", "losses", "ties", "rate", "ci", "p"}
-        assert set(result["factorial"]) == {"training", "cot", "interaction"}
+        assert set(result["factorial"]) == {"training", "cot", "interaction", "cot_in"}
         assert (result["n"], result["sessions"], result["singular"]) == (47, 8, result["variance"]["session"] == 0)
 
 

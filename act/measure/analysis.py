@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from act.measure import contrasts
-from act.measure.bootstrap import icc_interval
+from act.measure.bootstrap import cluster_intervals, parametric_intervals
 from act.measure.conduct import COUNTS, count_conduct
+from act.measure.diagnostics import diagnose, residuals_of
 from act.measure.forms import OUTCOMES, score
+from act.measure.likelihood import maximum_likelihood
 from act.measure.mixed import fit
 from act.measure.spreadsheet import is_spreadsheet, read_spreadsheet
 from act.measure.wins import head_to_head
@@ -32,6 +34,15 @@ class Scores:
     def where(self, keep: np.ndarray) -> "Scores":
         values = {name: column[keep] for name, column in self.values.items()}
         return Scores(self.condition[keep], self.profile[keep], values, self.ratings[keep])
+
+    @property
+    def sessions(self) -> list[str]:
+        return [f"{condition}/{profile}" for condition, profile in zip(self.condition, self.profile, strict=True)]
+
+    @property
+    def cells(self) -> np.ndarray:
+        """(N, conditions) of zeros and ones: one column a condition."""
+        return np.equal.outer(self.condition, self.conditions).astype(float)
 
     @property
     def conditions(self) -> list[str]:
@@ -143,26 +154,49 @@ def analyse(scores: Scores, outcome: str, resamples: int, seed: int) -> dict:
         rows = y[scores.condition == name]
         sd = float(rows.std(ddof=1)) if len(rows) > 1 else None
         result["observed"][name] = {"n": len(rows), "mean": float(rows.mean()), "sd": sd}
-    result |= dict.fromkeys(("omnibus", "variance", "icc", "r2", "emm", "contrasts", "factorial", "wins", "singular"))
+    result |= dict.fromkeys(("omnibus", "omnibus_f", "variance", "icc", "r2", "emm", "contrasts", "factorial", "ml"))
+    result |= dict.fromkeys(("diagnostics", "singular"))
     result["wins"] = head_to_head(y, scores.condition, scores.profile, names)
     try:
         if len(names) < 2:
             raise ValueError(f"sessions of {len(names)} condition(s) only")
-        cells = np.equal.outer(scores.condition, names).astype(float)  # (N, conditions): one column a condition
-        model = fit(cells, y, scores.profile)
+        model = fit(scores.cells, y, scores.profile)
     except ValueError as reason:
         return result | {"refused": str(reason)}
-    interval = icc_interval(cells, y, scores.profile, resamples, seed) if resamples else None
+    data = (scores.cells, y, scores.profile)
+    none = dict.fromkeys(("icc", "marginal", "conditional"))
+    by_cluster = cluster_intervals(*data, resamples, seed) if resamples else none
+    by_model = parametric_intervals(*data, resamples, seed) if resamples else none
+    marginal, conditional = model.r2
     return result | {
         "omnibus": contrasts.omnibus(model),
+        "omnibus_f": contrasts.f_test(model, contrasts.all_equal(len(names))),
         "variance": {"session": model.variance_cluster, "residual": model.variance_residual},
-        "icc": {"estimate": model.icc, "ci": interval},
-        "r2": dict(zip(("marginal", "conditional"), model.r2, strict=True)),
+        "icc": {"estimate": model.icc, "ci": by_cluster["icc"], "ci_parametric": by_model["icc"]},
+        "r2": {
+            "marginal": marginal,
+            "conditional": conditional,
+            "marginal_ci": by_cluster["marginal"],
+            "conditional_ci": by_cluster["conditional"],
+            "marginal_ci_parametric": by_model["marginal"],
+            "conditional_ci_parametric": by_model["conditional"],
+        },
         "emm": contrasts.means(model, names),
         "contrasts": contrasts.pairwise(model, names),
         "factorial": contrasts.factorial(model, names),
+        "ml": maximum_likelihood(*data),
+        "diagnostics": diagnose(model, *data, scores.sessions),
         "singular": model.singular,
     }
+
+
+def residuals(scores: Scores, outcome: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Fitted values (N,), residuals (N,) and the clients' effects (sorted profiles) of an outcome that was analysed.
+
+    Raises ValueError where `analyse` says "refused".
+    """
+    data = (scores.cells, scores.values[outcome], scores.profile)
+    return residuals_of(fit(*data), *data)
 
 
 def failed(session: dict) -> bool:
@@ -203,7 +237,6 @@ def count_failures(ratings: list[dict], sessions: list[dict] | None) -> dict[str
 def without_failed(scores: Scores, sessions: list[dict], seed: int) -> dict:
     """Both totals analysed again without the rated sessions that failed: {"excluded": how many, "outcomes"}."""
     broken = {session["id"] for session in sessions if failed(session)}
-    ids = np.char.add(np.char.add(scores.condition, "/"), scores.profile)
-    kept = scores.where(~np.isin(ids, list(broken)))
+    kept = scores.where(~np.isin(scores.sessions, list(broken)))
     outcomes = {name: analyse(kept, name, 0, seed) for name in TOTALS}
     return {"excluded": len(scores.profile) - len(kept.profile), "outcomes": outcomes}
