@@ -84,9 +84,11 @@ def main() -> None:
         },
     }
     (out / "summary.json").write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    write_tables(out, scores, summary)
+    fitted = [name for name in analysis.TOTALS if not summary["outcomes"][name]["refused"]]
+    residuals = {name: analysis.residuals(scores, name) for name in fitted}
+    write_tables(out, scores, summary, residuals)
     try:
-        figures = write_figures(out, scores, summary, {})
+        figures = write_figures(out, scores, summary, residuals)
     except ImportError:
         print("figures are left out: matplotlib is not installed (pip install -r requirements-dev.txt)")
         figures = {}

@@ -1,8 +1,7 @@
 """What each figure says, in words and numbers: the text alternative for whoever does not see it."""
 
-from act.measure.analysis import TOTALS
 from act.measure.forms import OUTCOMES, SUBSCALES
-from act.measure.prose import decimals, interval, number, p_value
+from act.measure.prose import decimals, interval, number, p_after
 
 
 def estimates(name: str, result: dict) -> str:
@@ -69,18 +68,11 @@ def archetypes(name: str, emm: dict[str, dict]) -> str:
 
 def diagnostics(name: str, found: dict | None) -> str:
     """`found`: the outcome's entry "diagnostics" of summary.json, where there is one."""
-    assert name in TOTALS
-    text = f"{OUTCOMES[name].title}: ordered residuals against normal quantiles, and residuals against fitted values"
+    text = f"{OUTCOMES[name].title}: residuals and clients' effects against normal quantiles, and residuals against "
+    text += "fitted values"
     if not found:
         return f"{text}."
-    return (
-        f"{text}. Skew {number(found['skew'])}, excess kurtosis {number(found['excess_kurtosis'])}; test of normality "
-        f"p {p_text(found['normality_p'])}, of equal spread p {p_text(found['spread_p'])}; "
-        f"{len(found['outliers'])} residuals beyond 3 SD."
-    )
-
-
-def p_text(p: float | None) -> str:
-    if p is None:
-        return "not known"
-    return p_value(p) if p < 0.001 else f"= {p_value(p)}"
+    tests = (("normality_p", "normality"), ("spread_p", "equal spread"))
+    told = [f"test of {test}, p {p_after(found[field])}" for field, test in tests if found[field] is not None]
+    shape = f"Skew {number(found['skew'])}, excess kurtosis {number(found['excess_kurtosis'])}"
+    return f"{text}. {'; '.join([shape, *told])}; {len(found['outliers'])} residuals beyond 3 SD."

@@ -19,6 +19,7 @@ from act.measure.wins import head_to_head
 from act.records import CONDITIONS, InputError, check_rating, check_session, rating_key, read_jsonl
 
 TOTALS = ("act_fm_total", "tes_mean")
+Residuals = tuple[np.ndarray, np.ndarray, np.ndarray]  # of sessions: fitted values, residuals; of clients: effects
 BROKEN = ("format", "context", "error")  # turn statuses that make a session a failed one; "length" is counted only
 
 

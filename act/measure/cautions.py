@@ -36,7 +36,7 @@ def sample(summary: dict) -> list[str]:
     if clients < FEW_CLIENTS:
         lines.append(
             f"Only {clients} clients: intervals and chi-square tests use the normal approximation and are too sure of "
-            "themselves with so few. The p-values by t (Satterthwaite) in the pair tables are the safer ones."
+            "themselves with so few. Safer are the p-values by t in the tables of pairs and the F test in the model's."
         )
     absent = [name for name in CONDITIONS if name not in observed]
     if absent:
@@ -155,7 +155,7 @@ def methods(summary: dict) -> str:
     result, inputs = summary["outcomes"]["act_fm_total"], summary["input"]
     kind = "whole-number" if inputs["score"] == "integer" else "probability-weighted (expected)"
     first = result["contrasts"][0] if result["contrasts"] else {}
-    factorial, icc, r2 = result["factorial"] or {}, result["icc"] or {}, result["r2"] or {}
+    factorial, r2 = result["factorial"] or {}, result["r2"] or {}
     said = [
         f"{result['n']} sessions of {result['sessions']} simulated clients in {len(result['observed'])} conditions "
         f"were scored from {kind} ratings (raters: {enumerated(inputs['raters'])}) on the ACT-FM (25 items, 0 to 3) "
@@ -184,14 +184,8 @@ def methods(summary: dict) -> str:
     resamples = f"{inputs['resamples']} resamples of clients (seed {inputs['seed']})"
     if r2.get("marginal_ci"):
         said.append(
-            "The intraclass correlation and Nakagawa and Schielzeth's marginal and conditional R2 have percentile "
-            f"intervals from a cluster bootstrap, {resamples}"
-            + (", and from a parametric one." if icc.get("ci_parametric") else ".")
-        )
-    else:
-        said.append(
-            f"The intraclass correlation has a percentile interval from a cluster bootstrap, {resamples}; R2 is "
-            "Nakagawa and Schielzeth's."
+            "The intraclass correlation and Nakagawa and Schielzeth's marginal and conditional R2 have intervals from "
+            f"a studentised cluster bootstrap, {resamples}, and from a parametric one."
         )
     said.append("Head-to-head wins leave ties out of rate, Wilson interval and exact sign test.")
     if summary.get("archetype"):

@@ -4,7 +4,7 @@ from act.measure import alt, cautions, prose
 from act.measure.analysis import TOTALS
 from act.measure.conduct import COUNTS
 from act.measure.forms import OUTCOMES
-from act.measure.markup import Html, element, fold, greek, join, listing, paragraph, side_by_side, table
+from act.measure.markup import Html, element, fold, join, listing, paragraph, side_by_side, table
 from act.measure.prose import count, decimals, interval, number, p_value
 from act.measure.results import show
 
@@ -179,7 +179,7 @@ def model(report: dict) -> Html:
         )
         drawn.append(show(f"{name}_diagnostics", report, alt.diagnostics(name, found), caption))
     outliers = [
-        [OUTCOMES[name].title, one["session"], number(one["residual"])]
+        [one["session"], OUTCOMES[name].title, number(one["residual"]), number(one["standardised"], 1)]
         for name in names
         for one in (outcomes[name].get("diagnostics") or {}).get("outliers", [])[:SHOWN_OUTLIERS]
     ]
@@ -187,7 +187,7 @@ def model(report: dict) -> Html:
     return join(
         table("The model of both totals", ["", *(OUTCOMES[name].title for name in names)], rows) if rows else "",
         side_by_side(*drawn),
-        fold(caption, table(caption, ["outcome", "session", "residual"], outliers)) if outliers else "",
+        fold(caption, table(caption, ["session", "outcome", "residual", "in SDs"], outliers)) if outliers else "",
     )
 
 
@@ -195,9 +195,14 @@ def with_interval(estimate: float | None, ci: list[float] | None) -> str:
     return number(estimate) + (f" ({interval(ci)})" if ci else "")
 
 
+def f_test(result: dict) -> str:
+    test = result.get("omnibus_f")
+    return f"F({test['df']}, {test['df2']:.1f}) = {test['f']:.2f}, p {prose.p_after(test['p'])}" if test else ""
+
+
 def likelihood(result: dict) -> str:
     ml = result.get("ml")
-    return greek(prose.chi_square(ml["condition"])) if ml else ""
+    return prose.chi_square(ml["condition"]) if ml else ""
 
 
 def criteria(result: dict) -> str:
@@ -224,6 +229,7 @@ MODEL_ROWS = {
     ),
     "R2 marginal": lambda result: with_interval(result["r2"]["marginal"], result["r2"].get("marginal_ci")),
     "R2 conditional": lambda result: with_interval(result["r2"]["conditional"], result["r2"].get("conditional_ci")),
+    "condition, F test for few clients": f_test,
     "condition, likelihood ratio (ML)": likelihood,
     "AIC, BIC (ML)": criteria,
     "skew, excess kurtosis of residuals": diagnostic("skew", "excess_kurtosis"),

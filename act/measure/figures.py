@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from act.measure import plots
-from act.measure.analysis import TOTALS, Scores
+from act.measure.analysis import TOTALS, Residuals, Scores
 from act.measure.forms import OUTCOMES
 
 WIDTH = 4.8  # inches: 460 pixels, so that text of 10 points can still be read on a phone's 360
@@ -16,7 +16,6 @@ STYLE = {
     "axes.spines.right": False,
     "svg.hashsalt": "act",  # with no date in it, the same numbers give the same file
 }
-Residuals = tuple[np.ndarray, np.ndarray, np.ndarray]  # fitted values and residuals of sessions, effects of clients
 
 
 def write_figures(folder: Path, scores: Scores, summary: dict, residuals: dict[str, Residuals]) -> dict[str, Path]:
@@ -36,10 +35,10 @@ def write_figures(folder: Path, scores: Scores, summary: dict, residuals: dict[s
         for kind in ("svg", "png"):
             (folder / f"{name}.{kind}").unlink(missing_ok=True)
     paths = {}
-    for name, (height, columns, draw) in drawings.items():
+    for name, (height, draw) in drawings.items():
         with pyplot.rc_context(STYLE):
-            figure, axes = pyplot.subplots(1, columns, figsize=(WIDTH, height), layout="constrained")
-            draw(axes)
+            figure = pyplot.figure(figsize=(WIDTH, height), layout="constrained")
+            draw(figure)
             paths[name] = folder / f"{name}.svg"
             figure.savefig(paths[name], metadata={"Date": None, "Creator": None})
             figure.set_layout_engine("none")  # what was laid out once stays
@@ -55,35 +54,34 @@ def names() -> list[str]:
     return [*OUTCOMES, *(f"{name}_{kind}" for name in TOTALS for kind in more), *profiles]
 
 
-def plan(
-    scores: Scores, summary: dict, residuals: dict[str, Residuals]
-) -> dict[str, tuple[float, int, Callable[[object], None]]]:
-    """Figure's name -> its height in inches, its number of panels, and what draws it."""
+def plan(scores: Scores, summary: dict, residuals: dict[str, Residuals]) -> dict[str, tuple[float, Callable]]:
+    """Figure's name -> its height in inches, and what draws it on a matplotlib figure."""
     outcomes, drawings = summary["outcomes"], {}
     for name, result in outcomes.items():
         if result["emm"]:
-            drawings[name] = 0.5 * len(result["emm"]) + 0.8, 1, estimates(scores, name, result["emm"])
+            drawings[name] = 0.5 * len(result["emm"]) + 0.8, estimates(scores, name, result["emm"])
     for name in TOTALS:
         result = outcomes[name]
         if result["contrasts"]:
-            drawings[f"{name}_contrasts"] = 0.27 * len(result["contrasts"]) + 1, 1, forest(name, result["contrasts"])
+            drawings[f"{name}_contrasts"] = 0.27 * len(result["contrasts"]) + 1, forest(name, result["contrasts"])
         if result["factorial"]:
-            drawings[f"{name}_interaction"] = 3.3, 1, interaction(name, result["emm"])
+            drawings[f"{name}_interaction"] = 3.3, interaction(name, result["emm"])
         if result["wins"]:
-            drawings[f"{name}_wins"] = 3.9, 1, wins(name, result)
+            drawings[f"{name}_wins"] = 3.9, wins(name, result)
         kinds = ((summary.get("archetype") or {}).get(name) or {}).get("emm")
         if kinds:
-            drawings[f"{name}_archetypes"] = 5.0, 1, archetypes(name, kinds, list(result["observed"]))
+            drawings[f"{name}_archetypes"] = 5.0, archetypes(name, kinds, list(result["observed"]))
         if name in residuals:
-            drawings[f"{name}_diagnostics"] = 2.7, 2, diagnostics(*residuals[name])
+            drawings[f"{name}_diagnostics"] = 4.4, diagnostics(*residuals[name])
     for direction in ("consistent", "inconsistent"):
         if any(outcomes[name]["emm"] for name in OUTCOMES if name.endswith(f"_{direction}")):
-            drawings[f"profile_{direction}"] = 4.6, 1, profile(outcomes, direction)
+            drawings[f"profile_{direction}"] = 4.6, profile(outcomes, direction)
     return drawings
 
 
 def estimates(scores: Scores, name: str, emm: dict[str, dict]) -> Callable:
-    def draw(axes) -> None:
+    def draw(figure) -> None:
+        axes = figure.subplots()
         plots.estimates(axes, {c: scores.values[name][scores.condition == c] for c in emm}, emm)
         axes.set_xlabel(plots.scale(name))
 
@@ -91,7 +89,8 @@ def estimates(scores: Scores, name: str, emm: dict[str, dict]) -> Callable:
 
 
 def forest(name: str, contrasts: list[dict]) -> Callable:
-    def draw(axes) -> None:
+    def draw(figure) -> None:
+        axes = figure.subplots()
         plots.forest(axes, contrasts)
         axes.set_xlabel(f"{OUTCOMES[name].title}: first minus second")
 
@@ -99,11 +98,12 @@ def forest(name: str, contrasts: list[dict]) -> Callable:
 
 
 def interaction(name: str, emm: dict[str, dict]) -> Callable:
-    return lambda axes: plots.interaction(axes, emm, plots.scale(name))
+    return lambda figure: plots.interaction(figure.subplots(), emm, plots.scale(name))
 
 
 def wins(name: str, result: dict) -> Callable:
-    def draw(axes) -> None:
+    def draw(figure) -> None:
+        axes = figure.subplots()
         plots.win_matrix(axes, result["wins"], list(result["observed"]))
         axes.set_title(f"{OUTCOMES[name].title}: row rated above column", fontsize=10)
 
@@ -111,23 +111,27 @@ def wins(name: str, result: dict) -> Callable:
 
 
 def archetypes(name: str, emm: dict, conditions: list[str]) -> Callable:
-    def draw(axes) -> None:
+    def draw(figure) -> None:
+        axes = figure.subplots()
         plots.archetypes(axes, emm, conditions)
         axes.set_xlabel(plots.scale(name))
 
     return draw
 
 
-def diagnostics(fitted: np.ndarray, residual: np.ndarray, _: np.ndarray) -> Callable:
-    def draw(axes) -> None:
-        plots.quantiles(axes[0], residual)
-        plots.spread(axes[1], fitted, residual)
+def diagnostics(fitted: np.ndarray, residual: np.ndarray, effects: np.ndarray) -> Callable:
+    def draw(figure) -> None:
+        axes = figure.subplot_mosaic([["sessions", "clients"], ["spread", "spread"]])
+        plots.quantiles(axes["sessions"], residual, "Residuals of sessions")
+        plots.quantiles(axes["clients"], effects, "Effects of clients")
+        plots.spread(axes["spread"], fitted, residual)
 
     return draw
 
 
 def profile(outcomes: dict[str, dict], direction: str) -> Callable:
-    def draw(axes) -> None:
+    def draw(figure) -> None:
+        axes = figure.subplots()
         plots.profile(axes, outcomes, direction)
         better = "more is better" if direction == "consistent" else "less is better"
         axes.set_xlabel(f"ACT-{direction} items, scale 0\u20139 ({better})")

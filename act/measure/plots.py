@@ -191,15 +191,17 @@ def archetypes(axes, emm: dict[str, dict[str, dict]], names: list[str]) -> None:
     axes.legend(loc="upper center", bbox_to_anchor=(0.35, -0.11), ncols=2, frameon=False, fontsize=9)
 
 
-def quantiles(axes, residual: np.ndarray) -> None:
-    """Ordered standardised residuals against a normal's: on the line where the model's assumption holds."""
-    expected = stats.norm.ppf((np.arange(1, len(residual) + 1) - 0.375) / (len(residual) + 0.25))  # Blom (1958)
-    axes.plot(expected, np.sort(residual / residual.std()), "o", markersize=2.2, color="#0072B2", alpha=0.6)
-    reach = np.abs(expected).max() * np.array([-1, 1])
-    axes.plot(reach, reach, color="black", linewidth=1)
+def quantiles(axes, values: np.ndarray, title: str) -> None:
+    """Ordered values in SDs against a normal's quantiles: on the line where the model's assumption holds."""
+    axes.set_title(title, fontsize=10)
     axes.set_xlabel("expected if normal")
-    axes.set_ylabel("residual / SD")
-    axes.set_title("Normal quantiles", fontsize=10)
+    axes.set_ylabel("found, in SDs")
+    n, sd = len(values), values.std()
+    reach = 1.05 * float(stats.norm.isf(0.625 / (n + 0.25)))
+    axes.plot([-reach, reach], [-reach, reach], color="black", linewidth=1)
+    if sd > 0:  # on the boundary all clients' effects are 0
+        expected = stats.norm.ppf((np.arange(1, n + 1) - 0.375) / (n + 0.25))  # Blom (1958)
+        axes.plot(expected, np.sort((values - values.mean()) / sd), "o", markersize=2.2, color="#0072B2", alpha=0.6)
 
 
 def spread(axes, fitted: np.ndarray, residual: np.ndarray) -> None:

@@ -32,8 +32,12 @@ def p_value(p: float) -> str:
 
 
 def chi_square(test: dict) -> str:
-    sign = "" if test["p"] < 0.001 else "= "
-    return f"chi2({test['df']}) = {test['chi2']:.2f}, p {sign}{p_value(test['p'])}"
+    return f"chi2({test['df']}) = {test['chi2']:.2f}, p {p_after(test['p'])}"
+
+
+def p_after(p: float) -> str:
+    """What follows "p ": "< .001" or "= .031"."""
+    return p_value(p) if p < 0.001 else f"= {p_value(p)}"
 
 
 def decimals(result: dict) -> int:

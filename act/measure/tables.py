@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from act.measure.analysis import Scores
+from act.measure.analysis import Residuals, Scores
 from act.measure.forms import OUTCOMES
 from act.measure.safety import WORDS
 
@@ -115,6 +115,26 @@ def scores_table(scores: Scores) -> list[dict]:
     ]
 
 
+def residuals_table(scores: Scores, residuals: dict[str, Residuals]) -> list[dict]:
+    """One row per total and rated session: what the model expects, and what is left."""
+    return [
+        {"outcome": name, "condition": scores.condition[i], "profile": scores.profile[i]}
+        | {"fitted": float(fitted[i]), "residual": float(residual[i])}
+        for name, (fitted, residual, _) in residuals.items()
+        for i in range(len(scores.profile))
+    ]
+
+
+def clients_table(scores: Scores, residuals: dict[str, Residuals]) -> list[dict]:
+    """One row per total and client: the client's estimated effect, drawn towards 0."""
+    profiles = sorted(set(scores.profile.tolist()))
+    return [
+        {"outcome": name, "profile": profile, "effect": float(effect)}
+        for name, (_, _, effects) in residuals.items()
+        for profile, effect in zip(profiles, effects, strict=True)
+    ]
+
+
 def write_csv(path: Path, rows: list[dict]) -> None:
     """Write rows; numbers in full, None as an empty cell. No rows: no file."""
     path.unlink(missing_ok=True)  # an older analysis in the same folder
@@ -131,7 +151,7 @@ def safe(cell: object) -> object:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
-def write_tables(folder: Path, scores: Scores, summary: dict) -> None:
+def write_tables(folder: Path, scores: Scores, summary: dict, residuals: dict[str, Residuals]) -> None:
     """Write every table that there is something for."""
     outcomes, safety = summary["outcomes"], summary["safety"]
     tables = {
@@ -144,6 +164,8 @@ def write_tables(folder: Path, scores: Scores, summary: dict) -> None:
         "archetypes": archetype_table(summary.get("archetype")),
         "subgroups": summary.get("subgroups") or [],
         "agreement": agreement_table(summary.get("outcomes_agreement")),
+        "residuals": residuals_table(scores, residuals),
+        "client_effects": clients_table(scores, residuals),
         "failures": failures_table(summary["failures"]),
         "safety": safety_table(safety) if safety else [],
         "safety_hits": safety["hits"] if safety else [],
