@@ -2,14 +2,13 @@
 
 from act.measure.analysis import TOTALS
 from act.measure.forms import FORMS, OUTCOMES
-from act.measure.prose import count, enumerated, number, ties_with_best
+from act.measure.prose import FEW_CLIENTS, count, enumerated, number, ties_with_best
 from act.records import CONDITIONS
 
 STANDING = (
     "All clients here are simulated and all scores come from a rater reading text: nothing on this page says that a "
     "person would be helped or kept safe. This is research software and not a treatment."
 )
-FEW_CLIENTS = 30  # below this the normal approximation is visibly too sure
 
 
 def cautions(summary: dict) -> list[str]:
@@ -154,8 +153,6 @@ def methods(summary: dict) -> str:
     """The statistics in one paragraph that can go into a paper; says what was done and nothing else."""
     result, inputs = summary["outcomes"]["act_fm_total"], summary["input"]
     kind = "whole-number" if inputs["score"] == "integer" else "probability-weighted (expected)"
-    first = result["contrasts"][0] if result["contrasts"] else {}
-    factorial, r2 = result["factorial"] or {}, result["r2"] or {}
     said = [
         f"{result['n']} sessions of {result['sessions']} simulated clients in {len(result['observed'])} conditions "
         f"were scored from {kind} ratings (raters: {enumerated(inputs['raters'])}) on the ACT-FM (25 items, 0 to 3) "
@@ -165,28 +162,19 @@ def methods(summary: dict) -> str:
         "intercept per client, the variance ratio being found as the exact root of the REML score.",
         "Conditions were compared by a Wald chi-square test and by all pairwise differences of the estimated marginal "
         "means with Wald z tests, Holm-Sidak adjusted p-values, unadjusted and simultaneous (Sidak) 95% intervals, and "
-        "Satterthwaite degrees of freedom.",
+        "Satterthwaite degrees of freedom; standardised differences (d) are over the square root of the sum of client "
+        "and residual variance.",
     ]
-    if "d" in first:
+    if result["factorial"]:
         said.append(
-            "Standardised differences (d) are differences over the square root of the sum of client and residual "
-            "variance."
+            "The training (3) x chain-of-thought (2) design was tested by Wald chi-square on equally weighted cells, with "
+            "the effect of chain of thought in each training (Holm-Sidak adjusted over the three)."
         )
-    if factorial:
-        said.append(
-            "The training (3) x chain-of-thought (2) design was tested by Wald chi-square on equally weighted cells"
-            + (
-                ", with the effect of chain of thought in each training (Holm-Sidak adjusted over the three)."
-                if factorial.get("cot_in")
-                else "."
-            )
-        )
-    resamples = f"{inputs['resamples']} resamples of clients (seed {inputs['seed']})"
-    if r2.get("marginal_ci"):
-        said.append(
-            "The intraclass correlation and Nakagawa and Schielzeth's marginal and conditional R2 have intervals from "
-            f"a studentised cluster bootstrap, {resamples}, and from a parametric one."
-        )
+    said.append(
+        "The intraclass correlation and Nakagawa and Schielzeth's marginal and conditional R2 have intervals from a "
+        f"studentised cluster bootstrap, {inputs['resamples']} resamples of clients (seed {inputs['seed']}), and from a "
+        "parametric one."
+    )
     said.append("Head-to-head wins leave ties out of rate, Wilson interval and exact sign test.")
     if summary.get("archetype"):
         said.append("A second model of each total score added archetype and its interaction with condition.")

@@ -11,6 +11,8 @@ DEMONSTRATION = (
     "and the clients and the training transcripts are synthetic. This is research software and not a treatment."
 )
 
+FEW_CLIENTS = 30  # below this the normal approximation is visibly too sure
+
 
 def is_demonstration(raters: list[str]) -> bool:
     """Was any rating made by the embedded model? Judges name themselves; its names hold one of these words."""
@@ -103,7 +105,7 @@ def unresolved(name: str, result: dict) -> str:
     """How many pairs are told apart, and what may be as good as the highest."""
     told = sum(pair["p_holm_sidak"] < 0.05 for pair in result["contrasts"])
     best, ties = ties_with_best(result)
-    last = f"{best}, the highest, cannot be told from {enumerated(ties)}." if ties else f"{best} is above all others."
+    last = f"The highest, {best}, cannot be told from {enumerated(ties)}." if ties else f"{best} is above all others."
     return f"{OUTCOMES[name].title}: the adjusted test tells {told} of {len(result['contrasts'])} pairs apart. {last}"
 
 
@@ -119,11 +121,11 @@ def interaction(name: str, result: dict) -> str:
     average = f"{signed(tests['cot']['difference'], digits)} points ({interval(tests['cot']['ci'], digits)})"
     within = "; ".join(
         f"{row['training']} {signed(row['difference'], digits)} ({interval(row['ci'], digits)})"
-        for row in tests.get("cot_in") or []
+        for row in tests["cot_in"]
     )
     return (
         f"{OUTCOMES[name].title}: what thinking first does {depends} (interaction: {chi_square(test)}). With it minus "
-        f"without, on average {average}" + (f"; by training: {within}." if within else ".")
+        f"without, on average {average}" + f"; by training: {within}."
     )
 
 

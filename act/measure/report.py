@@ -37,7 +37,6 @@ def write_page(path: Path, summary: dict, figures: dict[str, Path], examples: li
     contents = element("ol", *(element("li", link(heading, anchor)) for anchor, heading, _ in written))
     body = element(
         "body",
-        element("a", "To the contents", href="#contents", class_="skip"),
         element(
             "main",
             *top(summary),

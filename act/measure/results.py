@@ -4,7 +4,7 @@ from act.measure import alt, prose
 from act.measure.analysis import TOTALS
 from act.measure.forms import OUTCOMES
 from act.measure.markup import Html, fold, join, link, paragraph, picture, side_by_side, table
-from act.measure.prose import decimals, interval, number, p_value
+from act.measure.prose import FEW_CLIENTS, decimals, interval, number, p_value
 
 
 def show(name: str, report: dict, text: str, caption: str) -> Html:
@@ -26,12 +26,12 @@ def scores(report: dict) -> Html:
 def means(name: str, result: dict, linked: set[str] = frozenset()) -> Html:
     """`linked`: the conditions' anchors that have examples on the page."""
     rows, digits = [], decimals(result)
-    exact = bool(result["emm"]) and all("df" in estimate for estimate in result["emm"].values())
+    few = bool(result["emm"]) and result["sessions"] < FEW_CLIENTS  # else t is as good as normal; the CSV has it
     for condition, seen in result["observed"].items():
         emm = result["emm"][condition] if result["emm"] else {"mean": None, "se": None, "ci": None}
         row = [condition, str(seen["n"]), number(seen["mean"], digits), number(seen["sd"], digits)]
         row += [number(emm["mean"], digits), number(emm["se"], digits), interval(emm["ci"], digits)]
-        if exact:
+        if few:
             row += [number(emm["df"], 1), interval(emm["ci_satterthwaite"], digits)]
         if linked:
             anchor = f"example-{condition}"
@@ -39,7 +39,7 @@ def means(name: str, result: dict, linked: set[str] = frozenset()) -> Html:
             row.append(join(ends[0], ", ", ends[1]) if anchor in linked else "")
         rows.append(row)
     head = ["condition", "n", "mean", "SD", "estimated mean", "SE", "95% interval"]
-    head += ["df", "95% interval by t"] if exact else []
+    head += ["df", "95% interval by t"] if few else []
     head += ["example sessions"] if linked else []
     return table(prose.on_scale(name), head, rows)
 
@@ -64,25 +64,18 @@ def differences(report: dict) -> Html:
 def contrasts(name: str, result: dict) -> Html:
     if not result["contrasts"]:
         return Html("")
-    digits, standardised = decimals(result), "d" in result["contrasts"][0]
+    digits, few = decimals(result), result["sessions"] < FEW_CLIENTS
     rows = []
     for pair in result["contrasts"]:
         row = [f"{pair['a']} \u2212 {pair['b']}", number(pair["difference"], digits), interval(pair["ci"], digits)]
         row += [interval(pair["ci_adjusted"], digits)]
-        row += [f"{number(pair['d'])} ({interval(pair['d_ci'])})"] if standardised else []
+        row += [f"{number(pair['d'])} ({interval(pair['d_ci'])})"]
         row += [number(pair["z"]), p_value(pair["p"]), p_value(pair["p_holm_sidak"])]
-        rows.append([*row, number(pair["df"], 1), p_value(pair["p_satterthwaite"])])
-    head = ["pair", "difference", "95% interval", "all pairs at once"]
-    head += ["d (95% interval)"] if standardised else []
-    head += ["z", "p", "p adjusted", "df", "p by t"]
-    note = (
-        "d is the difference over the SD of a session within its condition (clients and residual together)."
-        if standardised
-        else ""
-    )
-    return join(
-        table(f"{OUTCOMES[name].title}: all pairs", head, rows), paragraph(note, class_="small") if note else ""
-    )
+        rows.append(row + ([number(pair["df"], 1), p_value(pair["p_satterthwaite"])] if few else []))
+    head = ["pair", "difference", "95% interval", "all pairs at once", "d (95% interval)", "z", "p", "adjusted p"]
+    head += ["df", "p by t"] if few else []
+    note = "d is the difference in SDs of a session within its condition (variances of clients and residuals together)."
+    return join(table(f"{OUTCOMES[name].title}: all pairs", head, rows), paragraph(note, class_="small"))
 
 
 def factorial(report: dict) -> Html:
@@ -112,12 +105,10 @@ def simple_effects(name: str, result: dict) -> Html:
     tests, digits = result["factorial"], decimals(result)
     average = tests["cot"]
     rows = [["on average", number(average["difference"], digits), interval(average["ci"], digits), "", "", "", ""]]
-    for row in tests.get("cot_in") or []:
+    for row in tests["cot_in"]:
         cells = [row["training"], number(row["difference"], digits), interval(row["ci"], digits), number(row["d"])]
         rows.append([*cells, number(row["z"]), p_value(row["p"]), p_value(row["p_holm_sidak"])])
     head = ["in", "CoT minus none", "95% interval", "d", "z", "p", "p adjusted"]
-    if len(rows) == 1:
-        head, rows = head[:3], [rows[0][:3]]
     return table(f"{OUTCOMES[name].title}: what thinking first does", head, rows)
 
 
@@ -154,11 +145,9 @@ def wins_table(name: str, result: dict) -> Html:
 def subscales(report: dict) -> Html:
     outcomes = report["summary"]["outcomes"]
     caption = "Hollow: answers at once; filled: thinks first. Bars are 95% intervals."
+    ways = {"consistent": "What fits ACT (more is better)", "inconsistent": "What goes against ACT (less is better)"}
     drawn = [
-        show(f"profile_{way}", report, alt.profile(outcomes, way), f"What fits ACT ({better}). {caption}")
-        if way == "consistent"
-        else show(f"profile_{way}", report, alt.profile(outcomes, way), f"What goes against ACT ({better}). {caption}")
-        for way, better in (("consistent", "more is better"), ("inconsistent", "less is better"))
+        show(f"profile_{way}", report, alt.profile(outcomes, way), f"{what}. {caption}") for way, what in ways.items()
     ]
     others = [name for name in outcomes if name not in TOTALS]
     each = [show(n, report, alt.estimates(n, outcomes[n]), f"{OUTCOMES[n].title}.") for n in others]
@@ -193,8 +182,8 @@ def overview(outcomes: dict[str, dict]) -> Html:
             ]
         )
     head = ["outcome", "\u03c7\u00b2 (df)", "p", "highest", "lowest", "ICC", "R2 marginal", "note"]
-    caption = "Every outcome: do the conditions differ? (11 tests, not adjusted for one another)"
-    return table(caption.replace("11", str(len(outcomes))), head, rows, text=(7,))
+    caption = f"Every outcome: do the conditions differ? ({len(outcomes)} tests, not adjusted for one another)"
+    return table(caption, head, rows, text=(7,))
 
 
 def clients(report: dict) -> Html:

@@ -55,7 +55,7 @@ def thinking_table(outcomes: dict[str, dict]) -> list[dict]:
     return [
         {"outcome": name} | flat(row, "")
         for name, result in outcomes.items()
-        for row in (result["factorial"] or {}).get("cot_in") or []
+        for row in (result["factorial"] or {"cot_in": []})["cot_in"]
     ]
 
 
