@@ -23,11 +23,13 @@ import numpy as np
 import scipy
 
 from act.cli import Parser, positive, run_script
-from act.measure import analysis, prose, safety
+from act.measure import analysis, prose, safety, subgroups
 from act.measure.cautions import judge_check
+from act.measure.diagnostics import outcomes_agreement
 from act.measure.excerpts import examples
 from act.measure.figures import write_figures
 from act.measure.forms import OUTCOMES
+from act.measure.replicates import replicates
 from act.measure.report import write_page
 from act.measure.tables import write_tables
 from act.records import InputError, read_json
@@ -70,6 +72,11 @@ def main() -> None:
         "outcomes": {name: analysis.analyse(scores, name, args.resamples, args.seed) for name in OUTCOMES},
         "failures": analysis.count_failures(ratings, sessions),
         "sensitivity": analysis.without_failed(scores, sessions, args.seed) if sessions else None,
+        "archetype": subgroups.archetypes(scores, sessions) if sessions else None,
+        "subgroups": subgroups.subgroups(scores, sessions) if sessions else None,
+        "outcomes_agreement": outcomes_agreement(scores.values, scores.cells, scores.profile),
+        "replicates": replicates(ratings, args.score, scores),
+        "missing": analysis.count_missing(ratings, sessions, scores),
         "safety": safety.audit(sessions) if sessions else None,
         "judge_check": read_check(args.check) if args.check else None,
         "input": {

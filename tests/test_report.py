@@ -7,9 +7,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from act.measure import alt, analysis, cautions, excerpts, prose, safety, tables
+from act.measure import alt, analysis, cautions, excerpts, prose, safety, subgroups, tables
+from act.measure.diagnostics import outcomes_agreement
 from act.measure.forms import OUTCOMES
 from act.measure.markup import EMBED, Html, element, html, picture, table
+from act.measure.replicates import replicates
 from act.measure.report import write_page
 from tests.made_ratings import make_ratings, make_session
 from tests.made_study import make_study
@@ -52,6 +54,11 @@ def summarise(ratings, sessions=None, check=None):
         "outcomes": {name: analysis.analyse(scores, name, 20, 0) for name in OUTCOMES},
         "failures": analysis.count_failures(ratings, sessions),
         "sensitivity": analysis.without_failed(scores, sessions, 0) if sessions else None,
+        "archetype": subgroups.archetypes(scores, sessions) if sessions else None,
+        "subgroups": subgroups.subgroups(scores, sessions) if sessions else None,
+        "outcomes_agreement": outcomes_agreement(scores.values, scores.cells, scores.profile),
+        "replicates": replicates(ratings, "integer", scores),
+        "missing": analysis.count_missing(ratings, sessions, scores),
         "safety": safety.audit(sessions) if sessions else None,
         "judge_check": check,
         "input": {

@@ -108,17 +108,23 @@ def read_sessions(path: str | Path, ratings: list[dict]) -> list[dict]:
     return sessions
 
 
+def scores_by_session(ratings: list[dict], kind: str) -> dict[tuple[str, str], list[tuple[str, dict]]]:
+    """(profile, condition) -> (rater, all outcomes) of each of its ratings; ratings that failed are left out."""
+    field = "" if kind == "integer" else "_expected"
+    by_session: dict[tuple[str, str], list[tuple[str, dict]]] = {}
+    for rating in ratings:
+        if rating["status"] == "ok":
+            outcome = score(rating[f"act_fm{field}"], rating[f"tes{field}"])
+            by_session.setdefault((rating["profile"], rating["condition"]), []).append((rating["rater"], outcome))
+    return by_session
+
+
 def score_sessions(ratings: list[dict], kind: str, path: str | Path) -> Scores:
     """Score each rating, average a session's ratings over raters and replicates; ratings that failed are left out.
 
     Raises InputError where no comparison is possible: fewer than 2 conditions or profiles, a condition rated once.
     """
-    field = "" if kind == "integer" else "_expected"
-    by_session: dict[tuple[str, str], list[dict]] = {}
-    for rating in ratings:
-        if rating["status"] == "ok":
-            outcome = score(rating[f"act_fm{field}"], rating[f"tes{field}"])
-            by_session.setdefault((rating["profile"], rating["condition"]), []).append(outcome)
+    by_session = scores_by_session(ratings, kind)
     keys = sorted(by_session, key=lambda key: (key[0], CONDITIONS.index(key[1])))
     profile, condition = np.array([key[0] for key in keys]), np.array([key[1] for key in keys])
     count = Counter(condition.tolist())
@@ -129,7 +135,7 @@ def score_sessions(ratings: list[dict], kind: str, path: str | Path) -> Scores:
             refuse_single(path, name)
     if len(set(profile.tolist())) < 2:
         raise InputError(f'{path}: all ratings are of one profile, "{profile[0]}"; at least 2 are needed')
-    values = {name: np.array([np.mean([one[name] for one in by_session[key]]) for key in keys]) for name in OUTCOMES}
+    values = {name: np.array([np.mean([one[name] for _, one in by_session[key]]) for key in keys]) for name in OUTCOMES}
     return Scores(condition, profile, values, np.array([len(by_session[key]) for key in keys]))
 
 
@@ -233,6 +239,28 @@ def count_failures(ratings: list[dict], sessions: list[dict] | None) -> dict[str
         if row["ratings"] or row["sessions"]:
             result[name] = row
     return result
+
+
+def count_missing(ratings: list[dict], sessions: list[dict] | None, scores: Scores) -> dict:
+    """How many of the study's sessions have a rating: "expected" = profiles x conditions, "rated", and by condition.
+
+    Profiles and conditions are those of the ratings, failed ones too, and of the session file if there is one. The
+    model uses every rated session: right where a rating's absence does not depend on what it would have been.
+    """
+    held = [(rating["profile"], rating["condition"]) for rating in ratings]
+    held += [(session["profile"]["id"], session["condition"]) for session in sessions or []]
+    profiles, names = len({profile for profile, _ in held}), {condition for _, condition in held}
+    by_condition = {}
+    for name in CONDITIONS:
+        if name in names:
+            rated = int((scores.condition == name).sum())
+            by_condition[name] = {"expected": profiles, "rated": rated, "missing": profiles - rated}
+    return {
+        "expected": profiles * len(names),
+        "rated": len(scores.profile),
+        "profiles": profiles,
+        "by_condition": by_condition,
+    }
 
 
 def without_failed(scores: Scores, sessions: list[dict], seed: int) -> dict:

@@ -43,7 +43,18 @@ def sample(summary: dict) -> list[str]:
     fewest, most = inputs["ratings_per_session"]
     if most > 1:
         each = str(most) if fewest == most else f"{fewest} to {most}"
-        lines.append(f"Each session's score is the average of {each} ratings (raters: {enumerated(inputs['raters'])}).")
+        several = len(inputs["raters"]) > 1
+        lines.append(
+            f"Each session's score is the average of {each} ratings (raters: {enumerated(inputs['raters'])}). Their "
+            "spread is in the intervals; "
+            + (
+                "how differently other raters might see the conditions is only in those for raters like these (below)."
+                if several
+                else "that another rater might see the conditions otherwise is not: one rater cannot show it."
+            )
+        )
+    else:
+        lines.append("Each session was rated once: how far ratings of one session would differ is not known.")
     return lines
 
 
@@ -53,13 +64,13 @@ def missing(summary: dict) -> list[str]:
     unrated = {name: row["unrated_sessions"] for name, row in failures.items()}
     if sum(unrated.values()):
         has = count(sum(unrated.values()), "session", "has", "have")
-        lines.append(f"{has} no valid rating ({by_condition(unrated)}): missing from every table of scores.")
-    expected = (summary.get("missing") or {}).get("expected")
-    rated = (summary.get("missing") or {}).get("rated")
-    if expected and expected > rated + sum(unrated.values()):
+        lines.append(f"{has} no valid rating ({by_condition(unrated)}): missing, and never counted as zero.")
+    counts = summary["missing"]
+    absent = counts["expected"] - counts["rated"]
+    if absent:
         lines.append(
-            f"{rated} of {expected} sessions that every client in every condition would make are rated; the model "
-            "takes the absent ones as absent by chance."
+            f"{counts['rated']} of {counts['expected']} sessions (every client in every condition) are rated; the "
+            f"model takes the missing {absent} to be missing by chance."
         )
     broken = {name: row["failed_sessions"] or 0 for name, row in failures.items()}
     if sum(broken.values()):
@@ -124,8 +135,8 @@ def model(outcomes: dict[str, dict], fitted: list[str]) -> list[str]:
         )
     unequal = []
     for name in fitted:
-        found = outcomes[name].get("diagnostics")
-        if found and found["spread_p"] is not None and found["spread_p"] < 0.05:
+        found = outcomes[name]["diagnostics"]
+        if found["spread_p"] is not None and found["spread_p"] < 0.05:
             spreads = {condition: seen["sd"] for condition, seen in outcomes[name]["observed"].items()}
             low, high = min(spreads, key=spreads.get), max(spreads, key=spreads.get)
             unequal.append(
@@ -167,21 +178,26 @@ def methods(summary: dict) -> str:
     ]
     if result["factorial"]:
         said.append(
-            "The training (3) x chain-of-thought (2) design was tested by Wald chi-square on equally weighted cells, with "
-            "the effect of chain of thought in each training (Holm-Sidak adjusted over the three)."
+            "The training (3) x chain-of-thought (2) design was tested by Wald chi-square on equally weighted cells, "
+            "with the effect of chain of thought in each training (Holm-Sidak adjusted over the three)."
         )
     said.append(
         "The intraclass correlation and Nakagawa and Schielzeth's marginal and conditional R2 have intervals from a "
-        f"studentised cluster bootstrap, {inputs['resamples']} resamples of clients (seed {inputs['seed']}), and from a "
-        "parametric one."
+        f"studentised cluster bootstrap, {inputs['resamples']} resamples of clients (seed {inputs['seed']}), and from "
+        "a parametric one."
     )
     said.append("Head-to-head wins leave ties out of rate, Wilson interval and exact sign test.")
-    if summary.get("archetype"):
+    if summary["archetype"]:
         said.append("A second model of each total score added archetype and its interaction with condition.")
-    if summary.get("subgroups"):
+    if summary["subgroups"]:
         said.append(
-            "Conditions were also compared within subgroups of clients, with false-discovery control over all of them "
-            "(Benjamini-Hochberg)."
+            "Conditions were also compared within subgroups of clients by F tests, with false-discovery control over "
+            "all of them (Benjamini-Hochberg)."
+        )
+    if (summary["replicates"] or {"contrasts": None})["contrasts"]:
+        said.append(
+            "Pairwise intervals for raters like these add the variance of rater x condition, found from the sessions "
+            "that all raters rated."
         )
     said.append(f"Computed with numpy {inputs['versions']['numpy']} and scipy {inputs['versions']['scipy']}.")
     return " ".join(said)

@@ -58,11 +58,15 @@ def outcomes_agreement(values: dict[str, np.ndarray], cells: np.ndarray, cluster
     within: of what least squares on condition and client leaves of each outcome, so that neither a better condition nor
     an easier client makes two outcomes agree. None where an outcome does not vary.
     """
-    labels = np.unique(cluster)
-    nuisance = np.column_stack([cells, np.equal.outer(cluster, labels[1:])]).astype(float)
     names = list(values)
     Y = np.column_stack([values[name] for name in names])
-    left = Y - nuisance @ np.linalg.lstsq(nuisance, Y)[0]
+    _, index, sizes = np.unique(cluster, return_inverse=True, return_counts=True)
+    centred = []
+    for table in (Y, cells):  # clients taken out of both, then condition: least squares on the two together
+        sums = np.zeros((len(sizes), table.shape[1]))
+        np.add.at(sums, index, table)
+        centred.append(table - (sums / sizes[:, None])[index])
+    left = centred[0] - centred[1] @ np.linalg.lstsq(centred[1], centred[0])[0]
     left[np.abs(left) <= 1e-9 * np.abs(Y).max(initial=1.0)] = 0  # rounding is no variation
     return {"names": names, "between": _spearman(Y), "within": _spearman(left)}
 

@@ -121,24 +121,38 @@ def safety(report: dict) -> Html:
 
 
 def replicates(report: dict) -> Html:
-    """How far ratings of one session scatter."""
-    found = report["summary"].get("replicates")
+    """How far ratings of one session scatter, and what that does to the differences."""
+    found = report["summary"]["replicates"]
     if not found:
         return Html("")
+    each = found["per_session"]
+    said = f"{each['min']} to {each['max']} ratings a session, {number(each['mean'], 1)} on average. {found['how']}"
+    kinds = ("sd_within", "reliability", "noise_share")
+    rows = [[OUTCOMES[name].title, *(number(found[kind][name]) for kind in kinds)] for name in OUTCOMES]
+    head = ["outcome", "SD of one rating", "reliability of the mean", "share of the residual variance"]
+    tables = [table("Ratings of the same session, about its mean", head, rows)]
+    for name, across in (found["contrasts"] or {}).items():
+        tables.append(across_raters(name, across))
+    return join(paragraph(said), *tables)
+
+
+def across_raters(name: str, across: dict) -> Html:
+    """All pairs, with intervals that also hold for other raters like these."""
+    title = f"{OUTCOMES[name].title}, for raters like these"
+    if across["refused"]:
+        return paragraph(f"{title}: {across['refused']}.")
     rows = [
-        [OUTCOMES[name].title, number(found["sd_within"][name]), number(found["reliability"][name])]
-        for name in OUTCOMES
-        if found["sd_within"].get(name) is not None
+        [f"{row['a']} \u2212 {row['b']}", number(row["difference"]), interval(row["ci_raters"]), number(row["df"], 1)]
+        + [p_value(row["p_raters"])]
+        for row in across["rows"]
     ]
-    head = ["outcome", "SD of one rating", "reliability of the mean"]
-    return table("Ratings of the same session, about its mean", head, rows)
+    caption = f"{title} ({across['raters']} raters, {across['sessions']} sessions that all of them rated)"
+    return fold(title, table(caption, ["pair", "difference", "95% interval", "df", "p by t"], rows))
 
 
 def outcomes_agreement(report: dict) -> Html:
     """How far the outcomes rank sessions alike."""
-    found = report["summary"].get("outcomes_agreement")
-    if not found:
-        return Html("")
+    found = report["summary"]["outcomes_agreement"]
     titles = [OUTCOMES[name].title.removeprefix("ACT-FM ") for name in found["names"]]
 
     def matrix(kind: str, caption: str) -> Html:
@@ -166,14 +180,12 @@ def model(report: dict) -> Html:
     """Variances, explained variance, and whether the model's assumptions hold."""
     outcomes = report["summary"]["outcomes"]
     names = [name for name in TOTALS if not outcomes[name]["refused"]]
-    rows = [
-        [label, *(cell(outcomes[name]) for name in names)]
-        for label, cell in MODEL_ROWS.items()
-        if any(cell(outcomes[name]) for name in names)
-    ]
+    if not names:
+        return Html("")
+    rows = [[label, *(cell(outcomes[name]) for name in names)] for label, cell in MODEL_ROWS.items()]
     drawn = []
     for name in names:
-        found = outcomes[name].get("diagnostics")
+        found = outcomes[name]["diagnostics"]
         caption = (
             f"{OUTCOMES[name].title}. On the line, and in a level band of even width, the model's assumptions hold."
         )
@@ -181,61 +193,49 @@ def model(report: dict) -> Html:
     outliers = [
         [one["session"], OUTCOMES[name].title, number(one["residual"]), number(one["standardised"], 1)]
         for name in names
-        for one in (outcomes[name].get("diagnostics") or {}).get("outliers", [])[:SHOWN_OUTLIERS]
+        for one in outcomes[name]["diagnostics"]["outliers"][:SHOWN_OUTLIERS]
     ]
     caption = "Sessions furthest from what the model expects (beyond 3 SD)"
     return join(
-        table("The model of both totals", ["", *(OUTCOMES[name].title for name in names)], rows) if rows else "",
+        table("The model of both totals", ["", *(OUTCOMES[name].title for name in names)], rows),
+        paragraph("* In brackets two 95% intervals: cluster bootstrap; parametric bootstrap.", class_="small"),
         side_by_side(*drawn),
         fold(caption, table(caption, ["session", "outcome", "residual", "in SDs"], outliers)) if outliers else "",
     )
 
 
-def with_interval(estimate: float | None, ci: list[float] | None) -> str:
-    return number(estimate) + (f" ({interval(ci)})" if ci else "")
+def with_intervals(estimate: float, by_cluster: list[float] | None, by_model: list[float] | None) -> str:
+    return f"{number(estimate)} ({interval(by_cluster)}; {interval(by_model)})"
 
 
-def f_test(result: dict) -> str:
-    test = result.get("omnibus_f")
-    return f"F({test['df']}, {test['df2']:.1f}) = {test['f']:.2f}, p {prose.p_after(test['p'])}" if test else ""
+def explained(result: dict, kind: str) -> str:
+    r2 = result["r2"]
+    return with_intervals(r2[kind], r2[f"{kind}_ci"], r2[f"{kind}_ci_parametric"])
 
 
-def likelihood(result: dict) -> str:
-    ml = result.get("ml")
-    return prose.chi_square(ml["condition"]) if ml else ""
+def omnibus_f(result: dict) -> str:
+    test = result["omnibus_f"]
+    return f"F({test['df']}, {test['df2']:.1f}) = {test['f']:.2f}, p {prose.p_after(test['p'])}"
 
 
-def criteria(result: dict) -> str:
-    ml = result.get("ml")
-    return f"{number(ml['aic'], 1)}, {number(ml['bic'], 1)}" if ml else ""
-
-
-def diagnostic(*fields: str):
-    def cell(result: dict) -> str:
-        found = result.get("diagnostics")
-        if not found or any(found.get(field) is None for field in fields):
-            return ""
-        return ", ".join(p_value(found[f]) if f.endswith("_p") else number(found[f]) for f in fields)
-
-    return cell
+def found_p(p: float | None) -> str:
+    return "\u2013" if p is None else p_value(p)
 
 
 MODEL_ROWS = {
     "variance between clients": lambda result: number(result["variance"]["session"]),
     "residual variance": lambda result: number(result["variance"]["residual"]),
-    "ICC (cluster bootstrap)": lambda result: with_interval(result["icc"]["estimate"], result["icc"]["ci"]),
-    "ICC (parametric bootstrap)": lambda result: (
-        interval(result["icc"]["ci_parametric"]) if result["icc"].get("ci_parametric") else ""
-    ),
-    "R2 marginal": lambda result: with_interval(result["r2"]["marginal"], result["r2"].get("marginal_ci")),
-    "R2 conditional": lambda result: with_interval(result["r2"]["conditional"], result["r2"].get("conditional_ci")),
-    "condition, F test for few clients": f_test,
-    "condition, likelihood ratio (ML)": likelihood,
-    "AIC, BIC (ML)": criteria,
-    "skew, excess kurtosis of residuals": diagnostic("skew", "excess_kurtosis"),
-    "p, residuals normal": diagnostic("normality_p"),
-    "p, equal spread over conditions": diagnostic("spread_p"),
-    "skew of client effects": diagnostic("random_skew"),
+    "ICC *": lambda result: with_intervals(*(result["icc"][field] for field in ("estimate", "ci", "ci_parametric"))),
+    "R2 marginal *": lambda result: explained(result, "marginal"),
+    "R2 conditional *": lambda result: explained(result, "conditional"),
+    "condition, F test for few clients": omnibus_f,
+    "condition, likelihood ratio (ML)": lambda result: prose.chi_square(result["ml"]["condition"]),
+    "AIC, BIC (ML)": lambda result: f"{number(result['ml']['aic'], 1)}, {number(result['ml']['bic'], 1)}",
+    "skew of residuals": lambda result: number(result["diagnostics"]["skew"]),
+    "excess kurtosis of residuals": lambda result: number(result["diagnostics"]["excess_kurtosis"]),
+    "p, residuals normal": lambda result: found_p(result["diagnostics"]["normality_p"]),
+    "p, equal spread in all conditions": lambda result: found_p(result["diagnostics"]["spread_p"]),
+    "skew of clients' effects": lambda result: number(result["diagnostics"]["random_skew"]),
 }
 
 

@@ -68,8 +68,8 @@ def plan(scores: Scores, summary: dict, residuals: dict[str, Residuals]) -> dict
             drawings[f"{name}_interaction"] = 3.3, interaction(name, result["emm"])
         if result["wins"]:
             drawings[f"{name}_wins"] = 3.9, wins(name, result)
-        kinds = ((summary.get("archetype") or {}).get(name) or {}).get("emm")
-        if kinds:
+        kinds = (summary["archetype"] or {name: {"emm": None}})[name]["emm"]
+        if kinds and len(kinds) > 1:
             drawings[f"{name}_archetypes"] = 5.0, archetypes(name, kinds, list(result["observed"]))
         if name in residuals:
             drawings[f"{name}_diagnostics"] = 4.4, diagnostics(*residuals[name])

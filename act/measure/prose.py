@@ -135,12 +135,17 @@ def signed(value: float, digits: int) -> str:
 
 def archetypes(name: str, result: dict) -> str:
     """Whether the conditions' differences depend on the kind of client."""
-    test = result["interaction"]
-    depends = "depend" if test["p"] < 0.05 else "are not shown to depend"
+    test, kinds = result["interaction"], result["archetype"]
+    depends = "depend" if test["p_f"] < 0.05 else "are not shown to depend"
     return (
         f"{OUTCOMES[name].title}: the differences between conditions {depends} on the kind of client "
-        f"(condition x archetype: {chi_square(test)}; archetype: {chi_square(result['archetype'])})."
+        f"(condition x archetype: {f_test(test)}; archetype: {f_test(kinds)})."
     )
+
+
+def f_test(test: dict) -> str:
+    """F = chi2 / df, with the denominator's degrees of freedom."""
+    return f"F({test['df']}, {test['df2']:.1f}) = {test['chi2'] / test['df']:.2f}, p {p_after(test['p_f'])}"
 
 
 def subgroups(rows: list[dict]) -> str:

@@ -189,33 +189,38 @@ def overview(outcomes: dict[str, dict]) -> Html:
 def clients(report: dict) -> Html:
     """Condition x archetype, and subgroups of clients."""
     summary = report["summary"]
-    parts = []
-    kinds = {name: result for name, result in (summary.get("archetype") or {}).items() if result}
-    drawn = []
-    for name, result in kinds.items():
-        if result["refused"]:
-            parts.append(paragraph(f"{OUTCOMES[name].title} by archetype: {result['refused']}."))
-            continue
-        parts.append(paragraph(prose.archetypes(name, result)))
-        caption = f"{OUTCOMES[name].title} by kind of client: mean and 95% interval."
-        drawn.append(show(f"{name}_archetypes", report, alt.archetypes(name, result["emm"]), caption))
-    parts.append(side_by_side(*drawn))
-    parts += [
-        fold(f"{OUTCOMES[name].title}: the numbers by kind of client", archetype_table(name, result))
+    kinds = summary["archetype"] or {}
+    said = [
+        f"{OUTCOMES[name].title} by archetype: {result['refused']}."
+        if result["refused"]
+        else prose.archetypes(name, result)
         for name, result in kinds.items()
-        if not result["refused"]
     ]
-    if summary.get("subgroups"):
-        parts.append(paragraph(prose.subgroups(summary["subgroups"])))
-        parts.append(fold("All subgroups", subgroup_table(summary["subgroups"])))
-    return join(*parts)
+    shown = {name: result for name, result in kinds.items() if len(result["emm"] or {}) > 1}
+    drawn = [
+        show(
+            f"{name}_archetypes",
+            report,
+            alt.archetypes(name, result["emm"]),
+            f"{OUTCOMES[name].title} by kind of client: mean and 95% interval.",
+        )
+        for name, result in shown.items()
+    ]
+    folds = [
+        fold(f"{OUTCOMES[name].title}: the numbers by kind of client", archetype_table(name, result))
+        for name, result in shown.items()
+    ]
+    groups = summary["subgroups"]
+    if groups:
+        folds += [paragraph(prose.subgroups(groups)), fold("All subgroups", subgroup_table(groups))]
+    return join(*map(paragraph, said), side_by_side(*drawn), *folds)
 
 
 def archetype_table(name: str, result: dict) -> Html:
     kinds = result["emm"]
     rows = []
-    for condition in next(iter(kinds.values())):
-        cells = [kinds[kind].get(condition) for kind in kinds]
+    for condition in dict.fromkeys(condition for means in kinds.values() for condition in means):
+        cells = [kinds[kind].get(condition) for kind in kinds]  # an empty cell is not there
         written = (f"{number(cell['mean'])} ({interval(cell['ci'])})" if cell else "\u2013" for cell in cells)
         rows.append([condition, *written])
     return table(f"{OUTCOMES[name].title}, mean (95% interval)", ["condition", *kinds], rows)
@@ -224,19 +229,13 @@ def archetype_table(name: str, result: dict) -> Html:
 def subgroup_table(subgroups: list[dict]) -> Html:
     rows = []
     for row in sorted(subgroups, key=lambda row: (row["refused"] is not None, row["q"] or 0)):
-        rows.append(
-            [
-                f"{row['field']}: {row['value']}",
-                OUTCOMES[row["outcome"]].title,
-                str(row["sessions"]),
-                str(row["n"]),
-                *(
-                    (row["refused"], "", "", "")
-                    if row["refused"]
-                    else (f"{number(row['chi2'])} ({row['df']})", p_value(row["p"]), p_value(row["q"]), row["best"])
-                ),
-            ]
-        )
-    head = ["subgroup", "outcome", "clients", "sessions", "\u03c7\u00b2 (df)", "p", "q", "highest"]
+        cells = [f"{row['field']}: {row['value']}", OUTCOMES[row["outcome"]].title, str(row["sessions"]), str(row["n"])]
+        if row["refused"]:
+            rows.append([*cells, row["refused"], "", "", ""])
+        else:
+            rows.append(
+                [*cells, row["best"], f"{number(row['chi2'])} ({row['df']})", *map(p_value, (row["p_f"], row["q"]))]
+            )
+    head = ["subgroup", "outcome", "clients", "sessions", "highest", "\u03c7\u00b2 (df)", "p by F", "q"]
     caption = "Do the conditions differ within a subgroup? q: false-discovery rate (Benjamini-Hochberg) over all rows"
     return table(caption, head, rows)

@@ -70,16 +70,23 @@ def archetype_table(archetype: dict | None) -> list[dict]:
     ]
 
 
-def agreement_table(found: dict | None) -> list[dict]:
+def agreement_table(found: dict) -> list[dict]:
     """One row per pair of outcomes: their correlations over sessions."""
-    if not found:
-        return []
     names = found["names"]
     return [
         {"a": a, "b": b, "between": found["between"][i][j], "within": found["within"][i][j]}
         for i, a in enumerate(names)
         for j, b in enumerate(names)
         if i < j
+    ]
+
+
+def replicates_table(found: dict | None) -> list[dict]:
+    """One row per total and pair of conditions: the difference for raters like these. Only where several rated."""
+    return [
+        {"outcome": name} | flat(row, "")
+        for name, across in ((found or {"contrasts": None})["contrasts"] or {}).items()
+        for row in across["rows"] or []
     ]
 
 
@@ -161,9 +168,10 @@ def write_tables(folder: Path, scores: Scores, summary: dict, residuals: dict[st
         "contrasts": pairs_table(outcomes, "contrasts"),
         "thinking": thinking_table(outcomes),
         "wins": pairs_table(outcomes, "wins"),
-        "archetypes": archetype_table(summary.get("archetype")),
-        "subgroups": summary.get("subgroups") or [],
-        "agreement": agreement_table(summary.get("outcomes_agreement")),
+        "archetypes": archetype_table(summary["archetype"]),
+        "subgroups": summary["subgroups"] or [],
+        "replicates": replicates_table(summary["replicates"]),
+        "agreement": agreement_table(summary["outcomes_agreement"]),
         "residuals": residuals_table(scores, residuals),
         "client_effects": clients_table(scores, residuals),
         "failures": failures_table(summary["failures"]),
