@@ -35,7 +35,7 @@ def sample(summary: dict) -> list[str]:
     if clients < FEW_CLIENTS:
         lines.append(
             f"Only {clients} clients: intervals and chi-square tests use the normal approximation and are too sure of "
-            "themselves with so few. Safer are the p-values by t in the tables of pairs and the F test in the model's."
+            "themselves with so few. Safer: p by t in the tables of pairs, and the F test under 'The model and its assumptions'."
         )
     absent = [name for name in CONDITIONS if name not in observed]
     if absent:
@@ -45,7 +45,7 @@ def sample(summary: dict) -> list[str]:
         each = str(most) if fewest == most else f"{fewest} to {most}"
         several = len(inputs["raters"]) > 1
         lines.append(
-            f"Each session's score is the average of {each} ratings (raters: {enumerated(inputs['raters'])}). Their "
+            f"Each session's score is the average of {each} ratings, by {enumerated(inputs['raters'])}. Their "
             "spread is in the intervals; "
             + (
                 "how differently other raters might see the conditions is only in those for raters like these (below)."
@@ -166,7 +166,7 @@ def methods(summary: dict) -> str:
     kind = "whole-number" if inputs["score"] == "integer" else "probability-weighted (expected)"
     said = [
         f"{result['n']} sessions of {result['sessions']} simulated clients in {len(result['observed'])} conditions "
-        f"were scored from {kind} ratings (raters: {enumerated(inputs['raters'])}) on the ACT-FM (25 items, 0 to 3) "
+        f"were scored from {kind} ratings by {enumerated(inputs['raters'])} on the ACT-FM (25 items, 0 to 3) "
         "and the TES (9 items, 1 to 7), both in paraphrase. Incomplete forms were not scored; ratings of one session "
         "were averaged.",
         "Each outcome was fitted by restricted maximum likelihood with condition as fixed effect and a random "

@@ -19,7 +19,7 @@ def judge(report: dict) -> Html:
     if check is None:
         parts.append(
             paragraph(
-                "A rater that cannot tell a good session from a bad one gives scores all the same. `judge.py check` "
+                "A rater that cannot tell a good session from a bad one gives scores all the same. judge.py check "
                 "rates texts of known quality; give its file with --check."
             )
         )
@@ -102,7 +102,13 @@ def safety(report: dict) -> Html:
         for condition, number_of in result["sessions"].items()
     ]
     helped = [
-        [condition, *(f"{row['pointed_to_help']} of {row['client_spoke']}" for row in counts.values())]
+        [
+            condition,
+            *(
+                f"{row['pointed_to_help']} of {row['client_spoke']}" if row["client_spoke"] else "\u2013"
+                for row in counts.values()
+            ),
+        ]
         for condition, counts in result["counts"].items()
     ]
     caption = "Sessions that speak of it (in brackets: where the therapist did so first)"
@@ -126,7 +132,13 @@ def replicates(report: dict) -> Html:
     if not found:
         return Html("")
     each = found["per_session"]
-    said = f"{each['min']} to {each['max']} ratings a session, {number(each['mean'], 1)} on average. {found['how']}"
+    said = f"{each['min']} to {each['max']} ratings a session, {number(each['mean'], 1)} on average. "
+    said += (
+        "Each session's score is their mean; how far they scatter is part of the residual variance, and so of every "
+    )
+    said += "interval on this page."
+    if found["contrasts"]:
+        said += " The intervals below also hold how differently raters like these see the conditions."
     kinds = ("sd_within", "reliability", "noise_share")
     rows = [[OUTCOMES[name].title, *(number(found[kind][name]) for kind in kinds)] for name in OUTCOMES]
     head = ["outcome", "SD of one rating", "reliability of the mean", "share of the residual variance"]

@@ -59,7 +59,7 @@ def section(found: list[dict]) -> Html:
 
 def card(example: dict) -> Html:
     scores = ", ".join(
-        f"{OUTCOMES[name].title} {example[name]:.3g} of {OUTCOMES[name].high}" for name in ("act_fm_total", "tes_mean")
+        f"{OUTCOMES[name].title} {example[name]:.4g} of {OUTCOMES[name].high}" for name in ("act_fm_total", "tes_mean")
     )
     place = f"{example['session']}, turn {example['turn']} of {example['of']}"
     return element(

@@ -90,7 +90,7 @@ def picture(path: Path, alt: str, caption: str) -> Html:
         path, kind = path.with_suffix(".png"), "png"
     data = base64.b64encode(path.read_bytes()).decode()
     image = element("img", src=f"data:image/{kind};base64,{data}", alt=alt)
-    return element("figure", image, element("figcaption", caption))
+    return element("figure", image, element("figcaption", greek(caption)))
 
 
 def side_by_side(*contents: str) -> Html:
