@@ -216,6 +216,15 @@ def test_what_a_reader_would_believe_too_much(made):
     for pair in summary["outcomes"]["tes_mean"]["contrasts"]:
         pair["p_holm_sidak"] = 0.01 if (pair["a"], pair["b"]) == ("sft", "orpo") else pair["p_holm_sidak"]
     assert "sft against orpo (TES empathy)" in cautions.changed(summary)
+    assert "1 session has no valid rating (orpo-cot 1)" in said
+    assert "not in the files" not in said and "on a scale" not in said
+    summary["failures"]["sft"]["unrated_sessions"], summary["missing"]["rated"] = 2, 175
+    for estimate in summary["outcomes"]["tes_mean"]["emm"].values():
+        estimate["mean"] = 5.0
+    summary["outcomes"]["tes_mean"]["emm"]["orpo"]["mean"] = 5.1
+    said = " ".join(cautions.cautions(summary))
+    assert "3 sessions have no valid rating (sft 2, orpo-cot 1)" in said and "2 of 180 sessions" in said
+    assert "TES empathy: all conditions lie within 0.10 points on a scale 6 points long" in said
     check = {"judge": "other", "verdict": {"line": "other measures nothing."}}
     assert cautions.judge_check(check, ["a", "b"]) == (
         "Judge check: other measures nothing. That is not who rated here (a and b)."

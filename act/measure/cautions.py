@@ -2,13 +2,14 @@
 
 from act.measure.analysis import TOTALS
 from act.measure.forms import FORMS, OUTCOMES
-from act.measure.prose import FEW_CLIENTS, count, enumerated, number, ties_with_best
+from act.measure.prose import FEW_CLIENTS, count, decimals, enumerated, number, ties_with_best
 from act.records import CONDITIONS
 
 STANDING = (
     "All clients here are simulated and all scores come from a rater reading text: nothing on this page says that a "
     "person would be helped or kept safe. This is research software and not a treatment."
 )
+SMALL = 0.02  # of the scale: about one step on a single item
 
 
 def cautions(summary: dict) -> list[str]:
@@ -24,7 +25,28 @@ def cautions(summary: dict) -> list[str]:
     ]
     if ties:
         lines.append(f"The highest mean is not shown to be the best: {'; '.join(ties)}.")
-    return lines + sample(summary) + missing(summary) + danger(summary["safety"]) + model(outcomes, fitted)
+    return (
+        lines
+        + small(outcomes, fitted)
+        + sample(summary)
+        + missing(summary)
+        + danger(summary["safety"])
+        + model(outcomes, fitted)
+    )
+
+
+def small(outcomes: dict[str, dict], fitted: list[str]) -> list[str]:
+    """Differences that a test can find and nobody would notice."""
+    lines = []
+    for name in fitted:
+        means = [estimate["mean"] for estimate in outcomes[name]["emm"].values()]
+        between, scale = max(means) - min(means), OUTCOMES[name].high - OUTCOMES[name].low
+        if between < SMALL * scale:
+            lines.append(
+                f"{OUTCOMES[name].title}: all conditions lie within {number(between, decimals(outcomes[name]))} points "
+                f"on a scale {scale} points long. Whatever a test says of them, such differences are small."
+            )
+    return lines
 
 
 def sample(summary: dict) -> list[str]:
@@ -35,7 +57,7 @@ def sample(summary: dict) -> list[str]:
     if clients < FEW_CLIENTS:
         lines.append(
             f"Only {clients} clients: intervals and chi-square tests use the normal approximation and are too sure of "
-            "themselves with so few. Safer: p by t in the tables of pairs, and the F test under 'The model and its assumptions'."
+            "themselves with so few. Safer: p by t in the tables of pairs, and the F test in the section on the model."
         )
     absent = [name for name in CONDITIONS if name not in observed]
     if absent:
@@ -62,15 +84,19 @@ def missing(summary: dict) -> list[str]:
     """What is not in the scores, and whether it matters."""
     lines, failures = [], summary["failures"]
     unrated = {name: row["unrated_sessions"] for name, row in failures.items()}
-    if sum(unrated.values()):
-        has = count(sum(unrated.values()), "session", "has", "have")
-        lines.append(f"{has} no valid rating ({by_condition(unrated)}): missing, and never counted as zero.")
+    without = sum(unrated.values())
+    if without:
+        has = count(without, "session", "has", "have")
+        lines.append(
+            f"{has} no valid rating ({by_condition(unrated)}): missing, never counted as zero, and taken by the model "
+            "to be missing by chance."
+        )
     counts = summary["missing"]
-    absent = counts["expected"] - counts["rated"]
+    absent = counts["expected"] - counts["rated"] - without
     if absent:
         lines.append(
-            f"{counts['rated']} of {counts['expected']} sessions (every client in every condition) are rated; the "
-            f"model takes the missing {absent} to be missing by chance."
+            f"{absent} of {counts['expected']} sessions (every client in every condition) are not in the files at all; "
+            "the model takes them, too, to be missing by chance."
         )
     broken = {name: row["failed_sessions"] or 0 for name, row in failures.items()}
     if sum(broken.values()):

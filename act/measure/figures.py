@@ -14,6 +14,7 @@ STYLE = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "axes.formatter.useoffset": False,
     "svg.hashsalt": "act",  # with no date in it, the same numbers give the same file
 }
 
@@ -67,7 +68,7 @@ def plan(scores: Scores, summary: dict, residuals: dict[str, Residuals]) -> dict
         if result["factorial"]:
             drawings[f"{name}_interaction"] = 3.3, interaction(name, result["emm"])
         if result["wins"]:
-            drawings[f"{name}_wins"] = 3.9, wins(name, result)
+            drawings[f"{name}_wins"] = 0.45 * len(result["observed"]) + 1.2, wins(name, result)
         kinds = (summary["archetype"] or {name: {"emm": None}})[name]["emm"]
         if kinds and len(kinds) > 1:
             drawings[f"{name}_archetypes"] = 5.0, archetypes(name, kinds, list(result["observed"]))

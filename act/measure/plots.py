@@ -39,6 +39,7 @@ def rows(axes, names: list[str]) -> None:
     """One row a name, the first on top."""
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.locator_params(axis="x", nbins=6)
     axes.grid(axis="x", color="#dddddd", linewidth=0.7)
     axes.set_axisbelow(True)
 
@@ -140,6 +141,7 @@ def win_matrix(axes, wins: list[dict], names: list[str]) -> None:
                 ha="center",
                 va="center",
                 color="white" if dark else "black",
+                fontsize=9,
                 fontweight="bold" if sure[i, j] else "normal",
             )
     axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")

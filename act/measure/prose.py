@@ -150,6 +150,8 @@ def f_test(test: dict) -> str:
 
 def subgroups(rows: list[dict]) -> str:
     tested = [row for row in rows if not row["refused"]]
+    if not tested:
+        return "No subgroup has clients enough to be tested by itself."
     found = [row for row in tested if row["q"] < 0.05]
     return (
         f"Exploratory: in {len(found)} of {len(tested)} subgroups that could be tested the conditions differ at a "

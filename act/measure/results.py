@@ -15,9 +15,10 @@ def show(name: str, report: dict, text: str, caption: str) -> Html:
 def scores(report: dict) -> Html:
     outcomes = report["summary"]["outcomes"]
     caption = (
-        "Each faint dot is one session; below them the estimated mean with its 95% interval (filled: thinks first). "
-        "The dashed line is at the untrained model's mean."
+        "Each faint dot is one session; below them the estimated mean with its 95% interval (filled: thinks first)."
     )
+    if "instruct" in outcomes["act_fm_total"]["observed"]:
+        caption += " The dashed line is at the untrained model's mean."
     drawn = [show(n, report, alt.estimates(n, outcomes[n]), f"{OUTCOMES[n].title}. {caption}") for n in TOTALS]
     linked = {example["id"].rpartition("-")[0] for example in report["examples"]}
     return join(side_by_side(*drawn), *(means(name, outcomes[name], linked) for name in TOTALS))
