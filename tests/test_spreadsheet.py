@@ -75,7 +75,8 @@ def test_a_file_means_the_same_however_it_was_saved(way, tmp_path, capsys):
 def test_rater_and_replicate_are_read_and_other_columns_named(tmp_path, capsys):
     ratings = make_ratings(2, rater='Zoë; "Z", the 2nd', replicates=2)
     rows = table(ratings, ("rater", "replicate"))
-    rows = [[*row, note] for row, note in zip(rows, ["Notes", *("two\nlines, quoted" for _ in ratings)], strict=True)]
+    notes = [["Notes", "notes"], *(["two\nlines, quoted", ""] for _ in ratings)]
+    rows = [[*row, *note] for row, note in zip(rows, notes, strict=True)]
     path = tmp_path / "a.csv"
     path.write_text(text(rows), encoding="utf-8", newline="")
     assert read(path) == [plain(rating) for rating in ratings]
@@ -139,6 +140,9 @@ def broken(name):
     if name == "text":
         put("tes_2", "often")
         return text(rows), r'a\.csv:4: column "tes_2": "often" is not a number'
+    if name == "two lines in a cell":
+        put("tes_2", "very\noften\x1b[31m")
+        return text(rows), r'a\.csv:4: column "tes_2": "very often \[31m" is not a number'
     if name == "Excel's error":
         put("tes_2", "#N/A")
         return text(rows), r'a\.csv:4: column "tes_2": "#N/A" is not a number; leave the cell blank'
@@ -209,7 +213,7 @@ def broken(name):
 NAMES = """out of range|out of range, TES|negative|text|Excel's error|half a rating|decimal comma between commas
 duplicate|one session, two clients|one client, two sessions|condition with one session|unknown condition|no profile
 replicate|missing column|no header|column twice|item of no form|after a cell of two lines|open quote|empty
-only separators|only a header|Windows' letters|a workbook|NUL""".replace("\n", "|").split("|")
+two lines in a cell|only separators|only a header|Windows' letters|a workbook|NUL""".replace("\n", "|").split("|")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -20,6 +20,7 @@ NAMES = ("session", "condition", "profile")
 ITEMS = {  # column -> its form, in the order of the items
     f"{form.name.lower().replace('-', '_')}_{item.number}": form for form in FORMS for item in form.items
 }
+KNOWN = {*NAMES, *ITEMS, "rater", "replicate"}
 UNNAMED = "unnamed"  # the rater, where there is no such column or its cell is blank
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
@@ -64,7 +65,10 @@ def read_spreadsheet(path: str | Path, check: Callable[[dict], None] = lambda re
         except StopIteration:
             return
         except (ValueError, csv.Error) as error:
-            raise InputError(f"{path}:{line}: {error}") from None
+            said = re.sub(
+                r"[\x00-\x1f\x7f-\x9f]+", " ", str(error)
+            )  # a cell may hold line breaks; an error is one line
+            raise InputError(f"{path}:{line}: {said}") from None
         line = skipped + rows.line_num + 1
 
 
@@ -113,7 +117,7 @@ def decode(path: Path) -> str:
 
 
 def known(cells: list[str]) -> set[str]:
-    return {cell.strip(' "\r\n').lower() for cell in cells} & {*NAMES, *ITEMS, "rater", "replicate"}
+    return {cell.strip(' "\r\n').lower() for cell in cells} & KNOWN
 
 
 def read_header(cells: list[str], delimiter: str, where: str) -> dict[str, int]:
@@ -128,14 +132,14 @@ def read_header(cells: list[str], delimiter: str, where: str) -> dict[str, int]:
         )
     columns: dict[str, int] = {}
     for place, name in enumerate(cell.lower() for cell in cells):
-        if name in columns:
+        if name in columns and name in KNOWN:
             raise ValueError(f'two columns are named "{name}"')
         if re.fullmatch(r"(act_fm|tes)_\d+", name) and name not in ITEMS:
             sizes = ", ".join(f"{form.name} has {len(form.items)} items" for form in FORMS)
             raise ValueError(f'column "{name}" is of no item: {sizes}')
         if name:
             columns[name] = place
-    others = [name for name in columns if name not in known(cells)]
+    others = [name for name in columns if name not in KNOWN]
     if others:
         print(f"warning: {where}: columns left out: {', '.join(others)}", file=sys.stderr)
     return columns
