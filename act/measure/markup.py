@@ -48,8 +48,8 @@ def greek(line: str) -> str:
     """Our own sentences say "chi2(5)", which a terminal can show; and no line breaks within "p < .001"."""
     if isinstance(line, Html):
         return line
-    line = re.sub(r"\bp (?=[<=] [.1])", "p\u00a0", line.replace("chi2(", "\u03c7\u00b2("))
-    return re.sub(r"([<=]) (?=[.1])", "\\1\u00a0", line)
+    line = line.replace("chi2(", "\u03c7\u00b2(")
+    return re.sub(r"(^| )([<=]) (?=[\d.])", lambda found: f"{'\u00a0' * len(found[1])}{found[2]}\u00a0", line)
 
 
 def link(text: str, anchor: str) -> Html:
