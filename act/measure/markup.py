@@ -49,7 +49,7 @@ def greek(line: str) -> str:
     if isinstance(line, Html):
         return line
     line = line.replace("chi2(", "\u03c7\u00b2(")
-    return re.sub(r"(^| )([<=]) (?=[\d.])", lambda found: f"{'\u00a0' * len(found[1])}{found[2]}\u00a0", line)
+    return re.sub(r"(?<=[<=]) (?=[\d.])| (?=[<=] [\d.])", "\u00a0", line)
 
 
 def link(text: str, anchor: str) -> Html:
