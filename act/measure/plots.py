@@ -39,7 +39,7 @@ def rows(axes, names: list[str]) -> None:
     """One row a name, the first on top."""
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.locator_params(axis="x", nbins=6)
+    axes.locator_params(axis="x", nbins=8)
     axes.grid(axis="x", color="#dddddd", linewidth=0.7)
     axes.set_axisbelow(True)
 
