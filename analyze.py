@@ -13,27 +13,103 @@ Into --out go:
     *.png          one figure per outcome (needs matplotlib; without it the rest is done)
     *.csv          scores, means, tests, contrasts, wins, failures; with --sessions also safety and safety_hits
 
+    analyze.py plan --contrast orpo,sft --difference 2 --variance-session 10 --variance-residual 25
+
+says how many profiles a study needs (analyze.py plan --help).
+
 The exit status is 2 when a file or a flag is wrong; one line says where and why.
 """
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import scipy
 
-from act.cli import Parser, positive, run_script
-from act.measure import analysis, prose, safety, subgroups
+from act.cli import Parser, conditions, not_negative, positive, run_script, share
+from act.measure import analysis, power, prose, safety, subgroups
 from act.measure.diagnostics import outcomes_agreement
 from act.measure.figures import write_figures
 from act.measure.forms import OUTCOMES
 from act.measure.replicates import replicates
 from act.measure.report import write_page
 from act.measure.tables import write_tables
-from act.records import InputError, read_json
+from act.records import CONDITIONS, InputError, read_json
+
+PLAN = """How many profiles a study needs: studies are simulated, each is fitted by the mixed model, and profiles are
+added until one contrast is found often enough.
+
+    analyze.py plan --contrast orpo,sft --difference 2 --variance-session 10 --variance-residual 25 --power 0.8
+
+Variances are those of an earlier study's summary.json ("variance" of the outcome that is planned for). Two numbers come
+back: for this contrast alone, and for it as one of all pairs, which is the harder test (Sidak's level: the first
+step of the report's Holm-Sidak). The same seed gives the same numbers."""
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["plan"]:
+        plan(sys.argv[2:])
+    else:
+        analyze()
+
+
+def plan(words: list[str]) -> None:
+    parser = Parser(prog="analyze.py plan", description=PLAN)
+    parser.add_argument("--contrast", required=True, metavar="A,B", help="the two conditions that are compared")
+    parser.add_argument("--difference", required=True, type=float, help="their difference, in points of the outcome")
+    parser.add_argument("--variance-session", required=True, type=not_negative, help="variance between clients")
+    parser.add_argument("--variance-residual", required=True, type=float, help="variance within a client")
+    parser.add_argument("--power", type=float, default=0.8, help="how often the difference should be found")
+    parser.add_argument("--conditions", type=conditions, default=list(CONDITIONS), help="those of the study")
+    parser.add_argument("--missing", type=share, default=0.0, help="share of the sessions without a rating")
+    parser.add_argument(
+        "--simulations", type=positive, default=4000, help="simulated studies for each number of profiles"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the simulation")
+    args = parser.parse_args(words)
+    check_seed(args.seed)
+    names = args.contrast.split(",")
+    if len(names) != 2:
+        raise InputError(f"--contrast {args.contrast}: two conditions with a comma between them are wanted")
+    study = power.Study(
+        [name for name in CONDITIONS if name in args.conditions],
+        *names,
+        args.difference,
+        args.variance_session,
+        args.variance_residual,
+        args.missing,
+    )
+    power.check(study, args.power)
+    pairs = len(study.conditions) * (len(study.conditions) - 1) // 2
+    rows = {"this contrast alone": power.ALPHA}
+    if pairs > 1:
+        rows[f"as one of {pairs} pairs"] = 1 - (1 - power.ALPHA) ** (1 / pairs)
+    answers = {
+        (label, alpha): power.profiles_needed(study, args.power, alpha, args.simulations, args.seed)
+        for label, alpha in rows.items()
+    }
+    if not any(answers.values()):
+        raise InputError(
+            f"--difference {args.difference:g}: more than {power.MOST:,} profiles are needed; too small to plan for"
+        )
+    print(f"{names[0]} minus {names[1]} = {args.difference:g}, found with power {args.power:g}:")
+    print(f"{'':<24}{'level':>8}{'profiles':>10}{'sessions':>10}  simulated power [95% interval]")
+    for (label, alpha), answer in answers.items():
+        if answer:
+            sessions, (low, high) = answer.profiles * len(study.conditions), answer.ci
+            found = f"{answer.profiles:>10}{sessions:>10}  {answer.power:.3f} [{low:.3f}, {high:.3f}]"
+        else:
+            found = f"  more than {power.MOST:,}"
+        print(f"{label:<24}{alpha:>8.4f}{found}")
+
+
+def check_seed(seed: int) -> None:
+    if seed < 0:
+        raise InputError(f"--seed {seed}: a seed is 0 or more")
+
+
+def analyze() -> None:
     parser = Parser(description=__doc__)
     parser.add_argument("--ratings", required=True, metavar="R", help="JSONL file of ratings, as judge.py writes")
     parser.add_argument(
@@ -54,8 +130,7 @@ def main() -> None:
     parser.add_argument("--resamples", type=positive, default=2000, help="bootstrap resamples for each ICC's interval")
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
     args = parser.parse_args()
-    if args.seed < 0:
-        raise InputError(f"--seed {args.seed}: a seed is 0 or more")
+    check_seed(args.seed)
 
     ratings = analysis.read_ratings(args.ratings, args.score)
     sessions = analysis.read_sessions(args.sessions, ratings) if args.sessions else None
