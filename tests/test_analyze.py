@@ -292,15 +292,30 @@ def test_bad_input_ends_with_status_2_and_one_line_on_stderr(name, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+CHECK = {"judge": "j", "verdict": {"line": "j measures nothing."}, "items": [{"item": "TES 1", "pairs": 4}]}
+CHECK["items"][0] |= {"auc": 0.25, "ci": [0.1, 0.9]}
+
+
+@pytest.mark.parametrize("broken", [{"verdict": "j"}, {"items": None}, {"items": [{"item": "TES 1"}]}, {"judge": 3}])
+def test_a_check_of_another_shape_is_refused_before_anything_is_written(broken, tmp_path, refused):
+    (tmp_path / "check.json").write_text(json.dumps(CHECK | broken))
+    words = ("--ratings", write(tmp_path / "r.jsonl", make_ratings(3)), "--check", tmp_path / "check.json")
+    assert "not a file that `judge.py check` wrote" in refused("analyze.py", *words, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_spreadsheet_without_matplotlib_gives_all_but_the_figures(tmp_path):
     ratings = make_ratings(4)
     path = tmp_path / "ratings.csv"
     path.write_bytes(as_excel(table(ratings)))
-    words = ("--ratings", path, "--resamples", 100, "--out", tmp_path / "out")
+    (tmp_path / "check.json").write_text(json.dumps(CHECK))
+    words = ("--ratings", path, "--check", tmp_path / "check.json", "--resamples", 100, "--out", tmp_path / "out")
     done = run(*words, PYTHONPATH=without_matplotlib(tmp_path / "path"))
     assert done.returncode == 0 and done.stderr == ""
     assert done.stdout.splitlines()[0].startswith("figures are left out: matplotlib is not installed")
-    assert (tmp_path / "out" / "report.html").exists() and not list((tmp_path / "out").glob("*.png"))
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Judge check: j measures nothing. That is not who rated here (unnamed)." in page and ">TES 1<" in page
+    assert not list((tmp_path / "out").glob("*.png"))
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     scored = [score(r["act_fm"], r["tes"])["tes_mean"] for r in ratings if r["condition"] == "sft"]
     assert summary["outcomes"]["tes_mean"]["observed"]["sft"]["mean"] == pytest.approx(np.mean(scored))

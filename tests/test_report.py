@@ -7,11 +7,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from act.measure import alt, analysis, cautions, excerpts, prose, safety, subgroups, tables
-from act.measure.diagnostics import outcomes_agreement
-from act.measure.forms import OUTCOMES
+from act.measure import alt, analysis, cautions, excerpts, prose, tables
+from act.measure import summary as summaries
 from act.measure.markup import EMBED, Html, element, html, picture, table
-from act.measure.replicates import replicates
 from act.measure.report import write_page
 from tests.made_ratings import make_ratings, make_session
 from tests.made_study import make_study
@@ -50,28 +48,8 @@ class Seen(HTMLParser):
 def summarise(ratings, sessions=None, check=None):
     """summary.json's content and the scores, as analyze.py makes them, with few resamples."""
     scores = analysis.score_sessions(ratings, "integer", "ratings")
-    summary = {
-        "outcomes": {name: analysis.analyse(scores, name, 20, 0) for name in OUTCOMES},
-        "failures": analysis.count_failures(ratings, sessions),
-        "sensitivity": analysis.without_failed(scores, sessions, 0) if sessions else None,
-        "archetype": subgroups.archetypes(scores, sessions) if sessions else None,
-        "subgroups": subgroups.subgroups(scores, sessions) if sessions else None,
-        "outcomes_agreement": outcomes_agreement(scores.values, scores.cells, scores.profile),
-        "replicates": replicates(ratings, "integer", scores),
-        "missing": analysis.count_missing(ratings, sessions, scores),
-        "safety": safety.audit(sessions) if sessions else None,
-        "judge_check": check,
-        "input": {
-            "ratings": "ratings",
-            "sessions": sessions and "sessions",
-            "score": "integer",
-            "raters": sorted({rating["rater"] for rating in ratings}),
-            "ratings_per_session": [int(scores.ratings.min()), int(scores.ratings.max())],
-            "resamples": 20,
-            "seed": 0,
-            "versions": {"numpy": "2", "scipy": "1"},
-        },
-    }
+    inputs = {"ratings": "ratings", "sessions": sessions and "sessions", "score": "integer", "resamples": 20, "seed": 0}
+    summary = summaries.summarise(ratings, sessions, scores, check, inputs)
     return json.loads(json.dumps(summary)), scores
 
 

@@ -23,7 +23,7 @@ def judge(report: dict) -> Html:
                 "rates texts of known quality; give its file with --check."
             )
         )
-    elif check.get("items"):
+    elif check["items"]:
         rows = [
             [item["item"], str(item["pairs"]), number(item["auc"]), interval(item["ci"])]
             for item in sorted(check["items"], key=lambda item: (item["auc"] is not None, item["auc"]))

@@ -23,18 +23,18 @@ def write_figures(folder: Path, scores: Scores, summary: dict, residuals: dict[s
     """Draw what there are numbers for; figure's name -> its SVG file, with the PNG beside it.
 
     For every outcome <outcome>, and <outcome>_contrasts, _interaction, _wins, _archetypes, _diagnostics for the two
-    totals; profile_consistent and profile_inconsistent. Older files of these names go. Raises ImportError without
+    totals; profile_consistent and profile_inconsistent. Older files of these names go first. Raises ImportError without
     matplotlib.
     """
-    import matplotlib
+    for name in names():
+        for kind in ("svg", "png"):
+            (folder / f"{name}.{kind}").unlink(missing_ok=True)
+    import matplotlib  # here and not above: without it only this fails
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     drawings = plan(scores, summary, residuals)
-    for name in names():
-        for kind in ("svg", "png"):
-            (folder / f"{name}.{kind}").unlink(missing_ok=True)
     paths = {}
     for name, (height, draw) in drawings.items():
         with pyplot.rc_context(STYLE):

@@ -136,7 +136,7 @@ def fit_many(X: np.ndarray, Y: np.ndarray, cluster: np.ndarray, restricted: bool
 
     For data made by us: X of full rank, more than one cluster and residual variance are taken for granted.
     """
-    start = np.linalg.lstsq(X, Y)[0]  # (p, R)
+    start = np.linalg.solve(X.T @ X, X.T @ Y)  # (p, R)
     return _solved(X, moments_of(X, Y - X @ start, cluster), start.T, restricted)
 
 
