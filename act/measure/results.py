@@ -30,8 +30,8 @@ def means(name: str, result: dict, linked: set[str] = frozenset()) -> Html:
     few = bool(result["emm"]) and result["sessions"] < FEW_CLIENTS  # else t is as good as normal; the CSV has it
     for condition, seen in result["observed"].items():
         emm = result["emm"][condition] if result["emm"] else {"mean": None, "se": None, "ci": None}
-        row = [condition, str(seen["n"]), number(seen["mean"], digits), number(seen["sd"], digits)]
-        row += [number(emm["mean"], digits), number(emm["se"], digits), interval(emm["ci"], digits)]
+        row = [condition, str(seen["n"]), number(emm["mean"], digits), interval(emm["ci"], digits)]
+        row += [number(emm["se"], digits), number(seen["mean"], digits), number(seen["sd"], digits)]
         if few:
             row += [number(emm["df"], 1), interval(emm["ci_satterthwaite"], digits)]
         if linked:
@@ -39,7 +39,7 @@ def means(name: str, result: dict, linked: set[str] = frozenset()) -> Html:
             ends = [link(end, f"{anchor}-{end}") for end in ("highest", "lowest")]
             row.append(join(ends[0], ", ", ends[1]) if anchor in linked else "")
         rows.append(row)
-    head = ["condition", "n", "mean", "SD", "estimated mean", "SE", "95% interval"]
+    head = ["condition", "n", "estimated mean", "95% interval", "SE", "raw mean", "SD"]
     head += ["df", "95% interval by t"] if few else []
     head += ["example sessions"] if linked else []
     return table(prose.on_scale(name), head, rows)
