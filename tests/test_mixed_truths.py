@@ -68,12 +68,12 @@ def random_design(seed):
     """2 to 500 clusters, 2 to 6 conditions, every shape of imbalance: rows missing, conditions rare, rows doubled."""
     rng = np.random.default_rng(seed)
     m = int(np.exp(rng.uniform(np.log(2), np.log(501))))
-    k = int(rng.integers(2 if m > 5 else 4, 7))  # a few rows can be explained whole, which is refused
+    k = int(rng.integers(2 if m > 5 else 4, 7))
     cluster, cell = np.repeat(np.arange(m), k), np.tile(np.arange(k), m)
     keep = rng.random(m * k) < (1.0, 0.85, rng.uniform(0.5, 1))[seed % 3]
     keep |= (cell == k - 1) & (cluster == 0)
     keep &= (cell < k - 1) | (rng.random(m * k) < rng.uniform(0.3, 1)) | (cluster == 0)
-    keep |= cluster == 0  # one client met every condition
+    keep |= cluster < 2  # two clients met every condition: a few rows could be explained whole, which is refused
     twice = np.flatnonzero(keep & (rng.random(m * k) < 0.1 * (seed % 5 == 0)))
     rows = np.concatenate([np.flatnonzero(keep), twice])
     cluster, cell = cluster[rows], cell[rows]
