@@ -1,43 +1,128 @@
 """Ratings in, answer out: tables, figures and a report page on how the six conditions compare.
 
     analyze.py --ratings ratings.jsonl --sessions sessions.jsonl --out report
+    analyze.py --ratings spreadsheet.csv --out report
 
 Scores both forms, fits a mixed model (condition fixed, client random) to every outcome, and writes what it found.
 Ratings of one session by several raters, or several times, are averaged. Failed ratings are counted and left out: a
 session without a valid rating is missing, never zero. Conditions that are not there are left out, and with them the
 training x chain-of-thought tests, which need all six.
 
-Into --out go:
-    summary.json   every number, per outcome: test, variances, ICC, R2, means, contrasts, factorial tests, wins
-    report.html    the page to read and to send: one file, nothing fetched from outside
-    *.png          one figure per outcome (needs matplotlib; without it the rest is done)
-    *.csv          scores, means, tests, contrasts, wins, failures; with --sessions also safety and safety_hits
+--ratings is a JSONL file as judge.py and its rating page write it, or a spreadsheet saved as CSV (UTF-8; commas,
+semicolons or tabs), one row a rating, whose first row names the columns
+    session, condition, profile, act_fm_1 to act_fm_25 (0 to 3), tes_1 to tes_9 (1 to 7); if you like rater, replicate
+A blank rating makes its row an incomplete form, which counts as missing. A profile is a client: the same name in
+every condition. --sessions adds failed sessions and the analysis without them, safety, kinds of client, excerpts.
 
-The exit status is 2 when a file or a flag is wrong; one line says where and why.
+Into --out go:
+    summary.json   every number, per outcome: tests, variances, ICC, R2, means, contrasts, wins, diagnostics
+    report.html    the page to read, print and send: one file, nothing fetched from outside
+    *.svg, *.png   each figure twice (needs matplotlib; without it the rest is done)
+    *.csv          scores, means, tests, contrasts, thinking (what chain of thought does in each training), wins,
+                   residuals, client_effects, agreement of outcomes, failures; where there is something to say also
+                   replicates, archetypes, subgroups, safety, safety_hits
+
+    analyze.py plan --contrast orpo,sft --difference 2 --variance-session 10 --variance-residual 25
+
+says how many profiles a study needs (analyze.py plan --help).
+
+The exit status is 2 when a file or a flag is wrong: one line says where and why, and nothing is written.
 """
 
 import json
+import sys
 from pathlib import Path
 
-import numpy as np
-import scipy
-
-from act.cli import Parser, positive, run_script
-from act.measure import analysis, prose, safety
+from act.cli import Parser, conditions, not_negative, positive, run_script, share
+from act.measure import analysis, power, prose
+from act.measure.cautions import judge_check
+from act.measure.excerpts import examples
 from act.measure.figures import write_figures
 from act.measure.forms import OUTCOMES
 from act.measure.report import write_page
+from act.measure.summary import summarise
 from act.measure.tables import write_tables
-from act.records import InputError, read_json
+from act.records import CONDITIONS, InputError, read_json, require
+
+PLAN = """How many profiles a study needs: studies are simulated, each is fitted by the mixed model, and profiles are
+added until one contrast is found often enough.
+
+    analyze.py plan --contrast orpo,sft --difference 2 --variance-session 10 --variance-residual 25 --power 0.8
+
+Variances are those of an earlier study's summary.json ("variance" of the outcome that is planned for). Two numbers come
+back: for this contrast alone, and for it as one of all pairs, which is the harder test (Sidak's level: the first
+step of the report's Holm-Sidak). The same seed gives the same numbers."""
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["plan"]:
+        plan(sys.argv[2:])
+    else:
+        analyze()
+
+
+def plan(words: list[str]) -> None:
+    parser = Parser(prog="analyze.py plan", description=PLAN)
+    parser.add_argument("--contrast", required=True, metavar="A,B", help="the two conditions that are compared")
+    parser.add_argument("--difference", required=True, type=float, help="their difference, in points of the outcome")
+    parser.add_argument("--variance-session", required=True, type=not_negative, help="variance between clients")
+    parser.add_argument("--variance-residual", required=True, type=float, help="variance within a client")
+    parser.add_argument("--power", type=float, default=0.8, help="how often the difference should be found")
+    parser.add_argument("--conditions", type=conditions, default=list(CONDITIONS), help="those of the study")
+    parser.add_argument("--missing", type=share, default=0.0, help="share of the sessions without a rating")
+    parser.add_argument(
+        "--simulations", type=positive, default=4000, help="simulated studies for each number of profiles"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the simulation")
+    args = parser.parse_args(words)
+    check_seed(args.seed)
+    names = args.contrast.split(",")
+    if len(names) != 2:
+        raise InputError(f"--contrast {args.contrast}: two conditions with a comma between them are wanted")
+    study = power.Study(
+        [name for name in CONDITIONS if name in args.conditions],
+        *names,
+        args.difference,
+        args.variance_session,
+        args.variance_residual,
+        args.missing,
+    )
+    power.check(study, args.power)
+    pairs = len(study.conditions) * (len(study.conditions) - 1) // 2
+    rows = {"this contrast alone": power.ALPHA}
+    if pairs > 1:
+        rows[f"as one of {pairs} pairs"] = 1 - (1 - power.ALPHA) ** (1 / pairs)
+    answers = {
+        (label, alpha): power.profiles_needed(study, args.power, alpha, args.simulations, args.seed)
+        for label, alpha in rows.items()
+    }
+    if not any(answers.values()):
+        raise InputError(
+            f"--difference {args.difference:g}: more than {power.MOST:,} profiles are needed; too small to plan for"
+        )
+    print(f"{names[0]} minus {names[1]} = {args.difference:g}, found with power {args.power:g}:")
+    print(f"{'':<24}{'level':>8}{'profiles':>10}{'sessions':>10}  simulated power [95% interval]")
+    for (label, alpha), answer in answers.items():
+        if answer:
+            sessions, (low, high) = answer.profiles * len(study.conditions), answer.ci
+            found = f"{answer.profiles:>10}{sessions:>10}  {answer.power:.3f} [{low:.3f}, {high:.3f}]"
+        else:
+            found = f"  more than {power.MOST:,}"
+        print(f"{label:<24}{alpha:>8.4f}{found}")
+
+
+def check_seed(seed: int) -> None:
+    if seed < 0:
+        raise InputError(f"--seed {seed}: a seed is 0 or more")
+
+
+def analyze() -> None:
     parser = Parser(description=__doc__)
-    parser.add_argument("--ratings", required=True, metavar="R", help="JSONL file of ratings, as judge.py writes")
+    parser.add_argument("--ratings", required=True, metavar="R", help="ratings: JSONL, or CSV from a spreadsheet")
     parser.add_argument(
         "--sessions",
         metavar="S",
-        help="JSONL file of the rated sessions: adds failures, the analysis without failed sessions, and safety",
+        help="JSONL file of the rated sessions: adds what is said above",
     )
     parser.add_argument(
         "--score",
@@ -49,53 +134,48 @@ def main() -> None:
         "--check", metavar="FILE", help="what `judge.py check` wrote of the judge: the report repeats it"
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of everything that is written")
-    parser.add_argument("--resamples", type=positive, default=2000, help="bootstrap resamples for each ICC's interval")
+    parser.add_argument(
+        "--resamples", type=positive, default=2000, help="bootstrap resamples for the intervals of ICC and R2"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
     args = parser.parse_args()
-    if args.seed < 0:
-        raise InputError(f"--seed {args.seed}: a seed is 0 or more")
+    check_seed(args.seed)
 
     ratings = analysis.read_ratings(args.ratings, args.score)
     sessions = analysis.read_sessions(args.sessions, ratings) if args.sessions else None
     scores = analysis.score_sessions(ratings, args.score, args.ratings)
+    check = read_check(args.check) if args.check else None
     out = Path(args.out)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise InputError(f"{out}: this is a file, or lies in one; --out names a folder") from None
 
-    summary = {
-        "outcomes": {name: analysis.analyse(scores, name, args.resamples, args.seed) for name in OUTCOMES},
-        "failures": analysis.count_failures(ratings, sessions),
-        "sensitivity": analysis.without_failed(scores, sessions, args.seed) if sessions else None,
-        "safety": safety.audit(sessions) if sessions else None,
-        "judge_check": read_check(args.check) if args.check else None,
-        "input": {
-            "ratings": args.ratings,
-            "sessions": args.sessions,
-            "score": args.score,
-            "raters": sorted({rating["rater"] for rating in ratings}),
-            "ratings_per_session": [int(scores.ratings.min()), int(scores.ratings.max())],
-            "resamples": args.resamples,
-            "seed": args.seed,
-            "versions": {"numpy": np.__version__, "scipy": scipy.__version__},
-        },
-    }
+    inputs = {name: getattr(args, name) for name in ("ratings", "sessions", "score", "resamples", "seed")}
+    summary = summarise(ratings, sessions, scores, check, inputs)
     (out / "summary.json").write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    write_tables(out, scores, summary)
+    fitted = [name for name in analysis.TOTALS if not summary["outcomes"][name]["refused"]]
+    residuals = {name: analysis.residuals(scores, name) for name in fitted}
+    write_tables(out, scores, summary, residuals)
     try:
-        figures = write_figures(out, scores, summary["outcomes"])
+        figures = write_figures(out, scores, summary, residuals)
     except ImportError:
         print("figures are left out: matplotlib is not installed (pip install -r requirements-dev.txt)")
         figures = {}
-    write_page(out / "report.html", summary, figures)
+    write_page(out / "report.html", summary, figures, examples(scores, sessions) if sessions else [])
     print_answer(summary, out / "report.html")
 
 
 def read_check(path: str) -> dict:
+    """What `judge.py check` wrote. Raises InputError for a file of another shape."""
     check = read_json(Path(path))
-    if not isinstance(check.get("verdict"), dict) or "line" not in check["verdict"]:
-        raise InputError(f"{path}: not a file that `judge.py check` wrote")
+    try:
+        require(check, {"judge": str, "verdict": dict, "items": list})
+        require(check["verdict"], {"line": str})
+        for item in check["items"]:
+            require(item, {"item": str, "pairs": int, "auc": (float, int, type(None)), "ci": (list, type(None))})
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a file that `judge.py check` wrote: {error}") from None
     return check
 
 
@@ -103,7 +183,7 @@ def print_answer(summary: dict, page: Path) -> None:
     """The conditions' means with 95% intervals on both totals, the omnibus tests, and where the report lies."""
     if prose.is_demonstration(summary["input"]["raters"]):
         print(f"warning: {prose.DEMONSTRATION}\n")
-    print(prose.judge_check(summary["judge_check"]) + "\n")
+    print(judge_check(summary["judge_check"], summary["input"]["raters"]) + "\n")
     outcomes = {name: summary["outcomes"][name] for name in analysis.TOTALS}
     titles = "".join(f"  {OUTCOMES[name].title:<26}" for name in outcomes)
     print(f"{'condition':<14}{'n':>5}{titles}".rstrip())
@@ -119,6 +199,9 @@ def print_answer(summary: dict, page: Path) -> None:
         print(line.rstrip())
     for name, result in outcomes.items():
         print(f"{OUTCOMES[name].title}: {result['refused'] or prose.chi_square(result['omnibus'])}")
+    failed, of = (sum(row[n] for row in summary["failures"].values()) for n in ("failed_ratings", "ratings"))
+    if failed:
+        print(f"{failed} of {of} ratings failed or are incomplete: left out, not counted as zero")
     print(f"report: {page}")
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from act.measure import analysis, prose
-from act.measure.figures import jitter
 from act.measure.forms import score
+from act.measure.plots import jitter
 from act.measure.safety import LIMITS, WORDS, audit, find
 from act.records import CONDITIONS, InputError
 from tests.made_ratings import damage, make_ratings, make_session, write

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,8 +15,12 @@ import pytest
 from act.measure.forms import OUTCOMES, score
 from act.records import CONDITIONS
 from tests.made_ratings import damage, make_ratings, make_session, write
+from tests.test_spreadsheet import as_excel, table
 
 ROOT = Path(__file__).resolve().parent.parent
+KINDS = ("contrasts", "interaction", "wins", "diagnostics")
+FIGURES = {*OUTCOMES, "profile_consistent", "profile_inconsistent"}
+FIGURES |= {f"{total}_{kind}" for total in ("act_fm_total", "tes_mean") for kind in KINDS}
 
 
 def run(*args, **env):
@@ -28,6 +31,11 @@ def run(*args, **env):
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1", **env},
     )
+
+
+def read(study, name):
+    with open(study["out"] / f"{name}.csv", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 class Page(HTMLParser):
@@ -64,15 +72,12 @@ def study(tmp_path_factory):
     sessions[8] = make_session("sft", 1, client_words="I wanted to kill myself.", answer="Suicidal thoughts hurt.")
     paths = write(folder / "ratings.jsonl", ratings), write(folder / "sessions.jsonl", sessions)
     out = folder / "report"
-    start = time.perf_counter()
-    done = run("--ratings", paths[0], "--sessions", paths[1], "--score", "expected", "--out", out)
-    seconds = time.perf_counter() - start
+    done = run("--ratings", paths[0], "--sessions", paths[1], "--score", "expected", "--resamples", 500, "--out", out)
     assert done.returncode == 0, done.stderr
     return {
         "out": out,
         "stdout": done.stdout,
         "stderr": done.stderr,
-        "seconds": seconds,
         "summary": json.loads((out / "summary.json").read_text()),
         "page": (out / "report.html").read_text(),
         "ratings": ratings,
@@ -86,15 +91,33 @@ def test_summary_has_the_format_that_design_fixes(study):
     for result in summary["outcomes"].values():
         assert set(result["omnibus"]) == {"chi2", "df", "p"}
         assert set(result["variance"]) == {"session", "residual"}
-        assert set(result["icc"]) == {"estimate", "ci"} and len(result["icc"]["ci"]) == 2
-        assert set(result["r2"]) == {"marginal", "conditional"}
+        assert set(result["icc"]) == {"estimate", "ci", "ci_parametric"} and len(result["icc"]["ci"]) == 2
+        shares = {"marginal", "conditional"}
+        intervals = {f"{share}_{kind}" for share in shares for kind in ("ci", "ci_parametric")}
+        assert set(result["r2"]) == shares | intervals
         assert list(result["emm"]) == list(CONDITIONS)
-        assert all(set(row) == {"mean", "se", "ci"} for row in result["emm"].values())
+        mean = {"mean", "se", "ci", "df", "ci_satterthwaite"}
+        assert all(set(row) == mean for row in result["emm"].values())
         assert len(result["contrasts"]) == len(result["wins"]) == 15
-        contrast = {"a", "b", "difference", "se", "z", "p", "p_holm_sidak", "ci", "ci_adjusted", "df"}
-        assert set(result["contrasts"][0]) == contrast | {"p_satterthwaite"}
+        effect = {
+            "difference",
+            "se",
+            "z",
+            "p",
+            "p_holm_sidak",
+            "ci",
+            "df",
+            "p_satterthwaite",
+            "d",
+            "d_ci",
+            "d_residual",
+        }
+        assert set(result["contrasts"][0]) == effect | {"a", "b", "ci_adjusted"}
+        assert [set(row) for row in result["factorial"]["cot_in"]] == [effect | {"training"}] * 3
+        assert set(result["ml"]) == {"loglik", "aic", "bic", "condition"}
+        assert set(result["diagnostics"]) >= {"skew", "excess_kurtosis", "normality_p", "spread_p", "outliers"}
         assert set(result["wins"][0]) == {"a", "b", "wins", "losses", "ties", "rate", "ci", "p"}
-        assert set(result["factorial"]) == {"training", "cot", "interaction"}
+        assert set(result["factorial"]) == {"training", "cot", "interaction", "cot_in"}
         assert (result["n"], result["sessions"], result["singular"]) == (47, 8, result["variance"]["session"] == 0)
 
 
@@ -170,16 +193,20 @@ def test_page_stands_alone_and_answers_first(study):
     assert page.words[0].startswith("Demonstration, not a measurement")
     assert "not a treatment" in page.words[0] and "synthetic" in page.words[0]
     result = study["summary"]["outcomes"]["act_fm_total"]
-    answer = page.words[2]
-    assert answer.startswith("ACT-FM consistency differs between the 6 conditions") and "TES empathy" in answer
+    answers = page.words[2:4]  # the title is between
+    assert answers[0].startswith("ACT-FM consistency differs between the 6 conditions (\u03c7\u00b2(5)")
+    assert answers[1].startswith("TES empathy")
     best = max(result["emm"], key=lambda name: result["emm"][name]["mean"])
     pair = next(row for row in result["contrasts"] if (row["a"], row["b"]) == ("instruct", best))
     low, high = (-bound for bound in reversed(pair["ci_adjusted"]))
-    assert f"{-pair['difference']:.2f} points above the untrained model, instruct" in answer
-    assert f"(95% interval {low:.2f} to {high:.2f}, adjusted for all pairs)" in answer
-    assert len(page.alts) == 11 and all("95% interval: instruct " in alt for alt in page.alts)
-    assert all(link.startswith("data:image/png;base64,") for link in page.links)
-    assert "url(" not in study["page"] and "@import" not in study["page"]
+    assert f"{-pair['difference']:.2f} points above the untrained model, instruct" in answers[0]
+    assert f"(95% interval {low:.2f} to {high:.2f}, adjusted for all pairs)" in answers[0]
+    assert len(page.alts) == len(FIGURES) and sum("95% interval: instruct " in alt for alt in page.alts) == len(
+        OUTCOMES
+    )
+    assert all(len(re.findall(r"\d", alt)) > 10 for alt in page.alts)
+    assert all(link.startswith(("data:image/svg+xml;base64,", "data:image/png;base64,", "#")) for link in page.links)
+    assert "url(" not in study["page"] and "@import" not in study["page"] and "<script" not in study["page"]
     assert "@media print" in study["page"] and 'name="viewport"' in study["page"]
     assert len(study["page"]) < 5e6
 
@@ -199,26 +226,44 @@ def test_tables_hold_the_summary_numbers(study):
     with open(study["out"] / "tests.csv", newline="") as file:
         tests = next(csv.DictReader(file))
     result = study["summary"]["outcomes"]["act_fm_total"]
-    assert [float(tests["icc_low"]), float(tests["icc_high"])] == result["icc"]["ci"]
+    assert [float(tests["icc_ci_low"]), float(tests["icc_ci_high"])] == result["icc"]["ci"]
     assert float(tests["interaction_chi2"]) == result["factorial"]["interaction"]["chi2"]
     with open(study["out"] / "scores.csv", newline="") as file:
         assert len(list(csv.DictReader(file))) == 47
-    assert {path.name for path in study["out"].glob("*.png")} == {f"{name}.png" for name in OUTCOMES}
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path in study["out"].glob("*.png"))
+    with open(study["out"] / "residuals.csv", newline="") as file:
+        residuals = list(csv.DictReader(file))
+    assert len(residuals) == 2 * 47
+    scores = {(row["condition"], row["profile"]): float(row["act_fm_total"]) for row in read(study, "scores")}
+    for row in residuals[:47]:
+        sum_of_parts = float(row["fitted"]) + float(row["residual"])
+        assert row["outcome"] == "act_fm_total"
+        assert sum_of_parts == pytest.approx(scores[row["condition"], row["profile"]])
+    assert len(read(study, "client_effects")) == 2 * 8
+    assert len(read(study, "thinking")) == 3 * 11
+
+
+def test_each_figure_is_there_as_png_and_as_svg(study):
+    for kind, start in (("png", b"\x89PNG"), ("svg", b"<?xml")):
+        assert {path.stem for path in study["out"].glob(f"*.{kind}")} == FIGURES
+        assert all(path.read_bytes().startswith(start) for path in study["out"].glob(f"*.{kind}"))
+
+
+def without_matplotlib(folder):
+    """A folder to put first on the path, in which matplotlib cannot be imported."""
+    folder.mkdir()
+    (folder / "matplotlib.py").write_text("raise ImportError('not here')\n")
+    return str(folder)
 
 
 def test_same_command_same_files_and_any_order_of_lines(study, tmp_path):
     """The bootstrap is seeded and rows are sorted: shuffled input gives the same summary to the last digit."""
     ratings = write(tmp_path / "ratings.jsonl", study["ratings"][::-1])
-    assert run("--ratings", ratings, "--score", "expected", "--out", tmp_path / "out").returncode == 0
+    words = ("--ratings", ratings, "--score", "expected", "--resamples", 500, "--out", tmp_path / "out")
+    assert run(*words, PYTHONPATH=without_matplotlib(tmp_path / "path")).returncode == 0
     again = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert again["outcomes"] == study["summary"]["outcomes"]
     assert again["sensitivity"] is None and again["safety"] is None
     assert again["failures"]["sft"]["sessions"] is None
-
-
-def test_ends_within_seconds(study):
-    assert study["seconds"] < 20  # about 5 s on one core; the margin is for a busy machine
 
 
 def test_help_reads_like_a_manual():
@@ -247,10 +292,31 @@ def test_bad_input_ends_with_status_2_and_one_line_on_stderr(name, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_without_matplotlib_one_line_says_so_and_the_rest_is_there(tmp_path):
-    (tmp_path / "matplotlib.py").write_text("raise ImportError('not here')\n")
-    ratings = write(tmp_path / "ratings.jsonl", make_ratings(4))
-    done = run("--ratings", ratings, "--resamples", 100, "--out", tmp_path / "out", PYTHONPATH=str(tmp_path))
-    assert done.returncode == 0
+CHECK = {"judge": "j", "verdict": {"line": "j measures nothing."}, "items": [{"item": "TES 1", "pairs": 4}]}
+CHECK["items"][0] |= {"auc": 0.25, "ci": [0.1, 0.9]}
+
+
+@pytest.mark.parametrize("broken", [{"verdict": "j"}, {"items": None}, {"items": [{"item": "TES 1"}]}, {"judge": 3}])
+def test_a_check_of_another_shape_is_refused_before_anything_is_written(broken, tmp_path, refused):
+    (tmp_path / "check.json").write_text(json.dumps(CHECK | broken))
+    words = ("--ratings", write(tmp_path / "r.jsonl", make_ratings(3)), "--check", tmp_path / "check.json")
+    assert "not a file that `judge.py check` wrote" in refused("analyze.py", *words, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_spreadsheet_without_matplotlib_gives_all_but_the_figures(tmp_path):
+    ratings = make_ratings(4)
+    path = tmp_path / "ratings.csv"
+    path.write_bytes(as_excel(table(ratings)))
+    (tmp_path / "check.json").write_text(json.dumps(CHECK))
+    words = ("--ratings", path, "--check", tmp_path / "check.json", "--resamples", 100, "--out", tmp_path / "out")
+    done = run(*words, PYTHONPATH=without_matplotlib(tmp_path / "path"))
+    assert done.returncode == 0 and done.stderr == ""
     assert done.stdout.splitlines()[0].startswith("figures are left out: matplotlib is not installed")
-    assert (tmp_path / "out" / "report.html").exists() and not list((tmp_path / "out").glob("*.png"))
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Judge check: j measures nothing. That is not who rated here (unnamed)." in page and ">TES 1<" in page
+    assert not list((tmp_path / "out").glob("*.png"))
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    scored = [score(r["act_fm"], r["tes"])["tes_mean"] for r in ratings if r["condition"] == "sft"]
+    assert summary["outcomes"]["tes_mean"]["observed"]["sft"]["mean"] == pytest.approx(np.mean(scored))
+    assert summary["input"]["raters"] == ["unnamed"]

@@ -8,11 +8,29 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from act.measure.bootstrap import icc_interval, resampled_icc
+from act.measure.bootstrap import (
+    Clusters,
+    cluster_errors,
+    cluster_intervals,
+    gather,
+    model_errors,
+    parametric_intervals,
+    resample,
+    resampled_icc,
+    solved,
+)
 from act.measure.contrasts import factorial, holm_sidak, omnibus, pairwise, wald
-from act.measure.mixed import cluster_moments, fit
+from act.measure.mixed import fit
+from act.measure.reml import cluster_moments, moments_of, solve_ratio
 from act.measure.wins import head_to_head, wilson
-from tests.test_mixed import NAMES, simulate
+from tests.test_mixed import NAMES, anova, simulate
+
+
+def pretend(beta, covariance):
+    """A fit with residual variance 4, client variance 5 of sampling variance 2, and 10 df for every contrast."""
+    return SimpleNamespace(
+        beta=np.array(beta), covariance=covariance, freedom_of=lambda c: 10.0, total=(9.0, 2.0), variance_residual=4.0
+    )
 
 
 def test_holm_sidak():
@@ -24,7 +42,7 @@ def test_holm_sidak():
 
 def test_pairwise_by_hand():
     """Two conditions, 10 - 13 = -3 with variance 1: z = -3, and one pair needs no adjustment."""
-    made = SimpleNamespace(beta=np.array([10.0, 13.0]), covariance=np.eye(2) / 2, freedom_of=lambda c: 10.0)
+    made = pretend([10.0, 13.0], np.eye(2) / 2)
     (row,) = pairwise(made, ["a", "b"])
     assert (row["difference"], row["z"]) == (-3.0, pytest.approx(-3.0))
     assert row["p"] == row["p_holm_sidak"] == pytest.approx(0.0026998, abs=1e-7)
@@ -48,7 +66,7 @@ def test_factorial_by_hand():
     interaction: the effects deviate from 2 by -1, -1, 2 (sum of squares 6), each of variance 2: 3.
     The three are orthogonal: they add up to the omnibus test, sum of squared deviations of the six means = 22.
     """
-    made = SimpleNamespace(beta=np.array([1.0, 2, 2, 3, 3, 7]), covariance=np.eye(6))
+    made = pretend([1.0, 2, 2, 3, 3, 7], np.eye(6))
     tests = factorial(made, NAMES)
     assert [tests[name]["df"] for name in ("training", "cot", "interaction")] == [2, 1, 2]
     assert [tests[name]["chi2"] for name in ("training", "cot", "interaction")] == pytest.approx([13, 6, 3])
@@ -59,49 +77,114 @@ def test_factorial_by_hand():
     assert wald(made, np.eye(6)[:2])["chi2"] == pytest.approx(1 + 4)
 
 
+def signed_icc(X, y, cluster):
+    """The ICC of a data set built row by row, the cluster variance free to be negative."""
+    return resampled_icc(gather(X, y, cluster), np.ones((1, len(np.unique(cluster)))))[0]
+
+
 def test_trap_26_bootstrap_keeps_duplicates_as_clusters_of_their_own():
     """Each resample's ICC equals that of the data set built row by row, a cluster drawn twice under two names."""
     X, y, cluster = simulate(10, m=8, keep=0.85)
-    labels, sizes, within, between = cluster_moments(X, y, cluster)
+    labels = np.unique(cluster)
     rng = np.random.default_rng(1)
     copies = rng.multinomial(8, np.full(8, 1 / 8), size=25).astype(float)
-    fast, one_copy = resampled_icc(sizes, within, between, copies), []
+    fast, one_copy = resampled_icc(gather(X, y, cluster), copies), []
     for r in range(25):
         drawn = np.repeat(labels, copies[r].astype(int))
         rows = [np.flatnonzero(cluster == label) for label in drawn]
         own = np.repeat(np.arange(8), [len(row) for row in rows])
         rows = np.concatenate(rows)
         present = X[rows].any(0)  # a small resample may miss a condition
-        assert fast[r] == pytest.approx(fit(X[rows][:, present], y[rows], own).icc, rel=1e-7, abs=1e-12)
+        model = fit(X[rows][:, present], y[rows], own)
+        assert max(fast[r], 0) == pytest.approx(model.icc, rel=1e-7, abs=1e-12)
+        assert fast[r] == pytest.approx(signed_icc(X[rows][:, present], y[rows], own), rel=1e-7)
+        assert (fast[r] <= 0) == model.singular
         one_copy.append(fit(X[rows][:, present], y[rows], cluster[rows]).icc)
-    assert np.abs(fast - one_copy).max() > 0.05  # keeping duplicates together would be seen
+    assert np.abs(np.maximum(fast, 0) - one_copy).max() > 0.05  # keeping duplicates together would be seen
 
 
-def test_bootstrap_resamples_that_miss_a_condition_or_repeat_one_cluster():
-    """A missed condition's column leaves the model; m copies of one cluster have no residual: not defined."""
+def test_a_resample_that_misses_a_condition_is_fitted_without_it():
     X, y, cluster = simulate(12, m=6)
     keep = ~((X[:, 5] == 1) & (cluster > 0))  # only client 0 met the last condition
     X, y, cluster = X[keep], y[keep], cluster[keep]
-    labels, sizes, within, between = cluster_moments(X, y, cluster)
-    copies = np.array([[0, 1, 1, 2, 1, 1], [0, 0, 6, 0, 0, 0]], float)
-    missed, repeated = resampled_icc(sizes, within, between, copies)
+    drawn = resample(gather(X, y, cluster), np.array([[0, 1, 1, 2, 1, 1]], float))
     rows = [np.flatnonzero(cluster == label) for label in (1, 2, 3, 3, 4, 5)]
     own = np.repeat(np.arange(6), [len(row) for row in rows])
     rows = np.concatenate(rows)
-    assert missed == pytest.approx(fit(X[rows][:, :5], y[rows], own).icc, rel=1e-9) and missed > 0.01
-    assert np.isnan(repeated)
+    model = fit(X[rows][:, :5], y[rows], own)
+    assert (
+        drawn.ratio[0] == pytest.approx(model.variance_cluster / model.variance_residual, rel=1e-9)
+        and not model.singular
+    )
+    assert drawn.rho[0] == pytest.approx(model.variance_fixed / model.variance_residual, rel=1e-9)
 
 
-def test_bootstrap_interval_is_the_quantiles_of_its_resamples_and_repeats():
-    X, y, cluster = simulate(11, m=30, keep=0.9)
-    low, high = icc_interval(X, y, cluster, 400, 3)
-    assert [low, high] == icc_interval(X, y, cluster, 400, 3)
-    assert [low, high] != icc_interval(X, y, cluster, 400, 4)
-    _, sizes, within, between = cluster_moments(X, y, cluster)
-    copies = np.random.default_rng(3).multinomial(30, np.full(30, 1 / 30), size=400).astype(float)
-    icc = resampled_icc(sizes, within, between, copies)
-    assert [(icc < low).mean(), (icc > high).mean()] == pytest.approx([0.025, 0.025], abs=0.0026)
-    assert low < fit(X, y, cluster).icc < high
+def test_resamples_on_the_boundary_are_kept():
+    """No client variance: many resamples' ICCs are negative, none is dropped, and the interval begins at 0."""
+    X, y, cluster = simulate(16, m=25, sd=0.0)
+    copies = np.random.default_rng(0).multinomial(25, np.full(25, 1 / 25), size=500).astype(float)
+    icc = resampled_icc(gather(X, y, cluster), copies)
+    assert np.isfinite(icc).all() and 0.1 < (icc < 0).mean() < 0.9
+    assert cluster_intervals(X, y, cluster, 500, 0)["icc"][0] == 0.0
+
+
+def test_bootstrap_interval_by_hand_from_plain_fits():
+    """theta - se t*, worked out again: theta of each resample from its own fit, se by the formula of balanced data.
+
+    There theta is the log of MSB / MSW, a cluster's influence b / sum b - w / sum w, b and w its parts of the two sums
+    of squares, times (m - 1) / m (n - p for n), and the variance is the sum of squares.
+    """
+    X, y, cluster = simulate(11, m=12, sd=1.5)
+    Y, m = y.reshape(12, 6), 12
+
+    def theta(rows):
+        table = Y[rows] - Y[rows].mean(0)
+        b, w = 6 * table.mean(1) ** 2, ((table - table.mean(1, keepdims=True)) ** 2).sum(1)
+        influence = (b / b.sum() - w / w.sum()) * (m - 1) / m
+        return np.log(b.sum() * 5 / w.sum()), np.sqrt((influence**2).sum())
+
+    copies = np.random.default_rng(3).multinomial(m, np.full(m, 1 / m), size=300)
+    (centre, se), drawn = theta(np.arange(m)), [theta(np.repeat(np.arange(m), row)) for row in copies]
+    t = [(value - centre) / error for value, error in drawn]
+    ends = np.expm1(centre - se * np.quantile(t, [0.975, 0.025])) / 6
+    found = cluster_intervals(X, y, cluster, 300, 3)
+    assert found["icc"] == pytest.approx(ends / (1 + ends), rel=1e-8)
+    assert found == cluster_intervals(X, y, cluster, 300, 3) != cluster_intervals(X, y, cluster, 300, 4)
+    assert found["icc"][0] < fit(X, y, cluster).icc < found["icc"][1]
+
+
+def test_parametric_interval_of_balanced_data_is_the_exact_one():
+    """1 + 6 lambda = (MSB / MSW) / F quantiles (Searle, Casella & McCulloch 1992, sec. 3.6): 20,000 draws come near."""
+    X, y, cluster = simulate(11, m=12, sd=1.5)
+    _, msb, msw = anova(y, 12)
+    f = stats.f.ppf([0.975, 0.025], 11, 55)
+    ends = (msb / msw / f - 1) / 6
+    found = parametric_intervals(X, y, cluster, 20000, 0)["icc"]
+    assert found == pytest.approx(ends / (1 + ends), abs=0.01)
+
+
+def test_cluster_errors_are_those_of_the_jackknife():
+    """Leave-one-out over 400 clusters, unbalanced: sqrt((m - 1) / m x sum of squares), all three scales to 3%."""
+    X, y, cluster = simulate(14, m=400, keep=0.8)
+    data = gather(X, y, cluster)
+    m = len(data.sizes)
+    left = resample(data, 1 - np.eye(m)).scales
+    jackknife = np.sqrt((m - 1) / m * ((left - left.mean(1, keepdims=True)) ** 2).sum(1))
+    whole = np.ones((1, m))
+    assert cluster_errors(resample(data, whole), data, whole)[:, 0] == pytest.approx(jackknife, rel=0.03)
+
+
+def test_model_errors_are_the_spread_of_simulated_data():
+    """2,000 data sets from one model, 100 clients with missing cells: SDs of the three scales to 6%."""
+    X, _, cluster = simulate(15, m=100, keep=0.8)
+    rng = np.random.default_rng(0)
+    _, index = np.unique(cluster, return_inverse=True)
+    mean = X @ [0, 0.2, 0.5, 0.9, 0.4, 1.0]
+    drawn = mean[:, None] + 0.7 * rng.normal(size=(100, 2000))[index] + rng.normal(size=(len(mean), 2000))
+    data = Clusters(*cluster_moments(X, drawn[:, 0], cluster)[1:], np.zeros(6))
+    moments = moments_of(X, drawn, cluster)
+    sets = solved(moments, solve_ratio(moments, signed=True), X.sum(0)[:, None], data)
+    assert model_errors(sets).mean(1) == pytest.approx(sets.scales.std(1), rel=0.06)
 
 
 def test_wilson_and_sign_test():

@@ -1,20 +1,25 @@
 """From rating and session files to the numbers of the report: reading, scoring, every outcome's analysis."""
 
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from act.measure import contrasts
-from act.measure.bootstrap import icc_interval
+from act.measure.bootstrap import cluster_intervals, parametric_intervals
 from act.measure.conduct import COUNTS, count_conduct
+from act.measure.diagnostics import diagnose, residuals_of
 from act.measure.forms import OUTCOMES, score
+from act.measure.likelihood import maximum_likelihood
 from act.measure.mixed import fit
+from act.measure.spreadsheet import is_spreadsheet, read_spreadsheet
 from act.measure.wins import head_to_head
 from act.records import CONDITIONS, InputError, check_rating, check_session, rating_key, read_jsonl
 
 TOTALS = ("act_fm_total", "tes_mean")
+Residuals = tuple[np.ndarray, np.ndarray, np.ndarray]  # of sessions: fitted values, residuals; of clients: effects
 BROKEN = ("format", "context", "error")  # turn statuses that make a session a failed one; "length" is counted only
 
 
@@ -32,6 +37,15 @@ class Scores:
         return Scores(self.condition[keep], self.profile[keep], values, self.ratings[keep])
 
     @property
+    def sessions(self) -> list[str]:
+        return [f"{condition}/{profile}" for condition, profile in zip(self.condition, self.profile, strict=True)]
+
+    @property
+    def cells(self) -> np.ndarray:
+        """(N, conditions) of zeros and ones: one column a condition."""
+        return np.equal.outer(self.condition, self.conditions).astype(float)
+
+    @property
     def conditions(self) -> list[str]:
         return [name for name in CONDITIONS if name in self.condition]
 
@@ -42,7 +56,7 @@ def check_condition(name: str) -> None:
 
 
 def read_ratings(path: str | Path, kind: str) -> list[dict]:
-    """The ratings of a file, checked; kind is "integer" or "expected" (probability-weighted).
+    """The ratings of a JSONL file or a spreadsheet, checked; kind is "integer" or "expected" (probability-weighted).
 
     Raises InputError with file and line for a bad rating, a duplicate, an unknown condition, or an expected
     rating that is not there: integers never stand in for it.
@@ -62,10 +76,14 @@ def read_ratings(path: str | Path, kind: str) -> list[dict]:
                 if field not in record:
                     raise ValueError(f'"{field}" is missing: this judge gave no probabilities; use --score integer')
 
-    ratings = list(read_jsonl(path, check))
+    ratings = list(records_of(path, check))
     if not ratings:
-        raise InputError(f"{path}: no rating in this file")
+        raise InputError(f"{path}:1: no rating in this file")
     return ratings
+
+
+def records_of(path: str | Path, check: Callable[[dict], None]) -> Iterator[dict]:
+    return read_spreadsheet(path, check) if is_spreadsheet(path) else read_jsonl(path, check)
 
 
 def read_sessions(path: str | Path, ratings: list[dict]) -> list[dict]:
@@ -90,17 +108,23 @@ def read_sessions(path: str | Path, ratings: list[dict]) -> list[dict]:
     return sessions
 
 
+def scores_by_session(ratings: list[dict], kind: str) -> dict[tuple[str, str], list[tuple[str, dict]]]:
+    """(profile, condition) -> (rater, all outcomes) of each of its ratings; ratings that failed are left out."""
+    field = "" if kind == "integer" else "_expected"
+    by_session: dict[tuple[str, str], list[tuple[str, dict]]] = {}
+    for rating in ratings:
+        if rating["status"] == "ok":
+            outcome = score(rating[f"act_fm{field}"], rating[f"tes{field}"])
+            by_session.setdefault((rating["profile"], rating["condition"]), []).append((rating["rater"], outcome))
+    return by_session
+
+
 def score_sessions(ratings: list[dict], kind: str, path: str | Path) -> Scores:
     """Score each rating, average a session's ratings over raters and replicates; ratings that failed are left out.
 
     Raises InputError where no comparison is possible: fewer than 2 conditions or profiles, a condition rated once.
     """
-    field = "" if kind == "integer" else "_expected"
-    by_session: dict[tuple[str, str], list[dict]] = {}
-    for rating in ratings:
-        if rating["status"] == "ok":
-            outcome = score(rating[f"act_fm{field}"], rating[f"tes{field}"])
-            by_session.setdefault((rating["profile"], rating["condition"]), []).append(outcome)
+    by_session = scores_by_session(ratings, kind)
     keys = sorted(by_session, key=lambda key: (key[0], CONDITIONS.index(key[1])))
     profile, condition = np.array([key[0] for key in keys]), np.array([key[1] for key in keys])
     count = Counter(condition.tolist())
@@ -108,11 +132,22 @@ def score_sessions(ratings: list[dict], kind: str, path: str | Path) -> Scores:
         raise InputError(f"{path}: rated sessions of {len(count)} condition(s); a comparison needs at least 2")
     for name, number in count.items():
         if number < 2:
-            raise InputError(f'{path}: condition "{name}" has 1 rated session; its variation needs at least 2')
+            refuse_single(path, name)
     if len(set(profile.tolist())) < 2:
         raise InputError(f'{path}: all ratings are of one profile, "{profile[0]}"; at least 2 are needed')
-    values = {name: np.array([np.mean([one[name] for one in by_session[key]]) for key in keys]) for name in OUTCOMES}
+    values = {name: np.array([np.mean([one[name] for _, one in by_session[key]]) for key in keys]) for name in OUTCOMES}
     return Scores(condition, profile, values, np.array([len(by_session[key]) for key in keys]))
+
+
+def refuse_single(path: str | Path, condition: str) -> None:
+    """Raise InputError for a condition's only rated session, with the line it stands on: read again to find it."""
+
+    def check(record: dict) -> None:
+        if record["condition"] == condition and record["status"] == "ok":
+            raise ValueError(f'condition "{condition}" has 1 rated session; its variation needs at least 2')
+
+    for _ in records_of(path, check):
+        pass
 
 
 def analyse(scores: Scores, outcome: str, resamples: int, seed: int) -> dict:
@@ -126,26 +161,49 @@ def analyse(scores: Scores, outcome: str, resamples: int, seed: int) -> dict:
         rows = y[scores.condition == name]
         sd = float(rows.std(ddof=1)) if len(rows) > 1 else None
         result["observed"][name] = {"n": len(rows), "mean": float(rows.mean()), "sd": sd}
-    result |= dict.fromkeys(("omnibus", "variance", "icc", "r2", "emm", "contrasts", "factorial", "wins", "singular"))
+    result |= dict.fromkeys(("omnibus", "omnibus_f", "variance", "icc", "r2", "emm", "contrasts", "factorial", "ml"))
+    result |= dict.fromkeys(("diagnostics", "singular"))
     result["wins"] = head_to_head(y, scores.condition, scores.profile, names)
     try:
         if len(names) < 2:
             raise ValueError(f"sessions of {len(names)} condition(s) only")
-        cells = np.equal.outer(scores.condition, names).astype(float)  # (N, conditions): one column a condition
-        model = fit(cells, y, scores.profile)
+        model = fit(scores.cells, y, scores.profile)
     except ValueError as reason:
         return result | {"refused": str(reason)}
-    interval = icc_interval(cells, y, scores.profile, resamples, seed) if resamples else None
+    data = (scores.cells, y, scores.profile)
+    none = dict.fromkeys(("icc", "marginal", "conditional"))
+    by_cluster = cluster_intervals(*data, resamples, seed) if resamples else none
+    by_model = parametric_intervals(*data, resamples, seed) if resamples else none
+    marginal, conditional = model.r2
     return result | {
         "omnibus": contrasts.omnibus(model),
+        "omnibus_f": contrasts.f_test(model, contrasts.all_equal(len(names))),
         "variance": {"session": model.variance_cluster, "residual": model.variance_residual},
-        "icc": {"estimate": model.icc, "ci": interval},
-        "r2": dict(zip(("marginal", "conditional"), model.r2, strict=True)),
+        "icc": {"estimate": model.icc, "ci": by_cluster["icc"], "ci_parametric": by_model["icc"]},
+        "r2": {
+            "marginal": marginal,
+            "conditional": conditional,
+            "marginal_ci": by_cluster["marginal"],
+            "conditional_ci": by_cluster["conditional"],
+            "marginal_ci_parametric": by_model["marginal"],
+            "conditional_ci_parametric": by_model["conditional"],
+        },
         "emm": contrasts.means(model, names),
         "contrasts": contrasts.pairwise(model, names),
         "factorial": contrasts.factorial(model, names),
+        "ml": maximum_likelihood(*data),
+        "diagnostics": diagnose(model, *data, scores.sessions),
         "singular": model.singular,
     }
+
+
+def residuals(scores: Scores, outcome: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Fitted values (N,), residuals (N,) and the clients' effects (sorted profiles) of an outcome that was analysed.
+
+    Raises ValueError where `analyse` says "refused".
+    """
+    data = (scores.cells, scores.values[outcome], scores.profile)
+    return residuals_of(fit(*data), *data)
 
 
 def failed(session: dict) -> bool:
@@ -183,10 +241,31 @@ def count_failures(ratings: list[dict], sessions: list[dict] | None) -> dict[str
     return result
 
 
+def count_missing(ratings: list[dict], sessions: list[dict] | None, scores: Scores) -> dict:
+    """How many of the study's sessions have a rating: "expected" = profiles x conditions, "rated", and by condition.
+
+    Profiles and conditions are those of the ratings, failed ones too, and of the session file if there is one. The
+    model uses every rated session: right where a rating's absence does not depend on what it would have been.
+    """
+    held = [(rating["profile"], rating["condition"]) for rating in ratings]
+    held += [(session["profile"]["id"], session["condition"]) for session in sessions or []]
+    profiles, names = len({profile for profile, _ in held}), {condition for _, condition in held}
+    by_condition = {}
+    for name in CONDITIONS:
+        if name in names:
+            rated = int((scores.condition == name).sum())
+            by_condition[name] = {"expected": profiles, "rated": rated, "missing": profiles - rated}
+    return {
+        "expected": profiles * len(names),
+        "rated": len(scores.profile),
+        "profiles": profiles,
+        "by_condition": by_condition,
+    }
+
+
 def without_failed(scores: Scores, sessions: list[dict], seed: int) -> dict:
     """Both totals analysed again without the rated sessions that failed: {"excluded": how many, "outcomes"}."""
     broken = {session["id"] for session in sessions if failed(session)}
-    ids = np.char.add(np.char.add(scores.condition, "/"), scores.profile)
-    kept = scores.where(~np.isin(ids, list(broken)))
+    kept = scores.where(~np.isin(scores.sessions, list(broken)))
     outcomes = {name: analyse(kept, name, 0, seed) for name in TOTALS}
     return {"excluded": len(scores.profile) - len(kept.profile), "outcomes": outcomes}

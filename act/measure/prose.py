@@ -1,21 +1,16 @@
-"""The report's sentences: the answer, the warnings, the methods paragraph. Numbers in, plain text out."""
+"""The report's sentences on what was found, and how numbers are written. Numbers in, plain text out."""
 
 import re
 
 import numpy as np
 
-from act.measure.analysis import TOTALS
-from act.measure.forms import FORMS, OUTCOMES
-from act.records import CONDITIONS
+from act.measure.forms import OUTCOMES
 
 DEMONSTRATION = (
     "Demonstration, not a measurement: the judge is the embedded 135-million-parameter model, which is no instrument, "
     "and the clients and the training transcripts are synthetic. This is research software and not a treatment."
 )
-STANDING = (
-    "All clients here are simulated and all scores come from a rater reading text: nothing on this page says that a "
-    "person would be helped or kept safe. This is research software and not a treatment."
-)
+
 FEW_CLIENTS = 30  # below this the normal approximation is visibly too sure
 
 
@@ -39,8 +34,12 @@ def p_value(p: float) -> str:
 
 
 def chi_square(test: dict) -> str:
-    sign = "" if test["p"] < 0.001 else "= "
-    return f"chi2({test['df']}) = {test['chi2']:.2f}, p {sign}{p_value(test['p'])}"
+    return f"chi2({test['df']}) = {test['chi2']:.2f}, p {p_after(test['p'])}"
+
+
+def p_after(p: float) -> str:
+    """What follows "p ": "< .001" or "= .031"."""
+    return p_value(p) if p < 0.001 else f"= {p_value(p)}"
 
 
 def decimals(result: dict) -> int:
@@ -85,73 +84,77 @@ def answer(outcome: str, result: dict) -> str:
     )
 
 
-def cautions(summary: dict) -> list[str]:
-    """What a reader would otherwise believe too much, one line each."""
-    lines = [STANDING]
-    outcomes, failures, inputs = summary["outcomes"], summary["failures"], summary["input"]
-    clients = outcomes["act_fm_total"]["sessions"]
-    if clients < FEW_CLIENTS:
-        lines.append(
-            f"Only {clients} clients: intervals and chi-square tests use the normal approximation and are too sure of "
-            "themselves with so few. The p-values by t (Satterthwaite) in the pair tables are the safer ones."
-        )
-    observed = outcomes["act_fm_total"]["observed"]
-    missing = [name for name in CONDITIONS if name not in observed]
-    if missing:
-        lines.append(f"No rated session of {', '.join(missing)}: the training x CoT tests need all six conditions.")
-    if len({row["n"] for row in observed.values()}) > 1:
-        lines.append("The conditions have unequal numbers of rated sessions (main table).")
-    singular = [OUTCOMES[name].title for name in TOTALS if outcomes[name]["singular"]]
-    if singular:
-        lines.append(
-            f"{' and '.join(singular)}: the variance between clients is estimated as exactly 0 (the boundary), so "
-            "sessions of one client are treated as unrelated."
-        )
-    unrated = sum(row["unrated_sessions"] for row in failures.values())
-    if unrated:
-        lines.append(f"{count(unrated, 'session', 'has', 'have')} no valid rating: missing from every table of scores.")
-    broken = sum(row["failed_sessions"] or 0 for row in failures.values())
-    if broken:
-        lines.append(f"{count(broken, 'session', 'failed', 'failed')}: see the analysis without failed sessions.")
-    if inputs["sessions"] is None:
-        lines.append("No session file was given: failed sessions are not known, and safety was not looked at.")
-    fewest, most = inputs["ratings_per_session"]
-    if most > 1:
-        each = str(most) if fewest == most else f"{fewest} to {most}"
-        lines.append(
-            f"Each session's score is the average of {each} ratings (raters: {', '.join(inputs['raters'])}); their "
-            "disagreement is not in the intervals."
-        )
-    lines.append(judge_check(summary["judge_check"]))
-    return lines
+def on_scale(name: str) -> str:
+    outcome = OUTCOMES[name]
+    return f"{outcome.title}, scale {outcome.low} to {outcome.high}"
 
 
-def judge_check(check: dict | None) -> str:
-    """What is known of the rater from texts of known quality (`judge.py check`)."""
-    if check is None:
-        return "No check of this rater against texts of known quality is part of this analysis."
-    return f"Judge check: {check['verdict']['line']}"
+def enumerated(names: list[str]) -> str:
+    """["a", "b", "c"] -> "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
-def methods(summary: dict) -> str:
-    """The statistics in one paragraph that can go into a paper."""
-    result, inputs = summary["outcomes"]["act_fm_total"], summary["input"]
-    kind = "whole-number" if inputs["score"] == "integer" else "probability-weighted (expected)"
+def ties_with_best(result: dict) -> tuple[str, list[str]]:
+    """The highest condition and those that the adjusted test does not tell from it."""
+    best = max(result["emm"], key=lambda name: result["emm"][name]["mean"])
+    pairs = [pair for pair in result["contrasts"] if best in (pair["a"], pair["b"]) and pair["p_holm_sidak"] >= 0.05]
+    return best, [pair["a"] if pair["b"] == best else pair["b"] for pair in pairs]
+
+
+def unresolved(name: str, result: dict) -> str:
+    """How many pairs are told apart, and what may be as good as the highest."""
+    told = sum(pair["p_holm_sidak"] < 0.05 for pair in result["contrasts"])
+    best, ties = ties_with_best(result)
+    last = f"The highest, {best}, cannot be told from {enumerated(ties)}." if ties else f"{best} is above all others."
+    return f"{OUTCOMES[name].title}: the adjusted test tells {told} of {len(result['contrasts'])} pairs apart. {last}"
+
+
+def interaction(name: str, result: dict) -> str:
+    """Whether the effect of chain of thought depends on the training, and its size in each."""
+    tests, digits = result["factorial"], decimals(result)
+    test = tests["interaction"]
+    depends = (
+        "depends on the training"
+        if test["p"] < 0.05
+        else "is not shown to depend on the training, which is no proof that it does not"
+    )
+    average = f"{signed(tests['cot']['difference'], digits)} points ({interval(tests['cot']['ci'], digits)})"
+    within = "; ".join(
+        f"{row['training']} {signed(row['difference'], digits)} ({interval(row['ci'], digits)})"
+        for row in tests["cot_in"]
+    )
     return (
-        f"{result['n']} sessions of {result['sessions']} simulated clients in {len(result['observed'])} conditions "
-        f"were scored from {kind} ratings on the ACT-FM (25 items, 0 to 3) and the TES (9 items, 1 to 7), both in "
-        "paraphrase. Incomplete forms were not scored. Each outcome was fitted by restricted maximum likelihood with "
-        "condition as fixed effect and a random intercept per client, the variance ratio being found as the exact "
-        "root of the REML score. Conditions were compared by a Wald chi-square test and by all pairwise differences "
-        "of the estimated marginal means with Wald z tests, Holm-Sidak adjusted p-values, unadjusted and simultaneous "
-        "(Sidak) 95% intervals, and Satterthwaite degrees of freedom. The training (3) x chain-of-thought (2) design "
-        "was tested by Wald chi-square on equally weighted cells. The intraclass correlation has a percentile "
-        "interval from "
-        f"{inputs['resamples']} cluster-bootstrap resamples of clients (seed {inputs['seed']}); R2 is Nakagawa and "
-        "Schielzeth's. Head-to-head wins leave ties out of rate, Wilson interval and exact sign test. "
-        f"Computed with numpy {inputs['versions']['numpy']} and scipy {inputs['versions']['scipy']}."
+        f"{OUTCOMES[name].title}: what thinking first does {depends} (interaction: {chi_square(test)}). With it minus "
+        f"without, on average {average}" + f"; by training: {within}."
     )
 
 
-def sources() -> list[str]:
-    return [f"{form.name}: {form.title}. {form.source}. doi:{form.doi}" for form in FORMS]
+def signed(value: float, digits: int) -> str:
+    return ("+" if value > 0 else "") + number(value, digits)
+
+
+def archetypes(name: str, result: dict) -> str:
+    """Whether the conditions' differences depend on the kind of client."""
+    test, kinds = result["interaction"], result["archetype"]
+    depends = "depend" if test["p_f"] < 0.05 else "are not shown to depend"
+    return (
+        f"{OUTCOMES[name].title}: the differences between conditions {depends} on the kind of client "
+        f"(condition x archetype: {f_test(test)}; archetype: {f_test(kinds)})."
+    )
+
+
+def f_test(test: dict) -> str:
+    """F = chi2 / df, with the denominator's degrees of freedom."""
+    return f"F({test['df']}, {test['df2']:.1f}) = {test['chi2'] / test['df']:.2f}, p {p_after(test['p_f'])}"
+
+
+def subgroups(rows: list[dict]) -> str:
+    tested = [row for row in rows if not row["refused"]]
+    if not tested:
+        return "No subgroup has clients enough to be tested by itself."
+    found = [row for row in tested if row["q"] < 0.05]
+    return (
+        f"Exploratory: in {len(found)} of {len(tested)} subgroups that could be tested the conditions differ at a "
+        "false-discovery rate of 5%. That a test succeeds in one subgroup and not in another does not say that the two "
+        "differ."
+    )

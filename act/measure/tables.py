@@ -3,9 +3,22 @@
 import csv
 from pathlib import Path
 
-from act.measure.analysis import Scores
+from act.measure.analysis import Residuals, Scores
 from act.measure.forms import OUTCOMES
 from act.measure.safety import WORDS
+
+
+def flat(value: object, name: str) -> dict:
+    """{"ci": [1, 2], "icc": {"estimate": 3}} under name "x" -> {"x_ci_low": 1, "x_ci_high": 2, "x_icc_estimate": 3}.
+
+    An interval is a list of two numbers under a name with "ci" in it. Other lists are counted.
+    """
+    if isinstance(value, dict):
+        cells = [flat(part, f"{name}_{key}" if name else key) for key, part in value.items()]
+        return {key: cell for row in cells for key, cell in row.items()}
+    if "ci" in name.split("_") and (value is None or isinstance(value, list)):
+        return dict(zip((f"{name}_low", f"{name}_high"), value or (None, None), strict=True))
+    return {name: len(value) if isinstance(value, list) else value}
 
 
 def means_table(outcomes: dict[str, dict]) -> list[dict]:
@@ -13,44 +26,68 @@ def means_table(outcomes: dict[str, dict]) -> list[dict]:
     rows = []
     for name, result in outcomes.items():
         for condition, seen in result["observed"].items():
-            emm = result["emm"][condition] if result["emm"] else {"mean": None, "se": None, "ci": (None, None)}
-            low, high = emm["ci"]
-            row = {"outcome": name, "condition": condition, **seen, "emm": emm["mean"], "se": emm["se"]}
-            rows.append(row | {"ci_low": low, "ci_high": high})
+            emm = dict(result["emm"][condition]) if result["emm"] else {"mean": None, "se": None, "ci": None}
+            row = {"outcome": name, "condition": condition, **seen, "emm": emm.pop("mean")}
+            rows.append(row | flat(emm, ""))
     return rows
 
 
 def tests_table(outcomes: dict[str, dict]) -> list[dict]:
-    """One row per outcome: the omnibus test, the three factorial tests, variances, ICC, R2, or why there are none."""
+    """One row per outcome: every test, variance and statistic of its model, or why there are none."""
     rows = []
     for name, result in outcomes.items():
         row = {"outcome": name, "n": result["n"], "sessions": result["sessions"], "refused": result["refused"]}
-        tests = {"omnibus": result["omnibus"]} | (result["factorial"] or {})
-        for test in ("omnibus", "training", "cot", "interaction"):
-            for field in ("chi2", "df", "p"):
-                row[f"{test}_{field}"] = tests[test][field] if tests.get(test) else None
-        for part, fields in (("variance", ("session", "residual")), ("r2", ("marginal", "conditional"))):
-            for field in fields:
-                row[f"{part}_{field}"] = result[part][field] if result[part] else None
-        row["icc"] = result["icc"]["estimate"] if result["icc"] else None
-        row["icc_low"], row["icc_high"] = (result["icc"] and result["icc"]["ci"]) or (None, None)
-        rows.append(row | {"singular": result["singular"]})
+        for part in ("omnibus", "factorial", "variance", "icc", "r2", "ml", "diagnostics", "singular"):
+            if result.get(part) is not None:
+                row |= flat(result[part], "" if part == "factorial" else part)
+        row.pop("cot_in", None)  # has a table of its own
+        rows.append(row)
     return rows
 
 
 def pairs_table(outcomes: dict[str, dict], part: str) -> list[dict]:
     """One row per outcome and pair, for part = "contrasts" or "wins"; intervals as two columns."""
-    rows = []
-    for name, result in outcomes.items():
-        for pair in result[part] or []:
-            row = {"outcome": name}
-            for field, value in pair.items():
-                if field.startswith("ci"):
-                    row[f"{field}_low"], row[f"{field}_high"] = value or (None, None)
-                else:
-                    row[field] = value
-            rows.append(row)
-    return rows
+    return [{"outcome": name} | flat(pair, "") for name, result in outcomes.items() for pair in result[part] or []]
+
+
+def thinking_table(outcomes: dict[str, dict]) -> list[dict]:
+    """One row per outcome and training: what chain of thought does there."""
+    return [
+        {"outcome": name} | flat(row, "")
+        for name, result in outcomes.items()
+        for row in (result["factorial"] or {"cot_in": []})["cot_in"]
+    ]
+
+
+def archetype_table(archetype: dict | None) -> list[dict]:
+    """One row per total, archetype and condition: the estimated mean."""
+    return [
+        {"outcome": name, "archetype": kind, "condition": condition} | flat(mean, "")
+        for name, result in (archetype or {}).items()
+        for kind, means in (result["emm"] or {}).items()
+        for condition, mean in means.items()
+        if mean
+    ]
+
+
+def agreement_table(found: dict) -> list[dict]:
+    """One row per pair of outcomes: their correlations over sessions."""
+    names = found["names"]
+    return [
+        {"a": a, "b": b, "between": found["between"][i][j], "within": found["within"][i][j]}
+        for i, a in enumerate(names)
+        for j, b in enumerate(names)
+        if i < j
+    ]
+
+
+def replicates_table(found: dict | None) -> list[dict]:
+    """One row per total and pair of conditions: the difference for raters like these. Only where several rated."""
+    return [
+        {"outcome": name} | flat(row, "")
+        for name, across in ((found or {"contrasts": None})["contrasts"] or {}).items()
+        for row in across["rows"] or []
+    ]
 
 
 def failures_table(failures: dict[str, dict]) -> list[dict]:
@@ -85,25 +122,61 @@ def scores_table(scores: Scores) -> list[dict]:
     ]
 
 
+def residuals_table(scores: Scores, residuals: dict[str, Residuals]) -> list[dict]:
+    """One row per total and rated session: what the model expects, and what is left."""
+    return [
+        {"outcome": name, "condition": scores.condition[i], "profile": scores.profile[i]}
+        | {"fitted": float(fitted[i]), "residual": float(residual[i])}
+        for name, (fitted, residual, _) in residuals.items()
+        for i in range(len(scores.profile))
+    ]
+
+
+def clients_table(scores: Scores, residuals: dict[str, Residuals]) -> list[dict]:
+    """One row per total and client: the client's estimated effect, drawn towards 0."""
+    profiles = sorted(set(scores.profile.tolist()))
+    return [
+        {"outcome": name, "profile": profile, "effect": float(effect)}
+        for name, (_, _, effects) in residuals.items()
+        for profile, effect in zip(profiles, effects, strict=True)
+    ]
+
+
 def write_csv(path: Path, rows: list[dict]) -> None:
-    """Write rows of equal keys; numbers in full, None as an empty cell. No rows: no file."""
+    """Write rows; numbers in full, None as an empty cell. No rows: no file."""
     path.unlink(missing_ok=True)  # an older analysis in the same folder
     if rows:
+        columns = dict.fromkeys(column for row in rows for column in row)
         with open(path, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
+            writer = csv.DictWriter(file, list(columns), restval="")
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows({column: safe(cell) for column, cell in row.items()} for row in rows)
 
 
-def write_tables(folder: Path, scores: Scores, summary: dict) -> None:
-    """Write scores.csv, means.csv, tests.csv, contrasts.csv, wins.csv, failures.csv, safety.csv, safety_hits.csv."""
+def safe(cell: object) -> object:
+    """Text that a spreadsheet would run as a formula gets an apostrophe in front, and stays text."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+
+
+def write_tables(folder: Path, scores: Scores, summary: dict, residuals: dict[str, Residuals]) -> None:
+    """Write every table that there is something for."""
     outcomes, safety = summary["outcomes"], summary["safety"]
-    write_csv(folder / "scores.csv", scores_table(scores))
-    write_csv(folder / "means.csv", means_table(outcomes))
-    write_csv(folder / "tests.csv", tests_table(outcomes))
-    write_csv(folder / "contrasts.csv", pairs_table(outcomes, "contrasts"))
-    write_csv(folder / "wins.csv", pairs_table(outcomes, "wins"))
-    write_csv(folder / "failures.csv", failures_table(summary["failures"]))
-    if safety:
-        write_csv(folder / "safety.csv", safety_table(safety))
-        write_csv(folder / "safety_hits.csv", safety["hits"])
+    tables = {
+        "scores": scores_table(scores),
+        "means": means_table(outcomes),
+        "tests": tests_table(outcomes),
+        "contrasts": pairs_table(outcomes, "contrasts"),
+        "thinking": thinking_table(outcomes),
+        "wins": pairs_table(outcomes, "wins"),
+        "archetypes": archetype_table(summary["archetype"]),
+        "subgroups": summary["subgroups"] or [],
+        "replicates": replicates_table(summary["replicates"]),
+        "agreement": agreement_table(summary["outcomes_agreement"]),
+        "residuals": residuals_table(scores, residuals),
+        "client_effects": clients_table(scores, residuals),
+        "failures": failures_table(summary["failures"]),
+        "safety": safety_table(safety) if safety else [],
+        "safety_hits": safety["hits"] if safety else [],
+    }
+    for name, rows in tables.items():
+        write_csv(folder / f"{name}.csv", rows)

@@ -1,0 +1,242 @@
+"""The report's sections on what was found: scores, differences, thinking first, wins, subscales, kinds of client."""
+
+from act.measure import alt, prose
+from act.measure.analysis import TOTALS
+from act.measure.forms import OUTCOMES
+from act.measure.markup import Html, fold, join, link, paragraph, picture, side_by_side, table
+from act.measure.prose import FEW_CLIENTS, decimals, interval, number, p_value
+
+
+def show(name: str, report: dict, text: str, caption: str) -> Html:
+    """A figure, if it was drawn."""
+    return picture(report["figures"][name], text, caption) if name in report["figures"] else Html("")
+
+
+def scores(report: dict) -> Html:
+    outcomes = report["summary"]["outcomes"]
+    caption = (
+        "Each faint dot is one session; below them the estimated mean with its 95% interval (filled: thinks first)."
+    )
+    if "instruct" in outcomes["act_fm_total"]["observed"]:
+        caption += " The dashed line is at the untrained model's mean."
+    drawn = [show(n, report, alt.estimates(n, outcomes[n]), f"{OUTCOMES[n].title}. {caption}") for n in TOTALS]
+    linked = {example["id"].rpartition("-")[0] for example in report["examples"]}
+    return join(side_by_side(*drawn), *(means(name, outcomes[name], linked) for name in TOTALS))
+
+
+def means(name: str, result: dict, linked: set[str] = frozenset()) -> Html:
+    """`linked`: the conditions' anchors that have examples on the page."""
+    rows, digits = [], decimals(result)
+    few = bool(result["emm"]) and result["sessions"] < FEW_CLIENTS  # else t is as good as normal; the CSV has it
+    for condition, seen in result["observed"].items():
+        emm = result["emm"][condition] if result["emm"] else {"mean": None, "se": None, "ci": None}
+        row = [condition, str(seen["n"]), number(emm["mean"], digits), interval(emm["ci"], digits)]
+        row += [number(emm["se"], digits), number(seen["mean"], digits), number(seen["sd"], digits)]
+        if few:
+            row += [number(emm["df"], 1), interval(emm["ci_satterthwaite"], digits)]
+        if linked:
+            anchor = f"example-{condition}"
+            ends = [link(end, f"{anchor}-{end}") for end in ("highest", "lowest")]
+            row.append(join(ends[0], ", ", ends[1]) if anchor in linked else "")
+        rows.append(row)
+    head = ["condition", "n", "estimated mean", "95% interval", "SE", "raw mean", "SD"]
+    head += ["df", "95% interval by t"] if few else []
+    head += ["example sessions"] if linked else []
+    return table(prose.on_scale(name), head, rows)
+
+
+def differences(report: dict) -> Html:
+    outcomes = report["summary"]["outcomes"]
+    caption = (
+        "Thick bar: 95% interval of that pair alone. Thin bar with ends: 95% interval that holds for all pairs at "
+        "once. Circle: the adjusted test tells it from 0; cross: it does not. Right of 0 the pair's first is higher."
+    )
+    drawn = [
+        show(f"{n}_contrasts", report, alt.contrasts(n, outcomes[n]), f"{OUTCOMES[n].title}. {caption}") for n in TOTALS
+    ]
+    tables = [fold(f"{OUTCOMES[n].title}: the numbers of all pairs", contrasts(n, outcomes[n])) for n in TOTALS]
+    return join(
+        *(paragraph(prose.unresolved(n, outcomes[n])) for n in TOTALS if outcomes[n]["contrasts"]),
+        side_by_side(*drawn),
+        *(folded for n, folded in zip(TOTALS, tables, strict=True) if outcomes[n]["contrasts"]),
+    )
+
+
+def contrasts(name: str, result: dict) -> Html:
+    if not result["contrasts"]:
+        return Html("")
+    digits, few = decimals(result), result["sessions"] < FEW_CLIENTS
+    rows = []
+    for pair in result["contrasts"]:
+        row = [f"{pair['a']} \u2212 {pair['b']}", number(pair["difference"], digits), interval(pair["ci"], digits)]
+        row += [interval(pair["ci_adjusted"], digits)]
+        row += [f"{number(pair['d'])} ({interval(pair['d_ci'])})"]
+        row += [number(pair["z"]), p_value(pair["p"]), p_value(pair["p_holm_sidak"])]
+        rows.append(row + ([number(pair["df"], 1), p_value(pair["p_satterthwaite"])] if few else []))
+    head = ["pair", "difference", "95% interval", "all pairs at once", "d (95% interval)", "z", "p", "adjusted p"]
+    head += ["df", "p by t"] if few else []
+    note = "d is the difference in SDs of a session within its condition (variances of clients and residuals together)."
+    return join(table(f"{OUTCOMES[name].title}: all pairs", head, rows), paragraph(note, class_="small"))
+
+
+def factorial(report: dict) -> Html:
+    outcomes = report["summary"]["outcomes"]
+    names = [name for name in TOTALS if outcomes[name]["factorial"]]
+    caption = "Mean with 95% interval. Parallel lines would mean that thinking first does the same in every training."
+    return join(
+        *(paragraph(prose.interaction(name, outcomes[name])) for name in names),
+        side_by_side(
+            *(show(f"{n}_interaction", report, alt.interaction(n, outcomes[n]), f"{OUTCOMES[n].title}. {caption}")
+              for n in names)
+        ),
+        side_by_side(*(factorial_table(name, outcomes[name]) for name in names)),
+        *(simple_effects(name, outcomes[name]) for name in names),
+    )  # fmt: skip
+
+
+def factorial_table(name: str, result: dict) -> Html:
+    tests = result["factorial"]
+    labels = {"training": "training (instruct, SFT, ORPO)", "cot": "chain of thought", "interaction": "interaction"}
+    rows = [[labels[k], number(tests[k]["chi2"]), str(tests[k]["df"]), p_value(tests[k]["p"])] for k in labels]
+    return table(f"{OUTCOMES[name].title}: training x chain of thought", ["effect", "\u03c7\u00b2", "df", "p"], rows)
+
+
+def simple_effects(name: str, result: dict) -> Html:
+    """The effect of chain of thought on average and within each training."""
+    tests, digits = result["factorial"], decimals(result)
+    average = tests["cot"]
+    rows = [["on average", number(average["difference"], digits), interval(average["ci"], digits), "", "", "", ""]]
+    for row in tests["cot_in"]:
+        cells = [row["training"], number(row["difference"], digits), interval(row["ci"], digits), number(row["d"])]
+        rows.append([*cells, number(row["z"]), p_value(row["p"]), p_value(row["p_holm_sidak"])])
+    head = ["in", "CoT minus none", "95% interval", "d", "z", "p", "p adjusted"]
+    return table(f"{OUTCOMES[name].title}: what thinking first does", head, rows)
+
+
+def wins(report: dict) -> Html:
+    outcomes = report["summary"]["outcomes"]
+    caption = (
+        "Of the clients whose two sessions differ, the share with the row's condition rated above the column's. A "
+        "star: p < .05 by an exact sign test of that pair alone."
+    )
+    drawn = [show(f"{n}_wins", report, alt.wins(n, outcomes[n]), f"{OUTCOMES[n].title}. {caption}") for n in TOTALS]
+    return join(
+        side_by_side(*drawn),
+        *(fold(f"{OUTCOMES[n].title}: wins, losses and ties", wins_table(n, outcomes[n])) for n in TOTALS),
+    )
+
+
+def wins_table(name: str, result: dict) -> Html:
+    rows = [
+        [
+            f"{pair['a']} over {pair['b']}",
+            str(pair["wins"]),
+            str(pair["losses"]),
+            str(pair["ties"]),
+            number(pair["rate"]),
+            interval(pair["ci"]),
+            p_value(pair["p"]),
+        ]
+        for pair in result["wins"]
+    ]
+    head = ["pair", "wins", "losses", "ties", "win rate", "95% interval", "p (sign test)"]
+    return table(f"{OUTCOMES[name].title}: the same client in both conditions", head, rows)
+
+
+def subscales(report: dict) -> Html:
+    outcomes = report["summary"]["outcomes"]
+    caption = "Hollow: answers at once; filled: thinks first. Bars are 95% intervals."
+    ways = {"consistent": "What fits ACT (more is better)", "inconsistent": "What goes against ACT (less is better)"}
+    drawn = [
+        show(f"profile_{way}", report, alt.profile(outcomes, way), f"{what}. {caption}") for way, what in ways.items()
+    ]
+    others = [name for name in outcomes if name not in TOTALS]
+    each = [show(n, report, alt.estimates(n, outcomes[n]), f"{OUTCOMES[n].title}.") for n in others]
+    tables = [means(name, outcomes[name]) for name in others]
+    return join(
+        side_by_side(*drawn),
+        overview(outcomes),
+        fold("Each subscale: estimates over the raw sessions", side_by_side(*each)) if any(each) else "",
+        fold("Each subscale: means by condition", *tables),
+    )
+
+
+def overview(outcomes: dict[str, dict]) -> Html:
+    rows = []
+    for name, result in outcomes.items():
+        if result["refused"]:
+            rows.append([OUTCOMES[name].title, *["\u2013"] * 6, result["refused"]])
+            continue
+        emm, test = result["emm"], result["omnibus"]
+        low, high = (pick(emm, key=lambda condition: emm[condition]["mean"]) for pick in (min, max))  # noqa: B023
+        digits = decimals(result)
+        rows.append(
+            [
+                OUTCOMES[name].title,
+                f"{number(test['chi2'])} ({test['df']})",
+                p_value(test["p"]),
+                f"{high} {number(emm[high]['mean'], digits)}",
+                f"{low} {number(emm[low]['mean'], digits)}",
+                number(result["icc"]["estimate"]),
+                number(result["r2"]["marginal"]),
+                "client variance 0" if result["singular"] else "",
+            ]
+        )
+    head = ["outcome", "\u03c7\u00b2 (df)", "p", "highest", "lowest", "ICC", "R2 marginal", "note"]
+    caption = f"Every outcome: do the conditions differ? ({len(outcomes)} tests, not adjusted for one another)"
+    return table(caption, head, rows, text=(7,))
+
+
+def clients(report: dict) -> Html:
+    """Condition x archetype, and subgroups of clients."""
+    summary = report["summary"]
+    kinds = summary["archetype"] or {}
+    said = [
+        f"{OUTCOMES[name].title} by archetype: {result['refused']}."
+        if result["refused"]
+        else prose.archetypes(name, result)
+        for name, result in kinds.items()
+    ]
+    shown = {name: result for name, result in kinds.items() if len(result["emm"] or {}) > 1}
+    drawn = [
+        show(
+            f"{name}_archetypes",
+            report,
+            alt.archetypes(name, result["emm"]),
+            f"{OUTCOMES[name].title} by kind of client: mean and 95% interval.",
+        )
+        for name, result in shown.items()
+    ]
+    folds = [
+        fold(f"{OUTCOMES[name].title}: the numbers by kind of client", archetype_table(name, result))
+        for name, result in shown.items()
+    ]
+    groups = summary["subgroups"]
+    if groups:
+        folds += [paragraph(prose.subgroups(groups)), fold("All subgroups", subgroup_table(groups))]
+    return join(*map(paragraph, said), side_by_side(*drawn), *folds)
+
+
+def archetype_table(name: str, result: dict) -> Html:
+    kinds = result["emm"]
+    rows = []
+    for condition in dict.fromkeys(condition for means in kinds.values() for condition in means):
+        cells = [kinds[kind].get(condition) for kind in kinds]  # an empty cell is not there
+        written = (f"{number(cell['mean'])} ({interval(cell['ci'])})" if cell else "\u2013" for cell in cells)
+        rows.append([condition, *written])
+    return table(f"{OUTCOMES[name].title}, mean (95% interval)", ["condition", *kinds], rows)
+
+
+def subgroup_table(subgroups: list[dict]) -> Html:
+    rows = []
+    for row in sorted(subgroups, key=lambda row: (row["refused"] is not None, row["q"] or 0)):
+        cells = [f"{row['field']}: {row['value']}", OUTCOMES[row["outcome"]].title, str(row["sessions"]), str(row["n"])]
+        if row["refused"]:
+            rows.append([*cells, row["refused"], "", "", ""])
+        else:
+            rows.append(
+                [*cells, row["best"], f"{number(row['chi2'])} ({row['df']})", *map(p_value, (row["p_f"], row["q"]))]
+            )
+    head = ["subgroup", "outcome", "clients", "sessions", "highest", "\u03c7\u00b2 (df)", "p by F", "q"]
+    caption = "Do the conditions differ within a subgroup? q: false-discovery rate (Benjamini-Hochberg) over all rows"
+    return table(caption, head, rows)
