@@ -50,6 +50,7 @@ def stop() -> None:
 
 
 def processes() -> int:
+    """How many processes train together."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
