@@ -28,7 +28,7 @@ import numpy as np
 import scipy
 
 from act.cli import Parser, conditions, not_negative, positive, run_script, share
-from act.measure import analysis, power, prose, safety, subgroups
+from act.measure import analysis, power, prose, safety, sensitivity, subgroups
 from act.measure.diagnostics import outcomes_agreement
 from act.measure.figures import write_figures
 from act.measure.forms import OUTCOMES
@@ -144,7 +144,7 @@ def analyze() -> None:
     summary = {
         "outcomes": {name: analysis.analyse(scores, name, args.resamples, args.seed) for name in OUTCOMES},
         "failures": analysis.count_failures(ratings, sessions),
-        "sensitivity": analysis.without_failed(scores, sessions, args.seed) if sessions else None,
+        "sensitivity": sensitivity.without_failed(scores, sessions, args.seed) if sessions else None,
         "archetype": subgroups.archetypes(scores, sessions) if sessions else None,
         "subgroups": subgroups.subgroups(scores, sessions) if sessions else None,
         "outcomes_agreement": outcomes_agreement(scores.values, scores.cells, scores.profile),

@@ -12,6 +12,7 @@ from act.measure.analysis import Scores, count_missing
 from act.measure.diagnostics import diagnose, outcomes_agreement, residuals_of
 from act.measure.forms import OUTCOMES
 from act.measure.mixed import fit
+from act.measure.sensitivity import without_failed
 from act.records import CONDITIONS
 from tests.made_ratings import make_ratings, make_session
 from tests.test_mixed import simulate
@@ -181,6 +182,24 @@ def test_simple_effects_of_cot_are_contrasts_with_their_own_family():
         assert row["difference"] == pytest.approx(-pair["difference"]) and row["d"] == pytest.approx(-pair["d"])
         assert (row["p"], row["df"]) == (pytest.approx(pair["p"]), pytest.approx(pair["df"]))
         assert row["ci"] == pytest.approx([-pair["ci"][1], -pair["ci"][0]])
+
+
+def test_trap_24_everything_failed_or_nothing_did():
+    """Without its failed sessions the analysis is that of the rest; with none left it is refused, and no error."""
+    scores = analysis.score_sessions(make_ratings(6), "integer", "r")
+    sessions = [make_session(condition, client) for client in range(6) for condition in CONDITIONS]
+    found = without_failed(scores, sessions, 0)
+    assert found["excluded"] == 0 and set(found["outcomes"]) | set(found["subscales"]) == set(OUTCOMES)
+    same(found["outcomes"]["tes_mean"], analysis.analyse(scores, "tes_mean", 0, 0))
+    sessions[3]["status"] = "context"
+    found = without_failed(scores, sessions, 0)
+    assert found["excluded"] == 1
+    rest = scores.where(np.array(scores.sessions) != sessions[3]["id"])
+    same(found["subscales"]["open_consistent"], analysis.analyse(rest, "open_consistent", 0, 0))
+    gone = without_failed(scores, [session | {"status": "error"} for session in sessions], 0)
+    assert gone["excluded"] == 36
+    assert gone["outcomes"]["tes_mean"]["refused"] == "sessions of 0 condition(s) only"
+    assert gone["archetype"]["tes_mean"]["refused"] == "no rated session is left"
 
 
 def test_residuals_of_an_analysed_outcome():

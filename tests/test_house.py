@@ -68,7 +68,8 @@ def test_every_flag_of_a_command_in_the_readme_and_the_makefile_exists(script):
     manuals = {}
     for command in commands:
         words = command.split()
-        name = tuple(words[:2] if words[0] in ("generate.py", "judge.py") else words[:1])
+        parts = words[0] in ("generate.py", "judge.py") or words[1] == "plan"
+        name = tuple(words[:2] if parts else words[:1])
         if name not in manuals:
             manuals[name] = script(*name, "--help").stdout
         for flag in re.findall(r"--[a-z-]+", command):
