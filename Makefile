@@ -12,7 +12,7 @@ SMALL := --model $(MODEL) --client $(MODEL) --turns 3 --batch 8 --max-new-tokens
 	--client-max-new-tokens 40 --client-temperature 0.7
 
 .PHONY: study pairs test quick lint clean soak bench-kernel bench-train bench-3b bench-generate bench-simulate \
-	bench-judge tune-judge compare-order compare-neighbours serve
+	bench-judge bench-stats tune-judge coverage compare-order compare-neighbours serve
 
 study: pairs
 	time $(PY) generate.py profiles --n 8 --seed 1 --out $(RUN)/profiles.jsonl
@@ -92,6 +92,14 @@ tune-judge: $(MODEL)/model.safetensors
 # The same session decoded alone and among 24 others.
 compare-neighbours: $(MODEL)/model.safetensors
 	$(PY) -m tests.compare_neighbours
+
+# The analysis of 900 sessions, and one model fit against statsmodels.
+bench-stats: .venv/installed
+	$(PY) -m tests.bench_stats
+
+# How often intervals hold the truth and tests err, 2,000 simulated studies of two sizes; minutes.
+coverage: .venv/installed
+	$(PY) -m tests.coverage
 
 # --order session against random, three seeds each, on the bundled corpus.
 compare-order: pairs

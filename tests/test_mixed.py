@@ -7,7 +7,8 @@ import pytest
 from statsmodels.regression.mixed_linear_model import MixedLM
 
 from act.measure.contrasts import means, omnibus, pairwise
-from act.measure.mixed import cluster_moments, criterion, fit, pool, solve_ratio
+from act.measure.mixed import fit
+from act.measure.reml import cluster_moments, criterion, moments_of, pool, solve_ratio, value
 from act.records import CONDITIONS
 
 NAMES = list(CONDITIONS)
@@ -110,6 +111,28 @@ def test_slope_and_curvature_are_the_derivatives_of_the_criterion():
         low, at, high = (criterion(moments, np.array([ratio + shift])) for shift in (-h * ratio, 0, h * ratio))
         assert at.slope == pytest.approx((high.value - low.value) / (2 * h * ratio), rel=1e-6)
         assert at.curvature == pytest.approx((high.slope - low.slope) / (2 * h * ratio), rel=1e-6)
+
+
+def test_moments_by_cluster_and_of_a_whole_data_set_agree_and_so_do_value_and_criterion():
+    """Two ways to the same numbers, REML and ML, negative ratios too."""
+    X, y, cluster = simulate(6, m=9, keep=0.6)
+    _, sizes, within, between = cluster_moments(X, y, cluster)
+    one, two = pool(sizes, within, between, np.ones((1, len(sizes))), 6), moments_of(X, y[:, None], cluster)
+    for name in ("within", "between", "counts", "rows", "columns"):
+        assert getattr(one, name) == pytest.approx(getattr(two, name), abs=1e-9), name
+    for ratio in np.array([[-0.1], [0.0], [0.7]]):
+        for restricted in (True, False):
+            exact = criterion(one, ratio, restricted).value
+            assert value(two, ratio, restricted) == pytest.approx(exact, rel=1e-12)
+
+
+def test_a_signed_ratio_is_that_of_the_anova_where_it_is_negative():
+    """Balanced: lambda = (MSB / MSW - 1) / 6, whatever its sign; not signed, it stops at 0."""
+    X, y, cluster = simulate(20, m=30, sd=0.0)
+    _, msb, msw = anova(y, 30)
+    moments = moments_of(X, y[:, None], cluster)
+    assert msb < msw and solve_ratio(moments)[0] == 0.0
+    assert solve_ratio(moments, signed=True)[0] == pytest.approx((msb / msw - 1) / 6, rel=1e-9)
 
 
 def test_satterthwaite_unbalanced_against_numerical_derivatives_of_the_dense_likelihood():

@@ -261,11 +261,3 @@ def count_missing(ratings: list[dict], sessions: list[dict] | None, scores: Scor
         "profiles": profiles,
         "by_condition": by_condition,
     }
-
-
-def without_failed(scores: Scores, sessions: list[dict], seed: int) -> dict:
-    """Both totals analysed again without the rated sessions that failed: {"excluded": how many, "outcomes"}."""
-    broken = {session["id"] for session in sessions if failed(session)}
-    kept = scores.where(~np.isin(scores.sessions, list(broken)))
-    outcomes = {name: analyse(kept, name, 0, seed) for name in TOTALS}
-    return {"excluded": len(scores.profile) - len(kept.profile), "outcomes": outcomes}

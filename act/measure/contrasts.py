@@ -35,12 +35,14 @@ def all_equal(p: int) -> np.ndarray:
 def f_test(fit: Fit, L: np.ndarray) -> dict:
     """F test of L beta = 0 for small studies: F = chi2 / k on k and df2 degrees of freedom.
 
-    L cov L' = P diag(v) P': the rows of P'L are k uncorrelated contrasts with Satterthwaite's nu_1 .. nu_k. A t^2 on
-    nu has mean nu / (nu - 2); df2 gives the sum E of these the right value, df2 = 2 E / (E - k) (Fai & Cornelius
-    1996, as lmerTest). Where some nu is 2 or less that mean does not exist, and df2 = 2.
+    With Q orthonormal rows that span L's, Q cov Q' = P diag(v) P': the rows of P'Q are k uncorrelated contrasts with
+    Satterthwaite's nu_1 .. nu_k. A t^2 on nu has mean nu / (nu - 2); df2 gives the sum E of these the right value:
+    df2 = 2 E / (E - k) (Fai & Cornelius 1996; lmerTest takes L as it comes, so that its df2 depends, in the fifth
+    digit, on which condition is the reference). Where some nu is 2 or less that mean does not exist, and df2 = 2.
     """
     k = len(L)
-    directions = np.linalg.eigh(L @ fit.covariance @ L.T)[1].T @ L
+    Q = np.linalg.qr(L.T)[0].T
+    directions = np.linalg.eigh(Q @ fit.covariance @ Q.T)[1].T @ Q
     nu = np.array([fit.freedom_of(row) for row in directions])
     if np.ptp(nu) <= 1e-8 * nu.max():
         df2 = float(nu.mean())

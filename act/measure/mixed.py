@@ -11,9 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from act.measure.reml import RATIOS, Moments, cluster_moments, criterion, moments_of, pool, solve_ratio
-
-__all__ = ["Fit", "cluster_moments", "criterion", "fit", "fit_many", "pool", "solve_ratio"]
+from act.measure.reml import RATIOS, Moments, criterion, moments_of, solve_ratio
 
 NEGLIGIBLE = 1e-24  # a sum of squares this small beside the data's is rounding: 1e-12 of their scale
 

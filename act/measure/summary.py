@@ -3,7 +3,7 @@
 import numpy as np
 import scipy
 
-from act.measure import analysis, safety, subgroups
+from act.measure import analysis, safety, sensitivity, subgroups
 from act.measure.diagnostics import outcomes_agreement
 from act.measure.forms import OUTCOMES
 from act.measure.replicates import replicates
@@ -24,7 +24,7 @@ def summarise(
     return {
         "outcomes": {name: analysis.analyse(scores, name, resamples, seed) for name in OUTCOMES},
         "failures": analysis.count_failures(ratings, sessions),
-        "sensitivity": analysis.without_failed(scores, sessions, seed) if sessions else None,
+        "sensitivity": sensitivity.without_failed(scores, sessions, seed) if sessions else None,
         "archetype": subgroups.archetypes(scores, sessions) if sessions else None,
         "subgroups": subgroups.subgroups(scores, sessions) if sessions else None,
         "outcomes_agreement": outcomes_agreement(scores.values, scores.cells, scores.profile),
