@@ -3,8 +3,10 @@
 import argparse
 import math
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 from act.records import CONDITIONS, InputError
@@ -32,8 +34,8 @@ class Parser(argparse.ArgumentParser):
         self.add_argument(
             "--precision",
             choices=("high", "highest"),
-            help="float32 products: F.linear's to the bit (highest; a GPU's default), or faster (high; a CPU's default): "
-            "oneDNN on a CPU, TF32 on a GPU",
+            help="float32 products: F.linear's to the bit (highest; the default of a GPU), or faster (high; that of a "
+            "CPU): oneDNN on a CPU, TF32 on a GPU",
         )
 
     def add_endpoint_flags(self) -> None:
@@ -93,6 +95,26 @@ def set_up_device(args: argparse.Namespace) -> None:
     torch.set_float32_matmul_precision(args.precision)
 
 
+@contextmanager
+def stop_asked() -> Iterator[Callable[[], bool]]:
+    """Within it Ctrl-C and SIGTERM only make true what it gives, so that work is saved; Ctrl-C again stops at once."""
+    asked: list[int] = []
+
+    def ask(number: int, frame: object) -> None:
+        if asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        if not asked and speaks():
+            os.write(2, b"stopping behind this step; Ctrl-C again stops at once\n")  # print may be under way
+        asked.append(number)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def run_script(main: Callable[[], None], again: str = "the same command goes on from here") -> None:
     """Run a script's `main`; an InputError becomes one line on stderr and exit status 2. `again` is said on Ctrl-C."""
     try:
@@ -110,10 +132,15 @@ def run_script(main: Callable[[], None], again: str = "the same command goes on 
 
 def stop(line: str, status: int, error: BaseException) -> NoReturn:
     """Leave with one line on stderr; of torchrun's processes the first says it, the others tell torchrun's report."""
-    if int(os.environ.get("RANK", 0)) and "TORCHELASTIC_ERROR_FILE" in os.environ:
+    if speaks():
+        print(line, file=sys.stderr)
+    else:
         from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
         get_error_handler().record_exception(error)
-    else:
-        print(line, file=sys.stderr)
     sys.exit(status)
+
+
+def speaks() -> bool:
+    """Whether this is the only process, or the first of torchrun's."""
+    return "TORCHELASTIC_ERROR_FILE" not in os.environ or os.environ["RANK"] == "0"

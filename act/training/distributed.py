@@ -38,6 +38,15 @@ def wait() -> None:
         dist.barrier()
 
 
+def largest(*values: float) -> list[float]:
+    """The largest of each value over the processes."""
+    if not dist.is_initialized():
+        return list(values)
+    all_values: list[tuple[float, ...]] = [()] * dist.get_world_size()
+    dist.all_gather_object(all_values, values)
+    return [max(each) for each in zip(*all_values, strict=True)]
+
+
 def share_of(examples: list) -> list:
     """This process's examples of a step: a stretch of them, since neighbours share their prefixes."""
     if not dist.is_initialized():

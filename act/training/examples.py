@@ -23,6 +23,10 @@ class Answer:
     def tokens(self) -> int:
         return len(self.ids) - self.start
 
+    def targets(self, whole: bool) -> range:
+        """The places in `ids` of the tokens that are learned: the answer's, with `whole` the prompt's too."""
+        return range(1 if whole else self.start, len(self.ids))
+
 
 @dataclass(frozen=True)
 class Example:
@@ -37,6 +41,19 @@ class Example:
     @property
     def answers(self) -> list[Answer]:
         return [self.chosen, self.rejected] if self.rejected else [self.chosen]
+
+
+def counts(examples: list[Example]) -> dict[str, int]:
+    """How many there are, and what was cut from them."""
+    cut = {"cut_turns": sum(e.cut_turns for e in examples), "cut_answer_tokens": sum(e.cut_tokens for e in examples)}
+    return {"examples": len(examples)} | cut
+
+
+def show_targets(example: Example, tokenizer: ChatTokenizer, scope: str) -> str:
+    """The prompt and the chosen answer, a line a token, with a mark at those that the NLL is taken of."""
+    targets = example.chosen.targets(scope == "sequence")
+    lines = (f"{'*' if i in targets else ' '} {tokenizer.piece(id)!r}" for i, id in enumerate(example.chosen.ids))
+    return "\n".join(lines) + "\n"
 
 
 def check_messages(name: str, messages: object, roles: tuple[str, ...]) -> None:
