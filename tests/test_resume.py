@@ -86,7 +86,7 @@ def test_trap_11_a_state_that_is_cut_off_is_refused(tmp_path):
 LINES = [{"step": 0, "nll": 3}, {"step": 1, "loss": 2}, {"step": 2, "loss": 1}, {"step": 2, "nll": 1}]
 
 
-@pytest.mark.parametrize("torn", ["", '{"step": 3, "nl', "\0\0\0\n"])
+@pytest.mark.parametrize("torn", ["", '{"step": 3, "nl', "\0\0\0\n", '{"step": 2, "loss": 7}'])
 @pytest.mark.parametrize("done", [1, 2])
 def test_trap_11_the_log_goes_on_behind_the_state(tmp_path, capsys, done, torn):
     """Later steps, the last evaluation and what a kill or the disk left of a line are cut off."""

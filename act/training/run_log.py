@@ -37,9 +37,10 @@ class RunLog:
         for line in self.file.readlines() if done else ():
             try:
                 record = json.loads(line)
-            except ValueError:  # a torn line
+            except ValueError:  # torn
                 break
-            if record["step"] > done or (record["step"] and "loss" not in record):  # a later step, or the line behind
+            behind = record["step"] > done or (record["step"] and "loss" not in record)  # the last line has no loss
+            if behind or not line.endswith(b"\n"):
                 break
             self._take(record)
             size, lines = size + len(line), lines + 1
