@@ -21,6 +21,7 @@ from act.training.step import run_examples
 from tests.conftest import ROOT
 from tests.tiny import (
     drawn_pairs,
+    log_of,
     objective,
     pair_row,
     run_in_process,
@@ -67,12 +68,6 @@ def test_trap_11_a_state_of_another_run_is_refused(tmp_path):
     for run, name in (({"lr": 0.02, "seed": 1}, "lr = 0.01, not 0.02"), ({"lr": 0.01}, "seed = 1, not None")):
         with pytest.raises(InputError, match=f"was made with {name}"):
             TrainState(with_adapter(), 0.01, 1.0).load(path, run)
-
-
-def log_of(out: Path) -> list[dict]:
-    """The log without what a clock or a machine decides."""
-    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k not in ("tokens_per_s", "peak_memory_gib")} for line in lines]
 
 
 def test_trap_11_a_state_that_is_cut_off_is_refused(tmp_path):

@@ -1,12 +1,8 @@
-"""train.py as a whole: what a run leaves behind, what it refuses, how it is stopped."""
+"""train.py as a whole: what a run leaves behind, what it refuses."""
 
 import hashlib
 import json
-import os
-import runpy
 import shutil
-import signal
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,37 +13,24 @@ import train
 from act.training import provenance
 from act.training.examples import counts, make_example
 from act.training.run_log import peak_memory_gib, shown
-from act.training.state import TrainState
-from tests.conftest import ROOT
-from tests.tiny import conversation, message, pair_row, run_in_process, write_rows
+from tests.tiny import (
+    VARIANTS,
+    conversation,
+    log_of,
+    message,
+    pair_row,
+    run_in_process,
+    status_of,
+    train_flags,
+)
 
 WEIGHTS = "adapter_model.safetensors"
-
-
-@pytest.fixture
-def data(tmp_path) -> Path:
-    """Three sessions of two turns."""
-    rows = [pair_row(turn, session) for session in range(3) for turn in (1, 2)]
-    return write_rows(tmp_path / "data.jsonl", rows)
-
-
-def flags(folder: Path, data: Path, out: Path, **changes) -> list:
-    """Of a run with ORPO, two pairs a step, a rank of 2."""
-    words = {"method": "orpo", "model": folder, "data": data, "out": out, "batch": 2, "lora-rank": 2, "lr": 1e-2}
-    return [word for name, value in (words | changes).items() for word in (f"--{name.replace('_', '-')}", value)]
-
-
-def stopped(monkeypatch, *words) -> int:
-    """Run train.py in this process until it leaves; its exit status."""
-    with pytest.raises(SystemExit) as left:
-        run_in_process(monkeypatch, *words)
-    return left.value.code
 
 
 def test_a_run_says_what_made_it(folder, tmp_path, data, tokenizer, monkeypatch, capsys):
     """train.json and log.jsonl of two steps, the second pair's prompt cut by a turn, a held-out one's by another."""
     limit = len(tokenizer.prompt(conversation(2))) - 1  # two turns do not fit
-    words = flags(folder, data, tmp_path / "out", held_out_sessions=1, max_prompt=limit, nll_scope="sequence")
+    words = train_flags(folder, data, tmp_path / "out", held_out_sessions=1, max_prompt=limit, nll_scope="sequence")
     run_in_process(monkeypatch, *words)
     report = json.loads((tmp_path / "out/train.json").read_text())
     assert report["arguments"]["data_sha256"] == hashlib.sha256(data.read_bytes()).hexdigest()
@@ -99,7 +82,7 @@ def test_counts_of_what_was_cut(tokenizer):
 @pytest.mark.parametrize("scope", ["response", "sequence"])
 def test_trap_08_tokens_and_mask_side_by_side(folder, tmp_path, data, tokenizer, monkeypatch, scope):
     """targets.txt of the first example: each token once, marked where its log-prob enters the NLL."""
-    run_in_process(monkeypatch, *flags(folder, data, tmp_path / "out", nll_scope=scope))
+    run_in_process(monkeypatch, *train_flags(folder, data, tmp_path / "out", nll_scope=scope))
     lines = (tmp_path / "out/targets.txt").read_text(encoding="utf-8").splitlines()
     prompt, reply = tokenizer.prompt(conversation(1)), tokenizer.reply("What shows up now, 1 times?")
     assert len(lines) == len(prompt) + len(reply)
@@ -127,13 +110,13 @@ def test_peak_memory_is_of_the_device_that_is_used(monkeypatch):
     ],
 )
 def test_flags_that_would_be_taken_wrongly(folder, tmp_path, data, refused, changes, said):
-    assert said in refused("train.py", *flags(folder, data, tmp_path / "out", **changes))
+    assert said in refused("train.py", *train_flags(folder, data, tmp_path / "out", **changes))
 
 
 def test_max_grad_norm_0_does_not_clip(folder, tmp_path, data, monkeypatch):
     """The same as a norm that is never reached; clipped to 0 no gradient would be left."""
     for norm in (0, 1e6):
-        run_in_process(monkeypatch, *flags(folder, data, tmp_path / str(norm), max_grad_norm=norm))
+        run_in_process(monkeypatch, *train_flags(folder, data, tmp_path / str(norm), max_grad_norm=norm))
     first, second = (load_file(tmp_path / norm / WEIGHTS) for norm in ("0", "1000000.0"))
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert any(x.any() for name, x in first.items() if "lora_B" in name)
@@ -148,14 +131,14 @@ def other_folder(folder, tmp_path) -> Path:
 def test_a_float16_base_is_not_trained(other_folder, tmp_path, data, refused):
     tensors = load_file(other_folder / "model.safetensors")
     save_file({name: tensor.half() for name, tensor in tensors.items()}, other_folder / "model.safetensors")
-    assert "float16" in refused("train.py", *flags(other_folder, data, tmp_path / "out"))
+    assert "float16" in refused("train.py", *train_flags(other_folder, data, tmp_path / "out"))
 
 
 def test_another_base_model_at_the_same_path_is_not_gone_on_with(other_folder, tmp_path, data, monkeypatch, refused):
-    words = flags(other_folder, data, tmp_path / "out", save_every=1)
+    words = train_flags(other_folder, data, tmp_path / "out", save_every=1)
     with monkeypatch.context() as patch:
         patch.setattr(train, "save_adapter", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        assert stopped(patch, *words) == 130
+        assert status_of(patch, *words) == 130
     tensors = load_file(other_folder / "model.safetensors")
     tensors["model.norm.weight"][3] += 1
     save_file(tensors, other_folder / "model.safetensors", {"format": "pt"})
@@ -184,47 +167,14 @@ def test_a_sampled_checksum_sees_every_part_of_a_large_file(tmp_path, monkeypatc
     assert provenance.sampled_sha256(tmp_path) not in (same[0], *others)
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_trap_11_a_signal_saves_the_step_under_way(folder, tmp_path, data, monkeypatch, capfd, sent):
-    """Sent in the second of three steps: its state is saved, and what goes on from it ends as an undisturbed run."""
-    run_in_process(monkeypatch, *flags(folder, data, tmp_path / "whole"))
-    update = TrainState.update
-
-    def disturbed(self, lr: float) -> float:
-        if self.step == 1:
-            os.kill(os.getpid(), sent)
-        return update(self, lr)
-
-    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    with monkeypatch.context() as patch:
-        patch.setattr(TrainState, "update", disturbed)
-        patch.setattr(sys, "argv", ["train.py", *map(str, flags(folder, data, tmp_path / "out"))])
-        with pytest.raises(SystemExit) as left:
-            runpy.run_path(ROOT / "train.py", run_name="__main__")
-    assert left.value.code == 130
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
-    assert "stopped; the same command with --resume goes on from the last saved step\n" in capfd.readouterr().err
-    assert len((tmp_path / "out/log.jsonl").read_text().splitlines()) == 3
-    assert not (tmp_path / "out" / WEIGHTS).exists()
-    run_in_process(monkeypatch, *flags(folder, data, tmp_path / "out"), "--resume")
-    assert (tmp_path / "out" / WEIGHTS).read_bytes() == (tmp_path / "whole" / WEIGHTS).read_bytes()
-
-
-def test_trap_11_a_second_ctrl_c_stops_at_once(folder, tmp_path, data, monkeypatch):
-    monkeypatch.setattr(TrainState, "update", lambda *_: [os.kill(os.getpid(), signal.SIGINT) for _ in range(2)])
-    assert stopped(monkeypatch, *flags(folder, data, tmp_path / "out")) == 130
-    assert not (tmp_path / "out/state.safetensors").exists()
-
-
-def test_trap_11_the_log_is_on_the_disk_before_the_state(folder, tmp_path, data, monkeypatch):
-    """Whatever the machine loses, a state never has more steps than the log has lines."""
-    events, fsync = [], os.fsync
-
-    def recorded(handle: int) -> None:
-        events.append(Path(os.readlink(f"/proc/self/fd/{handle}")).name)
-        fsync(handle)
-
-    monkeypatch.setattr(os, "fsync", recorded)
-    run_in_process(monkeypatch, *flags(folder, data, tmp_path / "out", save_every=2))
-    saves = ["log.jsonl", "state.safetensors.part"] * 2  # of steps 2 and 3, the last
-    assert events == [*saves, "train.json.part", "adapter_config.json.part", f"{WEIGHTS}.part"]
+@pytest.mark.parametrize("name", VARIANTS)
+def test_trap_03_trees_take_the_same_steps_in_every_variant(folder, tmp_path, data, monkeypatch, name):
+    """Each answer in a tree of its own, its activations computed again, against one tree a step."""
+    logs = []
+    for trees in ({}, {"tree_tokens": 1, "keep_tokens": 1}):
+        out = tmp_path / f"out-{len(logs)}"
+        run_in_process(monkeypatch, *train_flags(folder, data, out, held_out_sessions=1, **VARIANTS[name], **trees))
+        logs.append(log_of(out))
+    for ours, line in zip(*logs, strict=True):
+        for metric in {"loss", "nll", "margin", "grad_norm"} & line.keys():
+            assert ours[metric] == pytest.approx(line[metric], rel=1e-5, abs=1e-5), (line["step"], metric)
