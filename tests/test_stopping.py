@@ -41,6 +41,8 @@ def test_trap_11_a_signal_saves_the_step_under_way(folder, tmp_path, data, monke
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
     assert "stopped; the same command with --resume goes on from the last saved step\n" in capfd.readouterr().err
     assert len((tmp_path / "out/log.jsonl").read_text().splitlines()) == 3
+    with safe_open(tmp_path / "out/state.safetensors", framework="pt") as state:
+        assert state.metadata()["step"] == "2"
     assert not (tmp_path / "out" / weights).exists()
     run_in_process(monkeypatch, *train_flags(folder, data, tmp_path / "out", **changes), "--resume")
     assert log_of(tmp_path / "out") == log_of(tmp_path / "whole")
