@@ -6,35 +6,34 @@
 Data are JSONL in TRL's conversational formats (pairs, prompt + completion, messages); SFT takes a pair's chosen
 answer. Defaults are the study's own values: LoRA 64 on seven projections, one epoch, warm-up 10%, AdamW, seed 3407;
 SFT: 4 examples a step at 5e-6, cosine; ORPO: 8 pairs a step at 8e-6, linear, lambda 0.1. --out becomes an adapter in
-PEFT's layout, with log.jsonl (a line a step) and train.json (arguments, data checksum, versions, metrics). On N
-GPUs: torchrun --nproc-per-node N train.py ..., with the same arguments and the same result, up to rounding. Turns of
-one session share what they have read, so it is faster only where a step spans several sessions, as with --batch 25*N.
+PEFT's layout, with log.jsonl (a line a step), train.json (arguments, checksums of data and base model, versions, what
+was cut, metrics) and targets.txt (the first example's tokens, a mark at those that are learned). Ctrl-C and SIGTERM
+save the state behind the step under way. On N GPUs: torchrun --nproc-per-node N train.py ..., with the same arguments
+and the same result, up to rounding. Turns of one session share what they have read, so it is faster only where a step
+spans several sessions, as with --batch 25*N.
 """
 
 import hashlib
-import json
 import math
-import os
-import platform
 import random
-import resource
 import time
 from argparse import Namespace
 from functools import partial
 from pathlib import Path
-from typing import TextIO
 
 import torch
 from tqdm import tqdm
 
-from act.cli import Parser, not_negative, positive, run_script, set_up_device
+from act.cli import Parser, not_negative, positive, run_script, set_up_device, share, stop_asked
 from act.dialogue.prompts import THINKING, parse_reply
-from act.model.checkpoint import base_folder, load_model, save_adapter, save_model
+from act.model.checkpoint import base_folder, load_model, save_adapter, save_model, write_json
 from act.model.lora import attach, trainable
 from act.model.tokenizer import ChatTokenizer
 from act.records import InputError, read_json
 from act.training import distributed
-from act.training.examples import Example, read_examples
+from act.training.examples import Example, counts, read_examples, show_targets
+from act.training.provenance import made_with, sampled_sha256
+from act.training.run_log import RunLog, peak_memory_gib
 from act.training.state import TrainState, check_same_run, learning_rate
 from act.training.step import Objective, evaluate, run_examples, target_tokens
 
@@ -76,35 +75,6 @@ def check_form(text: str, cot: bool) -> None:
         raise ValueError(f'the answer begins with "{THINKING}": is --cot missing?')
 
 
-def open_log(path: Path, done: int) -> TextIO:
-    """The log file at its beginning, with the held-out line and those of the first `done` steps: line i is step i.
-
-    What lies behind them is cut off in place, so that a kill at any moment leaves them there.
-    """
-    log = open(path, "r+" if done else "w+")  # noqa: SIM115 (held for the whole run)
-    lines = [log.readline() for _ in range(done + 1)] if done else []
-    if not all(line.endswith("\n") for line in lines):
-        raise InputError(f"{path}: has fewer lines than the {done} steps of the saved state; was it changed?")
-    log.truncate(log.tell())
-    log.seek(0)
-    return log
-
-
-def write_line(log: TextIO | None, record: dict) -> dict:
-    """Append a line to the log and show it; of several processes only the first has a log."""
-    if log:
-        log.write(json.dumps(record) + "\n")
-        log.flush()
-        tqdm.write(" | ".join(f"{name} {value:.4g}" for name, value in record.items()))
-    return record
-
-
-def peak_memory_gib() -> float:
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**30
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-
-
 def parse_arguments() -> Namespace:
     parser = Parser(description=__doc__)
     parser.add_argument("--method", choices=("sft", "orpo"), required=True, help="what to train with")
@@ -130,8 +100,10 @@ def parse_arguments() -> Namespace:
     parser.add_argument("--batch", type=positive, help="examples or pairs a step; the study's for the method")
     parser.add_argument("--weight-decay", type=not_negative, help="AdamW's; the study's for the method")
     parser.add_argument("--epochs", type=positive, default=1, help="passes over the data")
-    parser.add_argument("--warmup", type=not_negative, default=0.1, help="share of the steps with a rising rate")
-    parser.add_argument("--max-grad-norm", type=not_negative, default=1.0, help="gradients are clipped to this norm")
+    parser.add_argument("--warmup", type=share, default=0.1, help="share of the steps, 0 to 1, with a rising rate")
+    parser.add_argument(
+        "--max-grad-norm", type=not_negative, default=1.0, help="gradients are clipped to this norm; 0: not at all"
+    )
     parser.add_argument("--lambda-or", type=not_negative, default=0.1, help="weight of ORPO's odds-ratio term")
     parser.add_argument(
         "--nll-scope",
@@ -143,7 +115,9 @@ def parse_arguments() -> Namespace:
         "--order", choices=("session", "random"), default="session", help="a step's turns from one session, or any"
     )
     parser.add_argument("--lora-rank", type=int, default=64, help="LoRA's r; 0 trains the whole model, in float32")
-    parser.add_argument("--lora-alpha", type=float, default=64, help="LoRA's alpha; its output is scaled by alpha / r")
+    parser.add_argument(
+        "--lora-alpha", type=not_negative, default=64, help="LoRA's alpha; its output is scaled by alpha / r"
+    )
     parser.add_argument(
         "--max-length", type=positive, default=9000, help="tokens of prompt and answer; answers are cut"
     )
@@ -166,6 +140,8 @@ def parse_arguments() -> Namespace:
     set_up_device(args)
     if args.lora_rank < 0:
         raise InputError(f"--lora-rank {args.lora_rank}: LoRA's r, or 0 for the whole model")
+    if args.lora_rank and not args.lora_alpha:
+        raise InputError("--lora-alpha 0: the adapter would change nothing")
     if args.lora_rank == 0 and args.dtype == "bfloat16":
         raise InputError("--dtype bfloat16 with --lora-rank 0: the whole model trains in float32; bfloat16 stalls Adam")
     for name, value in STUDY[args.method].items():
@@ -180,6 +156,8 @@ def main() -> None:
     if not Path(args.data).is_file():
         raise InputError(f"{args.data}: no such file")
     run["data_sha256"] = hashlib.sha256(Path(args.data).read_bytes()).hexdigest()
+    folder, full = base_folder(args.model), args.lora_rank == 0
+    run["model_sampled_sha256"] = sampled_sha256(folder)
     saved = args.out / "state.safetensors"
     if any((args.out / name).is_file() for name in ("adapter_model.safetensors", "model.safetensors")):
         if not args.resume:
@@ -189,9 +167,10 @@ def main() -> None:
         print(f"{args.out} is trained")
         return
     device, first = distributed.start(args.device), distributed.is_first()
-    folder, full = base_folder(args.model), args.lora_rank == 0
     dtype = torch.float32 if full else args.dtype and getattr(torch, args.dtype)
     model, tokenizer = load_model(folder, device, dtype), ChatTokenizer(folder)
+    if model.head.dtype == torch.float16:
+        raise InputError(f"{folder}: float16, whose range training leaves; give --dtype bfloat16 or float32")
     limits = (min(args.max_length, model.config.max_position_embeddings), args.max_prompt)
     in_form = partial(check_form, cot=args.cot)
     examples = read_examples(args.data, tokenizer, args.method == "orpo", *limits, check_text=in_form)
@@ -200,7 +179,7 @@ def main() -> None:
     torch.manual_seed(args.seed)
     model.requires_grad_(True) if full else attach(model, args.lora_rank, args.lora_alpha)
     distributed.shard(model)
-    state = TrainState(model, args.weight_decay, args.max_grad_norm)
+    state = TrainState(model, args.weight_decay, args.max_grad_norm or math.inf)
     objective = Objective(args.method, args.lambda_or, args.nll_scope, args.tree_tokens, args.keep_tokens)
     order = data_order(examples, args.order, args.seed, args.epochs)
     steps = math.ceil(len(order) / args.batch)
@@ -211,48 +190,54 @@ def main() -> None:
             raise InputError(f"{args.out}: holds an unfinished run; go on with --resume, or remove it")
         state.load(saved, run)
     distributed.wait()  # until every process has read the state that the first will write and remove
-    cut = f"{sum(e.cut_turns for e in examples)} turns and {sum(e.cut_tokens for e in examples)} answer tokens cut"
+    data = {"trained_on": counts(examples), "held_out": counts(held_out)}
     if first:
         if args.batch < distributed.processes():
             print(f"warning: --batch {args.batch} leaves some of the {distributed.processes()} processes without work")
-        print(f"{len(examples)} examples, {cut}; {trainable(model):,} trainable parameters; {steps} steps", flush=True)
+        (args.out / "targets.txt").write_text(show_targets(examples[0], tokenizer, args.nll_scope), encoding="utf-8")
+        for name, count in data.items():
+            print(
+                f"{name.replace('_', ' ')}: " + ", ".join(f"{n} {what.replace('_', ' ')}" for what, n in count.items())
+            )
+        print(f"{trainable(model):,} trainable parameters; {steps} steps", flush=True)
 
-    log = open_log(args.out / "log.jsonl", state.step) if first else None
+    log = RunLog(args.out / "log.jsonl" if first else None, state.step)
     if state.step == 0:
-        before = write_line(log, {"step": 0} | evaluate(model, held_out, objective))
-    elif first:
-        before = json.loads(log.readline())
-        log.seek(0, os.SEEK_END)
-    for step in tqdm(range(state.step, steps), initial=state.step, total=steps, desc=args.out.name, disable=not first):
-        batch = order[step * args.batch : (step + 1) * args.batch]
-        start = time.perf_counter()
-        metrics = run_examples(model, batch, objective, backward=True)
-        lr = learning_rate(step, steps, args.lr, warmup, args.schedule)
-        metrics |= {"grad_norm": state.update(lr), "lr": lr}
-        metrics["prompt_tokens_per_example"] = sum(e.chosen.start for e in batch) / len(batch)
-        metrics["target_tokens"] = target_tokens(batch, args.nll_scope)
-        metrics["tokens_per_s"] = metrics["unique_tokens"] / (time.perf_counter() - start)
-        write_line(log, {"step": step + 1} | metrics | {"peak_memory_gib": peak_memory_gib()})
-        if (step + 1) % args.save_every == 0:
-            state.save(saved, run)
-    after = write_line(log, {"step": steps} | evaluate(model, held_out, objective))
+        log.write({"step": 0} | evaluate(model, held_out, objective))
+    to_do = tqdm(range(state.step, steps), initial=state.step, total=steps, desc=args.out.name, disable=not first)
+    with stop_asked() as asked:
+        for step in to_do:
+            batch = order[step * args.batch : (step + 1) * args.batch]
+            start = time.perf_counter()
+            metrics = run_examples(model, batch, objective, backward=True)
+            lr = learning_rate(step, steps, args.lr, warmup, args.schedule)
+            metrics |= {"grad_norm": state.update(lr), "lr": lr}
+            metrics["prompt_tokens_per_example"] = sum(e.chosen.start for e in batch) / len(batch)
+            metrics["target_tokens"] = target_tokens(batch, args.nll_scope)
+            metrics["tokens_per_s"] = metrics["unique_tokens"] / (time.perf_counter() - start)
+            metrics["peak_memory_gib"], stop = distributed.largest(peak_memory_gib(device), asked())
+            log.write({"step": step + 1} | metrics)
+            if stop or (step + 1) % args.save_every == 0 or step + 1 == steps:
+                log.sync()
+                state.save(saved, run)
+            if stop:
+                distributed.wait()  # until the first has saved
+                raise KeyboardInterrupt
+    after = log.write({"step": steps} | evaluate(model, held_out, objective))
     distributed.unshard(model)
     if first:
-        versions = {"python": platform.python_version(), "torch": torch.__version__}
-        last = json.loads((args.out / "log.jsonl").read_text().splitlines()[steps])
-        final = {name: last[name] for name in ("loss", "nll", "odds_ratio_loss", "margin", "accuracy") if name in last}
-        report = {"arguments": run, "versions": versions, "before": before, "last_step": final, "after": after}
-        (args.out / "train.json").write_text(json.dumps(report, indent=2, default=str) + "\n")
+        metrics = {"before": log.before, "last_step": log.last_step, "after": after}
+        write_json({"arguments": run, **made_with(), "data": data, **metrics}, args.out / "train.json")
         if full:
             save_model(model, args.out, folder)
         else:
             save_adapter(model, args.out, args.model, args.lora_rank, args.lora_alpha)
         saved.unlink(missing_ok=True)
         for name in [name for name in after if name != "step"]:
-            print(f"held-out {name}: {before[name]:.4f} before, {after[name]:.4f} after")
+            print(f"held-out {name}: {log.before.get(name, math.nan):.4f} before, {after[name]:.4f} after")
         print(f"wrote {args.out}")
     distributed.stop()
 
 
 if __name__ == "__main__":
-    run_script(main)
+    run_script(main, again="the same command with --resume goes on from the last saved step")

@@ -3,15 +3,20 @@
 import argparse
 import math
 import os
+import signal
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NoReturn
 
 from act.records import CONDITIONS, InputError
 
 
 class Manual(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """--help keeps the docstring's lines and shows each default."""
+    """--help keeps the docstring's lines and shows each default that is one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
 
 
 class Parser(argparse.ArgumentParser):
@@ -29,8 +34,8 @@ class Parser(argparse.ArgumentParser):
         self.add_argument(
             "--precision",
             choices=("high", "highest"),
-            default="highest" if torch.cuda.is_available() else "high",
-            help="float32 products: F.linear's to the bit (highest), or faster: oneDNN on a CPU, TF32 on a GPU",
+            help="float32 products: F.linear's to the bit (highest; the default of a GPU), or faster (high; that of a "
+            "CPU): oneDNN on a CPU, TF32 on a GPU",
         )
 
     def add_endpoint_flags(self) -> None:
@@ -76,31 +81,66 @@ def conditions(text: str) -> list[str]:
 
 
 def set_up_device(args: argparse.Namespace) -> None:
-    """Check --device and switch --precision on."""
+    """Check --device and switch --precision on, which follows from the device where it is not given."""
     import torch
 
+    gpu, device = args.device.startswith("cuda"), args.device
+    if gpu and "LOCAL_RANK" in os.environ:  # torchrun's: each process has a GPU of its own, and touches no other
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
-        torch.empty(0, device=args.device)
+        torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # torch raises either, by build
-        raise InputError(f"--device {args.device}: {str(error).splitlines()[0]}") from None
+        raise InputError(f"--device {device}: {str(error).splitlines()[0]}") from None
+    args.precision = args.precision or ("highest" if gpu else "high")
     torch.set_float32_matmul_precision(args.precision)
 
 
-def run_script(main: Callable[[], None]) -> None:
-    """Run a script's `main`; an InputError becomes one line on stderr and exit status 2."""
+@contextmanager
+def stop_asked() -> Iterator[Callable[[], bool]]:
+    """Within it Ctrl-C and SIGTERM only make true what it gives, so that work is saved; Ctrl-C again stops at once."""
+    asked: list[int] = []
+
+    def ask(number: int, frame: object) -> None:
+        if asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        if not asked and speaks():
+            os.write(2, b"stopping behind this step; Ctrl-C again stops at once\n")  # print may be under way
+        asked.append(number)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run_script(main: Callable[[], None], again: str = "the same command goes on from here") -> None:
+    """Run a script's `main`; an InputError becomes one line on stderr and exit status 2. `again` is said on Ctrl-C."""
     try:
         main()
     except InputError as error:
-        if os.environ.get("LOCAL_RANK", "0") != "0":
-            time.sleep(3)  # torchrun ends all processes with the first that fails: one error is shown, not one of each
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        stop(f"error: {error}", 2, error)
     except BrokenPipeError:  # the reader of our output (`| head`) has gone: not an error of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:  # a folder where a file should be, a full disk, no permission
-        print(f"error: {error.filename or 'the system'}: {error.strerror or error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+        stop(f"error: {error.filename or 'the system'}: {error.strerror or error}", 2, error)
+    except KeyboardInterrupt as error:
+        stop(f"stopped; {again}", 130, error)
+
+
+def stop(line: str, status: int, error: BaseException) -> NoReturn:
+    """Leave with one line on stderr; of torchrun's processes the first says it, the others tell torchrun's report."""
+    if speaks():
+        print(line, file=sys.stderr)
+    else:
+        from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+
+        get_error_handler().record_exception(error)
+    sys.exit(status)
+
+
+def speaks() -> bool:
+    """Whether this is the only process, or the first of torchrun's."""
+    return "TORCHELASTIC_ERROR_FILE" not in os.environ or os.environ["RANK"] == "0"

@@ -46,8 +46,14 @@ def tree_attention(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:
     """
     if q.device.type == "cpu":
         return _TreeAttention.apply(q, k, v, runs)
-    # Elsewhere by public calls, until the rectangles have been seen right on a GPU. Joined keys are not kept: a
-    # session's branches would hold its trunk's keys fifty times in every layer.
+    return rejoined_keys_attention(q, k, v, runs)  # until the rectangles have been seen right on a GPU
+
+
+def rejoined_keys_attention(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:
+    """`joined_keys_attention` whose joined keys are not kept but joined again for the backward pass.
+
+    A session's branches would hold its trunk's keys fifty times in every layer.
+    """
     return checkpoint(joined_keys_attention, q, k, v, runs, use_reentrant=False, preserve_rng_state=False)
 
 

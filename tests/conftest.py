@@ -17,7 +17,7 @@ from act.cli import run_script
 from act.model.checkpoint import load_model
 from act.model.llama import Llama, LlamaConfig
 from act.model.tokenizer import ChatTokenizer
-from tests.tiny import CONFIG
+from tests.tiny import CONFIG, pair_row, write_rows
 
 ROOT = Path(__file__).parents[1]
 EMBEDDED = ROOT / "models/smollm2-135m-instruct"
@@ -55,6 +55,13 @@ def folder(tmp_path_factory) -> Path:
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(EMBEDDED / name, folder)
     return folder
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    """Three sessions of two turns."""
+    rows = [pair_row(turn, session) for session in range(3) for turn in (1, 2)]
+    return write_rows(tmp_path / "data.jsonl", rows)
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,13 @@
 """Weights in: every fault of a folder is one InputError that names the file and the tensor (TRAPS 13)."""
 
 import json
+import os
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from act.model.checkpoint import load_adapter, load_model, save_adapter, split_spec
+from act.model.checkpoint import load_adapter, load_model, save_adapter, save_model, split_spec, write_json, write_whole
 from act.model.embedded import halves_layout, hf_name
 from act.model.lora import attach, detach, lora_layers
 from act.records import InputError
@@ -40,6 +41,15 @@ def test_trap_13_a_wrong_tensor_is_named(folder, change, said):
     damage(folder, change)
     with pytest.raises(InputError, match=said):
         load_model(folder)
+
+
+def test_trap_13_tensors_of_two_dtypes_are_refused(folder):
+    """They would end in an error of the first product; a dtype asked for makes them one."""
+    damage(folder, lambda t: t.update({NAME: t[NAME].to(torch.bfloat16)}))
+    with pytest.raises(InputError, match="tiny: its tensors are bfloat16 and float32; .* --dtype"):
+        load_model(folder)
+    model = load_model(folder, dtype=torch.float32)
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
 
 
 def test_trap_13_a_truncated_file_is_named(folder):
@@ -121,6 +131,11 @@ def test_switching_adapters_leaves_no_trace(folder):
         ({"use_dora": True}, "use_dora"),
         ({"bias": "all"}, "bias"),
         ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
+        ({"init_lora_weights": "pissa"}, "init_lora_weights = 'pissa'"),  # PEFT takes these starts from the base model
+        ({"init_lora_weights": "olora"}, "init_lora_weights = 'olora'"),
+        ({"alora_invocation_tokens": [1, 2]}, r"alora_invocation_tokens = \[1, 2\]"),
+        ({"layers_to_transform": 0}, "layers_to_transform = 0"),  # layer 0 alone
+        ({"of_a_later_peft": 1}, "of_a_later_peft"),
         ({"target_modules": "all-linear"}, "target_modules"),
         ({"target_modules": ["q_proj"]}, "has no place in this model"),
         ({"r": 8}, "has shape"),
@@ -135,6 +150,30 @@ def test_an_adapter_that_would_be_applied_wrongly_is_refused(folder, change, sai
     detach(model)
     with pytest.raises(InputError, match=said):
         load_adapter(model, folder / "adapter")
+
+
+def test_a_whole_model_takes_every_file_of_its_tokenizer_along(folder, tmp_path):
+    """Newer folders keep the chat template and the special tokens in files of their own."""
+    names = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+    for name in names:
+        (folder / name).write_text(f"of {name}")
+    save_model(load_model(folder), tmp_path / "saved", folder)
+    assert [(tmp_path / "saved" / name).read_text() for name in names] == [f"of {name}" for name in names]
+
+
+@pytest.mark.parametrize("write", [lambda path: write_whole({"x": torch.ones(2)}, path), lambda p: write_json({}, p)])
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch, write):
+    """A machine that goes down behind the rename must find the bytes, which only fsync promises."""
+    seen, fsync = [], os.fsync
+
+    def recorded(handle: int) -> None:
+        assert os.fstat(handle).st_size > 0
+        seen.append(sorted(path.name for path in tmp_path.iterdir()))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", recorded)
+    write(tmp_path / "file")
+    assert seen == [["file.part"]] and [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_gguf_rows_are_put_back_into_halves():

@@ -18,12 +18,12 @@ def test_trap_04_oldest_turns_go_whole_and_are_counted(tokenizer):
     messages = conversation(5)
     prompts = [tokenizer.prompt(messages[:1] + messages[1 + 2 * cut :]) for cut in range(5)]
     for cut, prompt in enumerate(prompts):
-        assert fit_prompt(messages, tokenizer, len(prompt)) == (prompt, cut)
+        assert fit_prompt(messages, tokenizer, len(prompt), 512) == (prompt, cut)
         if cut < 4:
-            assert fit_prompt(messages, tokenizer, len(prompt) - 1) == (prompts[cut + 1], cut + 1)
+            assert fit_prompt(messages, tokenizer, len(prompt) - 1, 512) == (prompts[cut + 1], cut + 1)
         assert tokenizer.decode(prompt).startswith("system\nYou listen.")
     with pytest.raises(ValueError, match=f"take {len(prompts[4])} tokens; --max-prompt is {len(prompts[4]) - 1}"):
-        fit_prompt(messages, tokenizer, len(prompts[4]) - 1)
+        fit_prompt(messages, tokenizer, len(prompts[4]) - 1, 512)
     example = make_example(pair_row(5), tokenizer, True, 512, len(prompts[2]))
     assert example.cut_turns == 2 and example.cut_tokens == 0
     assert example.session == make_example(pair_row(3), tokenizer, True, 512, 512).session  # known by its uncut start
@@ -31,7 +31,7 @@ def test_trap_04_oldest_turns_go_whole_and_are_counted(tokenizer):
 
 def test_trap_04_without_a_system_prompt_the_first_turn_may_go(tokenizer):
     messages = conversation(3)[1:]
-    ids, cut = fit_prompt(messages, tokenizer, len(tokenizer.prompt(messages)) - 1)
+    ids, cut = fit_prompt(messages, tokenizer, len(tokenizer.prompt(messages)) - 1, 512)
     assert (ids, cut) == (tokenizer.prompt(messages[2:]), 1)
 
 
@@ -49,6 +49,46 @@ def test_trap_04_cut_answers_keep_their_end(tokenizer):
         assert example.cut_tokens == sum(max(0, len(reply) - room) for reply in replies)
     with pytest.raises(ValueError, match=f"the prompt takes {len(prompt)} tokens of {len(prompt) + 1}"):
         make_example(row, tokenizer, True, len(prompt) + 1, 512)
+
+
+def test_trap_04_old_turns_go_before_answers(tokenizer):
+    """A length that holds the prompt of three turns, but not with its answers: turns go until the longer one is whole.
+
+    With no turn left to go the answers are cut.
+    """
+    row, prompts = pair_row(3), [tokenizer.prompt(pair_row(3)["prompt"][:1] + conversation(3)[n:]) for n in (1, 3, 5)]
+    longest = max(len(tokenizer.reply(row[name][0]["content"])) for name in ("chosen", "rejected"))
+    for cut, prompt in enumerate(prompts):
+        example = make_example(row, tokenizer, True, len(prompt) + longest, 512)
+        assert (example.cut_turns, example.cut_tokens) == (cut, 0)
+        assert example.chosen.ids[: example.chosen.start] == prompt
+    example = make_example(row, tokenizer, True, len(prompts[2]) + longest - 1, 512)
+    assert (example.cut_turns, example.cut_tokens) == (2, 1)
+
+
+def test_trap_04_a_cut_answer_keeps_its_form(tokenizer, tmp_path):
+    """Reasoning whose "Answer:" is cut off would teach replies without an answer: refused; with a word of it, taken."""
+    text = "Thinking: He is stuck.\n\nAnswer: And then? What came?"
+    path = write_rows(tmp_path / "data.jsonl", [pair_row(chosen=[message("assistant", text)])])
+    prompt, check = len(tokenizer.prompt(conversation(1))), partial(train.check_form, cot=True)
+    least = len(tokenizer.encode(text.removesuffix(" then? What came?"))) + 1  # and the end
+    (example,) = read_examples(path, tokenizer, True, prompt + least, 512, check)
+    assert tokenizer.decode(example.chosen.ids[prompt:]) == "Thinking: He is stuck.\n\nAnswer: And"
+    with pytest.raises(
+        InputError, match=f"jsonl:1: cut to the {least - 1} tokens that --max-length leaves it, .*--cot"
+    ):
+        read_examples(path, tokenizer, True, prompt + least - 1, 512, check)
+
+
+@pytest.mark.parametrize("system", [True, False])
+def test_turns_of_one_session_are_known_by_how_it_begins(tokenizer, system):
+    """Rows without a "session" of their own: every turn of one is one session, another first message is another."""
+    rows = [pair_row(turn, session) for session in (0, 1) for turn in (1, 2, 3)]
+    for row in rows if not system else ():
+        row["prompt"] = row["prompt"][1:]
+    examples = [make_example(row, tokenizer, True, 512, 512) for row in rows]
+    kept, held_out = train.hold_out(examples, 1)
+    assert (kept, held_out) == (examples[:3], examples[3:])
 
 
 def without(name: str) -> dict:

@@ -1,4 +1,4 @@
-"""LoRA and its adapters: the base at the start, merged, saved, and PEFT's way."""
+"""LoRA and its adapters: the base at the start, saved, and PEFT's way."""
 
 import json
 
@@ -7,9 +7,9 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from act.model.checkpoint import load_adapter, load_model, save_adapter
+from act.model.checkpoint import PLAIN, load_adapter, load_model, save_adapter
 from act.model.llama import Llama
-from act.model.lora import PROJECTIONS, attach, detach, lora_layers, merge, trainable
+from act.model.lora import PROJECTIONS, attach, detach, lora_layers, trainable
 from tests.tiny import (
     tiny_llama,
     with_adapter,
@@ -62,14 +62,6 @@ def test_lora_is_w_plus_alpha_over_r_times_b_a():
     x = torch.randn(3, 16)
     layer = with_adapter().model.layers[0].self_attn.q_proj
     torch.testing.assert_close(layer(x), x @ (layer.weight + 2 * layer.lora_B @ layer.lora_A).T)
-
-
-def test_merged_equals_unmerged():
-    model = with_adapter()
-    expected = outputs(model)
-    merge(model)
-    assert not lora_layers(model)
-    torch.testing.assert_close(outputs(model), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_an_adapter_comes_back_as_it_was(tmp_path):
@@ -126,3 +118,22 @@ def test_peft_reads_our_adapter_and_we_read_its(folder, tmp_path, targets):
     torch.testing.assert_close(steps, torch.stack(said.logits, dim=1), rtol=1e-4, atol=1e-4)
     theirs.save_pretrained(tmp_path / "theirs")
     torch.testing.assert_close(outputs(load_model(f"{folder}+{tmp_path / 'theirs'}")), logits, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", PLAIN["init_lora_weights"])
+def test_the_starts_that_are_read_leave_the_base_model_alone(folder, tmp_path, start):
+    """Every "init_lora_weights" that is let through, from PEFT's own file: the logits are PEFT's."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import LlamaForCausalLM
+
+    config = LoraConfig(r=4, lora_alpha=8, target_modules=list(PROJECTIONS), init_lora_weights=start)
+    torch.manual_seed(1)
+    theirs = get_peft_model(LlamaForCausalLM.from_pretrained(folder), config)
+    for name, parameter in theirs.named_parameters():
+        if "lora_" in name:
+            nn.init.normal_(parameter, std=0.3)
+    theirs.save_pretrained(tmp_path)
+    with torch.no_grad():
+        logits = theirs(IDS).logits
+    torch.testing.assert_close(outputs(load_model(f"{folder}+{tmp_path}")), logits, rtol=1e-5, atol=1e-5)

@@ -15,11 +15,13 @@ import torch
 import train
 from act.model.llama import Llama
 from act.records import InputError
+from act.training.run_log import RunLog
 from act.training.state import TrainState, learning_rate
 from act.training.step import run_examples
 from tests.conftest import ROOT
 from tests.tiny import (
     drawn_pairs,
+    log_of,
     objective,
     pair_row,
     run_in_process,
@@ -68,12 +70,6 @@ def test_trap_11_a_state_of_another_run_is_refused(tmp_path):
             TrainState(with_adapter(), 0.01, 1.0).load(path, run)
 
 
-def log_of(out: Path) -> list[dict]:
-    """The log without what a clock or a machine decides."""
-    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k not in ("tokens_per_s", "peak_memory_gib")} for line in lines]
-
-
 def test_trap_11_a_state_that_is_cut_off_is_refused(tmp_path):
     path = tmp_path / "state.safetensors"
     state = TrainState(with_adapter(), 0.01, 1.0)
@@ -82,10 +78,32 @@ def test_trap_11_a_state_that_is_cut_off_is_refused(tmp_path):
         state.load(path, {})
 
 
-def test_trap_11_a_torn_line_of_the_log_is_left_out(tmp_path):
-    (tmp_path / "log.jsonl").write_text('{"step": 0}\n{"step": 1}\n{"step": 2, "nl')
-    with train.open_log(tmp_path / "log.jsonl", 1) as log:
-        assert log.read() == '{"step": 0}\n{"step": 1}\n'
+LINES = [{"step": 0, "nll": 3}, {"step": 1, "loss": 2}, {"step": 2, "loss": 1}, {"step": 2, "nll": 1}]
+
+
+@pytest.mark.parametrize("torn", ["", '{"step": 3, "nl', "\0\0\0\n", '{"step": 2, "loss": 7}'])
+@pytest.mark.parametrize("done", [1, 2])
+def test_trap_11_the_log_goes_on_behind_the_state(tmp_path, capsys, done, torn):
+    """Later steps, the last evaluation and what a kill or the disk left of a line are cut off."""
+    path = tmp_path / "log.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in LINES) + torn)
+    log = RunLog(path, done)
+    assert (log.before, log.last_step) == (LINES[0], {"loss": 3 - done})
+    log.write({"step": done + 1, "loss": 0.5})
+    assert list(map(json.loads, path.read_text().splitlines())) == [*LINES[: done + 1], {"step": done + 1, "loss": 0.5}]
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_trap_11_a_log_without_its_lines_warns_and_goes_on(tmp_path, capsys, left):
+    path = tmp_path / "log.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in LINES[:left]) + '{"st')
+    log = RunLog(path, 2)
+    assert capsys.readouterr().err == f"warning: {path}: lacks {3 - left} lines up to step 2, and will\n"
+    assert log.before == (LINES[0] if left else {"step": 0})
+    log.write({"step": 3, "loss": 0.5})
+    log = RunLog(path, 3)  # and again, with the gap in it
+    assert log.last_step == {"loss": 0.5} and len(path.read_text().splitlines()) == left + 1
 
 
 def test_trap_11_killed_behind_the_last_step(folder, tmp_path, monkeypatch):

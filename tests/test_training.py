@@ -10,14 +10,17 @@ from torch import Tensor, nn
 
 import act.training.tree
 import train
+from act.dialogue.chat import Ask
+from act.dialogue.local import LocalChat
 from act.model.llama import Llama, LlamaConfig
 from act.model.lora import attach, lora_layers
+from act.model.sampler import Sampling
 from act.model.tokenizer import LLAMA3_DATE, llama3
 from act.records import InputError
 from act.training.examples import Answer, Example, make_example, read_examples
 from act.training.losses import log_odds_margin, odds_ratio_loss
 from act.training.state import TrainState, learning_rate
-from act.training.step import run_examples
+from act.training.step import evaluate, run_examples
 from tests.tiny import (
     CONFIG,
     conversation,
@@ -144,13 +147,41 @@ def test_trap_06_a_pair_by_hand():
     assert (metrics["unique_tokens"], metrics["naive_tokens"]) == (6, 8)
 
 
-def test_trap_07_training_and_inference_render_the_same_ids(tokenizer):
-    """A turn's prompt is what the sampler reads; the trained session so far is the next turn's prefix."""
-    row = pair_row(2)
+@pytest.mark.parametrize("scope", ["response", "sequence"])
+def test_evaluate_by_hand(scope):
+    """In fifteenths p(2|1) = 1, p(0|1) = 2, p(3|3) = 5, p(1|3) = 1: odds 1/14 against 2/13, and 1/2 against 1/14.
+
+    Margins log(13/28) and log(7), one pair of two ranked right; the NLL is that of the answers, whatever is trained.
+    """
+    pairs = [
+        Example("s", Answer([0, 1, 2], 2), Answer([0, 1, 0], 2), 0, 0),
+        Example("s", Answer([0, 1, 2, 3, 3], 4), Answer([0, 1, 2, 3, 1], 4), 0, 0),
+    ]
+    for tree_tokens in (1, 100):
+        found = evaluate(bigram_model(), pairs, objective(nll_scope=scope, tree_tokens=tree_tokens))
+        expected = {"nll": math.log(15 * 3) / 2, "margin": (math.log(13 / 28) + math.log(7)) / 2, "accuracy": 0.5}
+        assert found == pytest.approx(expected, rel=1e-5)
+    alone = [replace(pair, rejected=None) for pair in pairs]
+    assert evaluate(bigram_model(), alone, objective(nll_scope=scope)) == {"nll": pytest.approx(expected["nll"])}
+    assert evaluate(bigram_model(), [], objective()) == {}
+
+
+@pytest.mark.parametrize("system", [True, False])
+def test_trap_07_training_and_inference_render_the_same_ids(tokenizer, system):
+    """A turn's prompt is what the sampler is asked to go on from, and the trained turn the beginning of the next one.
+
+    The label that an enforced reply begins with is the beginning of the reply that is trained on.
+    """
+    row = pair_row(2, chosen=[message("assistant", "Thinking: He is stuck.\n\nAnswer: And then?")])
+    row["prompt"] = row["prompt"] if system else row["prompt"][1:]
     example = make_example(row, tokenizer, True, 512, 512)
-    assert example.chosen.ids[: example.chosen.start] == tokenizer.prompt(row["prompt"])
-    after = tokenizer.prompt([*row["prompt"], *row["chosen"], message("user", "And now?")])
-    assert after[: len(example.chosen.ids)] == example.chosen.ids
+    chat = LocalChat("tiny", Llama(LlamaConfig.from_dict(CONFIG)), tokenizer, Sampling(0.0, 1.0, 30))
+    chat.start([Ask("this", row["prompt"], seed=0, enforce=True)])
+    chat.start([Ask("next", [*row["prompt"], *row["chosen"], message("user", "And now?")], seed=0)])
+    this, following = (reply.request for reply in chat.sampler.rows)
+    assert example.chosen.ids[: example.chosen.start] == this.prompt
+    assert example.chosen.ids[example.chosen.start :][: len(this.forced)] == list(this.forced)
+    assert example.chosen.ids == following.prompt[: len(example.chosen.ids)]
 
 
 def test_trap_07_one_bos_and_a_pinned_date():

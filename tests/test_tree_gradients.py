@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from act.model import llama
+from act.model import llama, prefix_tree
 from act.model.llama import Llama, LlamaConfig
 from act.model.lora import attach, lora_layers
 from act.training.examples import Answer
 from act.training.tree import answer_logps
+from kernels.tree_attention import joined_keys_attention, rejoined_keys_attention
 from tests.conftest import ROOT
 from tests.tiny import drawn_sequences
 
@@ -83,6 +84,20 @@ def test_a_prefix_a_duplicate_and_one_token_answers_have_the_gradients_of_plain_
     logps, unique = answer_logps(model, answers, whole)
     assert unique == 7
     ours, expected = gradients(model, logps), gradients(model, [alone(model, answer, whole) for answer in answers])
+    for name in expected:
+        assert (ours[name] - expected[name]).norm() <= 1e-5 * expected[name].norm(), name
+
+
+def test_the_way_of_other_devices_has_the_gradients_of_plain_runs(monkeypatch):
+    """What CUDA takes, on the CPU: public calls alone, the joined keys made again for the backward pass."""
+    model, answers = tiny_llama(lora=True), [Answer([1, *ids], 1) for ids in drawn_sequences(2, tokens=4, longest=30)]
+    kept = bytes_kept(lambda: answer_logps(model, answers))
+    monkeypatch.setattr(prefix_tree, "tree_attention", joined_keys_attention)
+    kept_joined = bytes_kept(lambda: answer_logps(model, answers))
+    monkeypatch.setattr(prefix_tree, "tree_attention", rejoined_keys_attention)
+    assert bytes_kept(lambda: answer_logps(model, answers)) < min(kept, kept_joined)
+    ours = gradients(model, answer_logps(model, answers)[0])
+    expected = gradients(model, [alone(model, answer, False) for answer in answers])
     for name in expected:
         assert (ours[name] - expected[name]).norm() <= 1e-5 * expected[name].norm(), name
 

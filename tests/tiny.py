@@ -5,6 +5,7 @@ import random
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -99,6 +100,35 @@ def write_rows(path: Path, rows: list) -> Path:
     return path
 
 
+def log_of(out: Path) -> list[dict]:
+    """The log without what a clock or a machine decides."""
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k not in ("tokens_per_s", "peak_memory_gib")} for line in lines]
+
+
 def run_in_process(monkeypatch, *flags) -> None:
     monkeypatch.setattr(sys, "argv", ["train.py", *map(str, flags)])
     run_script(train.main)
+
+
+def train_flags(folder: Path, data: Path, out: Path, **changes) -> list:
+    """train.py's, of a run with ORPO, two pairs a step, a rank of 2."""
+    words = {"method": "orpo", "model": folder, "data": data, "out": out, "batch": 2, "lora-rank": 2, "lr": 1e-2}
+    return [word for name, value in (words | changes).items() for word in (f"--{name.replace('_', '-')}", value)]
+
+
+VARIANTS = {
+    "orpo": {},
+    "sft": {"method": "sft"},
+    "sequence": {"nll_scope": "sequence"},
+    "whole model": {"lora_rank": 0},
+    "random order": {"order": "random", "epochs": 2},
+}
+"""What a run of train.py may change, by its flags."""
+
+
+def status_of(monkeypatch, *words) -> int:
+    """Run train.py in this process until it leaves; its exit status."""
+    with pytest.raises(SystemExit) as left:
+        run_in_process(monkeypatch, *words)
+    return left.value.code

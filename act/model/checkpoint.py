@@ -4,6 +4,7 @@ Only safetensors are read, never pickle. Every fault of a file is an InputError 
 """
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -17,6 +18,25 @@ from act.model.lora import PROJECTIONS, attach, detach, lora_layers
 from act.records import InputError, read_json
 
 PEFT_PREFIX = "base_model.model."
+PLAIN = {  # what adapter_config.json may say; anything else that is set could change what the adapter computes
+    "peft_type": ("LORA",),
+    "bias": ("none",),
+    "init_lora_weights": (True, False, None, "gaussian", "orthogonal"),  # starts that leave the base model as it is
+    "megatron_core": ("megatron.core",),  # read with "megatron_config" alone
+    "qalora_group_size": (16,),  # ... with "use_qalora"
+}
+NO_MATTER = (  # or is read below
+    "auto_mapping",
+    "base_model_name_or_path",
+    "inference_mode",
+    "lora_alpha",
+    "lora_dropout",
+    "peft_version",
+    "r",
+    "revision",
+    "target_modules",
+    "task_type",
+)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -84,6 +104,11 @@ def load_model(spec: str | Path, device: str = "cpu", dtype: torch.dtype | None 
     if config.tie_word_embeddings:
         tensors.pop("lm_head.weight", None)  # some files repeat the tied matrix
     check_tensors(model.state_dict(), tensors, folder)
+    dtypes = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()})
+    if dtype is None and len(dtypes) > 1:
+        raise InputError(
+            f"{folder}: its tensors are {' and '.join(dtypes)}; convert it to one (train.py: give --dtype)"
+        )
     model.load_state_dict(
         {name: tensor.to(device=device, dtype=dtype or tensor.dtype) for name, tensor in tensors.items()},
         strict=True,
@@ -146,7 +171,7 @@ def save_adapter(model: Llama, folder: str | Path, base: str, rank: int, alpha: 
         "inference_mode": True,
         "init_lora_weights": True,
     }
-    (folder / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
+    write_json(config, folder / "adapter_config.json")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in adapter_tensors(model).items()}
     write_whole(tensors, folder / "adapter_model.safetensors")
 
@@ -155,20 +180,35 @@ def save_model(model: Llama, folder: str | Path, source: Path) -> None:
     """Write a whole model as a Hugging Face folder; config and tokenizer come from the folder it began as."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("generation_config.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json"):
+    tokenizer = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json")
+    for name in (*tokenizer, "chat_template.jinja", "generation_config.json"):
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)
     dtype = str(model.head.dtype).removeprefix("torch.")
     config = read_json(source / "config.json") | {"dtype": dtype, "torch_dtype": dtype}
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    write_json(config, folder / "config.json")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.named_parameters()}
     write_whole(tensors, folder / "model.safetensors")
 
 
 def write_whole(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
-    """Write a safetensors file that is there whole or not at all."""
+    """Write a safetensors file that is there whole or not at all, also when the machine goes down."""
     partial = path.with_name(path.name + ".part")
     save_file(tensors, partial, metadata=metadata or {"format": "pt"})
+    settle(partial, path)
+
+
+def write_json(record: dict, path: Path) -> None:
+    """Write a JSON file that is there whole or not at all."""
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(json.dumps(record, indent=2) + "\n")
+    settle(partial, path)
+
+
+def settle(partial: Path, path: Path) -> None:
+    """Give a finished file its name, once its bytes are on the disk."""
+    with open(partial, "rb+") as file:
+        os.fsync(file.fileno())
     partial.rename(path)
 
 
@@ -179,12 +219,10 @@ def load_adapter(model: Llama, folder: str | Path) -> None:
     """
     folder = Path(folder)
     config = read_json(folder / "adapter_config.json")
-    for name, only in (("peft_type", "LORA"), ("bias", "none"), ("use_rslora", False), ("use_dora", False)):
-        if config.get(name, only) != only:
-            raise InputError(f"{folder}: {name} is {config[name]!r}; only {only!r} is read")
-    for name in ("rank_pattern", "alpha_pattern", "modules_to_save", "layers_to_transform", "layer_replication"):
-        if config.get(name):
-            raise InputError(f"{folder}: {name} is set, which is not read")
+    for name, value in config.items():
+        unset = value is None or value is False or value in ({}, [])
+        if name not in NO_MATTER and value not in PLAIN.get(name, ()) and (name in PLAIN or not unset):
+            raise InputError(f"{folder}: adapter_config.json has {name} = {value!r}, which is not computed here")
     if not (isinstance(config.get("r"), int) and config["r"] > 0 and isinstance(config.get("lora_alpha"), int | float)):
         raise InputError(f"{folder}: adapter_config.json needs r, above 0, and lora_alpha")
     targets = config.get("target_modules")

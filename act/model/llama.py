@@ -209,7 +209,7 @@ class Block(nn.Module):
         return by_stretches(self.after, (x, out), keep)[0]
 
 
-class Trunk(nn.Module):
+class Body(nn.Module):
     """Everything under the head; named `model` in Hugging Face's checkpoints."""
 
     def __init__(self, config: LlamaConfig):
@@ -229,7 +229,7 @@ class Llama(nn.Module):
     def __init__(self, config: LlamaConfig):
         super().__init__()
         self.config = config
-        self.model = Trunk(config)
+        self.model = Body(config)
         if not config.tie_word_embeddings:
             self.lm_head = Linear(config.hidden_size, config.vocab_size)
 

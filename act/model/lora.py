@@ -62,14 +62,6 @@ def detach(model: Llama) -> None:
         layer.__class__ = Linear
 
 
-@torch.no_grad()
-def merge(model: Llama) -> None:
-    """Add each adapter into its weight, W + scale * B A, and take it off."""
-    for layer in lora_layers(model).values():
-        layer.weight.copy_(layer.weight.float() + layer.scale * (layer.lora_B @ layer.lora_A))
-    detach(model)
-
-
 def trainable(model: nn.Module) -> int:
     """The number of parameters that training changes."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)

@@ -95,11 +95,12 @@ class ChatTokenizer:
                 backend.encode_special_tokens = True  # special tokens spelt in text stay text
                 self._encode = lambda text: backend.encode(text, add_special_tokens=False).ids
                 self._decode = lambda ids: backend.decode(ids, skip_special_tokens=True)
-                self.token_id = backend.token_to_id
+                self.token_id, self.piece = backend.token_to_id, backend.id_to_token
             else:
                 pieces = SentencePieceProcessor(model_file=str(file))
                 names = {pieces.id_to_piece(i): i for i in range(pieces.vocab_size())}
-                self._encode, self._decode, self.token_id = pieces.encode, pieces.decode, names.get
+                self._encode, self._decode = pieces.encode, pieces.decode
+                self.token_id, self.piece = names.get, pieces.id_to_piece
         except Exception as error:  # the tokenizers library raises plain Exception
             raise InputError(f"{file}: the tokenizer cannot be read: {error}") from None
         family = next((name for name in TEMPLATES if self.token_id(name) is not None), None)

@@ -65,6 +65,15 @@ def wait() -> None:
         dist.barrier()
 
 
+def largest(*values: float) -> list[float]:
+    """The largest of each value over the processes."""
+    if not dist.is_initialized():
+        return list(values)
+    each: list[tuple[float, ...]] = [()] * processes()
+    dist.all_gather_object(each, values)
+    return [max(numbers) for numbers in zip(*each, strict=True)]
+
+
 def shard(model: Llama) -> None:
     """Spread the trained parameters over the processes; frozen ones stay whole on each. Before the optimiser is made.
 
@@ -108,14 +117,6 @@ def part_of(tensor: Tensor, like: Tensor) -> Tensor:
     if not isinstance(like, DTensor):
         return tensor
     return distribute_tensor(tensor, like.device_mesh, like.placements, src_data_rank=None)  # every process has read it
-
-
-def largest(number: int) -> int:
-    """The largest of the processes' numbers."""
-    numbers = [number] * processes()
-    if dist.is_initialized():
-        dist.all_gather_object(numbers, number)
-    return max(numbers)
 
 
 def cut(examples: list[Example], limit: int) -> list[list[Example]]:

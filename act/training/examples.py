@@ -25,6 +25,10 @@ class Answer:
         """|y|: the answer's tokens, its end included."""
         return len(self.ids) - self.start
 
+    def targets(self, whole: bool) -> range:
+        """The places in `ids` of the tokens that are learned: the answer's, with `whole` the prompt's too."""
+        return range(1 if whole else self.start, len(self.ids))
+
 
 @dataclass(frozen=True)
 class Example:
@@ -40,6 +44,19 @@ class Example:
     def answers(self) -> list[Answer]:
         """Chosen and, in a pair, rejected, in this order."""
         return [self.chosen, self.rejected] if self.rejected else [self.chosen]
+
+
+def counts(examples: list[Example]) -> dict[str, int]:
+    """How many there are, and what was cut from them."""
+    cut = {"cut_turns": sum(e.cut_turns for e in examples), "cut_answer_tokens": sum(e.cut_tokens for e in examples)}
+    return {"examples": len(examples)} | cut
+
+
+def show_targets(example: Example, tokenizer: ChatTokenizer, scope: str) -> str:
+    """The prompt and the chosen answer, a line a token, with a mark at those that the NLL is taken of."""
+    targets = example.chosen.targets(scope == "sequence")
+    lines = (f"{'*' if i in targets else ' '} {tokenizer.piece(id)!r}" for i, id in enumerate(example.chosen.ids))
+    return "\n".join(lines) + "\n"
 
 
 def check_messages(name: str, messages: object, roles: tuple[str, ...]) -> None:
@@ -103,7 +120,7 @@ def read_examples(
     def take(row: dict) -> None:
         check_row(row, pairs)
         check_text(wanted_answer(row))
-        examples.append(make_example(row, tokenizer, pairs, max_length, max_prompt))
+        examples.append(make_example(row, tokenizer, pairs, max_length, max_prompt, check_text))
 
     for _ in read_jsonl(path, take):
         pass
@@ -112,38 +129,52 @@ def read_examples(
     return examples
 
 
-def make_example(row: dict, tokenizer: ChatTokenizer, pairs: bool, max_length: int, max_prompt: int) -> Example:
-    """Token ids of a checked row. Answers that do not fit behind the prompt are cut, their end token kept.
+def make_example(
+    row: dict,
+    tokenizer: ChatTokenizer,
+    pairs: bool,
+    max_length: int,
+    max_prompt: int,
+    check_text: Callable[[str], None] = lambda text: None,
+) -> Example:
+    """Token ids of a checked row. Old turns go before answers; an answer that is cut keeps its end token.
 
-    Limits are in tokens. Raises ValueError where they leave no room for an answer, or make a pair's answers equal.
+    Limits are in tokens; `check_text` looks at what is left of a wanted answer that was cut. Raises ValueError where
+    the limits leave no room for an answer, or make a pair's answers equal.
     """
     texts = [wanted_answer(row)]
     texts += [row["rejected"][0]["content"]] if pairs else []
-    prompt, cut_turns = fit_prompt(row["prompt"], tokenizer, max_prompt)
     replies = [tokenizer.reply(text) for text in texts]
+    prompt, cut_turns = fit_prompt(row["prompt"], tokenizer, max_prompt, max_length - max(map(len, replies)))
     room = max_length - len(prompt)
     if room < 2:
         raise ValueError(f"the prompt takes {len(prompt)} tokens of {max_length}: no room for an answer")
     kept = [reply if len(reply) <= room else [*reply[: room - 1], reply[-1]] for reply in replies]
     if pairs and kept[0] == kept[1]:
         raise ValueError(f'"chosen" and "rejected" are the same in the {room} tokens that --max-length leaves them')
+    if kept[0] != replies[0]:
+        try:
+            check_text(tokenizer.decode(kept[0][:-1]))
+        except ValueError as error:
+            raise ValueError(f"cut to the {room} tokens that --max-length leaves it, {error}") from None
     answers = [Answer(prompt + reply, len(prompt)) for reply in kept]
     cut_tokens = sum(map(len, replies)) - sum(map(len, kept))
-    # A session is known by the row's name for it, or by how it begins: system prompt and first user message.
-    session = str(row.get("session") or "") or "\n".join(message["content"] for message in row["prompt"][:2])
+    # A session is known by the row's name for it, or by how it begins: the system prompt, if any, and the first turn.
+    beginning = row["prompt"][: 2 if row["prompt"][0]["role"] == "system" else 1]
+    session = str(row.get("session") or "") or "\n".join(message["content"] for message in beginning)
     return Example(session, answers[0], answers[1] if pairs else None, cut_turns, cut_tokens)
 
 
-def fit_prompt(messages: Messages, tokenizer: ChatTokenizer, limit: int) -> tuple[list[int], int]:
+def fit_prompt(messages: Messages, tokenizer: ChatTokenizer, limit: int, wish: int) -> tuple[list[int], int]:
     """(ids, turns cut): the oldest turns go, whole, until `limit` tokens hold; system prompt and last message stay.
 
-    Raises ValueError where those two alone are too long.
+    `wish` is a limit too as long as there are turns to cut. Raises ValueError where those two alone are too long.
     """
     system, turns = (messages[:1], messages[1:]) if messages[0]["role"] == "system" else ([], messages)
     cut = 0
     while True:
         ids = tokenizer.prompt(system + turns)
-        if len(ids) <= limit:
+        if len(ids) <= min(limit, wish) or (len(turns) < 3 and len(ids) <= limit):
             return ids, cut
         if len(turns) < 3:
             raise ValueError(f"system prompt and last message take {len(ids)} tokens; --max-prompt is {limit}")

@@ -69,7 +69,7 @@ def run_examples(model: Llama, examples: list[Example], objective: Objective, ba
     totals: dict[str, float] = {}
     targets = target_tokens(examples, objective.nll_scope)
     groups = group_by_budget(share_of(examples), objective.tree_tokens)
-    groups += [[]] * (largest(len(groups)) - len(groups))
+    groups += [[]] * (largest(len(groups))[0] - len(groups))
     for group in groups if backward else tqdm(groups, desc="held-out", unit="tree", disable=not is_first()):
         with torch.set_grad_enabled(backward):
             loss, sums = step_losses(model, group, objective, targets, len(examples)) if group else no_loss(model)

@@ -48,7 +48,7 @@ def answer_logps(
     hidden = read_tree(model, tree, keep_tokens)  # (T, C)
     ids, parents = (torch.tensor(x, device=model.device) for x in (tree.ids, tree.parents))
     targets = [
-        torch.tensor(places[1 if whole else answer.start :], device=model.device)
+        torch.tensor([places[i] for i in answer.targets(whole)], device=model.device)
         for places, answer in zip(tree.places, answers, strict=True)
     ]
     needed = torch.cat(targets).unique()

@@ -1,0 +1,81 @@
+"""log.jsonl of a training run: a line before the first step, one a step, and one behind the last.
+
+The lines before and behind hold the held-out metrics. train.py writes them as it goes; a run that is resumed goes on
+behind the line of the step whose state it has.
+"""
+
+import json
+import os
+import resource
+import sys
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+LOSSES = ("loss", "nll", "odds_ratio_loss", "margin", "accuracy")
+
+
+class RunLog:
+    """The log as a file, and as `before` (its first record) and `last_step` (the losses of its last step).
+
+    Lines behind step `done` are cut off in place, so that a kill at any moment leaves those before them. Should some
+    of these be missing, as where a disk lost them or someone changed the file, the run goes on, and says so.
+    """
+
+    def __init__(self, path: Path | None, done: int):
+        """`path` is None in all processes but the first: they have no log."""
+        self.before: dict = {"step": 0}
+        self.last_step: dict = {}
+        self.file = path and open(path, "ab+")  # noqa: SIM115 (held for the whole run)
+        if path:
+            self._keep(path, done)
+
+    def _keep(self, path: Path, done: int) -> None:
+        self.file.seek(0)
+        size = lines = 0
+        for line in self.file.readlines() if done else ():
+            try:
+                record = json.loads(line)
+            except ValueError:  # torn
+                break
+            behind = record["step"] > done or (record["step"] and "loss" not in record)  # the last line has no loss
+            if behind or not line.endswith(b"\n"):
+                break
+            self._take(record)
+            size, lines = size + len(line), lines + 1
+        self.file.truncate(size)
+        if done and lines < done + 1:
+            print(f"warning: {path}: lacks {done + 1 - lines} lines up to step {done}, and will", file=sys.stderr)
+
+    def _take(self, record: dict) -> None:
+        if record["step"] == 0:
+            self.before = record
+        elif "loss" in record:
+            self.last_step = {name: record[name] for name in LOSSES if name in record}
+
+    def write(self, record: dict) -> dict:
+        """Append a line, show it, and return the record."""
+        if self.file:
+            self._take(record)
+            self.file.write(json.dumps(record).encode() + b"\n")
+            self.file.flush()
+            tqdm.write(" | ".join(f"{name} {shown(value)}" for name, value in record.items()))
+        return record
+
+    def sync(self) -> None:
+        """Return once the lines are on the disk: a state that is saved then never has fewer lines than steps."""
+        if self.file:
+            os.fsync(self.file.fileno())
+
+
+def shown(value: float) -> str:
+    """Whole numbers whole, others to four digits."""
+    return str(value) if isinstance(value, int) else f"{value:.4g}"
+
+
+def peak_memory_gib(device: str) -> float:
+    """GiB that this process has held at most: of the GPU's memory as tensors, or of the machine's."""
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

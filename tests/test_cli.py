@@ -1,0 +1,61 @@
+"""What the scripts share: the device and its products, one line for an error, and for Ctrl-C."""
+
+import json
+from argparse import Namespace
+
+import pytest
+import torch
+
+from act.cli import Parser, run_script, set_up_device
+from act.records import InputError
+
+
+@pytest.mark.parametrize(
+    ("flags", "precision"),
+    [("--device cpu", "high"), ("--device cuda", "highest"), ("--device cuda:1 --precision high", "high")],
+)
+def test_the_precision_follows_from_the_device_that_is_used(monkeypatch, flags, precision):
+    """Not from the machine's: on one with a GPU, --device cpu has the CPU's fast products."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "empty", lambda *_, device: None)  # this machine may have no such device
+    parser = Parser()
+    parser.add_device_flags()
+    args = parser.parse_args(flags.split())
+    set_up_device(args)
+    assert args.precision == torch.get_float32_matmul_precision() == precision
+
+
+def test_a_process_of_torchrun_touches_its_own_gpu_alone(monkeypatch):
+    touched = []
+    monkeypatch.setattr(torch, "empty", lambda *_, device: touched.append(device))
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    for device in ("cuda", "cuda:0", "cpu"):
+        args = Namespace(device=device, precision=None)
+        set_up_device(args)
+        assert args.device == device  # the run's own argument, equal in every process
+    assert touched == ["cuda:3", "cuda:3", "cpu"]
+
+
+def wrong() -> None:
+    raise InputError("data.jsonl:3: no prompt")
+
+
+def interrupted() -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("main", "status", "line"),
+    [(wrong, 2, "error: data.jsonl:3: no prompt\n"), (interrupted, 130, "stopped; with --resume\n")],
+)
+def test_one_line_of_the_first_process_alone(monkeypatch, capsys, tmp_path, main, status, line):
+    """Of torchrun's processes the second leaves it to torchrun's report, from which it is not lost."""
+    monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(tmp_path / "error.json"))
+    for rank, said in (("0", line), ("1", "")):
+        monkeypatch.setenv("RANK", rank)
+        with pytest.raises(SystemExit) as stopped:
+            run_script(main, "with --resume")
+        assert stopped.value.code == status and capsys.readouterr().err == said
+        assert (tmp_path / "error.json").is_file() == (rank == "1")
+    told = json.loads((tmp_path / "error.json").read_text())["message"]["message"]
+    assert told == ("InputError: data.jsonl:3: no prompt" if main is wrong else "KeyboardInterrupt: ")
