@@ -192,9 +192,8 @@ def main() -> None:
     if first:
         (args.out / "targets.txt").write_text(show_targets(examples[0], tokenizer, args.nll_scope), encoding="utf-8")
         for name, count in data.items():
-            print(
-                f"{name.replace('_', ' ')}: " + ", ".join(f"{n} {what.replace('_', ' ')}" for what, n in count.items())
-            )
+            told = ", ".join(f"{n} {what.replace('_', ' ')}" for what, n in count.items())
+            print(f"{name.replace('_', ' ')}: {told}")
         print(f"{trainable(model):,} trainable parameters; {steps} steps", flush=True)
 
     log = RunLog(args.out / "log.jsonl" if first else None, state.step)

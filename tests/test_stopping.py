@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
 
 from act.training.state import TrainState
 from tests.conftest import EMBEDDED, ROOT
