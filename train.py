@@ -196,9 +196,8 @@ def main() -> None:
             print(f"warning: --batch {args.batch} leaves some of the {distributed.processes()} processes without work")
         (args.out / "targets.txt").write_text(show_targets(examples[0], tokenizer, args.nll_scope), encoding="utf-8")
         for name, count in data.items():
-            print(
-                f"{name.replace('_', ' ')}: " + ", ".join(f"{n} {what.replace('_', ' ')}" for what, n in count.items())
-            )
+            told = ", ".join(f"{n} {what.replace('_', ' ')}" for what, n in count.items())
+            print(f"{name.replace('_', ' ')}: {told}")
         print(f"{trainable(model):,} trainable parameters; {steps} steps", flush=True)
 
     log = RunLog(args.out / "log.jsonl" if first else None, state.step)

@@ -160,8 +160,10 @@ def test_trap_11_killed_and_resumed_equals_uninterrupted(folder, tmp_path, kills
     stream, log, state, killed = random.Random(0), resumed / "log.jsonl", resumed / "state.safetensors", 0
     for kill in range(kills):
         process = subprocess.Popen(train_command(folder, data, resumed, epochs), stdout=subprocess.DEVNULL, **options)
-        if kill % 2:
-            time.sleep(stream.uniform(0.2, 1.1) * loading)
+        if kill % 2:  # but at most 9 lines on, however slow the first loading was
+            until, left = time.monotonic() + stream.uniform(0.2, 1.1) * loading, log.read_text().count("\n") + 9
+            while time.monotonic() < until and log.read_text().count("\n") < left:
+                time.sleep(0.001)
         else:
             wanted = 7 + (lines - 18) * kill // kills  # a line of the log, the first behind the first saved state
             while process.poll() is None and not (log.is_file() and log.read_text().count("\n") > wanted):
