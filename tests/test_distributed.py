@@ -15,10 +15,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from act.cli import run_script
 from act.model.checkpoint import load_model
 from act.model.llama import Llama, LlamaConfig
-from act.records import InputError
 from act.training.distributed import shares
 from act.training.examples import Answer, Example
 from act.training.tree import grow
@@ -254,19 +252,3 @@ def test_several_processes_pay_off_where_a_step_spans_several_sessions():
     assert {n: max(tokens) for n, tokens in sizes.items()} == {1: 6965, 2: 5762, 8: 5271}
     assert [tree_size(share) for share in shares(first + second, 2)] == [11079, 11079]
     assert tree_size(first + second) == 21040
-
-
-def test_of_several_processes_the_first_has_the_word(monkeypatch, capsys):
-    """The others' errors come later, when torchrun has ended them if the first has failed too."""
-
-    def fail() -> None:
-        raise InputError("pairs.jsonl: no such file")
-
-    shown: list[str] = []
-    monkeypatch.setattr("time.sleep", lambda seconds: shown.append(f"{capsys.readouterr().err}{seconds}"))
-    for rank, waited in (("0", []), ("1", ["3"])):
-        monkeypatch.setenv("LOCAL_RANK", rank)
-        with pytest.raises(SystemExit):
-            run_script(fail)
-        assert capsys.readouterr().err == "error: pairs.jsonl: no such file\n"
-        assert shown == waited
