@@ -12,7 +12,7 @@ from act.records import InputError
 
 def open_speaker(spec: str, sampling: Sampling, args: Namespace) -> ChatModel:
     if is_endpoint(spec):
-        return Endpoint(spec, sampling, args.concurrency, args.timeout)
+        return Endpoint(spec, sampling, args.concurrency, args.timeout, args.room_to_think)
     return LocalChat.load(spec, sampling, args.device)
 
 
