@@ -70,6 +70,7 @@ class Endpoint:
     """
 
     remote = True
+    adapter = context = None  # the server's own
 
     def __init__(self, spec: str, sampling: Sampling, concurrency: int, timeout: float, room_to_think: int = 0):
         self.name, self.sampling = spec, sampling
@@ -100,18 +101,19 @@ class Endpoint:
         self.warned = False  # was it said that there is no reply yet?
         self.last_good = -math.inf  # time of the last good reply
         self.tokens_a_letter = 0.0  # of the first prompt: what later ones are compared with
-        self.asked: SimpleQueue[Ask] = SimpleQueue()
+        self.asked: SimpleQueue[Ask | None] = SimpleQueue()
         self.done: SimpleQueue[tuple[str, Reply | Exception]] = SimpleQueue()
         self.stopped: Exception | None = None  # raised by the next step, behind the replies in hand
-        self.idle = concurrency  # threads that have not been needed yet
+        self.concurrency = concurrency
+        self.threads: list[threading.Thread] = []  # as many as have been needed
 
     def start(self, asks: list[Ask]) -> None:
         self.busy += len(asks)
         for ask in asks:
             self.asked.put(ask)
-            if self.idle:
-                self.idle -= 1
-                threading.Thread(target=self._work, daemon=True).start()
+            if len(self.threads) < self.concurrency:
+                self.threads.append(threading.Thread(target=self._work, daemon=True))
+                self.threads[-1].start()
 
     def step(self, wait: float) -> list[tuple[str, Reply]]:
         """The replies that have come in; waits for a first one. Raises InputError where no try can help."""
@@ -133,9 +135,16 @@ class Endpoint:
     def forget(self, key: str) -> None:
         """Nothing is kept of a conversation."""
 
+    def close(self) -> None:
+        """End its threads and connections; nothing may be under way."""
+        for _ in self.threads:
+            self.asked.put(None)
+        for thread in self.threads:
+            thread.join()
+        self.client.close()
+
     def _work(self) -> None:
-        while True:
-            ask = self.asked.get()
+        while ask := self.asked.get():
             try:
                 reply = self.reply(ask)
             except Exception as error:  # whatever it is, the main thread must hear of it
