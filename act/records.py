@@ -154,8 +154,8 @@ class Store:
 
     def close(self) -> None:
         with self._named():
-            if not self.keys and self.path.is_file() and not self.path.stat().st_size:
-                self.path.unlink()
+            if not os.fstat(self.file.fileno()).st_size:
+                self.path.unlink(missing_ok=True)
             self.file.close()
 
     @contextmanager
