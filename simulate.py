@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from act.cli import Parser, conditions, not_negative, positive, run_script, set_up_device, share
 from act.dialogue.chat import ChatModel
+from act.dialogue.danger import may_be_in_danger
 from act.dialogue.journal import Journal
 from act.dialogue.local import fingerprint
 from act.dialogue.person import ME, Ended, Person
@@ -158,7 +159,9 @@ def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
 
 
 def in_danger(text: str) -> bool:
-    return any(topic in ("suicide", "self-harm", "harm to others", "abuse") for topic, _, _ in find(text))
+    """Must crisis contacts be shown?"""
+    found = {topic for topic, _, _ in find(text)}
+    return may_be_in_danger(text) or bool(found & {"suicide", "self-harm", "harm to others", "abuse"})
 
 
 def check_store(store: Store, profiles: list[dict], speakers: Speakers, args: Namespace) -> None:
