@@ -7,7 +7,7 @@
 A MODEL is a folder in Hugging Face layout, FOLDER+ADAPTER, or NAME@URL for an OpenAI-compatible endpoint, whose key
 comes from the environment (OPENAI_API_KEY, MISTRAL_API_KEY, DEEPSEEK_API_KEY, OLLAMA_API_KEY by address, else
 ACT_API_KEY). Each command appends to --out, skips what is already there, and can be killed and started again with the
-same words. `generate.py COMMAND --help` is each one's manual.
+same words; with other models or settings it refuses. `generate.py COMMAND --help` is each one's manual.
 """
 
 from argparse import Namespace
@@ -204,7 +204,9 @@ def add_model_flags(parser: Parser, max_new_tokens: int) -> None:
         help="CoT form: left to the model, or enforced in decoding",
     )
     parser.add_argument("--max-new-tokens", type=positive, default=max_new_tokens, help="longest reply, in tokens")
-    parser.add_argument("--batch", type=positive, default=16, help="conversations side by side, and calls at most")
+    parser.add_argument(
+        "--batch", type=positive, default=16, help="conversations held side by side; below --concurrency it caps that"
+    )
     parser.add_endpoint_flags()
     parser.add_argument("--seed", type=int, default=0, help="seed of all random streams")
     parser.add_device_flags()

@@ -77,7 +77,9 @@ def main() -> None:
     parser.add_argument("--max-new-tokens", type=positive, default=512, help="longest therapist reply, in tokens")
     parser.add_argument("--client-temperature", type=not_negative, default=0.95, help="the client's")
     parser.add_argument("--client-max-new-tokens", type=positive, default=250, help="longest client turn, in tokens")
-    parser.add_argument("--batch", type=positive, default=24, help="sessions side by side, and calls at most")
+    parser.add_argument(
+        "--batch", type=positive, default=24, help="sessions held side by side; below --concurrency it caps that"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of all random streams and of the hidden twists")
     parser.add_endpoint_flags()
     parser.add_device_flags()
