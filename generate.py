@@ -183,9 +183,9 @@ def draw(
 
     With `usable` it must also be whole and in form: what is chosen is learned from as it stands.
     """
-    draws = []
+    draws, name = [], model.name.partition("@")[0] if model.remote else model.name  # wherever it is served
     for attempt in range(ATTEMPTS):
-        seed = seed_from(args.seed, context["id"], model.name, attempt)
+        seed = seed_from(args.seed, context["id"], name, attempt)
         reply = yield model, Ask(context["session"], context["prompt"], seed, args.cot and args.format == "enforce")
         status = read_reply(reply, args.cot)[0]
         draws.append("equal" if reply.text and reply.text == unlike else status)

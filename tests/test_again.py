@@ -85,6 +85,13 @@ def test_sessions_and_pairs_go_on_at_another_address_of_the_same_model(run, refu
         assert f"{2 * N} sessions" in run(*sessions_at(fake, profiles="others.jsonl"))
         assert "was made with models" in refused(*pairs_at(fake, chosen="other"))
         assert f"{4 * N} pairs" in run(*pairs_at(fake))
+        (tmp_path / "d.jsonl").rename(tmp_path / "two.jsonl")
+        run(*pairs_at(fake))
+
+    def words(out):
+        return {pair["id"]: (pair["chosen"], pair["rejected"]) for pair in read_jsonl(tmp_path / out)}
+
+    assert words("d.jsonl") == words("two.jsonl")  # drawn with the same seeds
 
 
 def test_pairs_say_what_they_were_made_with_and_are_not_mixed(run, refused, profiles, tmp_path):
@@ -142,7 +149,7 @@ def test_a_context_without_a_chosen_answer_is_drawn_once_and_no_rejected_one_for
 def test_equal_answers_are_drawn_again_and_counted(run, profiles, tmp_path):
     def alike(body, n):
         reply = cot_reply("Hm.", "Same.") if body["messages"][0]["content"] == THERAPIST_COT_PROMPT else "Hi."
-        return reply if body["model"] != "r" or body["seed"] % 2 else "Other."
+        return "Other." if body["model"] == "r" and body["seed"] % 2 else reply
 
     with serving(alike) as fake:
         run(*sessions_at(fake))
