@@ -420,6 +420,22 @@ def test_trap_15_a_prompt_that_was_cut_silently_is_found(monkeypatch):
         assert [answer_all(model, [ask("a", talk)])[0].status for talk in talks] == ["ok", "ok", "context"]
 
 
+def test_trap_15_the_prompt_that_asks_whether_a_server_is_up_is_no_measure(monkeypatch):
+    """It has 7 letters and, with what the template puts around it, 30 tokens: all others would seem cut."""
+
+    def ollama(body, n):
+        (message,) = body["messages"]
+        refused = status(400, "not this one") if n == 1 else None
+        return refused or completion("fine", prompt_tokens=25 + len(message["content"]) // 5)
+
+    with serving(ollama) as fake:
+        as_dialect(monkeypatch, "ollama", fake)
+        model = open_at(fake)
+        talk = [{"role": "user", "content": "x" * 500}]
+        assert [answer_all(model, [ask("a", talk)])[0].status for _ in range(2)] == ["error", "ok"]
+    assert len(fake.requests) == 3
+
+
 def test_a_served_model_that_thinks_aloud_is_not_quoted():
     for opening in ("<think>He is sad.", "He is sad."):  # some templates open the tag in the prompt
         with serving(lambda body, n, o=opening: f"{o}\nI should ask.</think>\n\nWhat hurts?") as fake:
