@@ -7,7 +7,7 @@
 A MODEL is a folder in Hugging Face layout, FOLDER+ADAPTER, or NAME@URL for an OpenAI-compatible endpoint, whose key
 comes from the environment (OPENAI_API_KEY, MISTRAL_API_KEY, DEEPSEEK_API_KEY, OLLAMA_API_KEY by address, else
 ACT_API_KEY). Each command appends to --out, skips what is already there, and can be killed and started again with the
-same words. `generate.py COMMAND --help` is each one's manual.
+same words; with other models or settings it refuses. `generate.py COMMAND --help` is each one's manual.
 """
 
 from argparse import Namespace
@@ -30,11 +30,12 @@ from act.dialogue.session import (
     seed_from,
     therapist_messages,
 )
+from act.dialogue.settings import check_settings, made_with
 from act.dialogue.speakers import check_enforced, open_speaker
 from act.dialogue.talks import Talk, hold_talks
 from act.measure.conduct import describe
 from act.model.sampler import Sampling
-from act.records import InputError, Store, check_pair, check_profile, check_session, read_unique
+from act.records import InputError, Store, check_pair, check_profile, check_session, read_unique, require
 
 ATTEMPTS = 3  # how often an answer is drawn before its pair is left out
 VERDICT_TOKENS = 200
@@ -55,63 +56,103 @@ def make_sessions(args: Namespace) -> None:
     profiles = read_unique(args.profiles, check_client)
     with Store(args.out, check_session) as store:
         wanted = [profile for profile in profiles if f"{TRANSCRIPT}/{profile['id']}" not in store]
-        if wanted:
-            speakers = Speakers(
-                open_speaker(args.therapist, Sampling(0.8, 1.0, args.max_new_tokens), args),
-                open_speaker(args.client, Sampling(0.95, 1.0, args.client_max_new_tokens), args),
-                args.supervisor and open_speaker(args.supervisor, Sampling(0.0, 1.0, VERDICT_TOKENS), args),
-            )
-            check_enforced(args.format, speakers.therapist)
-            new = {p["id"]: new_session(TRANSCRIPT, p, speakers, args.format, args.seed) for p in profiles}
-            for held in store.records():
-                check_held(args.out, held, new.get(held["profile"]["id"], held), args.turns)
-            records = [new[profile["id"]] for profile in wanted]
-            with Journal(store) as journal, tqdm(total=len(wanted) * args.turns, unit="turn") as bar:
-                hold_sessions(records, speakers, args.turns, store, journal, bar, args.batch)
+        with Journal(store) as journal:  # where nothing is wanted it clears away what a death has left
+            if wanted:
+                hold_wanted(wanted, profiles, store, journal, args)
         print(f"{len(store)} sessions in {args.out}: {ends(store.records())}")
         print(describe(store.records()))
 
 
+def hold_wanted(wanted: list[dict], profiles: list[dict], store: Store, journal: Journal, args: Namespace) -> None:
+    """Hold the sessions of the wanted profiles, if those in the store were held likewise."""
+    check_enforced(args.format, args.therapist)
+    therapist = open_speaker(args.therapist, Sampling(0.8, 1.0, args.max_new_tokens), args)
+    client = open_speaker(args.client, Sampling(0.95, 1.0, args.client_max_new_tokens), args, [therapist])
+    supervisor = None
+    if args.supervisor:
+        supervisor = open_speaker(args.supervisor, Sampling(0.0, 1.0, VERDICT_TOKENS), args, [therapist, client])
+    speakers = Speakers(therapist, client, supervisor)
+
+    def new(profile: dict) -> dict:
+        return new_session(TRANSCRIPT, profile, speakers, args.format, args.seed)
+
+    clients = {profile["id"]: profile for profile in profiles}
+    for held in store.records():
+        profile = held["profile"]
+        check_held(args.out, held, new(clients.get(profile["id"], profile)), args.turns)
+    with tqdm(total=len(wanted) * args.turns, unit="turn") as bar:
+        hold_sessions(map(new, wanted), speakers, args.turns, store, journal, bar, args.batch)
+
+
 def make_pairs(args: Namespace) -> None:
     sessions = read_unique(args.sessions, check_session)
-    with Store(args.out, check_pair) as store:
+    with Store(args.out, check_pair) as store, Store(f"{args.out}.left-out", check_left_out) as left_out:
         contexts = [pair_contexts(session, args) for session in sessions]
         prompts = {context["id"]: context["prompt"] for group in contexts for context in group}
-        for held in store.records():
+        for held in (*store.records(), *left_out.records()):
             if prompts.get(held["id"], held["prompt"]) != held["prompt"]:
                 raise InputError(
                     f"{args.out}: {held['id']} has another prompt; of other sessions, or with other --cot?"
                 )
-        wanted = [[context for context in group if context["id"] not in store] for group in contexts]
+        wanted = [
+            [context for context in group if context["id"] not in store and context["id"] not in left_out]
+            for group in contexts
+        ]
         if any(wanted):
-            rejecter = open_speaker(args.rejected, Sampling(0.8, 1.0, args.max_new_tokens), args)
-            chooser = None
-            if args.chosen != TRANSCRIPT:
-                chooser = open_speaker(args.chosen, Sampling(0.7, 0.8, args.max_new_tokens), args)
-            for model in filter(None, (chooser, rejecter)):
-                check_enforced(args.format, model)
-            with tqdm(total=sum(map(len, wanted)), desc="pairs", unit="pair") as bar:
-                talks = (draw_pairs(group, chooser, rejecter, store, bar, args) for group in wanted if group)
-                hold_talks(talks, args.batch)
-        left_out = sum(context["id"] not in store for group in contexts for context in group)
-        why = f"no room, no reply, or no usable answer in {ATTEMPTS} draws"
-        print(f"{len(store)} pairs in {args.out}, {left_out} left out ({why})")
+            draw_wanted(wanted, store, left_out, args)
+        print(f"{len(store)} pairs in {args.out}")
+        if left_out.keys:
+            why = f"no room, no reply, or no usable answer in {ATTEMPTS} draws"
+            print(f"{len(left_out)} left out ({why}): {left_out.path}; delete it to have them drawn again")
+
+
+def check_left_out(record: dict) -> None:
+    """A context that has no pair: {"id", "prompt", "draws": how each ended, ...}."""
+    require(record, {"id": str, "prompt": list, "draws": dict})
+
+
+def draw_wanted(wanted: list[list[dict]], store: Store, left_out: Store, args: Namespace) -> None:
+    """Draw the pairs of the wanted contexts, session by session, if those in the store were drawn likewise."""
+    for spec in (args.chosen, args.rejected):
+        check_enforced(args.format, spec)
+    rejecter = open_speaker(args.rejected, Sampling(0.8, 1.0, args.max_new_tokens), args)
+    models = {"rejected": rejecter}
+    if args.chosen != TRANSCRIPT:
+        chooser = open_speaker(args.chosen, Sampling(0.7, 0.8, args.max_new_tokens), args, [rejecter])
+        models = {"chosen": chooser} | models
+    settings = made_with(models, args.format, args.seed)
+    settings["models"] = {"chosen": TRANSCRIPT} | settings["models"]
+    for held in (*store.records(), *left_out.records()):
+        check_settings(args.out, held, settings)
+    with tqdm(total=sum(map(len, wanted)), desc="pairs", unit="pair") as bar:
+        talks = (draw_pairs(group, models, settings, store, left_out, bar, args) for group in wanted if group)
+        hold_talks(talks, args.batch)
 
 
 def draw_pairs(
-    contexts: list[dict], chooser: ChatModel | None, rejecter: ChatModel, store: Store, bar: tqdm, args: Namespace
+    contexts: list[dict],
+    models: dict[str, ChatModel],
+    settings: dict,
+    store: Store,
+    left_out: Store,
+    bar: tqdm,
+    args: Namespace,
 ) -> Talk:
     """A pair for each context of one session, in order: its cache is read on."""
     for context in contexts:
-        chosen = context["answer"]
-        if chooser:
-            chosen = yield from draw(chooser, context, "", args, usable=True)
-        rejected = yield from draw(rejecter, context, chosen, args, usable=False)
-        if chosen and rejected:
+        chosen, rejected, draws = context["answer"], "", {}
+        if "chosen" in models:
+            chosen, draws["chosen"] = yield from draw(models["chosen"], context, "", args, usable=True)
+        if chosen:
+            rejected, draws["rejected"] = yield from draw(models["rejected"], context, chosen, args, usable=False)
+        record = {"id": context["id"], "prompt": context["prompt"]}
+        if rejected:
             good, bad = ([{"role": "assistant", "content": text}] for text in (chosen, rejected))
-            store.append({"id": context["id"], "prompt": context["prompt"], "chosen": good, "rejected": bad})
+            store.append(record | {"chosen": good, "rejected": bad, "draws": draws} | settings)
+        else:
+            left_out.append(record | {"draws": draws} | settings)
         bar.update()
-    for model in filter(None, (chooser, rejecter)):
+    for model in models.values():
         model.forget(contexts[0]["session"])
 
 
@@ -137,19 +178,22 @@ def pair_contexts(session: dict, args: Namespace) -> list[dict]:
 
 def draw(
     model: ChatModel, context: dict, unlike: str, args: Namespace, usable: bool
-) -> Generator[tuple[ChatModel, Ask], Reply, str]:
-    """An answer neither empty nor equal to `unlike`; "" where ATTEMPTS draws gave none.
+) -> Generator[tuple[ChatModel, Ask], Reply, tuple[str, list[str]]]:
+    """(an answer, how each draw ended). The answer is neither empty nor equal to `unlike`; "" where no draw gave one.
 
     With `usable` it must also be whole and in form: what is chosen is learned from as it stands.
     """
+    draws, name = [], model.name.partition("@")[0] if model.remote else model.name  # wherever it is served
     for attempt in range(ATTEMPTS):
-        seed = seed_from(args.seed, context["id"], model.name, attempt)
+        seed = seed_from(args.seed, context["id"], name, attempt)
         reply = yield model, Ask(context["session"], context["prompt"], seed, args.cot and args.format == "enforce")
-        if reply.status in ("context", "error"):
+        status = read_reply(reply, args.cot)[0]
+        draws.append("equal" if reply.text and reply.text == unlike else status)
+        if status in ("context", "error"):
             break  # another draw would end likewise
-        if reply.text and reply.text != unlike and (not usable or read_reply(reply, args.cot)[0] == "ok"):
-            return reply.text
-    return ""
+        if reply.text != unlike and (status == "ok" or not usable):
+            return reply.text, draws
+    return "", draws
 
 
 def add_model_flags(parser: Parser, max_new_tokens: int) -> None:
@@ -160,7 +204,9 @@ def add_model_flags(parser: Parser, max_new_tokens: int) -> None:
         help="CoT form: left to the model, or enforced in decoding",
     )
     parser.add_argument("--max-new-tokens", type=positive, default=max_new_tokens, help="longest reply, in tokens")
-    parser.add_argument("--batch", type=positive, default=16, help="conversations held side by side")
+    parser.add_argument(
+        "--batch", type=positive, default=16, help="conversations held side by side; below --concurrency it caps that"
+    )
     parser.add_endpoint_flags()
     parser.add_argument("--seed", type=int, default=0, help="seed of all random streams")
     parser.add_device_flags()

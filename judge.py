@@ -44,7 +44,7 @@ from act.records import (
 def open_judge(spec: str, args: Namespace) -> Judge:
     forms = load_wording(args.form) if args.form else FORMS
     if is_endpoint(spec):
-        served = (args.attempts, args.temperature, args.seed, args.concurrency, args.timeout)
+        served = (args.attempts, args.temperature, args.seed, args.concurrency, args.timeout, args.room_to_think)
         return EndpointJudge.open(spec, forms, *served)
     return LocalJudge(spec, forms, args.long, args.batch, args.device)
 

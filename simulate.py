@@ -19,15 +19,16 @@ from tqdm import tqdm
 
 from act.cli import Parser, conditions, not_negative, positive, run_script, set_up_device, share
 from act.dialogue.chat import ChatModel
+from act.dialogue.danger import may_be_in_danger
 from act.dialogue.journal import Journal
+from act.dialogue.local import fingerprint
 from act.dialogue.person import ME, Ended, Person
 from act.dialogue.prompts import check_client
 from act.dialogue.session import Speakers, check_held, ends, hold_sessions, new_session
 from act.dialogue.speakers import check_enforced, open_speaker
 from act.measure.conduct import describe
 from act.measure.safety import find
-from act.model.checkpoint import base_folder, is_endpoint, load_adapter
-from act.model.lora import detach
+from act.model.checkpoint import base_folder, is_endpoint
 from act.model.sampler import Sampling
 from act.records import CONDITIONS, InputError, Store, check_session, read_unique
 
@@ -41,19 +42,18 @@ def therapist_of(condition: str, args: Namespace) -> str:
     return f"{args.model}+{args.adapters / condition}"
 
 
-def open_therapist(condition: str, before: ChatModel | None, args: Namespace) -> ChatModel:
-    """A condition's therapist. Local base weights are loaded once, and their adapter is switched."""
+def take_therapist(condition: str, before: ChatModel | None, client: ChatModel, args: Namespace) -> ChatModel:
+    """A condition's therapist, behind the one of the condition `before`. Local weights are loaded once, and wear the
+    condition's adapter."""
     sampling = Sampling(args.temperature, args.top_p, args.max_new_tokens)
     if is_endpoint(args.model):
-        therapist = open_speaker(therapist_of(condition, args), sampling, args)
-        check_enforced(args.format, therapist)
-        return therapist
-    therapist = before or open_speaker(args.model, sampling, args)
-    detach(therapist.model)
-    therapist.begin()
-    if not condition.startswith("instruct"):
-        load_adapter(therapist.model, args.adapters / condition)
-    therapist.name = therapist_of(condition, args)
+        if before and before.name == therapist_of(condition, args):
+            return before
+        if before:
+            before.close()
+        return open_speaker(therapist_of(condition, args), sampling, args)
+    therapist = before or open_speaker(args.model, sampling, args, [client])
+    therapist.wear(None if condition.startswith("instruct") else args.adapters / condition)
     return therapist
 
 
@@ -77,7 +77,9 @@ def main() -> None:
     parser.add_argument("--max-new-tokens", type=positive, default=512, help="longest therapist reply, in tokens")
     parser.add_argument("--client-temperature", type=not_negative, default=0.95, help="the client's")
     parser.add_argument("--client-max-new-tokens", type=positive, default=250, help="longest client turn, in tokens")
-    parser.add_argument("--batch", type=positive, default=24, help="sessions held side by side")
+    parser.add_argument(
+        "--batch", type=positive, default=24, help="sessions held side by side; below --concurrency it caps that"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of all random streams and of the hidden twists")
     parser.add_endpoint_flags()
     parser.add_device_flags()
@@ -85,19 +87,27 @@ def main() -> None:
     set_up_device(args)
 
     check_adapters(args)
+    if args.client == "me":
+        profiles = []
+    elif args.profiles is None:
+        raise InputError("--profiles is needed: a JSONL file of generate.py profiles")
+    else:
+        profiles = read_unique(args.profiles, check_client)
     with Store(args.out, check_session) as store:
-        if args.client == "me":
-            talk_with_me(store, args)
-        else:
-            simulate(store, args)
+        with Journal(store) as journal:  # where nothing is wanted it clears away what a death has left
+            if args.client == "me":
+                talk_with_me(store, journal, args)
+            else:
+                simulate(profiles, store, journal, args)
         print(f"{len(store)} sessions in {args.out}: {ends(store.records())}")
         print(describe(store.records()))
 
 
 def check_adapters(args: Namespace) -> None:
+    check_enforced(args.format, args.model)
     if is_endpoint(args.model):
         return
-    base_folder(args.model)
+    args.model = str(base_folder(args.model))
     trained = [name for name in args.conditions if not name.startswith("instruct")]
     if trained and args.adapters is None:
         raise InputError(f"--adapters is needed for {', '.join(trained)}")
@@ -106,11 +116,8 @@ def check_adapters(args: Namespace) -> None:
             raise InputError(f"{args.adapters / name}: no adapter there; train it, or leave {name} out of --conditions")
 
 
-def simulate(store: Store, args: Namespace) -> None:
+def simulate(profiles: list[dict], store: Store, journal: Journal, args: Namespace) -> None:
     """Hold the sessions that are missing, condition by condition."""
-    if args.profiles is None:
-        raise InputError("--profiles is needed: a JSONL file of generate.py profiles")
-    profiles = read_unique(args.profiles, check_client)
     wanted = {
         condition: missing
         for condition in args.conditions
@@ -120,19 +127,19 @@ def simulate(store: Store, args: Namespace) -> None:
         return
     client = open_speaker(args.client, Sampling(args.client_temperature, 1.0, args.client_max_new_tokens), args)
     therapist = None
-    for condition in wanted:  # an adapter that does not fit is found before the first session
-        therapist = open_therapist(condition, therapist, args)
-    check_settings(store, profiles, Speakers(therapist, client), args)
-    with Journal(store) as journal, tqdm(total=sum(map(len, wanted.values())) * args.turns, unit="turn") as bar:
+    for condition in [*wanted][:1] if is_endpoint(args.model) else wanted:  # does every adapter fit?
+        therapist = take_therapist(condition, therapist, client, args)
+    check_store(store, profiles, Speakers(therapist, client), args)
+    with tqdm(total=sum(map(len, wanted.values())) * args.turns, unit="turn") as bar:
         for condition, missing in wanted.items():
             bar.set_description(condition)
-            therapist = open_therapist(condition, therapist, args)
+            therapist = take_therapist(condition, therapist, client, args)
             speakers = Speakers(therapist, client)
             records = (new_session(condition, profile, speakers, args.format, args.seed) for profile in missing)
             hold_sessions(records, speakers, args.turns, store, journal, bar, args.batch)
 
 
-def talk_with_me(store: Store, args: Namespace) -> None:
+def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
     """One session with the person at the keyboard; a session that was cut off goes on."""
     if len(args.conditions) != 1:
         raise InputError("--client me talks with one therapist: name one condition with --conditions")
@@ -141,10 +148,9 @@ def talk_with_me(store: Store, args: Namespace) -> None:
     while f"{condition}/me-{number}" in store:
         number += 1
     client = Person(args.out, in_danger)
-    therapist = open_therapist(condition, None, args)
-    speakers = Speakers(therapist, client)
+    speakers = Speakers(take_therapist(condition, None, client, args), client)
     record = new_session(condition, ME | {"id": f"me-{number}"}, speakers, args.format, args.seed)
-    with Journal(store) as journal, tqdm(disable=True) as bar:
+    with tqdm(disable=True) as bar:
         try:
             hold_sessions([record], speakers, args.turns, store, journal, bar, 1)
         except Ended:
@@ -155,20 +161,30 @@ def talk_with_me(store: Store, args: Namespace) -> None:
 
 
 def in_danger(text: str) -> bool:
-    return any(topic in ("suicide", "self-harm", "harm to others", "abuse") for topic, _, _ in find(text))
+    """Must crisis contacts be shown?"""
+    found = {topic for topic, _, _ in find(text)}
+    return may_be_in_danger(text) or bool(found & {"suicide", "self-harm", "harm to others", "abuse"})
 
 
-def check_settings(store: Store, profiles: list[dict], speakers: Speakers, args: Namespace) -> None:
+def check_store(store: Store, profiles: list[dict], speakers: Speakers, args: Namespace) -> None:
     """Refuse to add sessions to others that were held with other settings: conditions must differ in one thing only."""
     clients = {profile["id"]: profile for profile in profiles}
+    prints: dict[str, str] = {}  # of the adapters that are there, condition by condition
+    for condition in CONDITIONS:
+        if args.adapters and (args.adapters / condition / "adapter_model.safetensors").is_file():
+            prints[condition] = fingerprint(args.adapters / condition)
     for held in store.records():
-        profile = clients.get(held["profile"]["id"], held["profile"])
-        new = new_session(held["condition"], profile, speakers, args.format, args.seed)
-        trained = not held["condition"].startswith("instruct")
-        if trained and not (args.adapters or is_endpoint(args.model)):  # nothing says here which adapter it had
-            new["models"]["therapist"] = held["models"]["therapist"]
-        else:
-            new["models"]["therapist"] = therapist_of(held["condition"], args)
+        condition, profile = held["condition"], clients.get(held["profile"]["id"], held["profile"])
+        new = new_session(condition, profile, speakers, args.format, args.seed)
+        new["adapters"].pop("therapist", None)
+        if condition.startswith("instruct") or is_endpoint(args.model):
+            new["models"]["therapist"] = therapist_of(condition, args)
+        elif condition in prints:
+            new["models"]["therapist"] = therapist_of(condition, args)
+            new["adapters"]["therapist"] = prints[condition]
+        else:  # nothing says here which adapter it had
+            for name in ("models", "adapters"):
+                new[name] |= {role: is_ for role, is_ in held.get(name, {}).items() if role == "therapist"}
         check_held(args.out, held, new, args.turns)
 
 

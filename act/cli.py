@@ -42,6 +42,12 @@ class Parser(argparse.ArgumentParser):
         """The flags of models behind an endpoint (NAME@URL)."""
         self.add_argument("--concurrency", type=positive, default=16, help="calls to an endpoint under way at a time")
         self.add_argument("--timeout", type=positive, default=300, help="seconds an endpoint may stay silent")
+        self.add_argument(
+            "--room-to-think",
+            type=whole,
+            default=0,
+            help="tokens a model behind an endpoint may spend before its answer (OpenAI's that think: 2048 at least)",
+        )
 
     def error(self, message: str):
         raise InputError(f"{message} (see {self.prog} --help)")
@@ -52,6 +58,14 @@ def positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
+
+
+def whole(text: str) -> int:
+    """A flag's whole number of 0 or more."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
     return number
 
 

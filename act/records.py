@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 TURN_STATUSES = ("ok", "length", "format", "context", "error")
@@ -84,9 +85,9 @@ def is_torn(line: bytes) -> bool:
 class Store:
     """An append-only JSONL file with one record a key: skips nothing silently, loses nothing when killed.
 
-    A line is written whole, flushed and fsynced. On opening, a torn last line is cut off. One process
-    at a time may hold a store: a second one gets an InputError. `check` raises ValueError for a record that is not
-    of the store's kind, and `key` maps a record to its id.
+    A line is written whole, flushed and fsynced. On opening, a torn last line is cut off. One process at a time may
+    hold a store: a second one gets an InputError. A store that ends empty leaves no file. `check` raises ValueError for
+    a record that is not of the store's kind, and `key` maps a record to its id.
 
         with Store("sessions.jsonl", check_session) as store:
             if "sft/p01" not in store:
@@ -107,6 +108,8 @@ class Store:
             raise InputError(f"{self.path}: cannot be written: {error.strerror}") from None
         try:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.fstat(self.file.fileno()).st_nlink:  # closed empty, and so removed, since it was opened here
+                raise BlockingIOError
         except BlockingIOError:
             raise InputError(f"{self.path}: another process is writing this file; wait for it or end it") from None
         self.keys: dict[object, None] = {}  # in the file's order; the records themselves stay in the file
@@ -143,16 +146,32 @@ class Store:
 
     def append(self, record: dict) -> None:
         self._check(record)
-        self.file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
-        self.file.flush()
-        os.fsync(self.file.fileno())
+        with self._named():
+            self.file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+            self.file.flush()
+            os.fsync(self.file.fileno())
         self.keys[self.key(record)] = None
+
+    def close(self) -> None:
+        with self._named():
+            if not os.fstat(self.file.fileno()).st_size:
+                self.path.unlink(missing_ok=True)
+            self.file.close()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """A full disk says which file was being written."""
+        try:
+            yield
+        except OSError as error:
+            error.filename = str(self.path)
+            raise
 
     def __enter__(self) -> "Store":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.file.close()
+        self.close()
 
 
 def require(record: dict, types: dict[str, type | tuple[type, ...]]) -> None:

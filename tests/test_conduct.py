@@ -19,9 +19,11 @@ def test_trap_20_one_of_each():
         ("As your therapist, I suggest a walk.", None),
         ("", None),
     )
-    assert conduct(held) == {"goodbyes": 1, "role_flips": 1, "repeats": 2}
-    assert count_conduct([held, held]) == {"goodbyes": 2, "role_flips": 2, "repeats": 4}
-    assert describe([held]) == "client's goodbyes 1, role flips 1, verbatim repeats 2"
+    held["turns"][1]["out_of_form"] = 1  # a reply that was asked for again
+    held["turns"][3]["out_of_form"] = 2
+    assert conduct(held) == {"goodbyes": 1, "role_flips": 1, "repeats": 2, "out_of_form": 3}
+    assert count_conduct([held, held]) == {"goodbyes": 2, "role_flips": 2, "repeats": 4, "out_of_form": 6}
+    assert describe([held]) == "client's goodbyes 1, role flips 1, verbatim repeats 2, replies out of form 3"
 
 
 @pytest.mark.parametrize(
@@ -29,7 +31,7 @@ def test_trap_20_one_of_each():
     ["Okay, goodbye then.", "Thanks for the session!", "Let's end this session.", "I have to go now.", "Take care."],
 )
 def test_goodbyes(words):
-    assert conduct(session((words, "Stay."))) == {"goodbyes": 1, "role_flips": 0, "repeats": 0}
+    assert conduct(session((words, "Stay."))) == {"goodbyes": 1, "role_flips": 0, "repeats": 0, "out_of_form": 0}
     assert conduct(session(("Stay.", words)))["goodbyes"] == 0  # the therapist may close
 
 
@@ -50,4 +52,4 @@ def test_role_flips(client, therapist):
 
 def test_the_bundled_transcripts_have_none():
     sessions = list(read_jsonl(ROOT / "act/dialogue/corpus/sessions.jsonl"))
-    assert count_conduct(sessions) == {"goodbyes": 0, "role_flips": 0, "repeats": 0}
+    assert count_conduct(sessions) == {"goodbyes": 0, "role_flips": 0, "repeats": 0, "out_of_form": 0}

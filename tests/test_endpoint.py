@@ -1,14 +1,19 @@
 """Models behind an endpoint, against a real HTTP server that has each dialect's quirks and every fault."""
 
 import re
+import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
+import httpx
 import pytest
 
 from act.dialogue import endpoint
 from act.dialogue.chat import Ask, answer_all
-from act.dialogue.dialects import find_dialect
+from act.dialogue.dialects import find_dialect, retry_after
 from act.dialogue.endpoint import Endpoint
+from act.dialogue.talks import hold_talks
 from act.model.sampler import Sampling
 from act.records import InputError
 from tests.fake_server import (
@@ -151,12 +156,32 @@ def test_a_reply_that_cannot_be_used_is_asked_for_with_another_seed(monkeypatch)
     assert [request["body"]["seed"] for request in fake.requests] == [5, 5, 5]
 
 
-@pytest.mark.parametrize("finish", ["content_filter", "length", "eos_token", None])
+def for_talk(answer):
+    """A server that answers TALK with `answer` and any other prompt well."""
+    return lambda body, n: answer if body["messages"] == TALK else "fine"
+
+
+ODD = ["content_filter", "length", "eos_token", None]
+
+
+@pytest.mark.parametrize("finish", ODD)
 def test_trap_16_an_odd_or_empty_finish_is_one_call_and_leaves_its_reason(finish, capsys):
-    with serving(lambda body, n: completion("", finish)) as fake:
+    with serving(for_talk(completion("", finish))) as fake:
         (reply,) = answer_all(open_at(fake), [ask()])
-    assert (reply.status, reply.call["finish"], len(fake.requests)) == ("error", finish, 1)
+    assert (reply.status, reply.call["finish"], len(fake.requests)) == ("error", finish, 2)  # one asks if it is up
     assert f"finish_reason {finish}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("finish", ODD)
+def test_a_server_that_fails_every_prompt_stops_the_run(finish):
+    """Also behind a full context: only a reply with words shows that it can give one."""
+    answers = [completion("x", "model_length"), completion("", finish), completion("", finish)]
+    with serving(lambda body, n: answers[n - 1]) as fake:
+        model = open_at(fake)
+        assert answer_all(model, [ask("a")])[0].status == "context"
+        with pytest.raises(InputError, match=f"no reply in 1 try: finish_reason {finish}") as stop:
+            answer_all(model, [ask("b")])
+    assert ("--room-to-think" in str(stop.value)) == (finish == "length")
 
 
 def test_a_hang_is_given_up_after_the_timeout(monkeypatch):
@@ -173,26 +198,83 @@ FINAL = {
     "a wrong key": (status(401, {"error": {"message": f"Incorrect API key provided: {KEY}"}}), "HTTP 401"),
     "an unknown model": (status(404, "model m does not exist"), "model m does not exist"),
     "an unknown field": (status(422, {"detail": "extra fields not permitted: seed"}), "extra fields not permitted"),
+    "no access": (status(403, "your country is not served"), "HTTP 403"),
 }
 
 
 @pytest.mark.parametrize("name", FINAL)
 def test_a_fault_that_no_try_can_help_stops_the_run_at_once_and_shows_no_key(name):
+    """What a prompt by itself may get, too, is told from a server's own refusal by one prompt more."""
     fault, said = FINAL[name]
     with serving(lambda body, n: fault) as fake, pytest.raises(InputError, match=re.escape(said)) as stop:
         answer_all(open_at(fake), [ask()])
-    assert len(fake.requests) == 1
+    assert len(fake.requests) == 1 + (name in ("an unknown field", "no access"))
     assert KEY not in str(stop.value) and "\n" not in str(stop.value)
 
 
-def test_a_quota_spent_in_the_middle_stops_the_run_and_a_refused_prompt_costs_one_turn():
-    with serving(lambda body, n: ["fine", status(400, "content policy"), "fine", QUOTA][n - 1]) as fake:
+@pytest.mark.parametrize("code", [400, 403, 422])
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_refused_prompt_costs_one_turn_wherever_it_stands(code, place):
+    """First of all, too: else the same command would end there again and again."""
+    with serving(for_talk(status(code, "content policy"))) as fake:
         model = open_at(fake)
-        replies = [answer_all(model, [ask(key)])[0].status for key in "abc"]
-        assert replies == ["ok", "error", "ok"]
+        talks = [TALK if i == place else TALK[1:] for i in range(3)]
+        replies = [answer_all(model, [ask("a", talk)])[0].status for talk in talks]
+    assert replies == ["error" if i == place else "ok" for i in range(3)]
+    assert len(fake.requests) == 3 + 1
+
+
+def test_a_busy_server_is_asked_again_whether_it_is_up():
+    answers = {True: [status(400, "content policy")], False: [LOADING, status(429, ""), "fine"]}
+    with serving(lambda body, n: answers[body["messages"] == TALK].pop(0)) as fake:
+        (reply,) = answer_all(open_at(fake), [ask()])
+    assert reply.status == "error" and len(fake.requests) == 1 + endpoint.PROBES
+
+
+def test_a_quota_spent_in_the_middle_stops_the_run():
+    with serving(lambda body, n: "fine" if n <= 2 else QUOTA) as fake:
+        model = open_at(fake)
+        assert [answer_all(model, [ask(key)])[0].status for key in "ab"] == ["ok", "ok"]
         with pytest.raises(InputError, match="insufficient_quota"):
-            answer_all(model, [ask("d")])
-    assert len(fake.requests) == 4
+            answer_all(model, [ask("c")])
+    assert len(fake.requests) == 3
+
+
+class Counted:
+    """Talks handed out one by one; who comes back for more without end goes round without waiting for anything."""
+
+    def __init__(self, talks):
+        self.talks, self.asked = list(talks), 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        self.asked += 1
+        assert self.asked < 1000, "goes round and round"
+        if not self.talks:
+            raise StopIteration
+        return self.talks.pop(0)
+
+
+def test_a_fatal_error_that_comes_in_together_with_a_reply_stops_the_run():
+    """Of two talks one is over with its reply; the other waits for the one that will not come."""
+    heard = []
+
+    class Late(Endpoint):
+        def step(self, wait):
+            while self.done.qsize() < 2 and not self.stopped:
+                time.sleep(0.01)
+            return super().step(wait)
+
+    def talk(key):
+        heard.append((yield model, ask(key)))
+
+    with serving(lambda body, n: "fine" if n == 1 else QUOTA) as fake:
+        model = Late(f"m@{fake.url}", Sampling(0.8, 0.9, 64), 1, 1.0)
+        with pytest.raises(InputError, match="insufficient_quota"):
+            hold_talks(Counted(map(talk, "ab")), 3)
+    assert [reply.text for reply in heard] == ["fine"]
 
 
 def test_nobody_there_is_said_and_stops_the_run(capsys):
@@ -214,9 +296,9 @@ def test_nobody_there_is_said_and_stops_the_run(capsys):
     ],
 )
 def test_trap_16_a_finish_other_than_stop_is_a_status(finish, content, ends):
-    with serving(lambda body, n: completion(content, finish)) as fake:
+    with serving(for_talk(completion(content, finish))) as fake:
         (reply,) = answer_all(open_at(fake), [ask()])
-    assert (reply.status, reply.text) == ends and len(fake.requests) == 1
+    assert (reply.status, reply.text) == ends and len(fake.requests) == 1 + (ends[0] == "error")
 
 
 @pytest.mark.parametrize(
@@ -264,6 +346,64 @@ def test_trap_15_bodies_differ_by_dialect(monkeypatch):
         answer_all(open_at(fake, name="gpt-4.1"), [ask()])
         assert fake.requests[-1]["body"]["max_completion_tokens"] == 64
         assert fake.requests[-1]["body"]["temperature"] == 0.8
+    with serving(strict_openai) as fake:  # the same models by way of another vendor
+        model = open_at(fake, name="openai/gpt-5-mini")
+        assert answer_all(model, [ask()])[0].text == "right" and model.sampling.temperature is None
+        assert fake.requests[-1]["body"]["max_completion_tokens"] == 64 + 2048
+
+
+@pytest.mark.parametrize(("name", "room", "limit"), [("qwen3-8b", 900, 964), ("o3", 900, 2112), ("o3", 5000, 5064)])
+def test_a_model_that_thinks_gets_room_for_it(name, room, limit):
+    """Its thoughts take all of the tokens that were meant for the answer, unless there are more."""
+
+    def say(body, n):
+        tokens = body.get("max_tokens") or body["max_completion_tokens"]
+        return f"<think>Hm.</think>{tokens}" if tokens > 64 else completion("<think>Hm", "length")
+
+    with serving(say) as fake:
+        model = Endpoint(f"{name}@{fake.url}", Sampling(0.8, 0.9, 64), 1, 1.0, room)
+        assert answer_all(model, [ask()])[0].text == str(limit)
+        with pytest.raises(InputError, match="--room-to-think"):
+            answer_all(open_at(fake, name="qwen3-8b"), [ask()])
+
+
+def test_content_in_parts_is_joined_without_the_thoughts():
+    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}, "odd"]
+    parts += [{"type": "text", "text": "What hurts"}, {"type": "text", "text": " most?"}]
+    with serving(lambda body, n: completion(parts)) as fake:
+        assert answer_all(open_at(fake), [ask()])[0].text == "What hurts most?"
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7.5"}, 7.5),
+        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        ({"retry-after-ms": "soon", "retry-after": "9"}, 9),
+        ({"retry-after": "in a while"}, 0),
+        ({}, 0),
+    ],
+)
+def test_trap_14_how_long_a_server_asks_to_wait(headers, seconds):
+    assert retry_after(httpx.Headers(headers)) == seconds
+
+
+@pytest.mark.parametrize("zone", ["GMT", "+0000", "-0000"])
+def test_trap_14_a_date_without_a_place_is_utc(zone, monkeypatch):
+    monkeypatch.setenv("TZ", "America/New_York")
+    when = datetime.now(UTC) + timedelta(seconds=100)
+    date = when.strftime(f"%a, %d %b %Y %H:%M:%S {zone}")
+    assert 97 < retry_after(httpx.Headers({"retry-after": date})) <= 100
+
+
+def test_trap_14_a_server_that_asks_for_an_hour_gets_a_minute_at_most(monkeypatch):
+    slept = []
+    monkeypatch.setattr(endpoint, "time", SimpleNamespace(sleep=slept.append, monotonic=time.monotonic))
+    with serving(
+        lambda body, n: "right" if n == 3 else status(429, "", retry_after="3600" if n == 1 else "20")
+    ) as fake:
+        answer_all(open_at(fake), [ask()])
+    assert slept == [60, 20]
 
 
 def test_trap_15_a_prompt_that_was_cut_silently_is_found(monkeypatch):
@@ -278,6 +418,22 @@ def test_trap_15_a_prompt_that_was_cut_silently_is_found(monkeypatch):
         model = open_at(fake)
         talks = [[{"role": "user", "content": "x" * 5 * n}] for n in (20, 40, 60)]
         assert [answer_all(model, [ask("a", talk)])[0].status for talk in talks] == ["ok", "ok", "context"]
+
+
+def test_trap_15_the_prompt_that_asks_whether_a_server_is_up_is_no_measure(monkeypatch):
+    """It has 7 letters and, with what the template puts around it, 30 tokens: all others would seem cut."""
+
+    def ollama(body, n):
+        (message,) = body["messages"]
+        refused = status(400, "not this one") if n == 1 else None
+        return refused or completion("fine", prompt_tokens=25 + len(message["content"]) // 5)
+
+    with serving(ollama) as fake:
+        as_dialect(monkeypatch, "ollama", fake)
+        model = open_at(fake)
+        talk = [{"role": "user", "content": "x" * 500}]
+        assert [answer_all(model, [ask("a", talk)])[0].status for _ in range(2)] == ["error", "ok"]
+    assert len(fake.requests) == 3
 
 
 def test_a_served_model_that_thinks_aloud_is_not_quoted():
@@ -298,8 +454,6 @@ def test_a_served_model_that_thinks_aloud_is_not_quoted():
     ],
 )
 def test_the_address_tells_the_dialect_and_so_which_key_is_sent(url, family):
-    import httpx
-
     assert find_dialect(httpx.URL(url)) == family
 
 

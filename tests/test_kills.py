@@ -18,6 +18,7 @@ from act.dialogue.profiles import make_profiles
 from act.dialogue.prompts import THERAPIST_COT_PROMPT, cot_reply, supervisor_prompt
 from act.dialogue.session import REVISIONS, seed_from
 from act.records import check_session, read_jsonl
+from generate import ATTEMPTS
 from tests.conftest import ROOT
 from tests.fake_server import LOADING, serving
 
@@ -45,25 +46,39 @@ def turn_of(condition: str, speakers: tuple[str, ...], turns: int) -> dict[int, 
             for revision in range(REVISIONS + 1):
                 for attempt in ("first", "again"):
                     for who in speakers:
-                        what = (who, number, revision, attempt)
-                        for parts in (what, ("supervisor", *what)):
+                        what = (who, number, revision)
+                        for parts in ((*what, attempt), ("supervisor", *what)):
                             seed = seed_from(0, condition, profile, *parts) % 2**31
                             table[seed] = (f"{condition}/{profile}", number)
     return table
 
 
+def pair_of(models: tuple[str, ...], turns: int) -> dict[int, tuple[str, int]]:
+    """Seed in a request's body -> (session, turn) of the pair it is for."""
+    return {
+        seed_from(0, f"transcript/p{i + 1:03d}/{number}", model, attempt) % 2**31: (f"transcript/p{i + 1:03d}", number)
+        for i in range(PROFILES)
+        for number in range(1, turns + 1)
+        for model in models
+        for attempt in range(ATTEMPTS)
+    }
+
+
 def finished(out: Path) -> set[tuple[str, int]]:
-    """The turns that are stored, in whole sessions or in the journal."""
+    """The turns that are stored, in whole sessions or in the journal, or that pairs are stored of."""
     turns = set()
     if out.is_file():
-        for session in read_jsonl(out):
-            turns |= {(session["id"], number) for number in range(1, len(session["turns"]) + 1)}
+        for record in read_jsonl(out):
+            if "chosen" in record:
+                session, _, number = record["id"].rpartition("/")
+                turns.add((session, int(number)))
+            else:
+                turns |= {(record["id"], number) for number in range(1, len(record["turns"]) + 1)}
     part = Path(f"{out}.part")
     if part.is_file():
         for record in read_jsonl(part):
             session, _, number = record["id"].rpartition("#")
-            if "turn" in record:
-                turns.add((session, int(number)))
+            turns.add((session, int(number)))
     return turns
 
 
@@ -75,6 +90,7 @@ def kill_and_go_on(words: list, folder: Path, out: Path, fake, table: dict, kill
     said = ""
     for last in [False] * kills + [True]:
         done, asked = finished(out), len(fake.requests)
+        assert done <= set(table.values())
         with open(folder / "said", "w+") as file:
             process = subprocess.Popen(command, cwd=folder, env=environment, stdout=file, stderr=file)
             if last:
@@ -130,7 +146,9 @@ def test_generate_sessions_and_pairs_survive_kills(tmp_path, kills):
             held = list(read_jsonl(folder / "s.jsonl", check_session))
             assert len(held) == PROFILES and not (folder / "s.jsonl.part").exists()
             asked = len(fake.requests)
-            said += kill_and_go_on(pairs, folder, folder / "none", fake, {}, deaths, 5)
+            drawn = pair_of(("c", "m"), turns)
+            said += kill_and_go_on(pairs, folder, folder / "d.jsonl", fake, drawn, deaths, 5)
+            assert {r["body"]["seed"] for r in fake.requests[asked:]} <= drawn.keys()
             made = list(read_jsonl(folder / "d.jsonl"))
             assert len({pair["id"] for pair in made}) == len(made) == PROFILES * turns
             assert len(fake.requests) - asked <= 2 * len(made) * 18 / 17 + 1 + deaths * 4

@@ -1,5 +1,6 @@
 """simulate.py --client me: a person at the keyboard, here a pipe."""
 
+import io
 import json
 import os
 import subprocess
@@ -7,6 +8,8 @@ import sys
 
 import pytest
 
+from act.dialogue.chat import Ask
+from act.dialogue.person import Ended, Person
 from act.records import check_session, read_jsonl
 from tests.conftest import ROOT
 
@@ -22,11 +25,11 @@ def talk(where, model, typed, *more):
 
 @pytest.mark.slow
 def test_you_talk_to_the_therapist_and_are_told_what_it_is(tmp_path, folder):
-    done = talk(tmp_path, folder, f"I sleep badly.\n{DANGER}\n\n")
+    done = talk(tmp_path, folder, f"I sleep badly.\n\n  \n{DANGER}\n/end\nnever read\n")
     assert done.returncode == 0, done.stderr
     before, _, after = done.stdout.partition("therapist: ")
     assert "not a therapist and not a treatment" in before and "stored on this computer, in me.jsonl" in before
-    assert done.stdout.count("988") == 1, "crisis contacts are shown when danger is spoken of, and not before"
+    assert before.count("988") == 1 and after.count("988") == 1, "at the start, and when danger is spoken of"
     assert after.index("988") < after.rindex("therapist: ")
     (session,) = read_jsonl(tmp_path / "me.jsonl", check_session)
     assert session["id"] == "instruct/me-1" and session["status"] == "complete"
@@ -45,13 +48,41 @@ def test_one_therapist_is_chosen(refused, folder):
 @pytest.mark.slow
 def test_a_talk_that_is_cut_off_goes_on(tmp_path, folder):
     """A killed process leaves the turns so far; the same command shows where it was."""
-    talk(tmp_path, folder, "One.\n\n")
+    talk(tmp_path, folder, "One.\n/end\n")
     (session,) = map(json.loads, (tmp_path / "me.jsonl").read_text().splitlines())
-    begun = session | {"turns": []}
-    lines = [{"id": "instruct/me-1#0", "session": begun}, {"id": "instruct/me-1#1", "turn": session["turns"][0]}]
+    begun = {"id": "instruct/me-1#1", "turn": session["turns"][0], "session": session | {"turns": []}}
     (tmp_path / "me.jsonl").unlink()
-    (tmp_path / "me.jsonl.part").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    done = talk(tmp_path, folder, "Two.\n\n")
+    (tmp_path / "me.jsonl.part").write_text(json.dumps(begun) + "\n")
+    done = talk(tmp_path, folder, "Two.\n/end\n")
     assert f"therapist: {session['turns'][0]['answer']}" in done.stdout, done.stderr
     (session,) = read_jsonl(tmp_path / "me.jsonl", check_session)
     assert [turn["client"] for turn in session["turns"]] == ["One.", "Two."]
+
+
+def person(monkeypatch, typed: bytes, in_danger=lambda text: False) -> Person:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(typed), encoding="utf-8"))
+    return Person("me.jsonl", in_danger)
+
+
+def words_of(client: Person) -> list[str]:
+    """What the person says until they end the session."""
+    said = []
+    with pytest.raises(Ended):
+        while True:
+            client.start([Ask("me", [{"role": "user", "content": "And now?"}], 0)])
+            said += [reply.text for _, reply in client.step()]
+    return said
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (b"I caf\xe9 all day.\nAnd \xff\xfe.\n", ["I caf\ufffd all day.", "And \ufffd\ufffd."]),  # not UTF-8
+        (b"One.\n\n\n  \nTwo.\n", ["One.", "Two."]),  # a paragraph that was pasted
+        (b"the end\nend\n /end \nThree.\n", ["the end", "end"]),
+        (b"", []),
+    ],
+)
+def test_a_session_ends_with_the_input_or_a_word_and_with_nothing_else(monkeypatch, capsys, typed, said):
+    assert words_of(person(monkeypatch, typed)) == said
+    assert "/end, or Ctrl-D, ends the session" in capsys.readouterr().out

@@ -1,6 +1,8 @@
 """The store between the scripts: whole lines, one record a key, nothing lost."""
 
+import fcntl
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -8,6 +10,7 @@ import sys
 import pytest
 
 from act.records import InputError, Store, check_rating, check_session, rating_key, read_jsonl, read_unique
+from tests.conftest import ROOT
 
 RATING = {
     "session": "sft/p1",
@@ -102,6 +105,50 @@ def test_half_a_surrogate_pair_is_refused(tmp_path):
 def test_two_processes_cannot_write_one_file(tmp_path):
     with Store(tmp_path / "s.jsonl", has_id), pytest.raises(InputError, match="another process"):
         Store(tmp_path / "s.jsonl", has_id)
+
+
+def test_a_store_that_ends_empty_leaves_no_file(tmp_path):
+    """Where a command is refused before its first record, say; what was there before is left alone."""
+    file = tmp_path / "s.jsonl"
+    with pytest.raises(InputError), Store(file, has_id):
+        raise InputError("refused")
+    assert not file.exists()
+    with Store(file, has_id) as store:
+        store.append({"id": "a"})
+    with Store(file, has_id):
+        pass
+    assert file.read_text() == '{"id": "a"}\n'
+
+
+def test_a_store_that_was_removed_while_it_was_opened_is_refused(tmp_path, monkeypatch):
+    """Else what is appended to it would be lost."""
+    lock = fcntl.flock
+
+    def wait_for_lock(file, how):
+        os.remove(file.name)  # what the process that held it does on its way out
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", wait_for_lock)
+    with pytest.raises(InputError, match="another process is writing this file"):
+        Store(tmp_path / "s.jsonl", has_id)
+
+
+def test_a_full_disk_says_which_file_and_loses_no_record(tmp_path):
+    """A limit on the size of files stands for the disk."""
+    program = (
+        "import resource; from act.cli import run_script; from act.records import Store\n"
+        "def main():\n"
+        "    with Store('s.jsonl', lambda record: None) as store:\n"
+        "        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+        "        for n in range(9): store.append({'id': n, 'text': 'x' * 20})\n"
+        "run_script(main)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (2, "error: s.jsonl: File too large\n")
+    with Store(tmp_path / "s.jsonl", has_id) as store:
+        assert list(store.keys) == [0, 1]
 
 
 def test_sigkill_loses_at_most_the_record_in_flight(tmp_path):

@@ -1,5 +1,6 @@
 """Decoding: distributions, independence of neighbours, the living cache, and the enforced CoT form."""
 
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,8 @@ from scipy.stats import chisquare
 from act.dialogue.chat import Ask, answer_all
 from act.dialogue.local import LocalChat
 from act.dialogue.prompts import parse_reply
-from act.model import sampler
+from act.model import kv_cache, sampler
+from act.model.kv_cache import KVCache
 from act.model.llama import Llama, LlamaConfig
 from act.model.sampler import Request, Sampler, Sampling, pick
 from act.records import InputError
@@ -166,6 +168,67 @@ def test_a_conversation_that_joins_copies_the_beginning_and_a_forgotten_one_leav
         key: plain_greedy(tiny, prompt, 12) for key, prompt in prompts.items()
     }
     assert sorted(decoder.keys) == ["b", "c"] and len(decoder.held) == 2
+
+
+def test_conversations_that_come_one_by_one_share_a_trunk(tiny, monkeypatch, way):
+    """a plants it when b comes, two tokens too long, since b goes on like a at first; c shortens it; d takes it so.
+
+    a and b are being decoded meanwhile: each reply is that of plain greedy decoding, and the 40 tokens are read once.
+    """
+    read = []
+    plain = Sampler._read_piece
+    monkeypatch.setattr(Sampler, "_read_piece", lambda s, rows, first: read.extend(rows) or plain(s, rows, first))
+    decoder, shared = Sampler(tiny, [END], Sampling(0, 1, 12)), text(1, 40)
+    prompts = {"a": [*shared, 5, 6, *text(2, 9)], "b": [*shared, 5, 6, *text(3, 4)]}
+    prompts |= {"c": [*shared, 7, *text(4, 6)], "d": [*shared, 8, *text(5, 3)], "e": [9, *text(6, 30)]}
+    done, sizes = {}, []
+    for key, prompt in prompts.items():
+        decoder.add([Request(key, prompt)])
+        sizes.append(len(decoder.trunk))
+        done |= decoder.step()
+    while decoder.rows:
+        done |= decoder.step()
+    for key, prompt in prompts.items():
+        assert done[key].ids == plain_greedy(tiny, prompt, 12), key
+    assert sum(map(len, read)) == 51 + 4 + 7 + 4 + 31 + sum(len(reply.ids) for reply in done.values())
+    assert sizes == ([0, 42, 40, 40, 40] if way == "trunk" else [0] * 5)
+    on_trunk = {key: int(decoder.cache.on_trunk[slot]) for slot, key in enumerate(decoder.keys)}
+    assert on_trunk == dict.fromkeys("abcd", int(way == "trunk")) | {"e": 0}
+    for key in "abcd":  # and on they go, in other company
+        prompts[key] = [*prompts[key], *done[key].ids[:3], *text(50, 4)]
+    for key, reply in zip("dbac", decoder.decode([Request(key, prompts[key]) for key in "dbac"]), strict=True):
+        assert reply.ids == plain_greedy(tiny, prompts[key], 12), key
+
+
+def test_a_trunk_that_nobody_stands_on_gives_way_to_another(tiny, way):
+    decoder = Sampler(tiny, [END], Sampling(0, 1, 4))
+    prompts = {key: text(1 if key in "ab" else 2, 20) + text(10 + i, 4) for i, key in enumerate("abxy")}
+    for key in "abx":
+        decoder.decode([Request(key, prompts[key])])
+    for key in "ab":
+        decoder.forget(key)
+    (reply,) = decoder.decode([Request("y", prompts["y"])])
+    assert reply.ids == plain_greedy(tiny, prompts["y"], 4)
+    assert decoder.trunk == (text(2, 20) if way == "trunk" else [])
+
+
+def test_a_beginning_much_shorter_than_the_trunk_leaves_it_whole(tiny, way):
+    decoder = Sampler(tiny, [END], Sampling(0, 1, 4))
+    prompts = {"a": text(1, 40) + [5], "b": text(1, 40) + [6], "c": text(1, 19) + text(2, 9)}
+    for key, prompt in prompts.items():
+        (reply,) = decoder.decode([Request(key, prompt)])
+        assert reply.ids == plain_greedy(tiny, prompt, 4), key
+    assert len(decoder.trunk) == (40 if way == "trunk" else 0)
+
+
+def test_growing_holds_the_old_keys_or_the_old_values_and_not_both(monkeypatch):
+    cache = KVCache(TINY, 2, 8, torch.device("cpu"), torch.float32)
+    old_keys, pad = weakref.ref(cache.k), torch.nn.functional.pad
+    alive = []
+    monkeypatch.setattr(kv_cache.F, "pad", lambda x, by: alive.append(old_keys() is not None) or pad(x, by))
+    cache.grow(rows=3, slots=9)
+    assert alive[:2] == [True, False]
+    assert cache.k.shape == cache.v.shape == (2, 3, 2, 9 + kv_cache.ROOM, 8)
 
 
 def test_length_and_stop(tiny):

@@ -78,7 +78,9 @@ def test_bad_input_gets_one_line_and_status_2(refused, tmp_path, command, said):
     (tmp_path / "bare").write_text('{"id": "p1", "archetype": "intellectualiser", "personality": ["a", "b", "c"]}\n')
     (tmp_path / "other").write_text('{"id": "p1", "archetype": "stoic"}\n')
     places = {"MODEL": EMBEDDED, "CORPUS": CORPUS}
+    before = set(tmp_path.iterdir())
     assert said in refused(*(places.get(word, word) for word in command.split()))
+    assert set(tmp_path.iterdir()) == before  # no --out that nothing was written to
 
 
 def test_profiles_are_appended_and_not_made_twice(script, tmp_path):
@@ -146,12 +148,16 @@ def test_adapters_are_switched_on_and_off(script, tmp_path):
                       "--out", out)  # fmt: skip
         assert done.returncode == 0, done.stderr
         sessions = read_jsonl(tmp_path / out, check_session)
-        return {session["condition"]: (session["models"]["therapist"], session["turns"]) for session in sessions}
+        return {
+            session["condition"]: (session["models"]["therapist"], session["turns"], session["sampling"])
+            for session in sessions
+        }
 
     both = answers("sft,instruct", "both.jsonl")
     assert both["instruct"] == answers("instruct", "alone.jsonl")["instruct"]
     assert both["sft"][1][0]["client"] == both["instruct"][1][0]["client"]
     assert both["sft"][1][0]["answer"] != both["instruct"][1][0]["answer"]
+    assert both["sft"][2] == both["instruct"][2]  # one sampling setting for all conditions
     assert both["sft"][0] == f"{EMBEDDED}+adapters/sft" and both["instruct"][0] == str(EMBEDDED)
 
 
@@ -161,7 +167,7 @@ def test_sessions_of_other_settings_are_not_mixed(script, refused, tmp_path):
     (tmp_path / "one.jsonl").write_text((tmp_path / "p.jsonl").read_text().splitlines()[0] + "\n")
     words = ("simulate.py", "--model", EMBEDDED, "--client", EMBEDDED, *SMALL, "--conditions", "instruct", "--out", "s")
     assert script(*words, "--profiles", "one.jsonl").returncode == 0
-    assert "was held with sampling" in refused(*words, "--profiles", "p.jsonl", "--temperature", 0.5)
+    assert "was made with sampling" in refused(*words, "--profiles", "p.jsonl", "--temperature", 0.5)
     assert "instruct/p001 has 1 turns, not 2" in refused(*words, "--profiles", "p.jsonl", "--turns", 2)
-    assert "was held with seed 0, not 1" in refused(*words, "--profiles", "p.jsonl", "--seed", 1)
+    assert "was made with seed 0, not 1" in refused(*words, "--profiles", "p.jsonl", "--seed", 1)
     assert "p001 is another client" in refused("generate.py", "profiles", "--n", 2, "--seed", 1, "--out", "p.jsonl")

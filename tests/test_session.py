@@ -6,19 +6,23 @@ from collections import Counter
 import pytest
 
 from act.dialogue.chat import Reply
+from act.dialogue.endpoint import Endpoint
 from act.dialogue.journal import Journal
 from act.dialogue.profiles import draw_twists, make_profiles
 from act.dialogue.prompts import CLIENT_OPENING, cot_reply, supervisor_prompt, therapist_prompt
 from act.dialogue.session import Session, Speakers, hold_sessions, new_session, seed_from
+from act.dialogue.settings import check_settings
 from act.dialogue.talks import hold_talks
+from act.measure.conduct import count_conduct, describe
 from act.model.sampler import Sampling
-from act.records import InputError, Store, check_session
+from act.records import InputError, Store, check_session, read_jsonl
 
 
 class Scripted:
     """A ChatModel that answers with `say(ask, n)`, where n counts the asks of the conversation from 1."""
 
     name = "scripted"
+    adapter, context = None, 512
     sampling = Sampling(1.0, 1.0, 50)
 
     def __init__(self, say, remote=False):
@@ -97,7 +101,7 @@ def test_trap_18_a_reply_out_of_form_is_asked_for_once_more_then_ends_the_sessio
     (session,), speakers = hold(lambda ask, n: "no labels", lambda ask, n: "hello", condition="sft-cot")
     first, second = speakers.therapist.asks
     assert first.seed != second.seed
-    assert session["status"] == "format" and len(session["turns"]) == 1
+    assert session["status"] == "format" and len(session["turns"]) == 1 and session["turns"][0]["out_of_form"] == 2
     assert session["turns"][-1]["answer"] is None and "no labels" not in str(session)
 
 
@@ -107,6 +111,8 @@ def test_trap_18_the_second_try_counts():
 
     (session,), _ = hold(second_time, lambda ask, n: "hello", turns=2, condition="sft-cot")
     assert session["status"] == "complete" and [t["status"] for t in session["turns"]] == ["ok", "ok"]
+    assert [t.get("out_of_form") for t in session["turns"]] == [1, None]
+    assert count_conduct([session])["out_of_form"] == 1 and "replies out of form 1" in describe([session])
 
 
 def test_errors_and_full_contexts_end_a_session_and_never_enter_it():
@@ -182,7 +188,7 @@ def test_a_supervisor_sends_drafts_back_twice_at_most_and_every_draft_is_kept():
         {
             "speaker": "therapist",
             "text": cot_reply(f"thought {i}", f"draft {i}"),
-            "feedback": f"Say less, number {i + 1}.",
+            "feedback": f"Say less, number {i}.",
         }
         for i in (1, 2)
     ]
@@ -192,7 +198,7 @@ def test_a_supervisor_sends_drafts_back_twice_at_most_and_every_draft_is_kept():
     judged = speakers.supervisor.asks[1].messages[1]["content"]
     assert "Client: hello" in judged and "draft 1" in judged and "thought" not in judged
     again = speakers.therapist.asks[2].messages
-    assert again[-2]["content"] == cot_reply("thought 2", "draft 2") and "Say less, number 3." in again[-1]["content"]
+    assert again[-2]["content"] == cot_reply("thought 2", "draft 2") and "Say less, number 2." in again[-1]["content"]
     assert len({ask.seed for ask in speakers.therapist.asks + speakers.supervisor.asks}) == 6
 
 
@@ -210,13 +216,37 @@ def test_a_revision_that_fails_leaves_the_draft_standing():
     assert len(speakers.therapist.asks) == 3 and len(turn["drafts"]) == 1
 
 
-def test_a_supervisor_out_of_form_is_asked_twice_and_the_draft_stands_marked():
+@pytest.mark.parametrize("said", ["Nice!", Reply("REVISE: Say", "length"), Reply("", "error"), Reply("", "context")])
+def test_a_verdict_out_of_form_or_cut_off_leaves_the_draft_standing_marked(said):
+    """It is not asked for again: a supervisor is greedy, and would say the same."""
     (session,), speakers = hold(
-        lambda ask, n: cot_reply("t", "a"), lambda a, n: "hi", 1, "transcript", supervisor=lambda a, n: "Nice!"
+        lambda ask, n: cot_reply("t", "a"), lambda a, n: "hi", 1, "transcript", supervisor=lambda a, n: said
     )
     (turn,) = session["turns"]
     assert turn["unsupervised"] == ["client", "therapist"] and "drafts" not in turn
-    assert len(speakers.supervisor.asks) == 4 and turn["answer"] == "a"
+    assert len(speakers.supervisor.asks) == 2 and turn["answer"] == "a"
+
+
+def test_a_supervisors_two_conversations_are_kept_apart():
+    """A local one keeps what it has read of each: under one key it would read the other's prompt each time."""
+    (session,), speakers = hold(
+        lambda ask, n: cot_reply("t", f"a{n}"),
+        lambda a, n: f"hi {n}",
+        3,
+        "transcript",
+        supervisor=lambda a, n: "ACCEPT",
+    )
+    prompts = {(ask.key, ask.messages[0]["content"]) for ask in speakers.supervisor.asks}
+    assert prompts == {(f"{session['id']} {who}", supervisor_prompt(who)) for who in ("client", "therapist")}
+    assert sorted(speakers.supervisor.forgotten) == sorted({key for key, _ in prompts})
+
+
+def test_trap_19_the_context_policy_and_its_size_are_recorded():
+    speakers = Speakers(Scripted(lambda ask, n: "fine"), Endpoint("m@http://host/v1", Sampling(1.0, 1.0, 50), 1, 1.0))
+    sampling = new_session("sft", make_profiles(1, 0)[0], speakers, "observe", 0)["sampling"]
+    policy = "the whole history; a prompt that leaves no room for a reply has none"
+    assert sampling["context"] == {"policy": policy, "therapist": 512, "client": None}  # None: the server's own
+    assert sampling["history"] == "answers only" and sampling["therapist"]["max_new_tokens"] == 50
 
 
 def test_what_an_endpoint_returned_is_kept_with_the_turn():
@@ -246,13 +276,17 @@ def stored(folder, turns, die_at=None, status="ok", batch=2, seed=0, n=3):
         records = [new_session("sft", profile, speakers, "observe", seed) for profile in wanted]
         bar = Counter()
         bar.update = lambda n=1: bar.__setitem__("n", bar["n"] + n)
-        try:
-            hold_sessions(records, speakers, turns, store, journal, bar, batch)
-        finally:
-            store.file.flush()
+        hold_sessions(records, speakers, turns, store, journal, bar, batch)
     assert bar["n"] == turns * len(wanted)
     sessions = {r["id"]: r for r in map(json.loads, (folder / "s.jsonl").read_text().splitlines())}
     return sessions, speakers.therapist.asks
+
+
+def turns_in(folder):
+    """How many turns are stored, in whole sessions or in the journal."""
+    records = {path.name: list(read_jsonl(path)) for path in folder.glob("s.jsonl*")}
+    turns = {f"{r['id']}#{i}" for r in records.get("s.jsonl", []) for i in range(1, len(r["turns"]) + 1)}
+    return len(turns | {record["id"] for record in records.get("s.jsonl.part", [])})
 
 
 @pytest.mark.parametrize("status", ["ok", "error"])
@@ -260,23 +294,91 @@ def test_a_death_at_any_reply_loses_nothing_that_was_finished(tmp_path, status):
     """Then the same command: the sessions are those of a run without a death, and no stored turn is asked for again."""
     (tmp_path / "whole").mkdir()
     whole, asks = stored(tmp_path / "whole", 4, status=status)
+    all_kept = []
     for die_at in range(1, len(asks) + 1):
         folder = tmp_path / str(die_at)
         folder.mkdir()
         with pytest.raises(Killed):
             stored(folder, 4, die_at, status)
-        kept = (folder / "s.jsonl.part").read_text().count('"turn"') if die_at > 1 else 0
+        kept = turns_in(folder)
+        all_kept.append(kept)
         sessions, more = stored(folder, 4, status=status)
         assert sessions == whole
         assert len(more) == len(asks) - kept
         assert not (folder / "s.jsonl.part").exists()
+    assert all_kept[0] == 0 and sorted(all_kept) == all_kept and all_kept[-1] >= len(asks) - 2  # of two side by side
+
+
+@pytest.mark.parametrize("status", ["ok", "error"])
+def test_a_death_between_a_sessions_last_turn_and_its_record_asks_for_nothing_again(tmp_path, monkeypatch, status):
+    append = Store.append
+
+    def die(store, record):
+        if "turns" in record:
+            raise Killed
+        append(store, record)
+
+    monkeypatch.setattr(Store, "append", die)
+    with pytest.raises(Killed):
+        stored(tmp_path, 4, status=status, n=1)
+    monkeypatch.undo()
+    assert turns_in(tmp_path) == (4 if status == "ok" else 2)
+    (tmp_path / "whole").mkdir()
+    sessions, asks = stored(tmp_path, 4, status=status, n=1)
+    assert sessions == stored(tmp_path / "whole", 4, status=status, n=1)[0] and not asks
+    assert not (tmp_path / "s.jsonl.part").exists()
 
 
 def test_a_session_is_not_gone_on_with_under_other_settings(tmp_path):
     with pytest.raises(Killed):
         stored(tmp_path, 4, die_at=3)
-    with pytest.raises(InputError, match="sft/p001 was begun with seed 0, not 1; finish it with the same command"):
+    with pytest.raises(InputError, match="sft/p001 was made with seed 0, not 1; finish it with the same command"):
         stored(tmp_path, 4, seed=1)
     assert stored(tmp_path, 4, n=1)[0].keys() == {"sft/p001"}  # another command with fewer clients
     assert (tmp_path / "s.jsonl.part").exists()  # still holds what the others had said
     assert stored(tmp_path, 4)[0].keys() == {"sft/p001", "sft/p002", "sft/p003"}
+
+
+def test_the_command_that_wrote_a_turn_may_go_on_from_it(tmp_path):
+    """Begun under other settings and killed before the first turn: nothing binds the next command."""
+    with pytest.raises(Killed):
+        stored(tmp_path, 4, die_at=1, seed=0, n=1)
+    with pytest.raises(Killed):
+        stored(tmp_path, 4, die_at=3, seed=1, n=1)
+    sessions, asks = stored(tmp_path, 4, seed=1, n=1)
+    assert sessions["sft/p001"]["seed"] == 1 and len(asks) == 2
+
+
+def test_a_journal_of_another_kind_is_refused(tmp_path):
+    (tmp_path / "s.jsonl.part").write_text('{"id": "sft/p001#1", "turn": {}}\n')
+    with pytest.raises(InputError, match='s.jsonl.part:1: "session" is missing'):
+        stored(tmp_path, 4)
+
+
+def held_by(therapist, client="c@http://host/v1", **more):
+    return {"id": "x", "models": {"therapist": therapist, "client": client}, "adapters": {}, "seed": 0} | more
+
+
+@pytest.mark.parametrize(
+    ("held", "new", "same"),
+    [
+        (held_by("m@http://host:8000/v1"), held_by("m@http://host:8001/v1"), True),  # the server was started again
+        (held_by("m@http://host/v1"), held_by("n@http://host/v1"), False),
+        (held_by("models/a"), held_by("models/b"), False),
+        (
+            held_by("a+b", adapters={"therapist": "12"}),
+            held_by("a+b", adapters={"therapist": "34"}),
+            False,
+        ),  # retrained
+        (held_by("a+b", adapters={"therapist": "12"}), held_by("a+c", adapters={"therapist": "12"}), True),  # moved
+        (held_by("a+b", adapters={"therapist": "12"}), held_by("d+b", adapters={"therapist": "12"}), False),
+        (held_by("a+b"), held_by("a+c"), False),  # two folders with a + in their names
+        ({"id": "x"}, held_by("a"), False),
+    ],
+)
+def test_a_model_is_known_by_its_weights_and_a_served_one_by_its_name(held, new, same):
+    if same:
+        check_settings("s", held, new, ("models", "adapters", "seed"))
+    else:
+        with pytest.raises(InputError, match="^s: x was made with (models|adapters) "):
+            check_settings("s", held, new, ("models", "adapters", "seed"))

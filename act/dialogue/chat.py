@@ -35,6 +35,8 @@ class Reply:
 
 class ChatModel(Protocol):
     name: str
+    adapter: str | None  # of a model with an adapter: the first letters of a SHA-256 of its weights
+    context: int | None  # tokens that a prompt and its reply may have together; None: not known here
     sampling: Sampling
     busy: int  # replies begun and not ended
     remote: bool  # works by itself; a local model works in `step` only

@@ -1,6 +1,9 @@
-"""Where OpenAI-compatible servers differ: one small table, chosen by address."""
+"""Where OpenAI-compatible servers differ: one small table, chosen by address, and what differs by model or answer."""
 
+import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 import httpx
 
@@ -14,28 +17,38 @@ class Dialect:
     max_tokens: str = "max_tokens"
     seed: str | None = "seed"
     cuts_prompts: bool = False  # silently, where they exceed its context
-    fixed_sampling: str = r"\Z."  # names of models that refuse temperature and top_p, and think before they answer
-    room_to_think: int = 0  # tokens such a model may spend before its answer
     schemas: bool = True  # may be asked for JSON of a schema, and
     logprobs: bool = True  # for the log-probabilities of its tokens
 
 
 DIALECTS = {
-    "openai": Dialect(
-        "OPENAI_API_KEY",
-        ("api.openai.com",),
-        max_tokens="max_completion_tokens",
-        fixed_sampling=r"gpt-5|o\d",
-        room_to_think=2048,
-    ),
+    "openai": Dialect("OPENAI_API_KEY", ("api.openai.com",), max_tokens="max_completion_tokens"),
     "mistral": Dialect("MISTRAL_API_KEY", ("api.mistral.ai",), seed="random_seed", logprobs=False),
     "deepseek": Dialect("DEEPSEEK_API_KEY", ("api.deepseek.com",), seed=None, schemas=False),
     "ollama": Dialect("OLLAMA_API_KEY", (":11434",), cuts_prompts=True, logprobs=False),
     "other": Dialect("ACT_API_KEY"),  # vLLM, llama.cpp, and whatever else speaks OpenAI's chat completions
 }
 
+# Models of OpenAI's, wherever they are served, that think before they answer and refuse max_tokens, temperature, top_p.
+THINKS = re.compile(r"gpt-5|o\d")
+ROOM_TO_THINK = 2048  # tokens such a model may spend before its answer, at least
+
 
 def find_dialect(url: httpx.URL) -> str:
     """The name of the family of servers at an address."""
     places = (url.host, f":{url.port}")
     return next((name for name, dialect in DIALECTS.items() if set(places) & set(dialect.hosts)), "other")
+
+
+def retry_after(headers: httpx.Headers) -> float:
+    """Seconds a server asks for: `retry-after-ms`, or `retry-after` in seconds or as a date; 0 for none."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        value = headers.get(name, "").strip()
+        if re.fullmatch(r"\d+\.?\d*|\.\d+", value):
+            return float(value) * unit
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return 0.0
+    date = date if date.tzinfo else date.replace(tzinfo=UTC)  # -0000: UTC, of a place that is not told
+    return (date - datetime.now(UTC)).total_seconds()

@@ -13,25 +13,26 @@ import sys
 import threading
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from queue import Empty, SimpleQueue
 
 import httpx
 from tqdm import tqdm
 
 from act.dialogue.chat import Ask, Reply
-from act.dialogue.dialects import DIALECTS, find_dialect
+from act.dialogue.dialects import DIALECTS, ROOM_TO_THINK, THINKS, find_dialect, retry_after
 from act.model.sampler import Sampling
 from act.records import InputError
 
 ATTEMPTS = 8
+PROBES = 3  # tries of a prompt that any model can answer
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds; a pause doubles from try to try
 TRY_AGAIN = (408, 409, 425, 429)  # and all of 5xx
-NO_TRY_HELPS = (401, 402, 403, 404)
+NO_TRY_HELPS = (401, 402, 404)
+NOT_TAKEN = (400, 422)  # what a field that a server does not know gets, and also a prompt that it does not like
+GOOD = ("ok", "length")  # statuses of a reply with words
 NO_ROOM = re.compile(r"context.?(length|size|window)|maximum context|too many tokens|prompt is too long", re.IGNORECASE)
 REASONING = re.compile(r"\A(?:.*?</think>|\s*<think>.*\Z)", re.DOTALL)  # some templates open it in the prompt
-PROBE = [{"role": "user", "content": "Say OK."}]
+PROBE = Ask("probe", [{"role": "user", "content": "Say OK."}], 0)
 CONNECT = 10.0  # seconds for a connection
 CUT, LEAST = 0.7, 1 / 8  # a prompt of less than 0.7 of its tokens, or of less than a token in 8 letters, was cut
 
@@ -53,23 +54,25 @@ class Unusable(TryAgain):
 
 
 class Refused(Exception):
-    """A fault that no other try mends; `final` when no other prompt would either."""
+    """A fault that no other try mends; `final` when no other prompt would either, `fields` when other fields may."""
 
-    def __init__(self, what: str, final: bool):
+    def __init__(self, what: str, final: bool = False, fields: bool = False):
         super().__init__(what)
-        self.final = final
+        self.final, self.fields = final, fields
 
 
 class Endpoint:
     """A served model. `concurrency` calls at most are under way at a time; silent for `timeout` seconds, one is lost.
 
+    `room_to_think`: tokens it may spend before its answer, beside `max_new_tokens`.
     `offers`: fields that a request may have beside the usual ones, best first. A server that refuses one set (HTTP 400
     or 422) before any good reply is asked with the next.
     """
 
     remote = True
+    adapter = context = None  # the server's own
 
-    def __init__(self, spec: str, sampling: Sampling, concurrency: int, timeout: float):
+    def __init__(self, spec: str, sampling: Sampling, concurrency: int, timeout: float, room_to_think: int = 0):
         self.name, self.sampling = spec, sampling
         self.model, _, address = spec.partition("@")
         try:
@@ -89,7 +92,8 @@ class Endpoint:
         timeouts = httpx.Timeout(timeout, connect=min(timeout, CONNECT))
         self.client = httpx.Client(headers=headers, timeout=timeouts, limits=limits)
         self.url = f"{str(url).rstrip('/')}/chat/completions"
-        self.thinks = bool(re.match(self.dialect.fixed_sampling, self.model))
+        self.thinks = bool(THINKS.match(self.model.rpartition("/")[2]))  # MODEL, or VENDOR/MODEL
+        self.room_to_think = max(room_to_think, ROOM_TO_THINK if self.thinks else 0)
         if self.thinks:
             self.sampling = Sampling(None, None, sampling.max_new_tokens)
         self.offers, self.offer = [{}], 0
@@ -97,18 +101,19 @@ class Endpoint:
         self.warned = False  # was it said that there is no reply yet?
         self.last_good = -math.inf  # time of the last good reply
         self.tokens_a_letter = 0.0  # of the first prompt: what later ones are compared with
-        self.asked: SimpleQueue[Ask] = SimpleQueue()
+        self.asked: SimpleQueue[Ask | None] = SimpleQueue()
         self.done: SimpleQueue[tuple[str, Reply | Exception]] = SimpleQueue()
         self.stopped: Exception | None = None  # raised by the next step, behind the replies in hand
-        self.idle = concurrency  # threads that have not been needed yet
+        self.concurrency = concurrency
+        self.threads: list[threading.Thread] = []  # as many as have been needed
 
     def start(self, asks: list[Ask]) -> None:
         self.busy += len(asks)
         for ask in asks:
             self.asked.put(ask)
-            if self.idle:
-                self.idle -= 1
-                threading.Thread(target=self._work, daemon=True).start()
+            if len(self.threads) < self.concurrency:
+                self.threads.append(threading.Thread(target=self._work, daemon=True))
+                self.threads[-1].start()
 
     def step(self, wait: float) -> list[tuple[str, Reply]]:
         """The replies that have come in; waits for a first one. Raises InputError where no try can help."""
@@ -118,10 +123,10 @@ class Endpoint:
                 key, reply = self.done.get(timeout=wait) if not replies else self.done.get_nowait()
             except Empty:
                 break
-            self.busy -= 1
             if isinstance(reply, Exception):
-                self.stopped = reply
+                self.stopped = reply  # still busy: who waits for it must come back to hear of it
             else:
+                self.busy -= 1
                 replies.append((key, reply))
         if self.stopped and not replies:
             raise self.stopped
@@ -130,9 +135,16 @@ class Endpoint:
     def forget(self, key: str) -> None:
         """Nothing is kept of a conversation."""
 
+    def close(self) -> None:
+        """End its threads and connections; nothing may be under way."""
+        for _ in self.threads:
+            self.asked.put(None)
+        for thread in self.threads:
+            thread.join()
+        self.client.close()
+
     def _work(self) -> None:
-        while True:
-            ask = self.asked.get()
+        while ask := self.asked.get():
             try:
                 reply = self.reply(ask)
             except Exception as error:  # whatever it is, the main thread must hear of it
@@ -145,61 +157,63 @@ class Endpoint:
         return self.last_good > -math.inf
 
     def reply(self, ask: Ask) -> Reply:
-        """One reply, after at most ATTEMPTS calls."""
-        last, began = None, time.monotonic()
-        for attempt in range(1, ATTEMPTS + 1):
+        """One reply, after at most ATTEMPTS calls. A prompt that has none is told from a server that gives none."""
+        began = time.monotonic()
+        reply, fault, tries = self._try(ask, ATTEMPTS)
+        if fault is None:
+            return reply
+        final = isinstance(fault, Refused) and fault.final
+        if not final and self.last_good < began:
+            self._try(PROBE, PROBES)
+        after = f"{tries} {'try' if tries == 1 else 'tries'}: {fault}"
+        if final or self.last_good < began:
+            raise InputError(f"{self.name}: no reply in {self._without_key(after)}")
+        self._warn(f"a turn is lost after {after}")
+        return reply
+
+    def _try(self, ask: Ask, attempts: int) -> tuple[Reply, Exception | None, int]:
+        """(reply, what went wrong, calls made). Where something did, the reply's status is "error"."""
+        fault = None
+        for attempt in range(1, attempts + 1):
             offer = self.offer
-            if last:
+            if isinstance(fault, TryAgain):
                 pause = FIRST_PAUSE * 2 ** (attempt - 2) * random.uniform(0.5, 1.0)  # jitter: not all at once again
-                time.sleep(min(max(pause, last.pause), LONGEST_PAUSE))
+                time.sleep(min(max(pause, fault.pause), LONGEST_PAUSE))
             try:
                 reply = self._read(self._call(ask), ask, attempt)
-                self.last_good = time.monotonic()
-                return reply
+                if reply.status in GOOD:
+                    self.last_good = time.monotonic()
+                return reply, Refused(odd_finish(reply)) if reply.status == "error" else None, attempt
             except NoRoom:
-                return Reply("", "context", call={"attempts": attempt})
-            except TryAgain as fault:
-                last = fault
+                return Reply("", "context", call={"attempts": attempt}), None, attempt
+            except TryAgain as another:
+                fault = another
                 if isinstance(fault, Unusable):
                     ask = replace(ask, seed=ask.seed + 1)
-            except httpx.RequestError as fault:  # no connection, none in time, one that broke off, not to be decoded
-                last = TryAgain(f"{type(fault).__name__} {fault}".strip())
+            except httpx.RequestError as lost:  # no connection, none in time, one that broke off, not to be decoded
+                fault = TryAgain(f"{type(lost).__name__} {lost}".strip())
             except Refused as refusal:
-                if not refusal.final and self._offer_less(offer, refusal):
+                fault = refusal
+                if self._offer_less(offer, refusal):
                     continue
-                if refusal.final or not self.answered:
-                    raise InputError(f"{self.name}: {self._without_key(str(refusal))}") from None
-                last = refusal
                 break
             if not (self.answered or self.warned):
                 self.warned = True
-                self._warn(f"no reply yet, trying on: {last}")
-        is_up = isinstance(last, Refused) or self.last_good >= began
-        if not self.answered or not (is_up or self._is_up()):
-            raise InputError(f"{self.name}: no reply in {attempt} tries: {self._without_key(str(last))}")
-        self._warn(f"a turn is lost after {attempt} tries: {last}")
-        return Reply("", "error", call={"attempts": attempt})
-
-    def _is_up(self) -> bool:
-        """Does it answer anything at all? Tells a prompt that it cannot answer from a server that is down."""
-        try:
-            self._call(Ask("probe", PROBE, 0))
-        except (NoRoom, TryAgain, Refused, httpx.RequestError):
-            return False
-        return True
+                self._warn(f"no reply yet, trying on: {fault}")
+        return Reply("", "error", call={"attempts": attempt}), fault, attempt
 
     def _offer_less(self, offer: int, refusal: Refused) -> bool:
         """Go on to the next set of `offers`, unless there is none or good replies show that this one is taken."""
-        if offer == self.offer and not self.answered and offer + 1 < len(self.offers):
+        if refusal.fields and offer == self.offer and not self.answered and offer + 1 < len(self.offers):
             self.offer = offer + 1
             self._warn(f"asks with fewer fields now: {refusal}")
-        return offer < self.offer
+        return refusal.fields and offer < self.offer
 
     def body(self, ask: Ask) -> dict:
         """The request, in the server's dialect."""
-        room = self.dialect.room_to_think if self.thinks else 0
         body = {"model": self.model, "messages": ask.messages}
-        body[self.dialect.max_tokens] = self.sampling.max_new_tokens + room
+        limit = "max_completion_tokens" if self.thinks else self.dialect.max_tokens
+        body[limit] = self.sampling.max_new_tokens + self.room_to_think
         if not self.thinks:
             body |= {"temperature": self.sampling.temperature, "top_p": self.sampling.top_p}
         if self.dialect.seed:
@@ -226,7 +240,7 @@ class Endpoint:
             raise TryAgain(what, retry_after(answer.headers))
         if code == 413 or (code in (400, 422) and NO_ROOM.search(answer.text)):
             raise NoRoom
-        raise Refused(what, final=code in NO_TRY_HELPS)
+        raise Refused(what, final=code in NO_TRY_HELPS, fields=code in NOT_TAKEN)
 
     def _read(self, data: dict, ask: Ask, attempts: int) -> Reply:
         """A chat completion -> Reply. A finish other than "stop" is a status; a "stop" without content is a fault."""
@@ -239,20 +253,24 @@ class Endpoint:
         if finish == "model_length" or self._was_cut(ask, tokens[0]):
             return Reply("", "context", *tokens, call)
         text = choice["message"].get("content")
+        if isinstance(text, list):  # of parts, some of them thoughts
+            parts = [part for part in text if isinstance(part, dict) and part.get("type") == "text"]
+            text = "".join(str(part.get("text", "")) for part in parts)
         text = REASONING.sub("", text).strip() if isinstance(text, str) else ""
         if finish == "stop" and not text:
             raise Unusable("empty content")
         if text.encode(errors="replace").decode() != text:
             raise Unusable("content with half a surrogate pair")
         if finish not in ("stop", "length") or not text:
-            self._warn(f"a turn is lost: finish_reason {finish}, {len(text)} characters")
             return Reply("", "error", *tokens, call)
         logprobs = (choice.get("logprobs") or {}).get("content")
         return Reply(text, "ok" if finish == "stop" else "length", *tokens, call, logprobs)
 
     def _was_cut(self, ask: Ask, prompt_tokens: int | None) -> bool:
         """Did the server read fewer tokens than the prompt has, measured by the first prompt's tokens a letter?"""
-        if not self.dialect.cuts_prompts or not prompt_tokens:
+        if (
+            not self.dialect.cuts_prompts or not prompt_tokens or ask.messages is PROBE.messages
+        ):  # too short to measure by
             return False
         rate = prompt_tokens / sum(len(message["content"]) for message in ask.messages)
         self.tokens_a_letter = self.tokens_a_letter or rate
@@ -269,14 +287,8 @@ class Endpoint:
         return " ".join(self._without_key(text).split())[:200]
 
 
-def retry_after(headers: httpx.Headers) -> float:
-    """Seconds a server asks for: `retry-after-ms`, or `retry-after` in seconds or as a date; 0 for none."""
-    try:
-        if "retry-after-ms" in headers:
-            return float(headers["retry-after-ms"]) / 1000
-        value = headers.get("retry-after", "0")
-        if re.fullmatch(r"[\d.]+", value):
-            return float(value)
-        return (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError):
-        return 0.0
+def odd_finish(reply: Reply) -> str:
+    """What became of a reply without words."""
+    finish = reply.call["finish"]
+    thought = "; if it thinks before it answers, give it --room-to-think" if finish == "length" else ""
+    return f"finish_reason {finish} and no words to use{thought}"

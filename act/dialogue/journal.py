@@ -2,47 +2,43 @@
 
 from pathlib import Path
 
-from act.records import InputError, Store
+from act.dialogue.settings import SETTINGS, check_settings
+from act.records import InputError, Store, require
 
 GOES_ON = ("ok", "length")  # turn statuses behind which a session goes on
 
 
-class Journal:
-    """FILE.part, with records {"id": "<session>#0", "session": the empty record}, {"id": "<session>#3", "turn": {...}}.
+def check_turn(record: dict) -> None:
+    """A turn: {"id": "<session>#<number>", "turn"}; a session's first one also has its empty "session"."""
+    require(record, {"id": str, "turn": dict})
+    if record["id"].endswith("#1"):
+        require(record, {"session": dict})
 
-    Deleted when it is closed and every session begun in it stands in FILE, the store of whole sessions.
-    """
+
+class Journal:
+    """FILE.part, one record a turn. Deleted when it is closed and every session begun in it stands in FILE, the store
+    of whole sessions."""
 
     def __init__(self, whole: Store):
         self.path, self.whole = Path(f"{whole.path}.part"), whole
 
     def __enter__(self) -> "Journal":
-        self.store = Store(self.path, lambda record: None)
+        self.store = Store(self.path, check_turn)
         self.left = {record["id"]: record for record in self.store.records()}  # by an earlier process, not restored yet
-        self.begun = {key.removesuffix("#0") for key in self.left if key.endswith("#0")}
+        self.begun = {key.removesuffix("#1") for key in self.left if key.endswith("#1")}
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.store.file.close()
+        self.store.close()
         if all(session in self.whole for session in self.begun):
-            self.path.unlink()
+            self.path.unlink(missing_ok=True)
 
     def restore(self, record: dict, turns: int) -> None:
         """Give a new session's record the turns it had; InputError if it was begun with other settings or more turns
         than are wanted now."""
-        begun = self.left.pop(f"{record['id']}#0", None)
-        if begun is None:
-            self.begun.add(record["id"])
-            self.store.append({"id": f"{record['id']}#0", "session": record})
-            return
-        for name, value in begun["session"].items():
-            if record[name] != value and f"{record['id']}#1" not in self.left:
-                break  # nothing was said under the other settings
-            if record[name] != value:
-                raise InputError(
-                    f"{self.path}: {record['id']} was begun with {name} {value}, not {record[name]}; "
-                    "finish it with the same command, or delete the file"
-                )
+        if first := self.left.get(f"{record['id']}#1"):
+            cure = "; finish it with the same command, or delete the file"
+            check_settings(self.path, first["session"], record, ("profile", *SETTINGS), cure)
         while turn := self.left.pop(f"{record['id']}#{len(record['turns']) + 1}", None):
             record["turns"].append(turn["turn"])
             if turn["turn"]["status"] not in GOES_ON:
@@ -52,5 +48,8 @@ class Journal:
                 f"{self.path}: {record['id']} has {len(record['turns'])} turns already, more than --turns {turns}"
             )
 
-    def add(self, session: str, number: int, turn: dict) -> None:
-        self.store.append({"id": f"{session}#{number}", "turn": turn})
+    def add(self, record: dict, number: int, turn: dict) -> None:
+        """Keep the turn that a session's record has just got."""
+        empty = {"session": record | {"turns": [], "status": "complete"}} if number == 1 else {}
+        self.store.append({"id": f"{record['id']}#{number}", "turn": turn} | empty)
+        self.begun.add(record["id"])

@@ -1,9 +1,16 @@
 """A model of this process as a ChatModel."""
 
-from act.dialogue.chat import Ask, Reply
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+
+from act.dialogue.chat import Ask, ChatModel, Reply
 from act.dialogue.prompts import ANSWER, THINKING
-from act.model.checkpoint import load_model, split_spec
+from act.model.checkpoint import load_adapter, load_model, split_spec
 from act.model.llama import Llama
+from act.model.lora import detach
 from act.model.sampler import Request, Sampler, Sampling
 from act.model.tokenizer import ChatTokenizer
 from act.records import InputError
@@ -21,18 +28,39 @@ class LocalChat:
     remote = False
 
     def __init__(self, name: str, model: Llama, tokenizer: ChatTokenizer, sampling: Sampling):
-        self.name, self.model, self.tokenizer, self.sampling = name, model, tokenizer, sampling
+        self.base = self.name = name
+        self.adapter: str | None = None
+        self.model, self.tokenizer, self.sampling = model, tokenizer, sampling
         self.thinking = tuple(tokenizer.encode(THINKING))
         self.answer = tokenizer.encode(f"\n\n{ANSWER}")
         self.begin()
-        context = model.config.max_position_embeddings
-        if sampling.max_new_tokens >= context:
-            raise InputError(f"{sampling.max_new_tokens} new tokens a reply: the context of {name} holds {context}")
+        self.context = model.config.max_position_embeddings
+        if sampling.max_new_tokens >= self.context:
+            raise InputError(
+                f"{sampling.max_new_tokens} new tokens a reply: the context of {name} holds {self.context}"
+            )
 
     @classmethod
-    def load(cls, spec: str, sampling: Sampling, device: str) -> "LocalChat":
-        """From a MODEL argument: FOLDER or FOLDER+ADAPTER."""
-        return cls(str(spec), load_model(spec, device), ChatTokenizer(split_spec(spec)[0]), sampling)
+    def load(cls, spec: str, sampling: Sampling, device: str, others: Iterable[ChatModel] = ()) -> "LocalChat":
+        """From a MODEL argument: FOLDER or FOLDER+ADAPTER. Base weights that one of `others` has are shared."""
+        folder, adapter = split_spec(spec)
+        known = [other for other in others if isinstance(other, LocalChat) and Path(other.base).samefile(folder)]
+        if known:
+            chat = cls(str(folder), share_weights(known[0].model), known[0].tokenizer, sampling)
+        else:
+            chat = cls(str(folder), load_model(folder, device), ChatTokenizer(folder), sampling)
+        if adapter:
+            chat.wear(adapter)
+        return chat
+
+    def wear(self, adapter: Path | None) -> None:
+        """Take off the adapter that is on, put this one on, and forget all conversations."""
+        detach(self.model)
+        self.name, self.adapter = self.base, None
+        if adapter:
+            load_adapter(self.model, adapter)
+            self.name, self.adapter = f"{self.base}+{adapter}", fingerprint(adapter)
+        self.begin()
 
     def begin(self) -> None:
         """Forget all conversations: the weights may have changed."""
@@ -48,7 +76,7 @@ class LocalChat:
         least = 2 * len([*self.thinking, *self.answer])
         if self.sampling.max_new_tokens < least and any(ask.enforce for ask in asks):
             raise InputError(f"{self.sampling.max_new_tokens} new tokens a reply: the enforced form needs {least}")
-        room = self.model.config.max_position_embeddings - self.sampling.max_new_tokens
+        room = self.context - self.sampling.max_new_tokens
         requests = []
         for ask in asks:
             prompt = self.tokenizer.prompt(ask.messages)
@@ -75,3 +103,18 @@ class LocalChat:
     def _bridge(self, ids: list[int]) -> list[int]:
         """The tokens of "Answer:", unless the reply has one."""
         return [] if f"\n{ANSWER}" in self.tokenizer.decode(ids) else self.answer
+
+
+def fingerprint(adapter: Path) -> str:
+    """The first 12 letters of the SHA-256 of an adapter's weights."""
+    with open(adapter / "adapter_model.safetensors", "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+
+
+def share_weights(model: Llama) -> Llama:
+    """A second model on the same base weights, without an adapter: what either wears, the other does not."""
+    with torch.device("meta"):
+        second = Llama(model.config)
+    base = {name: tensor for name, tensor in model.state_dict().items() if ".lora_" not in name}
+    second.load_state_dict(base, strict=True, assign=True)
+    return second.requires_grad_(False)

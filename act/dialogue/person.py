@@ -8,7 +8,8 @@ from act.dialogue.prompts import CRISIS_NOTICE, NOT_A_TREATMENT
 from act.model.sampler import Sampling
 
 ME = {"id": "me", "archetype": "a person"}
-HOW_TO_END = "An empty line, or Ctrl-D, ends the session. What you type is stored on this computer, in {out}."
+END = "/end"
+HOW_TO_END = f"{END}, or Ctrl-D, ends the session. What you type is stored on this computer, in {{out}}."
 
 
 class Ended(Exception):
@@ -16,16 +17,19 @@ class Ended(Exception):
 
 
 class Person:
-    """Asks the person for the client's words. `in_danger(text)` says whether crisis contacts must be shown."""
+    """Asks the person for the client's words, a line each. Crisis contacts are shown at the start, and again where
+    `in_danger(text)`."""
 
     remote = False
     name = "a person"
+    adapter = context = None
     sampling = Sampling(None, None, None)
 
     def __init__(self, out: str, in_danger: Callable[[str], bool]):
         self.in_danger = in_danger
         self.asked: list[Ask] = []
-        print(f"{NOT_A_TREATMENT}\n{HOW_TO_END.format(out=out)}\n")
+        sys.stdin.reconfigure(errors="replace")
+        print(f"{NOT_A_TREATMENT}\n\n{CRISIS_NOTICE}\n\n{HOW_TO_END.format(out=out)}\n")
 
     @property
     def busy(self) -> int:
@@ -37,10 +41,13 @@ class Person:
     def step(self, wait: float = 0) -> list[tuple[str, Reply]]:
         ask = self.asked.pop(0)
         self.hear(ask.messages[-1]["content"])
-        print("you: ", end="", flush=True)
-        words = sys.stdin.readline().strip()
-        if not words:
-            raise Ended
+        words = ""
+        while not words:  # an empty line may have been pasted
+            print("you: ", end="", flush=True)
+            line = sys.stdin.readline()
+            words = line.strip()
+            if not line or words == END:
+                raise Ended
         print()
         if self.in_danger(words):
             print(f"{CRISIS_NOTICE}\n")

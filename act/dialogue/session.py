@@ -8,7 +8,7 @@ it ends, in a file beside the sessions' own, so that a session goes on from ther
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from tqdm import tqdm
 
@@ -26,11 +26,11 @@ from act.dialogue.prompts import (
     therapist_prompt,
     twist_message,
 )
+from act.dialogue.settings import SETTINGS, check_settings, made_with
 from act.dialogue.talks import Talk, hold_talks
 from act.model.tokenizer import Messages
 from act.records import InputError, Store
 
-HISTORY = "answers only"
 TRANSCRIPT = "transcript"  # the condition of sessions made to train on: the therapist thinks first
 REVISIONS = 2  # how often a draft may be sent back
 
@@ -43,9 +43,9 @@ class Speakers:
     client: ChatModel
     supervisor: ChatModel | None = None
 
-    def items(self) -> list[tuple[str, ChatModel]]:
-        roles = (("therapist", self.therapist), ("client", self.client), ("supervisor", self.supervisor))
-        return [(role, model) for role, model in roles if model]
+    def by_role(self) -> dict[str, ChatModel]:
+        roles = {"therapist": self.therapist, "client": self.client, "supervisor": self.supervisor}
+        return {role: model for role, model in roles.items() if model}
 
 
 def seed_from(*parts: object) -> int:
@@ -93,18 +93,12 @@ def new_session(condition: str, profile: dict, speakers: Speakers, form: str, se
         "profile": profile,
         "turns": [],
         "status": "complete",
-        "models": {role: model.name for role, model in speakers.items()},
-        "sampling": {role: asdict(model.sampling) for role, model in speakers.items()}
-        | {"format": form, "history": HISTORY},
-        "seed": seed,
-    }
+    } | made_with(speakers.by_role(), form, seed)
 
 
 def check_held(path: object, held: dict, new: dict, turns: int) -> None:
     """Refuse to add to sessions that were held with other settings: `new` is what the record would be now."""
-    for name in ("profile", "sampling", "seed", "models"):
-        if held[name] != new[name]:
-            raise InputError(f"{path}: {held['id']} was held with {name} {held[name]}, not {new[name]}")
+    check_settings(path, held, new, ("profile", *SETTINGS))
     if held["status"] == "complete" and len(held["turns"]) != turns:
         raise InputError(f"{path}: {held['id']} has {len(held['turns'])} turns, not {turns}")
 
@@ -133,8 +127,11 @@ class Session:
             if turn["status"] not in GOES_ON:
                 record["status"] = turn["status"]
             save(record, number, turn)
-        for _, model in self.speakers.items():
+        for model in (self.speakers.client, self.speakers.therapist):
             model.forget(record["id"])
+        if self.speakers.supervisor:
+            for speaker in ("client", "therapist"):
+                self.speakers.supervisor.forget(self.supervised(speaker))
 
     def take_turn(self, number: int, note: str | None) -> Generator[tuple[ChatModel, Ask], Reply, dict]:
         turn = {"client": "", "thinking": None, "answer": None, "status": "ok"}
@@ -179,7 +176,10 @@ class Session:
         return draft
 
     def draft(self, turn: dict, number: int, speaker: str, messages: Messages, revision: int) -> Asking:
-        """One reply. A therapist's reply that breaks the CoT form is asked for once more, and then stays broken."""
+        """One reply. A therapist's reply that breaks the CoT form is asked for once more, and then stays broken.
+
+        How many broke it is kept as the turn's "out_of_form".
+        """
         model = self.speakers.client if speaker == "client" else self.speakers.therapist
         enforce = speaker == "therapist" and self.cot and self.record["sampling"]["format"] == "enforce"
         for attempt in ("first", "again"):
@@ -187,22 +187,25 @@ class Session:
             reply = yield from self.ask(turn, speaker, model, Ask(self.record["id"], messages, seed, enforce))
             if speaker == "client" or read_reply(reply, self.cot)[0] != "format":
                 break
+            turn["out_of_form"] = turn.get("out_of_form", 0) + 1
         return reply
 
     def supervise(
         self, turn: dict, number: int, speaker: str, words: str, revision: int
     ) -> Generator[tuple[ChatModel, Ask], Reply, tuple[bool, str] | None]:
-        """(accepted, feedback). A verdict out of form is asked for once more; then the draft stands, and is marked."""
+        """(accepted, feedback). Where the verdict is out of form or cut off, the draft stands, and is marked."""
         said = [("client", turn["client"])] if speaker == "therapist" else []
         messages = supervisor_messages(self.record["turns"], said, speaker, words)
-        for attempt in ("first", "again"):
-            ask = Ask(self.record["id"], messages, self.seed("supervisor", speaker, number, revision, attempt))
-            reply = yield from self.ask(turn, "supervisor", self.speakers.supervisor, ask)
-            verdict = parse_verdict(reply.text)
-            if verdict:
-                return verdict
-        turn["unsupervised"] = [*turn.get("unsupervised", []), speaker]
-        return None
+        ask = Ask(self.supervised(speaker), messages, self.seed("supervisor", speaker, number, revision))
+        reply = yield from self.ask(turn, "supervisor", self.speakers.supervisor, ask)
+        verdict = parse_verdict(reply.text) if reply.status == "ok" else None
+        if verdict is None:
+            turn["unsupervised"] = [*turn.get("unsupervised", []), speaker]
+        return verdict
+
+    def supervised(self, speaker: str) -> str:
+        """The supervisor's conversation about one speaker: each has a prompt of its own, read once."""
+        return f"{self.record['id']} {speaker}"
 
     def ask(self, turn: dict, role: str, model: ChatModel, ask: Ask) -> Asking:
         reply = yield model, ask
@@ -233,7 +236,7 @@ def hold_sessions(
         store.append(record)
 
     def save(record: dict, number: int, turn: dict) -> None:
-        journal.add(record["id"], number, turn)
+        journal.add(record, number, turn)
         bar.update()
 
     hold_talks(map(talk, records), batch)

@@ -1,6 +1,7 @@
 """A MODEL argument -> who speaks: a model of this process (FOLDER, FOLDER+ADAPTER) or an endpoint (NAME@URL)."""
 
 from argparse import Namespace
+from collections.abc import Iterable
 
 from act.dialogue.chat import ChatModel
 from act.dialogue.endpoint import Endpoint
@@ -10,13 +11,14 @@ from act.model.sampler import Sampling
 from act.records import InputError
 
 
-def open_speaker(spec: str, sampling: Sampling, args: Namespace) -> ChatModel:
+def open_speaker(spec: str, sampling: Sampling, args: Namespace, others: Iterable[ChatModel] = ()) -> ChatModel:
+    """`others`: speakers that may have the same base weights already."""
     if is_endpoint(spec):
-        return Endpoint(spec, sampling, args.concurrency, args.timeout)
-    return LocalChat.load(spec, sampling, args.device)
+        return Endpoint(spec, sampling, args.concurrency, args.timeout, args.room_to_think)
+    return LocalChat.load(spec, sampling, args.device, others)
 
 
-def check_enforced(form: str, model: ChatModel) -> None:
+def check_enforced(form: str, spec: str) -> None:
     """Refuse --format enforce for a model whose decoding is out of our hands."""
-    if form == "enforce" and model.remote:
-        raise InputError(f"--format enforce works on a model of this process; {model.name} is an endpoint")
+    if form == "enforce" and is_endpoint(spec):
+        raise InputError(f"--format enforce works on a model of this process; {spec} is an endpoint")

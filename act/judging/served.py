@@ -50,8 +50,9 @@ class EndpointJudge:
         seed: int,
         concurrency: int,
         timeout: float,
+        room_to_think: int,
     ) -> "EndpointJudge":
-        endpoint = Endpoint(spec, Sampling(temperature, 1.0, MAX_NEW_TOKENS), concurrency, timeout)
+        endpoint = Endpoint(spec, Sampling(temperature, 1.0, MAX_NEW_TOKENS), concurrency, timeout, room_to_think)
         schema = {"response_format": {"type": "json_schema", "json_schema": json_schema(forms)}}
         logprobs = {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
         with_schema = [schema] if endpoint.dialect.schemas else []

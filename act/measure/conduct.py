@@ -1,4 +1,4 @@
-"""How the speakers kept to their parts: goodbyes, swapped roles, verbatim repeats, counted per session.
+"""How the speakers kept to their parts: goodbyes, swapped roles, verbatim repeats, and to the form, per session.
 
 By word lists and exact matching, in English: they miss what is put in other words, and a client who tells of a goodbye
 may be counted. A count shows where to read, not what happened.
@@ -30,17 +30,24 @@ FLIPPED = {
         re.IGNORECASE | re.MULTILINE,
     ),
 }
-COUNTS = ("goodbyes", "role_flips", "repeats")
+COUNTS = {
+    "goodbyes": "client's goodbyes",
+    "role_flips": "role flips",
+    "repeats": "verbatim repeats",
+    "out_of_form": "replies out of form",
+}
 
 
 def conduct(session: dict) -> dict[str, int]:
     """Turns of one session in which the client said goodbye, either spoke as the other, or either repeated a turn.
 
-    A repeat is a turn that equals, but for case, spaces and punctuation, an earlier one of either speaker.
+    A repeat is a turn that equals, but for case, spaces and punctuation, an earlier one of either speaker. And
+    "out_of_form": the therapist's replies that broke the CoT form, also where the next try kept it.
     """
     counts = dict.fromkeys(COUNTS, 0)
     said: set[str] = set()
     for turn in session["turns"]:
+        counts["out_of_form"] += turn.get("out_of_form", 0)
         for speaker, text in (("client", turn["client"]), ("therapist", turn["answer"] or "")):
             text = text.replace("\u2019", "'")
             plain = " ".join(re.findall(r"\w+", text.lower()))
@@ -62,6 +69,5 @@ def count_conduct(sessions: Iterable[dict]) -> dict[str, int]:
 
 
 def describe(sessions: Iterable[dict]) -> str:
-    """One line for people: "client's goodbyes 3, role flips 0, verbatim repeats 12"."""
-    counts = count_conduct(sessions)
-    return "client's goodbyes {goodbyes}, role flips {role_flips}, verbatim repeats {repeats}".format(**counts)
+    """One line for people: "client's goodbyes 3, role flips 0, verbatim repeats 12, replies out of form 1"."""
+    return ", ".join(f"{COUNTS[name]} {n}" for name, n in count_conduct(sessions).items())

@@ -50,7 +50,7 @@ def failures(report: dict) -> Html:
         for condition, row in report["summary"]["failures"].items()
     ]
     head = ["condition", "failed sessions", "failed ratings", "unrated sessions", "sessions ended as", "turns ended as"]
-    head += ["client's goodbyes", "role flips", "verbatim repeats"]
+    head += COUNTS.values()
     note = (
         "A turn that ended as 'length' was cut at the token limit; by itself it does not make a session failed. "
         "Goodbyes, role flips and repeats are turns, found by word lists and exact matching: they show where to read. "

@@ -42,7 +42,8 @@ class KVCache:
         more_rows = max(0, rows - B)
         more_slots = slots + ROOM - S if slots > S else 0
         if more_rows or more_slots:
-            self.k, self.v = (F.pad(x, (0, 0, 0, more_slots, 0, 0, 0, more_rows)) for x in (self.k, self.v))
+            self.k = F.pad(self.k, (0, 0, 0, more_slots, 0, 0, 0, more_rows))  # one, then the other: the old keys
+            self.v = F.pad(self.v, (0, 0, 0, more_slots, 0, 0, 0, more_rows))  # are gone when the values come
             self.lengths, self.on_trunk = (F.pad(x, (0, more_rows)) for x in (self.lengths, self.on_trunk))
 
     def own(self, row: int) -> int:
@@ -65,11 +66,25 @@ class KVCache:
             x[:, row, :, :n] = x[:, source, :, :n]
         self.lengths[row], self.on_trunk[row] = tokens, self.on_trunk[source]
 
-    def plant(self, row: int) -> None:
-        """Make all that a row holds the trunk, and put the row on it."""
+    def plant(self, row: int, tokens: int) -> None:
+        """Make a row's first tokens the trunk, and put the row on it."""
         n = int(self.lengths[row])
-        self.trunk = tuple(x[:, row, :, :n].clone() for x in (self.k, self.v))
+        self.trunk = tuple(x[:, row, :, :tokens].clone() for x in (self.k, self.v))
+        for x in (self.k, self.v):
+            x[:, row, :, : n - tokens] = x[:, row, :, tokens:n].clone()
         self.on_trunk[row] = 1
+
+    def shorten(self, tokens: int) -> None:
+        """Keep only the trunk's first tokens as trunk; the rows on it take the others into their own slots."""
+        rows = self.on_trunk.nonzero().flatten().tolist()
+        own = [self.own(row) for row in rows]
+        rest = self.trunk[0].shape[2] - tokens
+        self.grow(slots=max(own) + rest)
+        for x, trunk in zip((self.k, self.v), self.trunk, strict=True):
+            for row, n in zip(rows, own, strict=True):
+                x[:, row, :, rest : rest + n] = x[:, row, :, :n].clone()
+                x[:, row, :, :rest] = trunk[:, :, tokens:]
+        self.trunk = tuple(trunk[:, :, :tokens].clone() for trunk in self.trunk)
 
     def attend(self, rows: slice, positions: Tensor) -> Attention:
         """The attention of one forward pass over the new tokens of `rows` at `positions` (B, T)."""

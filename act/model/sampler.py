@@ -172,7 +172,6 @@ class Sampler:
             self.keys.pop()
             self.held.pop()
             self.cache.lengths[last] = self.cache.on_trunk[last] = 0
-            self.trunk = self.trunk if self.keys else []
 
     def _swap(self, a: int, b: int) -> None:
         if a != b:
@@ -208,19 +207,30 @@ class Sampler:
 
     def _begin(self, new: dict[int, list[int]]) -> None:
         """Read what new conversations have in common once; take from any other what it has read of a beginning."""
-        source, shared = min(new, default=0), 0
-        if len(new) > 1 and not self.trunk:
-            shared = min(common_prefix(new[source], prompt) for prompt in new.values())
-        if shared:
-            self.read([new[source][:shared]], source)
-        if shared >= LEAST_TRUNK and self.model.device.type == "cpu":
-            self.cache.plant(source)
-            self.trunk = new[source][:shared]
+        prompts = list(new.values())
+        common = min((common_prefix(prompts[0], other) for other in prompts[1:]), default=0)
         for slot, prompt in new.items():
-            shared, donor = max((common_prefix(held, prompt), other) for other, held in enumerate(self.held))
-            if shared > len(self.held[slot]) and not (self.cache.on_trunk[donor] and shared < len(self.trunk)):
-                self.cache.copy(donor, slot, shared)
-                self.held[slot] = prompt[:shared]
+            self._join(slot, prompt)
+            if len(self.held[slot]) < common:  # the first of them; the others take it from there
+                self.read([prompt[len(self.held[slot]) : common]], slot)
+
+    def _join(self, slot: int, prompt: list[int]) -> None:
+        """Take the longest beginning that another conversation has read: by way of the trunk, or as a copy.
+
+        The first two that share much plant the trunk. One that shares a little less of it, where two before it happened
+        to go on with the same words, shortens it.
+        """
+        on_trunk = self.cache.on_trunk.tolist()
+        shared, _, donor = max((common_prefix(held, prompt), on_trunk[i], i) for i, held in enumerate(self.held))
+        if not any(on_trunk) and shared >= LEAST_TRUNK and self.model.device.type == "cpu":
+            self.cache.plant(donor, shared)
+            self.trunk = prompt[:shared]
+        elif on_trunk[donor] and max(LEAST_TRUNK, len(self.trunk) // 2) <= shared < len(self.trunk):
+            self.cache.shorten(shared)
+            self.trunk = prompt[:shared]
+        if shared and (not on_trunk[donor] or shared >= len(self.trunk)):
+            self.cache.copy(donor, slot, shared)
+            self.held[slot] = prompt[:shared]
 
     def read(self, tokens: list[list[int]], first: int = 0) -> Tensor:
         """Read new tokens of B slots from `first` on; logits (B, V) after the last one of each."""

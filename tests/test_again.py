@@ -1,0 +1,255 @@
+"""generate.py and simulate.py run again on what is there: nothing mixed, nothing done twice, nothing left behind."""
+
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import torch
+
+from act.cli import run_script
+from act.dialogue.chat import Ask, answer_all
+from act.dialogue.endpoint import Endpoint
+from act.dialogue.local import LocalChat, fingerprint
+from act.dialogue.profiles import make_profiles
+from act.dialogue.prompts import THERAPIST_COT_PROMPT, cot_reply
+from act.model.checkpoint import load_model, save_adapter
+from act.model.lora import attach, lora_layers
+from act.model.sampler import Sampling
+from act.records import check_pair, check_session, read_jsonl
+from tests.fake_server import serving
+
+N = 2
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """run("generate.py", words...) runs a script in this process and returns what it printed."""
+
+    def run(*words: object) -> str:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", list(map(str, words)))
+        run_script(import_module(str(words[0]).removesuffix(".py")).main)
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def profiles(tmp_path):
+    """p.jsonl: two clients; others.jsonl: two more."""
+    four = [json.dumps(profile) + "\n" for profile in make_profiles(2 * N, 0)]
+    (tmp_path / "p.jsonl").write_text("".join(four[:N]))
+    (tmp_path / "others.jsonl").write_text("".join(four[N:]))
+
+
+def say(body, n):
+    words = f"So {body['seed'] % 1000}."
+    return cot_reply("Hm.", words) if body["messages"][0]["content"] == THERAPIST_COT_PROMPT else words
+
+
+def sessions_at(fake, *more, profiles="p.jsonl"):
+    m = f"m@{fake.url}"
+    words = ("generate.py", "sessions", "--profiles", profiles, "--therapist", m, "--client", m, "--turns", 2)
+    return (*words, "--out", "s.jsonl", *more)
+
+
+def simulate_at(fake, *more):
+    m = f"m@{fake.url}"
+    words = ("simulate.py", "--model", m, "--client", m, "--profiles", "p.jsonl", "--turns", 1, "--out", "s.jsonl")
+    return (*words, "--conditions", "instruct", *more)
+
+
+def pairs_at(fake, *more, chosen="c"):
+    words = ("generate.py", "pairs", "--sessions", "s.jsonl", "--chosen", f"{chosen}@{fake.url}")
+    return (*words, "--rejected", f"r@{fake.url}", "--cot", "--out", "d.jsonl", *more)
+
+
+def test_sessions_of_other_clients_are_not_mixed_with_those_of_other_settings(run, refused, profiles):
+    with serving(say) as fake:
+        run(*sessions_at(fake))
+        others = sessions_at(fake, profiles="others.jsonl")
+        assert "was made with seed 0, not 1" in refused(*others, "--seed", 1)
+        assert "was made with sampling" in refused(*others, "--max-new-tokens", 9)
+        assert "has 2 turns, not 3" in refused(*others, "--turns", 3)
+        assert f"{2 * N} sessions" in run(*others)
+
+
+def test_sessions_and_pairs_go_on_at_another_address_of_the_same_model(run, refused, profiles, tmp_path):
+    with serving(say) as fake:
+        run(*sessions_at(fake))
+        run(*pairs_at(fake, "--turns", 1))
+    with serving(say) as fake:
+        assert f"{2 * N} sessions" in run(*sessions_at(fake, profiles="others.jsonl"))
+        assert "was made with models" in refused(*pairs_at(fake, chosen="other"))
+        assert f"{4 * N} pairs" in run(*pairs_at(fake))
+        (tmp_path / "d.jsonl").rename(tmp_path / "two.jsonl")
+        run(*pairs_at(fake))
+
+    def words(out):
+        return {pair["id"]: (pair["chosen"], pair["rejected"]) for pair in read_jsonl(tmp_path / out)}
+
+    assert words("d.jsonl") == words("two.jsonl")  # drawn with the same seeds
+
+
+def test_pairs_say_what_they_were_made_with_and_are_not_mixed(run, refused, profiles, tmp_path):
+    with serving(say) as fake:
+        run(*sessions_at(fake))
+        run(*pairs_at(fake, "--turns", 1, "--seed", 5))
+        pair = next(read_jsonl(tmp_path / "d.jsonl", check_pair))
+        assert pair["models"] == {"chosen": f"c@{fake.url}", "rejected": f"r@{fake.url}"} and pair["seed"] == 5
+        assert pair["sampling"]["chosen"] == {"temperature": 0.7, "top_p": 0.8, "max_new_tokens": 512}
+        assert pair["sampling"]["format"] == "observe" and pair["adapters"] == {}
+        assert pair["draws"] == {"chosen": ["ok"], "rejected": ["ok"]}
+        for words, name in (
+            (("--seed", 6), "seed"),
+            (("--seed", 5, "--chosen", "transcript"), "models"),
+            (("--seed", 5, "--max-new-tokens", 99), "sampling"),
+        ):
+            assert f"was made with {name}" in refused(*pairs_at(fake), *words)
+
+
+def test_a_chosen_answer_out_of_form_leaves_a_trace(run, profiles, tmp_path):
+    met = set()
+
+    def first_out_of_form(body, n):
+        answer = body["messages"][-1]["content"]
+        if body["model"] != "c" or answer in met:
+            return say(body, n)
+        met.add(answer)
+        return "no labels"
+
+    with serving(first_out_of_form) as fake:
+        run(*sessions_at(fake))
+        run(*pairs_at(fake))
+    draws = [pair["draws"] for pair in read_jsonl(tmp_path / "d.jsonl")]
+    assert draws == [{"chosen": ["format", "ok"], "rejected": ["ok"]}] * 2 * N
+
+
+def test_a_context_without_a_chosen_answer_is_drawn_once_and_no_rejected_one_for_it(run, refused, profiles, tmp_path):
+    def never_in_form(body, n):
+        return "no labels" if body["model"] == "c" else say(body, n)
+
+    with serving(never_in_form) as fake:
+        run(*sessions_at(fake))
+        asked = len(fake.requests)
+        assert f"0 pairs in d.jsonl\n{2 * N} left out" in run(*pairs_at(fake))
+        assert [r["body"]["model"] for r in fake.requests[asked:]] == ["c"] * 3 * 2 * N
+        asked = len(fake.requests)
+        assert f"{2 * N} left out" in run(*pairs_at(fake)) and len(fake.requests) == asked
+        run(*sessions_at(fake, profiles="others.jsonl"))
+        assert "was made with seed 0, not 1" in refused(*pairs_at(fake, "--seed", 1))
+        (tmp_path / "d.jsonl.left-out").unlink()
+        run(*pairs_at(fake))
+        assert len(list(read_jsonl(tmp_path / "d.jsonl.left-out"))) == 4 * N and not (tmp_path / "d.jsonl").exists()
+
+
+def test_equal_answers_are_drawn_again_and_counted(run, profiles, tmp_path):
+    def alike(body, n):
+        reply = cot_reply("Hm.", "Same.") if body["messages"][0]["content"] == THERAPIST_COT_PROMPT else "Hi."
+        return "Other." if body["model"] == "r" and body["seed"] % 2 else reply
+
+    with serving(alike) as fake:
+        run(*sessions_at(fake))
+        run(*pairs_at(fake, "--max-new-tokens", 20))
+    draws = [p["draws"]["rejected"] for p in read_jsonl(tmp_path / "d.jsonl")]
+    assert all(d[-1] == "format" and set(d[:-1]) <= {"equal"} for d in draws) and any(len(d) > 1 for d in draws)
+
+
+@pytest.mark.parametrize("words", [sessions_at, simulate_at])
+def test_what_a_death_behind_the_last_record_leaves_is_cleared_away(run, profiles, tmp_path, monkeypatch, words):
+    """Killed before the journal's file was removed: then nothing is wanted, no model is opened, and it is removed."""
+
+    class Killed(Exception):
+        pass
+
+    unlink = Path.unlink
+
+    def die(path, **options):
+        if path.name.endswith(".part") and path.stat().st_size:
+            raise Killed
+        unlink(path, **options)
+
+    with serving(say) as fake:
+        monkeypatch.setattr(Path, "unlink", die)
+        with pytest.raises(Killed):
+            run(*words(fake))
+        monkeypatch.setattr(Path, "unlink", unlink)
+        assert (tmp_path / "s.jsonl.part").exists()
+        before, asked = (tmp_path / "s.jsonl").read_bytes(), len(fake.requests)
+        assert f"{N} sessions" in run(*words(fake)) and len(fake.requests) == asked
+    assert (tmp_path / "s.jsonl").read_bytes() == before and not (tmp_path / "s.jsonl.part").exists()
+
+
+def test_a_served_therapist_is_opened_once_a_name_and_its_threads_end(run, profiles, tmp_path, monkeypatch):
+    opened, begin = [], Endpoint.__init__
+
+    def note(endpoint, spec, *more):
+        opened.append((spec, endpoint))
+        begin(endpoint, spec, *more)
+
+    monkeypatch.setattr(Endpoint, "__init__", note)
+    with serving(say) as fake:
+        run(*simulate_at(fake), "--conditions", "instruct,instruct-cot,sft,sft-cot")
+    m, sft, cot = (f"{name}@{fake.url}" for name in ("m", "sft", "sft-cot"))
+    assert [spec for spec, _ in opened] == [m, m, sft, cot]  # the client and three therapists
+    assert all(endpoint.threads for _, endpoint in opened)
+    alive = [any(thread.is_alive() for thread in endpoint.threads) for _, endpoint in opened]
+    assert alive == [True, False, False, True]  # the client's and the last one's end with the process
+    models = {session["id"]: session["models"] for session in read_jsonl(tmp_path / "s.jsonl", check_session)}
+    assert models["instruct-cot/p001"]["therapist"] == m and models["sft-cot/p002"]["therapist"] == cot
+
+
+def save_drawn_adapter(folder, where, seed):
+    model = load_model(folder)
+    torch.manual_seed(seed)
+    attach(model, rank=2, alpha=4)
+    for layer in lora_layers(model).values():
+        torch.nn.init.normal_(layer.lora_B, std=0.5)
+    save_adapter(model, where, "base", 2, 4)
+
+
+def test_an_adapter_that_was_trained_again_does_not_go_on_with_the_old_ones_sessions(
+    run, refused, profiles, tmp_path, folder
+):
+    adapter = tmp_path / "adapters/sft"
+    save_drawn_adapter(folder, adapter, 1)
+    with serving(say) as fake:
+
+        def words(*more):
+            return (*simulate_at(fake), "--model", folder, "--adapters", "adapters", "--max-new-tokens", 4, *more)
+
+        run(*words("--conditions", "sft,instruct"))
+        first = fingerprint(adapter)
+        held = {s["id"]: s for s in read_jsonl(tmp_path / "s.jsonl", check_session)}
+        assert held["sft/p001"]["adapters"] == {"therapist": first} and held["instruct/p001"]["adapters"] == {}
+        assert held["sft/p001"]["sampling"] == held["instruct/p001"]["sampling"]
+        assert held["sft/p001"]["sampling"]["context"]["therapist"] == 512
+        more = ("--profiles", "others.jsonl", "--conditions")
+        assert f"{3 * N} sessions" in run(*words(*more, "sft"))
+        save_drawn_adapter(folder, adapter, 2)
+        refusal, now = refused(*words(*more, "instruct")), fingerprint(adapter)
+        assert f"was made with adapters {{'therapist': '{first}'}}, not {{'therapist': '{now}'}}" in refusal
+        save_drawn_adapter(folder, adapter, 1)
+        assert f"{4 * N} sessions" in run(*words(*more, "instruct"))
+
+
+def test_base_weights_are_loaded_once_and_each_wears_its_own_adapter(tmp_path, folder):
+    save_drawn_adapter(folder, tmp_path / "a", 1)
+    greedy = Sampling(0, 1, 6)
+    client = LocalChat.load(f"{folder}+{tmp_path / 'a'}", greedy, "cpu")
+    plain, adapted = (LocalChat.load(spec, greedy, "cpu") for spec in (folder, f"{folder}+{tmp_path / 'a'}"))
+    therapist = LocalChat.load(folder, greedy, "cpu", [client])
+    assert therapist.model.head.data_ptr() == client.model.head.data_ptr() != plain.model.head.data_ptr()
+    assert therapist.tokenizer is client.tokenizer
+
+    def say_hi(chat):
+        return answer_all(chat, [Ask("a", [{"role": "user", "content": "Hi."}], 0)])[0].text
+
+    assert say_hi(therapist) == say_hi(plain) != say_hi(adapted) == say_hi(client)
+    therapist.wear(tmp_path / "a")
+    client.wear(None)
+    assert (therapist.name, client.name) == (f"{folder}+{tmp_path / 'a'}", str(folder))
+    assert say_hi(therapist) == say_hi(adapted) and say_hi(client) == say_hi(plain)
