@@ -34,15 +34,16 @@ import sys
 from pathlib import Path
 
 from act.cli import Parser, conditions, not_negative, positive, run_script, share
-from act.measure import analysis, power, prose
-from act.measure.cautions import judge_check
-from act.measure.excerpts import examples
-from act.measure.figures import write_figures
+from act.measure import analysis, power
 from act.measure.forms import OUTCOMES
-from act.measure.report import write_page
 from act.measure.summary import summarise
-from act.measure.tables import write_tables
 from act.records import CONDITIONS, InputError, read_json, require
+from act.report import prose
+from act.report.cautions import judge_check
+from act.report.excerpts import examples
+from act.report.figures import write_figures
+from act.report.page import write_page
+from act.report.tables import write_tables
 
 PLAN = """How many profiles a study needs: studies are simulated, each is fitted by the mixed model, and profiles are
 added until one contrast is found often enough.

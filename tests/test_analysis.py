@@ -5,11 +5,12 @@ import re
 import numpy as np
 import pytest
 
-from act.measure import analysis, prose
+from act.measure import analysis
 from act.measure.forms import score
-from act.measure.plots import jitter
 from act.measure.safety import LIMITS, WORDS, audit, find
 from act.records import CONDITIONS, InputError
+from act.report import prose
+from act.report.plots import jitter
 from tests.made_ratings import damage, make_ratings, make_session, write
 
 

@@ -15,6 +15,8 @@ MAY_IMPORT = {
     "act/training": {"kernels", "act.training", "act.model", "act.records"},
     "act/dialogue": {"act.dialogue", "act.model", "act.records"},
     "act/measure": {"act.measure", "act.records"},
+    "act/report": {"act.report", "act.measure", "act.records"},
+    "act/judging": {"act.judging", "act.dialogue", "act.measure", "act.model", "act.records"},
 }
 
 

@@ -7,10 +7,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from act.measure import alt, analysis, cautions, excerpts, prose, tables
+from act.measure import analysis
 from act.measure import summary as summaries
-from act.measure.markup import EMBED, Html, element, html, picture, table
-from act.measure.report import write_page
+from act.report import alt, cautions, excerpts, prose, tables
+from act.report.markup import EMBED, Html, element, html, picture, table
+from act.report.page import write_page
 from tests.made_ratings import make_ratings, make_session
 from tests.made_study import make_study
 

@@ -1,10 +1,10 @@
 """The report's sections on what was found: scores, differences, thinking first, wins, subscales, kinds of client."""
 
-from act.measure import alt, prose
 from act.measure.analysis import TOTALS
 from act.measure.forms import OUTCOMES
-from act.measure.markup import Html, fold, join, link, paragraph, picture, side_by_side, table
-from act.measure.prose import FEW_CLIENTS, decimals, interval, number, p_value
+from act.report import alt, prose
+from act.report.markup import Html, fold, join, link, paragraph, picture, side_by_side, table
+from act.report.prose import FEW_CLIENTS, decimals, interval, number, p_value
 
 
 def show(name: str, report: dict, text: str, caption: str) -> Html:

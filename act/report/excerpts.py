@@ -5,7 +5,7 @@ They are picked by score alone and are the extremes, not typical: they show what
 
 from act.measure.analysis import Scores, failed
 from act.measure.forms import OUTCOMES
-from act.measure.markup import Html, element, join, paragraph, side_by_side
+from act.report.markup import Html, element, join, paragraph, side_by_side
 
 CLIENT, ANSWER = 300, 500  # characters shown of what each said
 WHY = (

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from act.measure import plots
 from act.measure.analysis import TOTALS, Residuals, Scores
 from act.measure.forms import OUTCOMES
+from act.report import plots
 
 WIDTH = 4.8  # inches: 460 pixels, so that text of 10 points can still be read on a phone's 360
 STYLE = {

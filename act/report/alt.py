@@ -1,7 +1,7 @@
 """What each figure says, in words and numbers: the text alternative for whoever does not see it."""
 
 from act.measure.forms import OUTCOMES, SUBSCALES
-from act.measure.prose import decimals, interval, number, p_after
+from act.report.prose import decimals, interval, number, p_after
 
 
 def estimates(name: str, result: dict) -> str:

@@ -1,12 +1,12 @@
 """The report's sections on what could be wrong: the judge, failures, missing ratings, safety, the model itself."""
 
-from act.measure import alt, cautions, prose
 from act.measure.analysis import TOTALS
 from act.measure.conduct import COUNTS
 from act.measure.forms import OUTCOMES
-from act.measure.markup import Html, element, fold, join, listing, paragraph, side_by_side, table
-from act.measure.prose import count, decimals, interval, number, p_value
-from act.measure.results import show
+from act.report import alt, cautions, prose
+from act.report.markup import Html, element, fold, join, listing, paragraph, side_by_side, table
+from act.report.prose import count, decimals, interval, number, p_value
+from act.report.results import show
 
 SHOWN_HITS = 30  # of those a therapist said first; the CSV has them all
 SHOWN_OUTLIERS = 10

@@ -4,12 +4,12 @@ import base64
 import hashlib
 from pathlib import Path
 
-from act.measure import doubts, excerpts, prose, results
 from act.measure.analysis import TOTALS
-from act.measure.cautions import cautions
-from act.measure.markup import Html, element, link, listing, paragraph
+from act.report import doubts, excerpts, prose, results
+from act.report.cautions import cautions
+from act.report.markup import Html, element, link, listing, paragraph
 
-STYLE = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 TITLE = "Ways to prompt and train an ACT therapist: what the ratings say"
 SECTIONS = (  # anchor, heading, what writes it; a section with nothing to say is left out
     ("scores", "Scores by condition", results.scores),

@@ -2,8 +2,8 @@
 
 from act.measure.analysis import TOTALS
 from act.measure.forms import FORMS, OUTCOMES
-from act.measure.prose import FEW_CLIENTS, count, decimals, enumerated, number, ties_with_best
 from act.records import CONDITIONS
+from act.report.prose import FEW_CLIENTS, count, decimals, enumerated, number, ties_with_best
 
 STANDING = (
     "All clients here are simulated and all scores come from a rater reading text: nothing on this page says that a "
