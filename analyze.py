@@ -63,6 +63,7 @@ def main() -> None:
 
 
 def plan(words: list[str]) -> None:
+    """`analyze.py plan`: simulate studies and print how many profiles are needed."""
     parser = Parser(prog="analyze.py plan", description=PLAN)
     parser.add_argument("--contrast", required=True, metavar="A,B", help="the two conditions that are compared")
     parser.add_argument("--difference", required=True, type=float, help="their difference, in points of the outcome")
@@ -113,11 +114,13 @@ def plan(words: list[str]) -> None:
 
 
 def check_seed(seed: int) -> None:
+    """Raises InputError for a seed that numpy would not take."""
     if seed < 0:
         raise InputError(f"--seed {seed}: a seed is 0 or more")
 
 
 def analyze() -> None:
+    """Read, analyse, and write summary.json, tables, figures and the page."""
     parser = Parser(description=__doc__)
     parser.add_argument("--ratings", required=True, metavar="R", help="ratings: JSONL, or CSV from a spreadsheet")
     parser.add_argument(

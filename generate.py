@@ -42,6 +42,7 @@ VERDICT_TOKENS = 200
 
 
 def make_profiles_file(args: Namespace) -> None:
+    """`generate.py profiles`: append the clients that are missing. Raises InputError where one is there and differs."""
     with Store(args.out, check_profile) as store:
         held = {profile["id"]: profile for profile in store.records()}
         for profile in make_profiles(args.n, args.seed):
@@ -53,6 +54,7 @@ def make_profiles_file(args: Namespace) -> None:
 
 
 def make_sessions(args: Namespace) -> None:
+    """`generate.py sessions`: hold a session with each client that has none yet."""
     profiles = read_unique(args.profiles, check_client)
     with Store(args.out, check_session) as store:
         wanted = [profile for profile in profiles if f"{TRANSCRIPT}/{profile['id']}" not in store]
@@ -85,6 +87,7 @@ def hold_wanted(wanted: list[dict], profiles: list[dict], store: Store, journal:
 
 
 def make_pairs(args: Namespace) -> None:
+    """`generate.py pairs`: draw a pair for each turn that has none; those that gave none go to OUT.left-out."""
     sessions = read_unique(args.sessions, check_session)
     with Store(args.out, check_pair) as store, Store(f"{args.out}.left-out", check_left_out) as left_out:
         contexts = [pair_contexts(session, args) for session in sessions]
@@ -197,6 +200,7 @@ def draw(
 
 
 def add_model_flags(parser: Parser, max_new_tokens: int) -> None:
+    """The flags that `sessions` and `pairs` share."""
     parser.add_argument(
         "--format",
         choices=("observe", "enforce"),

@@ -104,6 +104,7 @@ def main() -> None:
 
 
 def check_adapters(args: Namespace) -> None:
+    """Raises InputError unless every trained condition has its adapter; --model becomes the base model's folder."""
     check_enforced(args.format, args.model)
     if is_endpoint(args.model):
         return

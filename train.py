@@ -76,6 +76,7 @@ def check_form(text: str, cot: bool) -> None:
 
 
 def parse_arguments() -> Namespace:
+    """The flags, with the study's values for those that depend on the method. Raises InputError for wrong ones."""
     parser = Parser(description=__doc__)
     parser.add_argument("--method", choices=("sft", "orpo"), required=True, help="what to train with")
     parser.add_argument("--cot", action="store_true", help="the data have reasoning before each answer; checked")

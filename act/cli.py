@@ -1,4 +1,8 @@
-"""What the five scripts share: a parser whose --help reads as a manual, and one line for each user error."""
+"""What the five scripts share: a parser whose --help reads as a manual, and one line for each user error.
+
+generate.py, train.py, simulate.py, judge.py and analyze.py (and act/model/embedded.py, which can be run by itself)
+build a `Parser` and hand their `main` to `run_script`. torch is imported only where a device is asked for.
+"""
 
 import argparse
 import math
@@ -50,6 +54,7 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str):
+        """Raises InputError, which `run_script` turns into the one line; argparse would print its usage."""
         raise InputError(f"{message} (see {self.prog} --help)")
 
 

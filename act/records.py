@@ -145,6 +145,7 @@ class Store:
         return len(self.keys)
 
     def append(self, record: dict) -> None:
+        """Write one record, synced to disk. Raises ValueError for one that `check` refuses or whose key is taken."""
         self._check(record)
         with self._named():
             self.file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
@@ -153,6 +154,7 @@ class Store:
         self.keys[self.key(record)] = None
 
     def close(self) -> None:
+        """Let the file go, and remove it where it is empty."""
         with self._named():
             if not os.fstat(self.file.fileno()).st_size:
                 self.path.unlink(missing_ok=True)

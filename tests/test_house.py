@@ -62,16 +62,29 @@ def test_the_requirements_are_the_eight_packages():
     assert "torch==2.13.0" in lines
 
 
-@pytest.mark.parametrize("wing", ["kernels", "act/training", "act/model"])
+DOCUMENTED = ("kernels", "act/training", "act/model", "act/dialogue", "act/measure", "act/report", "act", ".")
+# Not yet held to it, beside act/judging:
+NOT_YET = {"judge.py"} | {f"act/measure/{name}.py" for name in ("agreement", "grammar", "judges", "known_groups")}
+
+
+@pytest.mark.parametrize("wing", DOCUMENTED)
 def test_files_and_public_functions_say_what_they_are(wing):
-    """A file opens with three lines at least; every public function, class and property has a docstring."""
-    for path in sorted((ROOT / wing).glob("*.py")):
+    """A file opens with three lines at least; every public function, class and property has a docstring.
+
+    `forward` and a script's `main` may go without: the class or the file says what they do.
+    """
+    paths = sorted((ROOT / wing).glob("*.py"))
+    assert len(paths) > 1
+    for path in paths:
+        if path.relative_to(ROOT).as_posix() in NOT_YET:
+            continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
         if not tree.body:
             continue
         assert len((ast.get_docstring(tree) or "").splitlines()) >= 3, f"{path} opens with less than three lines"
+        unsaid = {"forward", "main"} if path.stem in SCRIPTS else {"forward"}
         for scope in [tree, *(node for node in tree.body if isinstance(node, ast.ClassDef))]:
             for node in scope.body:
                 public = isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
-                if public and not getattr(scope, "name", "").startswith("_") and node.name != "forward":
+                if public and not getattr(scope, "name", "").startswith("_") and node.name not in unsaid:
                     assert ast.get_docstring(node), f"{path}: {node.name} has no docstring"

@@ -25,6 +25,8 @@ class Ask:
 
 @dataclass(frozen=True)
 class Reply:
+    """What a speaker said, and how it ended."""
+
     text: str
     status: str  # "ok", "length" (cut off at the limit), "context" (no room for a reply) or "error"
     prompt_tokens: int | None = None  # None: not told
@@ -34,6 +36,8 @@ class Reply:
 
 
 class ChatModel(Protocol):
+    """A speaker. Replies are begun by `start` and come out of `step` in any order, told apart by their asks' keys."""
+
     name: str
     adapter: str | None  # of a model with an adapter: the first letters of a SHA-256 of its weights
     context: int | None  # tokens that a prompt and its reply may have together; None: not known here

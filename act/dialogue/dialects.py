@@ -1,4 +1,8 @@
-"""Where OpenAI-compatible servers differ: one small table, chosen by address, and what differs by model or answer."""
+"""Where OpenAI-compatible servers differ: one small table, chosen by address, and what differs by model or answer.
+
+endpoint.py looks its server up here and writes each request accordingly; the judge's endpoint (act/judging/served.py)
+reads `schemas` and `logprobs`. What none of these rows says is taken to be OpenAI's chat completions.
+"""
 
 import re
 from dataclasses import dataclass

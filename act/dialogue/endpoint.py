@@ -108,6 +108,7 @@ class Endpoint:
         self.threads: list[threading.Thread] = []  # as many as have been needed
 
     def start(self, asks: list[Ask]) -> None:
+        """Queue replies for the threads, of which there are as many as asks, `concurrency` at most."""
         self.busy += len(asks)
         for ask in asks:
             self.asked.put(ask)
@@ -238,7 +239,7 @@ class Endpoint:
             raise Refused(what, final=True)
         if code in TRY_AGAIN or code >= 500:
             raise TryAgain(what, retry_after(answer.headers))
-        if code == 413 or (code in (400, 422) and NO_ROOM.search(answer.text)):
+        if code == 413 or (code in NOT_TAKEN and NO_ROOM.search(answer.text)):
             raise NoRoom
         raise Refused(what, final=code in NO_TRY_HELPS, fields=code in NOT_TAKEN)
 

@@ -1,4 +1,8 @@
-"""What a killed process goes on from: the turns of sessions that have not ended, in a file beside the sessions' own."""
+"""What a killed process goes on from: the turns of sessions that have not ended, in a file beside the sessions' own.
+
+generate.py and simulate.py open a `Journal` beside the `Store` of whole sessions; session.py's loop adds each turn
+to it, and has it give a session begun before the turns it had.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,8 @@
-"""A model of this process as a ChatModel."""
+"""A model of this process as a ChatModel.
+
+speakers.py opens one for a MODEL that is a folder; talks.py asks it for many replies at once, and the sampler
+(act/model/sampler.py) decodes them as one batch. Each conversation's prompt is read on from where it stood.
+"""
 
 import hashlib
 from collections.abc import Iterable
@@ -70,9 +74,11 @@ class LocalChat:
 
     @property
     def busy(self) -> int:
+        """Replies begun and not ended, refused ones too."""
         return len(self.sampler.rows) + len(self.refused)
 
     def start(self, asks: list[Ask]) -> None:
+        """Put prompts into the batch. Raises InputError where `max_new_tokens` cannot hold the enforced form."""
         least = 2 * len([*self.thinking, *self.answer])
         if self.sampling.max_new_tokens < least and any(ask.enforce for ask in asks):
             raise InputError(f"{self.sampling.max_new_tokens} new tokens a reply: the enforced form needs {least}")
@@ -90,6 +96,7 @@ class LocalChat:
         self.sampler.add(requests)
 
     def step(self, wait: float = 0) -> list[tuple[str, Reply]]:
+        """Decode one token a row; (key, reply) of those that ended. `wait` plays no part: nothing is waited for."""
         done, self.refused = self.refused, []
         for key, decoded in self.sampler.step() if self.sampler.rows else ():
             text = self.tokenizer.decode(decoded.ids).strip()
@@ -98,6 +105,7 @@ class LocalChat:
         return done
 
     def forget(self, key: str) -> None:
+        """Drop the conversation's cache."""
         self.sampler.forget(key)
 
     def _bridge(self, ids: list[int]) -> list[int]:

@@ -1,4 +1,8 @@
-"""A person at the keyboard as the client: you talk to the therapist in the terminal."""
+"""A person at the keyboard as the client: you talk to the therapist in the terminal.
+
+simulate.py opens one for `--client me`; the session loop asks it as it asks a model. Words come from stdin, one line
+a turn, and leaving early raises `Ended`.
+"""
 
 import sys
 from collections.abc import Callable
@@ -33,12 +37,15 @@ class Person:
 
     @property
     def busy(self) -> int:
+        """Turns that the person has yet to say."""
         return len(self.asked)
 
     def start(self, asks: list[Ask]) -> None:
+        """Note what is asked; the person is asked by `step`."""
         self.asked += asks
 
     def step(self, wait: float = 0) -> list[tuple[str, Reply]]:
+        """Show what the therapist said and wait for a line with words. Raises Ended at /end or the input's end."""
         ask = self.asked.pop(0)
         self.hear(ask.messages[-1]["content"])
         words = ""
@@ -54,6 +61,7 @@ class Person:
         return [(ask.key, Reply(words, "ok"))]
 
     def hear(self, words: str) -> None:
+        """Show what the therapist said."""
         print(f"therapist: {words}\n")
 
     def forget(self, key: str) -> None:

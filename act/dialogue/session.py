@@ -39,11 +39,14 @@ Asking = Generator[tuple[ChatModel, Ask], Reply, Reply]
 
 @dataclass(frozen=True)
 class Speakers:
+    """Who speaks in a session; without a supervisor every draft stands."""
+
     therapist: ChatModel
     client: ChatModel
     supervisor: ChatModel | None = None
 
     def by_role(self) -> dict[str, ChatModel]:
+        """Role -> model, of those that are there."""
         roles = {"therapist": self.therapist, "client": self.client, "supervisor": self.supervisor}
         return {role: model for role, model in roles.items() if model}
 
@@ -134,6 +137,7 @@ class Session:
                 self.speakers.supervisor.forget(self.supervised(speaker))
 
     def take_turn(self, number: int, note: str | None) -> Generator[tuple[ChatModel, Ask], Reply, dict]:
+        """One turn's record. Where a speaker fails, its status is the turn's; what was not said is empty or None."""
         turn = {"client": "", "thinking": None, "answer": None, "status": "ok"}
         turn |= {"prompt_tokens": None, "response_tokens": None, "note": note}
         past = self.record["turns"]
@@ -208,6 +212,7 @@ class Session:
         return f"{self.record['id']} {speaker}"
 
     def ask(self, turn: dict, role: str, model: ChatModel, ask: Ask) -> Asking:
+        """One reply of a model; an endpoint's account of the call is kept in the turn's "calls"."""
         reply = yield model, ask
         if reply.call:
             turn.setdefault("calls", []).append({"role": role} | reply.call)
@@ -220,6 +225,7 @@ class Session:
         return read_reply(draft, self.cot)[2]
 
     def seed(self, *what: object) -> int:
+        """The seed of one draw, from the session's seed, condition and client, and `what` it is for."""
         return seed_from(self.record["seed"], self.record["condition"], self.record["profile"]["id"], *what)
 
 

@@ -1,4 +1,7 @@
-"""A MODEL argument -> who speaks: a model of this process (FOLDER, FOLDER+ADAPTER) or an endpoint (NAME@URL)."""
+"""A MODEL argument -> who speaks: a model of this process (FOLDER, FOLDER+ADAPTER) or an endpoint (NAME@URL).
+
+generate.py and simulate.py turn their flags into ChatModels here; local.py and endpoint.py are the two kinds.
+"""
 
 from argparse import Namespace
 from collections.abc import Iterable

@@ -1,4 +1,8 @@
-"""From rating and session files to the numbers of the report: reading, scoring, every outcome's analysis."""
+"""From rating and session files to the numbers of the report: reading, scoring, every outcome's analysis.
+
+analyze.py reads ratings and sessions with it, and summary.py has each outcome analysed: scores (forms.py), the model
+(mixed.py), what it says (contrasts.py), its intervals (bootstrap.py). The report takes the dicts that come out.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -33,11 +37,13 @@ class Scores:
     ratings: np.ndarray  # (N,) how many ratings were averaged
 
     def where(self, keep: np.ndarray) -> "Scores":
+        """The rows where keep (N,) is true."""
         values = {name: column[keep] for name, column in self.values.items()}
         return Scores(self.condition[keep], self.profile[keep], values, self.ratings[keep])
 
     @property
     def sessions(self) -> list[str]:
+        """Ids of the N sessions, "<condition>/<profile>"."""
         return [f"{condition}/{profile}" for condition, profile in zip(self.condition, self.profile, strict=True)]
 
     @property
@@ -47,10 +53,12 @@ class Scores:
 
     @property
     def conditions(self) -> list[str]:
+        """The conditions that have a row, in the study's order."""
         return [name for name in CONDITIONS if name in self.condition]
 
 
 def check_condition(name: str) -> None:
+    """Raises ValueError for a name that is none of the six."""
     if name not in CONDITIONS:
         raise ValueError(f'unknown condition "{name}"; the six are {", ".join(CONDITIONS)}')
 
@@ -83,6 +91,7 @@ def read_ratings(path: str | Path, kind: str) -> list[dict]:
 
 
 def records_of(path: str | Path, check: Callable[[dict], None]) -> Iterator[dict]:
+    """The rating records of either kind of file. Raises InputError as its reader does."""
     return read_spreadsheet(path, check) if is_spreadsheet(path) else read_jsonl(path, check)
 
 
@@ -197,7 +206,7 @@ def analyse(scores: Scores, outcome: str, resamples: int, seed: int) -> dict:
     }
 
 
-def residuals(scores: Scores, outcome: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def residuals(scores: Scores, outcome: str) -> Residuals:
     """Fitted values (N,), residuals (N,) and the clients' effects (sorted profiles) of an outcome that was analysed.
 
     Raises ValueError where `analyse` says "refused".

@@ -42,6 +42,7 @@ class Clusters:
 
     @property
     def mean_size(self) -> float:
+        """Rows a cluster, on average: the n of theta."""
         return float(self.sizes.mean())
 
     @property
@@ -75,6 +76,7 @@ class Solved:
 
     @property
     def s2(self) -> np.ndarray:
+        """The REML residual variance of each data set, rss / (n - p), (R,)."""
         return self.at.rss / (self.moments.rows - self.moments.columns)
 
 
@@ -91,6 +93,7 @@ def solved(moments: Moments, ratio: np.ndarray, k: np.ndarray, data: Clusters) -
 
 
 def gather(cells: np.ndarray, y: np.ndarray, cluster: np.ndarray) -> Clusters:
+    """The moments that every resample is made of; y less its least squares fit keeps rounding errors small."""
     start = np.linalg.lstsq(cells, y)[0]
     return Clusters(*cluster_moments(cells, y - cells @ start, cluster)[1:], start)
 

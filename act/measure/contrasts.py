@@ -55,11 +55,13 @@ def f_test(fit: Fit, L: np.ndarray) -> dict:
 
 
 def normal_interval(estimate: float, se: float, level: float = LEVEL) -> list[float]:
+    """[estimate - z se, estimate + z se], z the normal quantile at (1 + level) / 2."""
     half = float(stats.norm.ppf((1 + level) / 2)) * se
     return [estimate - half, estimate + half]
 
 
 def t_interval(estimate: float, se: float, df: float) -> list[float]:
+    """The 95% interval of Student's t on df degrees of freedom, [estimate - t se, estimate + t se]."""
     half = float(stats.t.ppf((1 + LEVEL) / 2, df)) * se
     return [estimate - half, estimate + half]
 

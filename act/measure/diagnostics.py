@@ -1,4 +1,8 @@
-"""Does the model fit? Residuals, their shape and spread, sessions that stand apart, and how outcomes go together."""
+"""Does the model fit? Residuals, their shape and spread, sessions that stand apart, and how outcomes go together.
+
+analysis.py puts what `diagnose` finds beside each fit, and summary.py asks how the outcomes agree; the report draws
+the residuals and warns where an assumption does not hold. Nothing here changes an estimate.
+"""
 
 import warnings
 

@@ -15,6 +15,8 @@ from act.records import InputError, read_json
 
 @dataclass(frozen=True)
 class Item:
+    """One statement that a rater gives a number to."""
+
     number: int
     text: str  # our paraphrase, at most ten words: a small judge reads it before each rating
     subscale: str = ""  # ACT-FM: stance, open, aware, engaged
@@ -23,6 +25,8 @@ class Item:
 
 @dataclass(frozen=True)
 class Form:
+    """A rating form: its items, and the range low..high and the anchors that all of them share."""
+
     name: str
     title: str
     low: int
@@ -102,6 +106,8 @@ SUBSCALES = ("stance", "open", "aware", "engaged")
 
 @dataclass(frozen=True)
 class Outcome:
+    """A score that is analysed: its name for readers, and the ends of its scale in points."""
+
     title: str
     low: float
     high: float
@@ -155,6 +161,8 @@ def _check(form: Form, ratings: Sequence[float]) -> None:
 
 @dataclass(frozen=True)
 class Slot:
+    """One place on a filled form that waits for a digit."""
+
     form: str
     number: int
     label: str  # the text a judge reads, up to where its digit goes

@@ -1,4 +1,7 @@
-"""Maximum likelihood beside REML: what compares models whose fixed effects differ."""
+"""Maximum likelihood beside REML: what compares models whose fixed effects differ.
+
+analysis.py adds it to each outcome as "ml"; means and intervals of the report come from REML (mixed.py) all the same.
+"""
 
 import numpy as np
 from scipy import stats

@@ -1,4 +1,8 @@
-"""How many clients does a study need? Power of one contrast by simulation from given variances."""
+"""How many clients does a study need? Power of one contrast by simulation from given variances.
+
+`analyze.py plan` calls it, before a study; the variances are those that an earlier study's summary.json holds. The
+simulated studies are fitted by the same model (mixed.fit_many) as real ones.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +35,8 @@ class Study:
 
 @dataclass(frozen=True)
 class Answer:
+    """How many profiles a study needs, and the power that was found with them."""
+
     profiles: int
     power: float  # simulated, at that many profiles
     ci: list[float]  # 95% Monte Carlo interval of the power (Wilson)

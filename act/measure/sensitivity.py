@@ -1,4 +1,7 @@
-"""Do the answers hang on sessions that went wrong? Each analysis again without them."""
+"""Do the answers hang on sessions that went wrong? Each analysis again without them.
+
+summary.py calls it where there is a session file; the report sets its means beside those of all sessions.
+"""
 
 import numpy as np
 

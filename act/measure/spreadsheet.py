@@ -117,6 +117,7 @@ def decode(path: Path) -> str:
 
 
 def known(cells: list[str]) -> set[str]:
+    """The names of our columns among a row's cells, in small letters."""
     return {cell.strip(' "\r\n').lower() for cell in cells} & KNOWN
 
 

@@ -1,4 +1,8 @@
-"""Which clients does it work for? Condition x archetype as one model, and each group of clients by itself."""
+"""Which clients does it work for? Condition x archetype as one model, and each group of clients by itself.
+
+summary.py calls both where there is a session file, since only sessions hold the clients' profiles. What comes out is
+summary.json's "archetype" and "subgroups": the first a planned comparison, the second exploratory.
+"""
 
 import numpy as np
 

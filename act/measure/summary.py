@@ -1,4 +1,8 @@
-"""Everything that summary.json holds, and the report shows, from ratings and sessions that were read."""
+"""Everything that summary.json holds, and the report shows, from ratings and sessions that were read.
+
+analyze.py calls it between reading its files and writing: what comes out is summary.json as it is written, and all
+that act/report is given to show.
+"""
 
 import numpy as np
 import scipy

@@ -1,4 +1,7 @@
-"""Head-to-head: the same client with two therapists, which session was rated higher?"""
+"""Head-to-head: the same client with two therapists, which session was rated higher?
+
+analysis.py adds it to each outcome as "wins": counts that no model stands behind. power.py takes `wilson` from here.
+"""
 
 from itertools import combinations
 

@@ -1,10 +1,14 @@
-"""What each figure says, in words and numbers: the text alternative for whoever does not see it."""
+"""What each figure says, in words and numbers: the text alternative for whoever does not see it.
+
+results.py and doubts.py hand each of these to the page beside the figure of the same name (figures.py).
+"""
 
 from act.measure.forms import OUTCOMES, SUBSCALES
 from act.report.prose import decimals, interval, number, p_after
 
 
 def estimates(name: str, result: dict) -> str:
+    """Each condition's estimated mean and interval; "" where the outcome could not be compared."""
     if not result["emm"]:
         return ""
     digits = decimals(result)
@@ -13,6 +17,7 @@ def estimates(name: str, result: dict) -> str:
 
 
 def contrasts(name: str, result: dict) -> str:
+    """All pairs' differences with simultaneous intervals, those told from 0 apart from the others."""
     digits = decimals(result)
 
     def listed(told: bool) -> str:
@@ -31,6 +36,7 @@ def contrasts(name: str, result: dict) -> str:
 
 
 def interaction(name: str, result: dict) -> str:
+    """The means of each training without and with chain of thought."""
     digits, emm = decimals(result), result["emm"]
     cells = (
         f"{training} {number(emm[training]['mean'], digits)} and {number(emm[training + '-cot']['mean'], digits)}"
@@ -40,6 +46,7 @@ def interaction(name: str, result: dict) -> str:
 
 
 def wins(name: str, result: dict) -> str:
+    """Each pair's win rate, in percent of the clients whose sessions differ."""
     cells = (
         f"{pair['a']} over {pair['b']} {100 * pair['rate']:.0f}% of {pair['wins'] + pair['losses']}"
         for pair in result["wins"] or []
@@ -49,6 +56,7 @@ def wins(name: str, result: dict) -> str:
 
 
 def profile(outcomes: dict[str, dict], direction: str) -> str:
+    """Means on the four subscales of one direction, "consistent" or "inconsistent"."""
     parts = []
     for subscale in SUBSCALES:
         result = outcomes[f"{subscale}_{direction}"]
@@ -59,6 +67,7 @@ def profile(outcomes: dict[str, dict], direction: str) -> str:
 
 
 def archetypes(name: str, emm: dict[str, dict]) -> str:
+    """Means by kind of client; emm[archetype][condition], an empty cell left out."""
     parts = []
     for archetype, means in emm.items():
         cells = (f"{condition} {number(mean['mean'])}" for condition, mean in means.items() if mean)

@@ -1,4 +1,8 @@
-"""What a reader would otherwise believe too much, and how the numbers were made. Numbers in, plain text out."""
+"""What a reader would otherwise believe too much, and how the numbers were made. Numbers in, plain text out.
+
+page.py puts `cautions` under the answer, at the top of the page; doubts.py and analyze.py say some of them again, and
+`methods` is the paragraph of the page's last section. All take summary.json's content.
+"""
 
 from act.measure.analysis import TOTALS
 from act.measure.forms import FORMS, OUTCOMES
@@ -108,6 +112,7 @@ def missing(summary: dict) -> list[str]:
 
 
 def by_condition(counts: dict[str, int]) -> str:
+    """{"sft": 2, "orpo": 0} -> "sft 2"; conditions without any are left out."""
     return ", ".join(f"{name} {n}" for name, n in counts.items() if n)
 
 
@@ -230,4 +235,5 @@ def methods(summary: dict) -> str:
 
 
 def sources() -> list[str]:
+    """Each form's title, paper and DOI, one line a form."""
     return [f"{form.name}: {form.title}. {form.source}. doi:{form.doi}" for form in FORMS]

@@ -1,4 +1,8 @@
-"""The report's sections on what could be wrong: the judge, failures, missing ratings, safety, the model itself."""
+"""The report's sections on what could be wrong: the judge, failures, missing ratings, safety, the model itself.
+
+page.py calls one function a section with {"summary", "figures", "examples"} and leaves out what comes back empty;
+results.py holds the sections on what was found, cautions.py and prose.py the sentences of both.
+"""
 
 from act.measure.analysis import TOTALS
 from act.measure.conduct import COUNTS
@@ -13,6 +17,7 @@ SHOWN_OUTLIERS = 10
 
 
 def judge(report: dict) -> Html:
+    """The judge check: its verdict, and each item's AUC."""
     summary = report["summary"]
     check = summary["judge_check"]
     parts = [paragraph(cautions.judge_check(check, summary["input"]["raters"]))]
@@ -34,6 +39,8 @@ def judge(report: dict) -> Html:
 
 
 def failures(report: dict) -> Html:
+    """Failed sessions, ratings and turns by condition, and what is left of the answer without them."""
+
     def statuses(counts: dict[str, int] | None) -> str:
         return "not known" if counts is None else ", ".join(f"{name} {n}" for name, n in sorted(counts.items()))
 
@@ -64,6 +71,7 @@ def failures(report: dict) -> Html:
 
 
 def sensitivity(summary: dict) -> Html:
+    """The totals' means beside those without failed sessions; or why there are none."""
     result = summary["sensitivity"]
     if result is None:
         return paragraph("The analysis without failed sessions needs the session file (--sessions).")
@@ -92,6 +100,7 @@ def sensitivity(summary: dict) -> Html:
 
 
 def safety(report: dict) -> Html:
+    """What the word lists found: sessions by topic, who spoke first, whether help was named."""
     result = report["summary"]["safety"]
     if result is None:
         return paragraph("Not looked at: this needs the session file (--sessions).")
@@ -217,20 +226,24 @@ def model(report: dict) -> Html:
 
 
 def with_intervals(estimate: float, by_cluster: list[float] | None, by_model: list[float] | None) -> str:
+    """An estimate and both its intervals: "0.42 (0.30 to 0.55; 0.31 to 0.54)"."""
     return f"{number(estimate)} ({interval(by_cluster)}; {interval(by_model)})"
 
 
 def explained(result: dict, kind: str) -> str:
+    """R2 of a kind, "marginal" or "conditional", with both its intervals."""
     r2 = result["r2"]
     return with_intervals(r2[kind], r2[f"{kind}_ci"], r2[f"{kind}_ci_parametric"])
 
 
 def omnibus_f(result: dict) -> str:
+    """The F test that all conditions have one mean: "F(5, 240.1) = 3.21, p = .008"."""
     test = result["omnibus_f"]
     return f"F({test['df']}, {test['df2']:.1f}) = {test['f']:.2f}, p {prose.p_after(test['p'])}"
 
 
 def found_p(p: float | None) -> str:
+    """A p-value; a dash where the test could not be made."""
     return "\u2013" if p is None else p_value(p)
 
 
@@ -252,6 +265,7 @@ MODEL_ROWS = {
 
 
 def methods(report: dict) -> Html:
+    """A paragraph for a paper, and where the two forms come from."""
     summary = report["summary"]
     return join(
         paragraph(

@@ -16,8 +16,8 @@ WHY = (
 
 
 def examples(scores: Scores, sessions: list[dict]) -> list[dict]:
-    """{"id" (its anchor), "session", "end", the two totals, "failed", "turn", "of", "client", "answer"}, two a
-    condition. A session without an answer has no words to show; it is passed over."""
+    """{"id" (its anchor), "condition", "session", "end", the two totals, "failed", "turn", "of", "client", "answer"},
+    two a condition. A session without an answer has no words to show; it is passed over."""
     held = {session["id"]: session for session in sessions if answered(session)}
     result = []
     for condition in scores.conditions:
@@ -38,6 +38,7 @@ def examples(scores: Scores, sessions: list[dict]) -> list[dict]:
 
 
 def answered(session: dict) -> list[tuple[int, dict]]:
+    """(number from 1, turn) of each turn that has an answer."""
     return [(number_of, turn) for number_of, turn in enumerate(session["turns"], 1) if turn["answer"]]
 
 
@@ -50,6 +51,7 @@ def clip(text: str, limit: int) -> str:
 
 
 def section(found: list[dict]) -> Html:
+    """The page's section: two cards a condition, side by side."""
     parts = [paragraph(WHY)]
     for condition in dict.fromkeys(example["condition"] for example in found):
         mine = [card(example) for example in found if example["condition"] == condition]
@@ -58,6 +60,7 @@ def section(found: list[dict]) -> Html:
 
 
 def card(example: dict) -> Html:
+    """One session's scores, place and exchange, under the anchor that the tables link to."""
     scores = ", ".join(
         f"{OUTCOMES[name].title} {example[name]:.4g} of {OUTCOMES[name].high}" for name in ("act_fm_total", "tes_mean")
     )

@@ -1,4 +1,8 @@
-"""Every figure of the report as two files, SVG and PNG. Needs matplotlib, which the rest of the report does without."""
+"""Every figure of the report as two files, SVG and PNG. Needs matplotlib, which the rest of the report does without.
+
+analyze.py calls `write_figures`; page.py embeds the files. Here it is decided which figures there are and how large;
+plots.py draws them.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -81,6 +85,8 @@ def plan(scores: Scores, summary: dict, residuals: dict[str, Residuals]) -> dict
 
 
 def estimates(scores: Scores, name: str, emm: dict[str, dict]) -> Callable:
+    """Draws raw sessions and estimated means by condition (plots.estimates)."""
+
     def draw(figure) -> None:
         axes = figure.subplots()
         plots.estimates(axes, {c: scores.values[name][scores.condition == c] for c in emm}, emm)
@@ -90,6 +96,8 @@ def estimates(scores: Scores, name: str, emm: dict[str, dict]) -> Callable:
 
 
 def forest(name: str, contrasts: list[dict]) -> Callable:
+    """Draws all pairs' differences (plots.forest)."""
+
     def draw(figure) -> None:
         axes = figure.subplots()
         plots.forest(axes, contrasts)
@@ -99,10 +107,13 @@ def forest(name: str, contrasts: list[dict]) -> Callable:
 
 
 def interaction(name: str, emm: dict[str, dict]) -> Callable:
+    """Draws training by chain of thought (plots.interaction)."""
     return lambda figure: plots.interaction(figure.subplots(), emm, plots.scale(name))
 
 
 def wins(name: str, result: dict) -> Callable:
+    """Draws the matrix of win rates (plots.win_matrix)."""
+
     def draw(figure) -> None:
         axes = figure.subplots()
         plots.win_matrix(axes, result["wins"], list(result["observed"]))
@@ -112,6 +123,8 @@ def wins(name: str, result: dict) -> Callable:
 
 
 def archetypes(name: str, emm: dict, conditions: list[str]) -> Callable:
+    """Draws means by kind of client and condition (plots.archetypes)."""
+
     def draw(figure) -> None:
         axes = figure.subplots()
         plots.archetypes(axes, emm, conditions)
@@ -121,6 +134,8 @@ def archetypes(name: str, emm: dict, conditions: list[str]) -> Callable:
 
 
 def diagnostics(fitted: np.ndarray, residual: np.ndarray, effects: np.ndarray) -> Callable:
+    """Draws two quantile plots and residuals against fitted values; arguments as `analysis.residuals` gives them."""
+
     def draw(figure) -> None:
         axes = figure.subplot_mosaic([["sessions", "clients"], ["spread", "spread"]])
         plots.quantiles(axes["sessions"], residual, "Residuals of sessions")
@@ -131,6 +146,8 @@ def diagnostics(fitted: np.ndarray, residual: np.ndarray, effects: np.ndarray) -
 
 
 def profile(outcomes: dict[str, dict], direction: str) -> Callable:
+    """Draws the subscales of one direction (plots.profile)."""
+
     def draw(figure) -> None:
         axes = figure.subplots()
         plots.profile(axes, outcomes, direction)

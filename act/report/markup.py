@@ -1,4 +1,7 @@
-"""Pieces of HTML. Text is escaped here and nowhere else: a plain str is text, an `Html` is markup, made here."""
+"""Pieces of HTML. Text is escaped here and nowhere else: a plain str is text, an `Html` is markup, made here.
+
+The wing's lowest layer: results.py, doubts.py and excerpts.py build their sections of these, page.py the whole page.
+"""
 
 import base64
 import re
@@ -33,14 +36,17 @@ def element(tag: str, /, *contents: str, **attributes: str | bool) -> Html:
 
 
 def join(*contents: str) -> Html:
+    """Pieces in a row; those that are text are escaped."""
     return Html("".join(html(content) for content in contents))
 
 
 def listing(lines: list[str]) -> Html:
+    """A bulleted list of sentences."""
     return element("ul", *(element("li", greek(line)) for line in lines))
 
 
 def paragraph(line: str, **attributes: str) -> Html:
+    """A paragraph of one or more of our sentences."""
     return element("p", greek(line), **attributes)
 
 

@@ -1,4 +1,8 @@
-"""The report page: one HTML file that holds everything, fetches nothing, and reads on paper, screen and phone."""
+"""The report page: one HTML file that holds everything, fetches nothing, and reads on paper, screen and phone.
+
+analyze.py calls `write_page` last. The sections are listed here in their order; results.py, doubts.py and excerpts.py
+write them, and page.css holds their looks.
+"""
 
 import base64
 import hashlib

@@ -24,6 +24,7 @@ def jitter(n: int, width: float = 0.5) -> np.ndarray:
 
 
 def colour(condition: str) -> str:
+    """Of a condition's training, with or without chain of thought."""
     return COLOURS[condition.removesuffix("-cot")]
 
 
@@ -216,5 +217,6 @@ def spread(axes, fitted: np.ndarray, residual: np.ndarray) -> None:
 
 
 def scale(name: str) -> str:
+    """An axis's label: the outcome and the ends of its scale."""
     outcome = OUTCOMES[name]
     return f"{outcome.title} (scale {outcome.low}\u2013{outcome.high})"

@@ -1,4 +1,8 @@
-"""The report's sentences on what was found, and how numbers are written. Numbers in, plain text out."""
+"""The report's sentences on what was found, and how numbers are written. Numbers in, plain text out.
+
+The page's sections, the figures' text alternatives and what analyze.py prints take their numbers and sentences from
+here, so that one number looks the same in all three.
+"""
 
 import re
 
@@ -25,6 +29,7 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 def interval(ci: list[float] | None, digits: int = 2) -> str:
+    """[1.2, 3.4] -> "1.20 to 3.40"; None -> a dash."""
     return "\u2013" if ci is None else f"{number(ci[0], digits)} to {number(ci[1], digits)}"
 
 
@@ -34,6 +39,7 @@ def p_value(p: float) -> str:
 
 
 def chi_square(test: dict) -> str:
+    """A Wald or likelihood-ratio test: "chi2(5) = 12.34, p = .030"."""
     return f"chi2({test['df']}) = {test['chi2']:.2f}, p {p_after(test['p'])}"
 
 
@@ -85,6 +91,7 @@ def answer(outcome: str, result: dict) -> str:
 
 
 def on_scale(name: str) -> str:
+    """A table's caption: the outcome and the ends of its scale."""
     outcome = OUTCOMES[name]
     return f"{outcome.title}, scale {outcome.low} to {outcome.high}"
 
@@ -130,6 +137,7 @@ def interaction(name: str, result: dict) -> str:
 
 
 def signed(value: float, digits: int) -> str:
+    """A number with its sign, also where it is plus."""
     return ("+" if value > 0 else "") + number(value, digits)
 
 
@@ -149,6 +157,7 @@ def f_test(test: dict) -> str:
 
 
 def subgroups(rows: list[dict]) -> str:
+    """How many subgroups show a difference at a false-discovery rate of 5%, and what that does not say."""
     tested = [row for row in rows if not row["refused"]]
     if not tested:
         return "No subgroup has clients enough to be tested by itself."

@@ -1,4 +1,8 @@
-"""The report's sections on what was found: scores, differences, thinking first, wins, subscales, kinds of client."""
+"""The report's sections on what was found: scores, differences, thinking first, wins, subscales, kinds of client.
+
+page.py calls one function a section with {"summary", "figures", "examples"}; doubts.py holds the sections on what
+could be wrong. Numbers stand in tables, what they mean in sentences of prose.py.
+"""
 
 from act.measure.analysis import TOTALS
 from act.measure.forms import OUTCOMES
@@ -13,6 +17,7 @@ def show(name: str, report: dict, text: str, caption: str) -> Html:
 
 
 def scores(report: dict) -> Html:
+    """Both totals by condition: raw sessions, means and intervals, with links to the example sessions."""
     outcomes = report["summary"]["outcomes"]
     caption = (
         "Each faint dot is one session; below them the estimated mean with its 95% interval (filled: thinks first)."
@@ -46,6 +51,7 @@ def means(name: str, result: dict, linked: set[str] = frozenset()) -> Html:
 
 
 def differences(report: dict) -> Html:
+    """All pairs of conditions on both totals."""
     outcomes = report["summary"]["outcomes"]
     caption = (
         "Thick bar: 95% interval of that pair alone. Thin bar with ends: 95% interval that holds for all pairs at "
@@ -63,6 +69,7 @@ def differences(report: dict) -> Html:
 
 
 def contrasts(name: str, result: dict) -> Html:
+    """One outcome's table of pairs; "" where it could not be compared. t beside z where clients are few."""
     if not result["contrasts"]:
         return Html("")
     digits, few = decimals(result), result["sessions"] < FEW_CLIENTS
@@ -80,6 +87,7 @@ def contrasts(name: str, result: dict) -> Html:
 
 
 def factorial(report: dict) -> Html:
+    """Training x chain of thought on both totals; "" unless all six conditions are there."""
     outcomes = report["summary"]["outcomes"]
     names = [name for name in TOTALS if outcomes[name]["factorial"]]
     caption = "Mean with 95% interval. Parallel lines would mean that thinking first does the same in every training."
@@ -95,6 +103,7 @@ def factorial(report: dict) -> Html:
 
 
 def factorial_table(name: str, result: dict) -> Html:
+    """The three Wald tests of one outcome."""
     tests = result["factorial"]
     labels = {"training": "training (instruct, SFT, ORPO)", "cot": "chain of thought", "interaction": "interaction"}
     rows = [[labels[k], number(tests[k]["chi2"]), str(tests[k]["df"]), p_value(tests[k]["p"])] for k in labels]
@@ -114,6 +123,7 @@ def simple_effects(name: str, result: dict) -> Html:
 
 
 def wins(report: dict) -> Html:
+    """Head to head on both totals: the matrix, and under it the counts."""
     outcomes = report["summary"]["outcomes"]
     caption = (
         "Of the clients whose two sessions differ, the share with the row's condition rated above the column's. A "
@@ -127,6 +137,7 @@ def wins(report: dict) -> Html:
 
 
 def wins_table(name: str, result: dict) -> Html:
+    """One outcome's wins, losses and ties of every pair."""
     rows = [
         [
             f"{pair['a']} over {pair['b']}",
@@ -144,6 +155,7 @@ def wins_table(name: str, result: dict) -> Html:
 
 
 def subscales(report: dict) -> Html:
+    """The eight subscales and ACT-FM inconsistency: profiles, one table of tests, each one's means."""
     outcomes = report["summary"]["outcomes"]
     caption = "Hollow: answers at once; filled: thinks first. Bars are 95% intervals."
     ways = {"consistent": "What fits ACT (more is better)", "inconsistent": "What goes against ACT (less is better)"}
@@ -162,6 +174,7 @@ def subscales(report: dict) -> Html:
 
 
 def overview(outcomes: dict[str, dict]) -> Html:
+    """One row an outcome: its test, highest and lowest condition, ICC, R2; or why it was refused."""
     rows = []
     for name, result in outcomes.items():
         if result["refused"]:
@@ -218,6 +231,7 @@ def clients(report: dict) -> Html:
 
 
 def archetype_table(name: str, result: dict) -> Html:
+    """One outcome's means, a row a condition and a column a kind of client."""
     kinds = result["emm"]
     rows = []
     for condition in dict.fromkeys(condition for means in kinds.values() for condition in means):
@@ -228,6 +242,7 @@ def archetype_table(name: str, result: dict) -> Html:
 
 
 def subgroup_table(subgroups: list[dict]) -> Html:
+    """Every subgroup's test, smallest q first, those that were not tested last."""
     rows = []
     for row in sorted(subgroups, key=lambda row: (row["refused"] is not None, row["q"] or 0)):
         cells = [f"{row['field']}: {row['value']}", OUTCOMES[row["outcome"]].title, str(row["sessions"]), str(row["n"])]

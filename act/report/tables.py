@@ -1,4 +1,8 @@
-"""The report's tables, once as data: written as CSV for spreadsheets and shown as HTML on the page."""
+"""The analysis as CSV files for spreadsheets, one row a thing that was measured.
+
+analyze.py calls `write_tables`; each *_table takes a part of summary.json and gives one dict a row. The page's own
+tables, rounded and in words, are results.py's and doubts.py's.
+"""
 
 import csv
 from pathlib import Path
@@ -94,13 +98,13 @@ def failures_table(failures: dict[str, dict]) -> list[dict]:
     """One row per condition; statuses as text, "complete 7, context 1"."""
     rows = []
     for condition, row in failures.items():
-        flat = {
+        cells = {
             field: ", ".join(f"{status} {n}" for status, n in sorted(value.items()))
             if isinstance(value, dict)
             else value
             for field, value in row.items()
         }
-        rows.append({"condition": condition, **flat})
+        rows.append({"condition": condition, **cells})
     return rows
 
 
