@@ -210,16 +210,19 @@ INSERTED = (" ", "*", "-", ":", ".", "a", "TES", "ACT-FM", "(", "|", "`", "\n\n"
 def damage(draw: random.Random, text: str, swap: bool) -> str:
     """One to four edits that never write a digit: what was rated is what it was, or it is gone.
 
-    Only neighbours are swapped, and only where an item and its rating share a line: else ratings would change hands,
-    and nobody could see.
+    Only neighbours are swapped, and only where an item and its rating share a line, and no cut joins a line to the copy
+    of its neighbour: else ratings would change hands, and nobody could see.
     """
+    doubled = False
     for _ in range(draw.randint(1, 4)):
         i = draw.randrange(len(text) + 1)
         j = min(len(text), i + draw.choice((1, 1, 2, 5, 30)))
         lines = text.splitlines(keepends=True)
         k = draw.randrange(len(lines)) if lines else 0
         kind = draw.choice(["cut", "cut", "insert", "newline", "line", "double", "swap", "join"])
-        if kind == "cut" and "/" not in text[i:j]:  # "3/7" cut to "7" is another rating, not a damaged one
+        if (
+            kind == "cut" and "/" not in text[i:j] and not (doubled and "\n" in text[i:j])
+        ):  # "3/7" cut to "7" is another rating, not a damaged one
             text = text[:i] + text[j:]
         elif kind == "insert":
             text = text[:i] + draw.choice(INSERTED) + text[i:]
@@ -228,7 +231,7 @@ def damage(draw: random.Random, text: str, swap: bool) -> str:
         elif kind == "line":
             text = "".join(lines[:k] + lines[k + 1 :])
         elif kind == "double":
-            text = "".join(lines[: k + 1] + lines[k:])
+            text, doubled = "".join(lines[: k + 1] + lines[k:]), True
         elif kind == "swap" and swap and len(lines) > 1:
             other = max(k - 1, 0)
             lines[k], lines[other] = lines[other], lines[k]
