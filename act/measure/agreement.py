@@ -106,8 +106,8 @@ def spearman(table: np.ndarray, weights: np.ndarray) -> np.ndarray:
         values, place = np.unique(column, return_inverse=True)
         at = w @ np.eye(len(values))[place]  # (B, values): how many sessions have each value
         ranks.append((at.cumsum(axis=1) - at / 2)[:, place])  # mid-ranks, (B, n)
-    a, b = (rank - (w * rank).sum(axis=1, keepdims=True) / total[:, None] for rank in ranks)
     with np.errstate(invalid="ignore", divide="ignore"):
+        a, b = (rank - (w * rank).sum(axis=1, keepdims=True) / total[:, None] for rank in ranks)
         spread = np.sqrt((w * a * a).sum(axis=1) * (w * b * b).sum(axis=1))
         return np.where(spread > 1e-12, (w * a * b).sum(axis=1) / spread, np.nan)
 
