@@ -39,8 +39,8 @@ def test_icc_of_shrout_and_fleiss():
 
 @pytest.mark.parametrize(("n", "k"), [(12, 2), (30, 3)])
 def test_icc_from_the_table_of_an_analysis_of_variance(n, k):
-    """statsmodels' mean squares of a two-way layout, and the variances they estimate: of sessions s = (MSR - MSE) / k, of
-    raters r = (MSC - MSE) / n, of error e = MSE; ICC(A,1) = s / (s + r + e), ICC(C,1) = s / (s + e)."""
+    """statsmodels' mean squares of a two-way layout, and the variances they estimate: of sessions s = (MSR - MSE) / k,
+    of raters r = (MSC - MSE) / n, of error e = MSE; ICC(A,1) = s / (s + r + e), ICC(C,1) = s / (s + e)."""
     draw = np.random.default_rng(n)
     table = draw.normal(0, 1, (n, 1)) + draw.normal(0, 0.5, k) + draw.normal(0, 0.7, (n, k))
     rows = pd.DataFrame({"y": table.ravel(), "s": np.repeat(range(n), k), "r": np.tile(range(k), n)})

@@ -111,8 +111,8 @@ def test_sessions_that_the_judge_has_not_rated_are_not_counted():
 
 
 def test_bias_by_level_is_flat_where_both_only_err_and_equal_scores_stay_together():
-    """Two raters of one truth who both err by as much, and neither is biased: by the human's score alone the judge would
-    seem milder at the low end than at the high one, by regression to the mean."""
+    """Two raters of one truth who both err by as much, and neither is biased: by the human's score alone the judge
+    would seem milder at the low end than at the high one, by regression to the mean."""
     draw = np.random.default_rng(0)
     truth = draw.normal(0, 1, 3000)
     table = np.stack([truth + draw.normal(0, 1, 3000) for _ in range(2)], axis=1)
