@@ -43,7 +43,7 @@ def test_slot_probabilities_equal_transformers_on_the_same_text(embedded, tokeni
             ids = [tokenizer.encode(digit)[0] for digit in slot.digits]
             logits = theirs(torch.tensor([prompt[shared:]]), past_key_values=cache).logits
             truth.append(logits[0, -1, ids].softmax(-1))
-            cache.crop(shared)
+            cache.crop(shared - len(prompt))
     for precision in ("highest", "high"):
         torch.set_float32_matmul_precision(precision)
         ours = slot_probs(embedded, tokenizer, prompts, [slot.digits for slot in slots()])
