@@ -14,7 +14,7 @@ instrument: `check` says whether a judge measures anything, `agree` how it compa
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 from tqdm import tqdm
@@ -22,88 +22,81 @@ from tqdm import tqdm
 from act.cli import Parser, not_negative, positive, run_script, set_up_device
 from act.judging.check import check
 from act.judging.families import same_family
-from act.judging.judge import Judge, Judgement, LocalJudge, Text, said_in, slot_messages
-from act.judging.served import EndpointJudge, form_messages
-from act.measure.forms import FORMS, load_wording, render, slots
+from act.judging.judge import Judge, LocalJudge, Text, said_in
+from act.judging.ratings import examples, rating, read_ratings_of_anyone
+from act.judging.served import EndpointJudge
+from act.judging.settings import rater_names, read_checks, refuse_check_of_another, refuse_others, wording_digest
+from act.measure.forms import FORMS, Form, load_wording, slots
 from act.measure.judges import compare
 from act.measure.rating_page import rating_page
 from act.model.checkpoint import is_endpoint
-from act.records import (
-    InputError,
-    Store,
-    check_rating,
-    check_session,
-    rating_key,
-    read_json,
-    read_jsonl,
-    read_unique,
-    require,
-)
+from act.records import InputError, Store, check_rating, check_session, rating_key, read_unique, require
 
 
-def open_judge(spec: str, args: Namespace) -> Judge:
-    forms = load_wording(args.form) if args.form else FORMS
-    if is_endpoint(spec):
-        served = (args.attempts, args.temperature, args.seed, args.concurrency, args.timeout, args.room_to_think)
-        return EndpointJudge.open(spec, forms, *served)
-    return LocalJudge(spec, forms, args.long, args.batch, args.device)
-
-
-def rating(session: dict, rater: str, text: Text, judgement: Judgement, wording: str) -> dict:
-    """A rating record; its forms are null unless the judge filled them."""
-    ratings, expected = judgement.ratings, judgement.expected
-    record = {
-        "session": session["id"],
-        "condition": session["condition"],
-        "profile": session["profile"]["id"],
-        "rater": rater,
-        "replicate": text.replicate,
-        "act_fm": ratings and ratings[:25],
-        "tes": ratings and ratings[25:],
-        "status": judgement.status,
-        "attempts": judgement.attempts,
-        "wording": wording,
-    }
-    if expected:
-        record |= {"act_fm_expected": expected[:25], "tes_expected": expected[25:]}
-    return record | judgement.more
-
-
-def rate(args: Namespace) -> None:
-    sessions = {session["id"]: session for session in read_unique(args.sessions, check_session)}
-    print(
-        read_check(args.check) if args.check else "These judges are not checked here: `judge.py check`, then --check."
-    )
-    with Store(args.out, check_rating, rating_key) as store:
-        for spec in args.judge:
-            for role in same_family(spec, list(sessions.values())):
-                warning = f"{spec} is of one family with the {role} in {args.sessions}: judges tend to prefer their own"
-                print(f"warning: {warning}", file=sys.stderr)
-            judge = open_judge(spec, args)
-            replicates = args.replicates if is_endpoint(spec) else 1  # a local judge would say the same again
-            texts = [Text((i,), said_in(s), r) for i, s in sessions.items() for r in range(replicates)]
-            texts = [text for text in texts if (*text.key, judge.name, text.replicate) not in store]
-            for text, judgement in tqdm(judge.rate(texts), desc=f"rate, {judge.name}", total=len(texts), unit="form"):
-                store.append(rating(sessions[text.key[0]], judge.name, text, judgement, wording_of(args)))
-        bad = sum(record["status"] != "ok" for record in store.records())
-        print(f"{len(store)} ratings in {args.out}, {bad} of them without forms")
+def wording(args: Namespace) -> tuple[Form, Form]:
+    return load_wording(args.form) if args.form else FORMS
 
 
 def wording_of(args: Namespace) -> str:
     return args.form.name if args.form else "paraphrase"
 
 
-def read_check(path: Path) -> str:
-    """The first line of a judge's check."""
-    try:
-        return read_json(path)["verdict"]["line"]
-    except (KeyError, TypeError):
-        raise InputError(f"{path}: not a file that `judge.py check` wrote") from None
+def open_judge(spec: str, args: Namespace) -> Judge:
+    forms = wording(args)
+    if is_endpoint(spec):
+        served = (args.attempts, args.temperature, args.seed, args.concurrency, args.timeout, args.room_to_think)
+        return EndpointJudge.open(spec, forms, *served)
+    return LocalJudge(spec, forms, args.long, args.batch, args.device)
+
+
+def rate(args: Namespace) -> None:
+    names = rater_names(args.judge)
+    checks = read_checks(args.check, names)
+    sessions = {session["id"]: session for session in read_unique(args.sessions, check_session)}
+    for name in names:
+        unchecked = f"{name} is not checked here: `judge.py check`, then --check."
+        print(checks[name]["verdict"]["line"] if name in checks else unchecked)
+    with Store(args.out, check_rating, rating_key) as store:
+        unanswered = sum(rate_with(spec, sessions, checks, store, args) for spec in args.judge)
+        bad = sum(record["status"] != "ok" for record in store.records())
+        print(f"{len(store)} ratings in {args.out}, {bad} of them without forms")
+    if unanswered:
+        print(f"{unanswered} texts got no reply and are not stored: the same command asks for them again")
+
+
+def rate_with(spec: str, sessions: dict[str, dict], checks: dict[str, dict], store: Store, args: Namespace) -> int:
+    """Append one judge's ratings of the sessions that lack them; returns for how many texts there was no reply."""
+    judge = open_judge(spec, args)
+    refuse_others(store, judge.settings, lambda record: record["rater"] == judge.name)
+    if judge.name in checks:
+        refuse_check_of_another(checks[judge.name], judge.settings)
+    for role in same_family(spec, list(sessions.values())):
+        warning = f"{judge.name} is of one family with the {role} in {args.sessions}: judges tend to prefer their own"
+        print(f"warning: {warning}", file=sys.stderr)
+    replicates = args.replicates if is_endpoint(spec) else 1  # a local judge would say the same again
+    texts = [Text((i,), said_in(s), r) for i, s in sessions.items() for r in range(replicates)]
+    texts = [text for text in texts if (*text.key, judge.name, text.replicate) not in store]
+    unanswered = 0
+    for text, judgement in tqdm(judge.rate(texts), desc=f"rate, {judge.name}", total=len(texts), unit="form"):
+        if judgement.status == "error":
+            unanswered += 1
+        else:
+            store.append(rating(sessions[text.key[0]], judge, text, judgement, wording_of(args)))
+    return unanswered
 
 
 def run_check(args: Namespace) -> None:
-    result = check(open_judge(args.judge, args), args.replicates if is_endpoint(args.judge) else 1, args.seen)
+    keep = nullcontext()
+    if args.out:
+        keep = Store(args.out.with_suffix(".judgements.jsonl"), lambda r: require(r, {"id": str, "judgement": dict}))
+        open(args.out, "a").close()  # refused before anybody is asked, rather than after
+    judge = open_judge(args.judge, args)
+    with keep as store:
+        if store is not None:
+            refuse_others(store, judge.settings)
+        result = check(judge, args.replicates if is_endpoint(args.judge) else 1, args.seen, store)
     print(result["verdict"]["line"])
+    print(f"compared by {'probability-weighted' if result['scores'] == 'expected' else 'whole'} ratings")
     if result["unrated"]:
         print(f"{result['unrated']} texts got no valid form and are left out")
     for outcome, row in result["sessions"].items():
@@ -123,63 +116,52 @@ def run_check(args: Namespace) -> None:
 
 
 def agree(args: Namespace) -> None:
+    if args.seed < 0:
+        raise InputError(f"--seed {args.seed}: a seed is 0 or more")
     human, judge = (list(read_ratings_of_anyone(path)) for path in (args.human, args.judge))
     field = "" if args.score == "integer" else "_expected"
-    if field and any(r["status"] == "ok" and "act_fm_expected" not in r for r in judge):
+    expected = {"act_fm_expected", "tes_expected"}
+    if field and any(r["status"] == "ok" and not expected <= set(r) for r in judge):
         raise InputError(f"{args.judge}: a judge gave no probabilities; use --score integer")
     if not {r["session"] for r in human if r["status"] == "ok"} & {r["session"] for r in judge if r["status"] == "ok"}:
         raise InputError(f"{args.human} and {args.judge}: no session that both rated")
-    rows = compare(human, judge, field, args.resamples, args.seed)
-    print(
-        f"{'of':22}{'raters':28}{'statistic':22}{'sessions':>8}{'estimate':>10}  95% interval (bootstrap over sessions)"
-    )
+    if args.out:
+        open(args.out, "a").close()  # refused at once, rather than at the end
+    rows = compare(human, judge, field, args.resamples, args.seed, args.cluster)
+    width = max(len(row["raters"]) for row in rows) + 2
+    interval = f"95% interval (bootstrap over {args.cluster}s)"
+    print(f"{'of':22}{'raters':{width}}{'statistic':34}{'sessions':>8}{'estimate':>10}  {interval}")
     for row in rows:
+        statistic = row["statistic"]
+        if row.get("range"):
+            statistic += " {:.1f}-{:.1f}".format(*row["range"])
         estimate = "none" if row["estimate"] is None else f"{row['estimate']:.3f}"
         interval = "" if row["ci"] is None else "[{:.3f}, {:.3f}]".format(*row["ci"])
-        print(f"{row['of']:22}{row['raters']:28}{row['statistic']:22}{row['sessions']:8}{estimate:>10}  {interval}")
+        print(f"{row['of']:22}{row['raters']:{width}}{statistic:34}{row['sessions']:8}{estimate:>10}  {interval}")
     if args.out:
         args.out.write_text(json.dumps(rows, indent=1) + "\n")
 
 
-def read_ratings_of_anyone(path: Path) -> Iterator[dict]:
-    """Ratings of any sessions, each session, rater and replicate once."""
-    seen = set()
-
-    def check_new(record: dict) -> None:
-        check_rating(record)
-        if rating_key(record) in seen:
-            raise ValueError("a second rating with session, rater, replicate {}, {}, {}".format(*rating_key(record)))
-        seen.add(rating_key(record))
-
-    return read_jsonl(path, check_new)
-
-
 def tune_data(args: Namespace) -> None:
     sessions = {session["id"]: session for session in read_unique(args.sessions, check_session)}
-    forms = load_wording(args.form) if args.form else FORMS
     human = [r for r in read_ratings_of_anyone(args.human) if r["status"] == "ok" and r["session"] in sessions]
     if not human:
         raise InputError(f"{args.human}: no valid rating of a session in {args.sessions}")
+    forms = wording(args)
+    settings = {"target": args.target, "wording": wording_digest(forms)}
     with Store(args.out, lambda row: require(row, {"id": str, "prompt": list, "completion": list})) as store:
+        refuse_others(store, settings)
         for record in human:
-            said = said_in(sessions[record["session"]])
-            ratings = [*record["act_fm"], *record["tes"]]
-            rows = {"": (form_messages(said, forms), render(ratings, forms))}
-            if args.target == "slots":
-                each = zip(slots(forms), ratings, strict=True)
-                rows = {f"/{s.form} {s.number}": (slot_messages(said, s), str(value)) for s, value in each}
-            for item, (prompt, text) in rows.items():
-                row = {"id": f"{record['session']}/{record['rater']}/{record['replicate']}{item}"}
-                row |= {"session": record["session"], "prompt": prompt}
+            for row in examples(sessions[record["session"]], record, forms, args.target):
                 if row["id"] not in store:
-                    store.append(row | {"completion": [{"role": "assistant", "content": text}]})
+                    store.append(row | {"judge": settings})
         print(f"{len(store)} examples in {args.out}, from {len(human)} ratings")
 
 
 def page(args: Namespace) -> None:
     sessions = read_unique(args.sessions, check_session)
     texts = [(session, said_in(session)) for session in sessions if said_in(session)]
-    forms = load_wording(args.form) if args.form else FORMS
+    forms = wording(args)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(rating_page(texts, forms, wording_of(args)), encoding="utf-8")
     left = len(sessions) - len(texts)
@@ -226,7 +208,9 @@ def main() -> None:
         "--judge", required=True, nargs="+", metavar="MODEL", help="FOLDER, FOLDER+ADAPTER or NAME@URL"
     )
     command.add_argument("--out", type=Path, required=True, help="JSONL file of ratings")
-    command.add_argument("--check", type=Path, metavar="FILE", help="what `check` wrote of this judge: its verdict")
+    command.add_argument(
+        "--check", type=Path, nargs="+", default=[], metavar="FILE", help="what `check` wrote of these judges: verdicts"
+    )
     add_judge_flags(command)
 
     command = add("check", run_check, "Does a judge measure anything? Texts of known quality, rated; a verdict first.")
@@ -245,6 +229,12 @@ def main() -> None:
     command.add_argument("--score", choices=("integer", "expected"), default="integer", help="the judge's ratings")
     command.add_argument("--resamples", type=positive, default=2000, help="bootstrap samples of each interval")
     command.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
+    command.add_argument(
+        "--cluster",
+        choices=("session", "profile"),
+        default="session",
+        help="what the bootstrap draws: profile where clients come in several sessions, which are not independent",
+    )
     command.add_argument("--out", type=Path, help="JSON file of the same rows")
 
     command = add("tune-data", tune_data, "Human ratings and sessions -> SFT examples for `train.py --method sft`.")

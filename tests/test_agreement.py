@@ -1,8 +1,11 @@
 """Agreement statistics against published examples, reference libraries and plain loops."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import spearmanr
+from statsmodels.formula.api import ols
+from statsmodels.stats.anova import anova_lm
 from statsmodels.stats.inter_rater import cohens_kappa
 
 from act.measure.agreement import alpha, bias, estimate, exact, icc, mean_absolute_error, spearman, weighted_kappa
@@ -32,6 +35,19 @@ def test_icc_of_shrout_and_fleiss():
     absolute = (msr - mse) / (msr + 3 * mse + 4 * (msc - mse) / 6)
     assert icc(SHROUT_FLEISS, once(SHROUT_FLEISS), True)[0] == pytest.approx(absolute, abs=1e-8)
     assert round(absolute, 2) == 0.29 and round((msr - mse) / (msr + 3 * mse), 2) == 0.71
+
+
+@pytest.mark.parametrize(("n", "k"), [(12, 2), (30, 3)])
+def test_icc_from_the_table_of_an_analysis_of_variance(n, k):
+    """statsmodels' mean squares of a two-way layout, and the variances they estimate: of sessions s = (MSR - MSE) / k,
+    of raters r = (MSC - MSE) / n, of error e = MSE; ICC(A,1) = s / (s + r + e), ICC(C,1) = s / (s + e)."""
+    draw = np.random.default_rng(n)
+    table = draw.normal(0, 1, (n, 1)) + draw.normal(0, 0.5, k) + draw.normal(0, 0.7, (n, k))
+    rows = pd.DataFrame({"y": table.ravel(), "s": np.repeat(range(n), k), "r": np.tile(range(k), n)})
+    squares = anova_lm(ols("y ~ C(s) + C(r)", rows).fit())["mean_sq"]
+    s, r, e = (squares["C(s)"] - squares.Residual) / k, (squares["C(r)"] - squares.Residual) / n, squares.Residual
+    assert icc(table, once(table), True)[0] == pytest.approx(s / (s + r + e), abs=1e-9)
+    assert icc(table, once(table), False)[0] == pytest.approx(s / (s + e), abs=1e-9)
 
 
 def test_alpha_of_krippendorff():

@@ -9,9 +9,11 @@ import pytest
 
 import judge as judge_script
 from act.cli import run_script
-from act.judging.check import EXCERPTS, GRADED, graded_turns, read
+from act.judging.check import EXCERPTS, GRADED, check, graded_turns, read
+from act.judging.judge import Judgement
 from act.measure.forms import ACT_FM, FORMS
 from act.measure.known_groups import LEVELS, auc, judge_pairs, judge_sessions, verdict, wilson
+from act.records import Store
 from tests.fake_server import serving
 from tests.test_served_judge import as_json
 
@@ -161,11 +163,46 @@ def test_wilson_equals_statsmodels():
 
 def test_a_client_without_all_levels_is_left_out_and_no_session_at_all_is_no_evidence():
     rows = judge_sessions({"TES": {"g1": {"high": 3, "mixed": 2, "low": 1}, "g2": {"high": 3, "low": 1}}, "ACT": {}})
-    assert rows["TES"]["n"] == rows["TES"]["in_order"] == 1 and rows["ACT"] == {
+    assert rows["TES"]["n"] == rows["TES"]["in_order"] == 1 and rows["TES"]["p"] == 0.5 and rows["ACT"] == {
         "means": {"high": None, "mixed": None, "low": None}, "in_order": 0, "n": 0, "p": 1.0,
     }  # fmt: skip
     nothing = {"items": [], "pairs": {"n": 0, "right": 0, "share": None, "ci": None, "ci99": None}}
     assert verdict("j", nothing, rows)["level"] == "nothing"
+
+
+def clients(n, in_order=None):
+    """n clients of whom `in_order` have their sessions in order, on both outcomes."""
+    right, wrong = {"high": 3, "mixed": 2, "low": 1}, {"high": 1, "mixed": 2, "low": 3}
+    rows = {f"g{i}": right if i < (n if in_order is None else in_order) else wrong for i in range(n)}
+    return judge_sessions({"ACT": rows, "TES": rows})
+
+
+def pairs_right(n):
+    """136 pairs of 34 items, n of them in the right direction."""
+    right = [i < n for i in np.random.default_rng(0).permutation(136)]
+    return judge_pairs({str(k): [(1, 0) if r else (0, 1) for r in right[4 * k : 4 * k + 4]] for k in range(34)})
+
+
+@pytest.mark.parametrize(
+    ("right", "sessions", "level"),
+    [
+        (136, clients(8), "measures"),
+        (136, clients(8, 7), "measures"),  # 7 or more of 8 by chance, one in two: .035
+        (136, clients(8, 6), "partly"),  # .14
+        (136, clients(5), "partly"),  # five clients show no order
+        (136, clients(8) | {"TES": clients(8, 4)["TES"]}, "partly"),  # one outcome alone does not count
+        (94, clients(8), "partly"),  # 69%, 99% interval from .58
+        (94, clients(8, 5), "nothing"),
+        (94, clients(5), "nothing"),
+        (68, clients(8), "nothing"),  # sessions alone do not count
+        (98, clients(8, 0), "partly"),  # 72%, from .61
+        (0, clients(8, 0), "nothing"),
+    ],
+)
+def test_verdicts_need_pairs_and_sessions(right, sessions, level):
+    found = verdict("j", pairs_right(right), sessions)
+    assert found["level"] == level, found["line"]
+    assert ("fewer than 6 clients" in found["line"]) == (sessions["ACT"]["n"] == 5)
 
 
 def known_texts():
@@ -244,7 +281,7 @@ def test_a_served_judge_whose_worth_is_known_gets_the_right_verdict(rate, level,
 @pytest.mark.slow
 def test_drift_over_replicates_and_texts_without_a_form(tmp_path, monkeypatch, capsys):
     """A judge that grows milder from replicate to replicate, and never rates the texts of one item."""
-    known, seen = known_texts(), {}
+    seen = {}
     silent = {pair["shows"] for pair in read(EXCERPTS) if pair["id"].startswith("tes-9-")}
 
     def say(body, n):
@@ -264,4 +301,52 @@ def test_drift_over_replicates_and_texts_without_a_form(tmp_path, monkeypatch, c
     assert list(result["drift"].values())[0] == {"sd": 0.0, "last_less_first": 0.0}
     assert result["sessions"]["TES"]["n"] == 6 and result["unrated"] == 4
     assert result["items"][33] == {"item": "TES 9", "pairs": 0, "auc": None, "ci": None}
-    assert "AUC none" in capsys.readouterr().out and known
+    assert "AUC none" in capsys.readouterr().out
+
+
+class SameDigits:
+    """Rates everything alike, and now and then has probabilities, which lean to what is right."""
+
+    name, settings = "same", {"of": "this test"}
+
+    def __init__(self, with_probabilities, status="ok"):
+        self.with_probabilities, self.status, self.asked = with_probabilities, status, 0
+
+    def rate(self, texts, items=None):
+        for text in texts:
+            self.asked += 1
+            lean = 0.3 if text.key[1] in ("shows", "high") else 0.0
+            expected = [1 + lean] * 25 + [4 + lean] * 9
+            has = self.with_probabilities(self.asked)
+            yield text, Judgement(self.status, [1] * 25 + [4] * 9, expected if has else None, 1)
+
+
+def test_trap_23_expected_and_whole_ratings_are_never_compared_with_one_another():
+    """The same digits for every text. With probabilities for every second one a mix would show differences."""
+    mixed = check(SameDigits(lambda n: n % 2 == 1), 1)
+    assert (mixed["scores"], mixed["verdict"]["level"], mixed["pairs"]["share"]) == ("whole", "nothing", 0.5)
+    assert {row["in_order"] for row in mixed["sessions"].values()} == {0}
+    one_missing = check(SameDigits(lambda n: n != 200), 1)
+    assert one_missing["scores"] == "whole" and one_missing["pairs"]["share"] == 0.5
+    always = check(SameDigits(lambda n: True), 1)
+    assert always["scores"] == "expected" and always["pairs"]["share"] == 1
+    assert check(SameDigits(lambda n: False), 1)["scores"] == "whole"
+    nobody = check(SameDigits(lambda n: True, "format"), 1)
+    assert (nobody["scores"], nobody["unrated"], nobody["verdict"]["level"]) == ("whole", 296, "nothing")
+
+
+def test_judgements_are_kept_and_nothing_is_asked_twice(tmp_path):
+    def keep():
+        return Store(tmp_path / "kept.jsonl", lambda record: None)
+
+    with keep() as store:
+        first = check(SameDigits(lambda n: n % 2 == 1), 1, (), store)
+    lines = (tmp_path / "kept.jsonl").read_text().splitlines(keepends=True)
+    assert len(lines) == 296
+    (tmp_path / "kept.jsonl").write_text("".join(lines[:100]) + lines[100][:20])  # as a kill would leave it
+    again = SameDigits(lambda n: n % 2 == 1)
+    with keep() as store:
+        assert check(again, 1, (), store) == first and again.asked == 196
+    unanswered = SameDigits(lambda n: True, "error")
+    with Store(tmp_path / "none.jsonl", lambda record: None) as store:
+        assert check(unanswered, 1, (), store)["unrated"] == 296 and len(store) == 0

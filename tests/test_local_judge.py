@@ -29,16 +29,26 @@ def tiny_judge(folder, long, room):
 
 @pytest.mark.slow
 def test_slot_probabilities_equal_transformers_on_the_same_text(embedded, tokenizer):
+    """All 34 slots of a transcript of 8 turns, with the product of the scripts (--precision high) and the exact one.
+
+    transformers reads what the 34 prompts share once, and each prompt's end behind that cache."""
     theirs = AutoModelForCausalLM.from_pretrained(EMBEDDED, dtype=torch.float32)
-    wanted = [slots()[i] for i in (0, 24, 33)]
-    said = [said_in(shortened(session, 2)) for session in SESSIONS[:2]]
-    prompts = [tokenizer.prompt(slot_messages(one, slot)) for one in said for slot in wanted]
-    ours = slot_probs(embedded, tokenizer, prompts, [slot.digits for slot in wanted] * 2)
-    for prompt, slot, probs in zip(prompts, wanted * 2, ours, strict=True):
-        ids = [tokenizer.encode(digit)[0] for digit in slot.digits]
-        with torch.no_grad():
-            truth = theirs(torch.tensor([prompt])).logits[0, -1, ids].softmax(-1)
-        assert torch.allclose(probs, truth, atol=1e-4)
+    said = said_in(shortened(SESSIONS[0], 8))
+    prompts = [tokenizer.prompt(slot_messages(said, slot)) for slot in slots()]
+    shared = next(i for i, column in enumerate(zip(*prompts, strict=False)) if len(set(column)) > 1)
+    truth = []
+    with torch.no_grad():
+        cache = theirs(torch.tensor([prompts[0][:shared]]), use_cache=True, logits_to_keep=1).past_key_values
+        for prompt, slot in zip(prompts, slots(), strict=True):
+            ids = [tokenizer.encode(digit)[0] for digit in slot.digits]
+            logits = theirs(torch.tensor([prompt[shared:]]), past_key_values=cache).logits
+            truth.append(logits[0, -1, ids].softmax(-1))
+            cache.crop(shared - len(prompt))
+    for precision in ("highest", "high"):
+        torch.set_float32_matmul_precision(precision)
+        ours = slot_probs(embedded, tokenizer, prompts, [slot.digits for slot in slots()])
+        apart = max((probs - true).abs().max().item() for probs, true in zip(ours, truth, strict=True))
+        assert apart < 1e-4, (precision, apart)
 
 
 def test_digits_have_a_token_each_and_a_vocabulary_without_them_is_refused(tokenizer):
@@ -81,6 +91,27 @@ def test_trap_19_a_transcript_that_does_not_fit_is_refused_or_windowed_and_says_
     assert of_these.expected == pytest.approx(judgement.expected, abs=1e-5)
     ((_, wider),) = judge.rate([Text(("c01",), said[first - 2 :])])
     assert "window" in wider.more  # one turn more would not have fitted
+
+
+def test_prompts_are_built_group_by_group_and_a_window_is_found_by_halving(folder):
+    """Before the first group is rated only its own transcripts have been rendered, 34 times; where one is too long, a
+    handful of lengths are tried, not one for each turn."""
+    judge, made = tiny_judge(folder, "last", 4096), []
+    prompt = judge.tokenizer.prompt
+    judge.tokenizer.prompt = lambda messages: made.append(messages) or prompt(messages)
+    texts = [Text((i,), said_in(shortened(session, 2))) for i, session in enumerate(SESSIONS)]
+    rating = judge.rate(texts)
+    next(rating)
+    assert len(made) == 2 * 35
+    assert len(list(rating)) == 15 and len(made) == 16 * 35
+    judge.model.config = replace(judge.model.config, max_position_embeddings=900)
+    many = Text(("c01",), said_in(SESSIONS[0]) * 4)  # 48 turns
+    made.clear()
+    ((_, judgement),) = judge.rate([many], [0])
+    first, last = judgement.more["window"]
+    assert last == 48 and len(made) <= 1 + 6 + 1
+    lengths = [len(prompt(slot_messages(many.said[k:], slot))) for slot in slots() for k in (first - 1, first - 2)]
+    assert max(lengths[::2]) < 900 <= max(lengths[1::2])
 
 
 def test_a_session_without_answers_is_not_rated(script, tmp_path):

@@ -148,12 +148,22 @@ def test_log_probabilities_become_expected_ratings(rate, write):
 
 
 def test_trap_23_log_prob_scores_never_fall_back_to_text_scores(rate, refused, tmp_path):
-    """Without log-probs, with some tokens lost, or other words than the reply's: no expected ratings at all."""
+    """Without log-probs, with tokens lost, of another shape, other words or another order: no expected ratings at all.
+
+    In the last reply TES stands first, and all ratings are 2: by place alone its digits would go to wrong items.
+    """
     lost = with_logprobs(as_json(RATED), RATED)
     lost["choices"][0]["logprobs"]["content"].pop(40)
     other = with_logprobs(as_json(RATED), RATED)
     other["choices"][0]["logprobs"]["content"][0]["token"] = "Ratings: "
-    for i, reply in enumerate((as_json(RATED), lost, other)):
+    null, odd, huge = (with_logprobs(as_json(RATED), RATED) for _ in range(3))
+    null["choices"][0]["logprobs"]["content"][7]["token"] = None
+    odd["choices"][0]["logprobs"]["content"] = [["TES", -0.1]]
+    for token in huge["choices"][0]["logprobs"]["content"]:
+        token["top_logprobs"] = [{"token": c, "logprob": 1e9} for c in "01234567"]
+    swapped = json.dumps(dict(reversed(json.loads(as_json([2] * 34)).items())))
+    swapped = with_logprobs(swapped, [2] * 34)
+    for i, reply in enumerate((as_json(RATED), lost, other, null, odd, huge, swapped)):
         with serving(lambda body, n, reply=reply: reply) as server:
             ratings, *_ = rate(server, out=f"{i}.jsonl")
         assert all("act_fm_expected" not in r and "tes_expected" not in r and r["status"] == "ok" for r in ratings)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from tqdm import tqdm
 from act.judging.judge import Judge, Judgement, Text
 from act.measure.forms import score, slots
 from act.measure.known_groups import LEVELS, judge_pairs, judge_sessions, verdict
+from act.records import Store
 
 CORPUS = Path(__file__).parents[1] / "dialogue/corpus"
 EXCERPTS, GRADED = CORPUS / "excerpts.jsonl", CORPUS / "graded.jsonl"
@@ -44,47 +46,67 @@ def graded_sessions(replicates: int) -> Iterator[Text]:
                 yield Text((script["id"], level), said, replicate)
 
 
-def value(judgement: Judgement, slot: int) -> float:
-    """The rating of one slot, the expected one where there is one."""
-    return judgement.expected[slot] if judgement.expected else judgement.ratings[slot]
+def kept(
+    judge: Judge, texts: Sequence[Text], items: Sequence[int] | None, store: Store | None
+) -> Iterator[tuple[Text, Judgement]]:
+    """`judge.rate` that asks only for what `store` does not hold, and keeps there what it gets, if any reply came."""
+    asked = {record_id(text): text for text in texts}
+    if store is not None:
+        for record in store.records():
+            if record["id"] in asked:
+                yield asked.pop(record["id"]), Judgement(**record["judgement"])
+    for text, judgement in judge.rate(list(asked.values()), items):
+        if store is not None and judgement.status != "error":
+            store.append({"id": record_id(text), "judge": judge.settings, "judgement": asdict(judgement)})
+        yield text, judgement
 
 
-def check(judge: Judge, replicates: int, seen: Sequence[str] = ()) -> dict:
-    """A judge on the known groups: {"judge", "verdict", "items", "pairs", "sessions", "drift", "unrated"}.
+def record_id(text: Text) -> str:
+    return "/".join((*text.key, str(text.replicate)))
 
-    `seen`: clients of the whole sessions whom the judge was tuned on, and who can tell nothing about it.
+
+def check(judge: Judge, replicates: int, seen: Sequence[str] = (), store: Store | None = None) -> dict:
+    """A judge on the known groups: {"judge", "settings", "verdict", "scores", "items", "pairs", "sessions", "drift",
+    "unrated"}.
+
+    `seen`: clients of the whole sessions whom the judge was tuned on, and who can tell nothing about it. `store` keeps
+    the judgements, so that a check that was cut off goes on. "scores": probability-weighted ratings are compared
+    ("expected") where the judge gave them for every text, else its whole ratings throughout ("whole"): the two
+    are not the same scale, and texts must be.
     """
     texts = excerpts()
     sessions = [text for text in graded_sessions(replicates) if text.key[0] not in seen]
-    unrated = 0
-    pairs: dict[str, list[tuple[float, float]]] = {}
-    with tqdm(total=sum(map(len, texts.values())) + len(sessions), desc="check", unit="text") as bar:
-        for i, slot in enumerate(slots()):
-            found = {}
-            for text, judgement in judge.rate(texts[i], [i]):
+    tasks = [*((texts[i], [i]) for i in texts), (sessions, None)]
+    rated: dict[tuple, Judgement] = {}
+    total = sum(len(some) for some, _ in tasks)
+    with tqdm(total=total, desc="check", unit="text") as bar:
+        for some, items in tasks:
+            for text, judgement in kept(judge, some, items, store):
                 bar.update()
                 if judgement.status == "ok":
-                    found[text.key] = value(judgement, i)
-            unrated += len(texts[i]) - len(found)
-            ids = dict.fromkeys(key[0] for key in found)
-            both = [(found[n, "shows"], found[n, "lacks"]) for n in ids if {(n, "shows"), (n, "lacks")} <= set(found)]
-            pairs[f"{slot.form} {slot.number}"] = both
-        scores: dict[tuple, dict[int, dict[str, float]]] = {}
-        for text, judgement in judge.rate(sessions):
-            bar.update()
-            if judgement.status != "ok":
-                unrated += 1
-                continue
-            ratings = judgement.expected or judgement.ratings
-            scores.setdefault(text.key, {})[text.replicate] = totals(ratings)
+                    rated[*text.key, text.replicate] = judgement
+    scores = "expected" if rated and all(judgement.expected for judgement in rated.values()) else "whole"
+    values = {key: one.expected if scores == "expected" else one.ratings for key, one in rated.items()}
+
+    pairs: dict[str, list[tuple[float, float]]] = {}
+    for i, slot in enumerate(slots()):
+        found = {text.key: values[*text.key, 0][i] for text in texts[i] if (*text.key, 0) in values}
+        ids = dict.fromkeys(name for name, _ in found)
+        both = [(found[n, "shows"], found[n, "lacks"]) for n in ids if {(n, "shows"), (n, "lacks")} <= set(found)]
+        pairs[f"{slot.form} {slot.number}"] = both
+    totalled: dict[tuple, dict[int, dict[str, float]]] = {}
+    for text in sessions:
+        if (*text.key, text.replicate) in values:
+            totalled.setdefault(text.key, {})[text.replicate] = totals(values[*text.key, text.replicate])
     means: dict[str, dict] = {outcome: {} for outcome in totals([0] * 25 + [1] * 9)}
-    for (client, level), replicated in scores.items():
+    for (client, level), replicated in totalled.items():
         for outcome in means:
             mean = float(np.mean([one[outcome] for one in replicated.values()]))
             means[outcome].setdefault(client, {})[level] = mean
     of_pairs, of_sessions = judge_pairs(pairs), judge_sessions(means)
-    result = {"judge": judge.name, "verdict": verdict(judge.name, of_pairs, of_sessions), **of_pairs}
-    return result | {"sessions": of_sessions, "drift": drift(scores, replicates), "unrated": unrated}
+    result = {"judge": judge.name, "settings": judge.settings, "scores": scores}
+    result |= {"verdict": verdict(judge.name, of_pairs, of_sessions), **of_pairs, "sessions": of_sessions}
+    return result | {"drift": drift(totalled, replicates), "unrated": total - len(rated)}
 
 
 def totals(ratings: list[float]) -> dict[str, float]:

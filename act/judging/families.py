@@ -1,8 +1,9 @@
 """Which family of models a name belongs to: a judge may prefer the words of its own kind (Panickssery et al. 2024)."""
 
-import json
 import re
 from pathlib import Path
+
+from act.records import read_json
 
 FAMILIES = {
     "Llama": r"llama|vicuna",
@@ -28,7 +29,7 @@ def family_of(spec: str) -> str:
     config = Path(name) / "config.json"
     known = name.rpartition("/")[2]
     if config.is_file():
-        known += f" {json.loads(config.read_text()).get('_name_or_path') or ''}"
+        known += f" {read_json(config).get('_name_or_path') or ''}"
     for family, pattern in FAMILIES.items():
         if re.search(pattern, known, re.IGNORECASE):
             return family
@@ -36,10 +37,10 @@ def family_of(spec: str) -> str:
 
 
 def same_family(judge: str, sessions: list[dict]) -> list[str]:
-    """The roles ("therapist", "client") in which a model of the judge's family speaks in some session."""
-    mine, roles = family_of(judge), set()
-    for session in sessions:
-        for role, model in session.get("models", {}).items():
-            if role != "supervisor" and model and family_of(model) == mine:
-                roles.add(role)
-    return sorted(roles)
+    """The roles ("therapist", "client") in which a model of the judge's family speaks in some session.
+
+    Sessions from elsewhere may say nothing of their models, or not in our way: of those nothing is known.
+    """
+    mine, models = family_of(judge), [session.get("models") for session in sessions]
+    spoken = {pair for some in models if isinstance(some, dict) for pair in some.items() if isinstance(pair[1], str)}
+    return sorted({role for role, name in spoken if role != "supervisor" and name and family_of(name) == mine})

@@ -4,10 +4,12 @@ A Judge rates many texts at once. It may be local (here) or served behind an end
 what was said, answers only, and nothing of who said it under which condition.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from act.judging.settings import rater_name, weights_digest, wording_digest
 from act.measure.forms import Form, Slot, instructions, slots
 from act.model.checkpoint import load_model, split_spec
 from act.model.slots import slot_probs
@@ -39,6 +41,7 @@ class Judgement:
 
 class Judge(Protocol):
     name: str
+    settings: dict  # what its ratings depend on beside the text, stored with each
 
     def rate(self, texts: Sequence[Text], items: Sequence[int] | None = None) -> Iterator[tuple[Text, Judgement]]:
         """Each text with its judgement, in any order. `items`: the slots (0..33) wanted at least; None: all."""
@@ -74,37 +77,53 @@ class LocalJudge:
     """
 
     def __init__(self, spec: str, forms: Sequence[Form], long: str, batch: int, device: str):
-        self.name = "+".join(path.resolve().name for path in split_spec(spec) if path)
-        self.model, self.tokenizer = load_model(spec, device), ChatTokenizer(split_spec(spec)[0])
+        folder, adapter = split_spec(spec)
+        self.name = rater_name(spec)
+        self.model, self.tokenizer = load_model(spec, device), ChatTokenizer(folder)
         self.slots, self.long, self.batch = slots(forms), long, batch
+        adapter = adapter and weights_digest(adapter)
+        self.settings = {"weights": weights_digest(folder), "adapter": adapter, "wording": wording_digest(forms)}
+        self.settings |= {"long": long}
+        self.longest = max(self.slots, key=lambda slot: len(self.tokenizer.prompt(slot_messages([], slot))))
 
     def rate(self, texts: Sequence[Text], items: Sequence[int] | None = None) -> Iterator[tuple[Text, Judgement]]:
         items = range(len(self.slots)) if items is None else items
-        readable = []
+        group: list[tuple[Text, int]] = []  # prompts are built for one group at a time: 34 copies of each transcript
         for text in texts:
-            prompts, first = self._prompts(text.said, items)
+            first = self._first_turn(text.said) if text.said else 0
             if not text.said:
                 yield text, Judgement("empty")
-            elif prompts is None:
+            elif first is None:
                 yield text, Judgement("context")
             else:
-                readable.append((text, prompts, {"window": [first + 1, len(text.said)]} if first else {}))
-        digits = [self.slots[i].digits for i in items]
-        for start in range(0, len(readable), self.batch):
-            group = readable[start : start + self.batch]
-            probs = slot_probs(self.model, self.tokenizer, [p for _, ps, _ in group for p in ps], digits * len(group))
-            for place, (text, _, more) in enumerate(group):
-                ratings, expected = [None] * len(self.slots), [None] * len(self.slots)
-                mine = probs[place * len(items) : (place + 1) * len(items)]
-                for i, allowed, p in zip(items, digits, mine, strict=True):
-                    ratings[i] = int(allowed[int(p.argmax())])
-                    expected[i] = sum(int(digit) * weight for digit, weight in zip(allowed, p.tolist(), strict=True))
-                yield text, Judgement("ok", ratings, expected, 1, more)
+                group.append((text, first))
+                if len(group) == self.batch:
+                    yield from self._rate_group(group, items)
+                    group = []
+        if group:
+            yield from self._rate_group(group, items)
 
-    def _prompts(self, said: list[tuple[str, str]], items: Sequence[int]) -> tuple[list[list[int]] | None, int]:
-        """(each slot's token ids with the transcript from turn `first` on, or None where it does not fit; first)."""
-        for first in range(max(1, len(said)) if self.long == "last" else 1):
-            prompts = [self.tokenizer.prompt(slot_messages(said[first:], self.slots[i])) for i in items]
-            if max(map(len, prompts)) < self.model.config.max_position_embeddings:
-                return prompts, first
-        return None, 0
+    def _rate_group(self, group: list[tuple[Text, int]], items: Sequence[int]) -> Iterator[tuple[Text, Judgement]]:
+        """Texts with the turn from which on each is read -> their judgements, from one tree of tokens."""
+        slots = [self.slots[i] for i in items]
+        prompts = [self.tokenizer.prompt(slot_messages(t.said[first:], s)) for t, first in group for s in slots]
+        probs = slot_probs(self.model, self.tokenizer, prompts, [slot.digits for slot in slots] * len(group))
+        for place, (text, first) in enumerate(group):
+            ratings, expected = [None] * len(self.slots), [None] * len(self.slots)
+            mine = probs[place * len(items) : (place + 1) * len(items)]
+            for i, slot, p in zip(items, slots, mine, strict=True):
+                ratings[i] = int(slot.digits[int(p.argmax())])
+                expected[i] = sum(int(digit) * weight for digit, weight in zip(slot.digits, p.tolist(), strict=True))
+            yield text, Judgement("ok", ratings, expected, 1, {"window": [first + 1, len(text.said)]} if first else {})
+
+    def _first_turn(self, said: list[tuple[str, str]]) -> int | None:
+        """The turn, from 0, from which on a transcript fits with every slot; a later one only with "last"; or None."""
+
+        def fits(first: int) -> bool:
+            prompt = self.tokenizer.prompt(slot_messages(said[first:], self.longest))
+            return len(prompt) < self.model.config.max_position_embeddings
+
+        if fits(0):
+            return 0
+        first = bisect_left(range(1, len(said)), True, key=fits) + 1 if self.long == "last" else len(said)
+        return first if first < len(said) else None

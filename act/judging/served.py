@@ -12,7 +12,8 @@ from act.dialogue.chat import Ask, Reply
 from act.dialogue.endpoint import Endpoint
 from act.dialogue.session import seed_from
 from act.judging.judge import Judgement, Text, ask_for, request
-from act.measure.forms import Form, render, slots
+from act.judging.settings import wording_digest
+from act.measure.forms import FORMS, Form, render, slots
 from act.measure.grammar import Refused, parse_forms
 from act.model.sampler import Sampling
 from act.model.tokenizer import Messages
@@ -24,8 +25,9 @@ Fill in both forms for the therapist. Reply with these 34 lines, a whole number 
 else; if JSON is wanted of you, one object a form, each item's number as key.
 
 {blanks}"""
-DIGIT_IN_JSON = re.compile(r'"\d+"\s*:\s*(\d)(?=\s*[,}])')
-DIGIT_IN_LINE = re.compile(r": (\d)\s*$", re.MULTILINE)
+NUMBERS = [item.number for form in FORMS for item in form.items]
+DIGIT_IN_JSON = re.compile(r'"(\d+)"\s*:\s*(\d)(?=\s*[,}])')
+DIGIT_IN_LINE = re.compile(r"^[^\d\n]*(\d+)[^\d\n]*: (\d)\s*$", re.MULTILINE)
 
 
 def form_messages(said: Sequence[tuple[str, str]], forms: Sequence[Form]) -> Messages:
@@ -39,6 +41,9 @@ class EndpointJudge:
     def __init__(self, endpoint: Endpoint, forms: Sequence[Form], attempts: int, seed: int):
         self.name, self.endpoint = endpoint.model, endpoint
         self.forms, self.attempts, self.seed = forms, attempts, seed
+        where = endpoint.url.removesuffix("/chat/completions")
+        self.settings = {"endpoint": f"{endpoint.model}@{where}", "wording": wording_digest(forms)}
+        self.settings |= {"temperature": endpoint.sampling.temperature, "seed": seed}
 
     @classmethod
     def open(
@@ -92,7 +97,7 @@ class EndpointJudge:
         try:
             if reply.status != "ok":
                 raise Refused({"length": "cut off at the token limit"}.get(reply.status, "no reply"))
-            read = parse_forms(reply.text)
+            read = parse_forms(reply.text, self.forms)
         except Refused as refusal:
             refusals.append(str(refusal))
             if attempts < self.attempts:
@@ -130,25 +135,31 @@ def expected_ratings(reply: Reply, ratings: Sequence[int], forms: Sequence[Form]
 
     None where it gave none, or where the 34 rating tokens cannot be told: whole ratings never stand in for them.
     """
-    tokens = reply.logprobs
-    text = "".join(token.get("token") or "" for token in tokens or ())
-    pattern = DIGIT_IN_JSON if text.lstrip().startswith("{") else DIGIT_IN_LINE
-    places = [match.start(1) for match in pattern.finditer(text)]
-    if [text[place] for place in places] != [str(rating) for rating in ratings]:
+    try:
+        expected = []
+        for slot, token in zip(slots(forms), rating_tokens(reply, ratings), strict=True):
+            probs = dict.fromkeys(slot.digits, 0.0)
+            for candidate in token["top_logprobs"]:
+                digit = candidate["token"].strip()
+                if digit in probs:
+                    probs[digit] += math.exp(candidate["logprob"])
+            expected.append(sum(int(digit) * p for digit, p in probs.items()) / sum(probs.values()))
+    except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError):  # not in OpenAI's shape, or not there
         return None
-    starts, at = {}, 0
-    for token in tokens:
-        starts |= dict.fromkeys(range(at, at + len(token["token"])), token)
-        at += len(token["token"])
-    expected = []
-    for slot, place in zip(slots(forms), places, strict=True):
-        probs = dict.fromkeys(slot.digits, 0.0)
-        for candidate in starts[place].get("top_logprobs") or ():
-            digit = candidate["token"].strip()
-            if digit in probs:
-                probs[digit] += math.exp(candidate["logprob"])
-        total = sum(probs.values())
-        if starts[place]["token"].strip() != text[place] or total <= 0:
-            return None
-        expected.append(sum(int(digit) * p for digit, p in probs.items()) / total)
     return expected
+
+
+def rating_tokens(reply: Reply, ratings: Sequence[int]) -> list[dict]:
+    """The token with log-probabilities that each of the 34 ratings is. Raises ValueError where they cannot be told."""
+    text = "".join(token["token"] for token in reply.logprobs).rstrip()
+    begin = len(text) - len(reply.text)  # thoughts may stand before it
+    if begin < 0 or text[begin:] != reply.text:
+        raise ValueError("other words than the reply's")
+    found = list((DIGIT_IN_JSON if "{" in reply.text else DIGIT_IN_LINE).finditer(text, begin))
+    if [(int(match[1]), int(match[2])) for match in found] != list(zip(NUMBERS, ratings, strict=True)):
+        raise ValueError("not these ratings in this order")
+    owner = [token for token in reply.logprobs for _ in token["token"]]  # of each character
+    tokens = [owner[match.start(2)] for match in found]
+    if [token["token"].strip() for token in tokens] != [str(rating) for rating in ratings]:
+        raise ValueError("a rating shares its token with other text")
+    return tokens

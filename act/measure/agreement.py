@@ -106,8 +106,8 @@ def spearman(table: np.ndarray, weights: np.ndarray) -> np.ndarray:
         values, place = np.unique(column, return_inverse=True)
         at = w @ np.eye(len(values))[place]  # (B, values): how many sessions have each value
         ranks.append((at.cumsum(axis=1) - at / 2)[:, place])  # mid-ranks, (B, n)
-    a, b = (rank - (w * rank).sum(axis=1, keepdims=True) / total[:, None] for rank in ranks)
     with np.errstate(invalid="ignore", divide="ignore"):
+        a, b = (rank - (w * rank).sum(axis=1, keepdims=True) / total[:, None] for rank in ranks)
         spread = np.sqrt((w * a * a).sum(axis=1) * (w * b * b).sum(axis=1))
         return np.where(spread > 1e-12, (w * a * b).sum(axis=1) / spread, np.nan)
 
@@ -119,14 +119,32 @@ def _mean(values: np.ndarray, table: np.ndarray, weights: np.ndarray) -> np.ndar
         return w @ values[whole].astype(float) / w.sum(axis=1)
 
 
-def estimate(statistic: Statistic, table: np.ndarray, resamples: int, seed: int) -> dict:
-    """{"estimate", "ci"}: a statistic and its 95% percentile interval by bootstrap over sessions; None: no answer."""
-    n = len(table)
-    value = float(statistic(table, np.ones((1, n)))[0])
+def pairs_mean(statistic: Statistic, pairs: list[tuple[int, int]]) -> Statistic:
+    """A statistic of two raters -> its mean over pairs of the table's columns; pairs without an answer are left out."""
+
+    def mean(table: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        values = np.array([statistic(table[:, pair], weights) for pair in pairs])  # (pairs, B)
+        there = ~np.isnan(values)
+        with np.errstate(invalid="ignore"):
+            return np.where(there, values, 0).sum(axis=0) / there.sum(axis=0)
+
+    return mean
+
+
+def estimate(
+    statistic: Statistic, table: np.ndarray, resamples: int, seed: int, clusters: np.ndarray | None = None
+) -> dict:
+    """{"estimate", "ci"}: a statistic and its 95% percentile interval by bootstrap over sessions; None: no answer.
+
+    `clusters`: (n,) whole numbers; sessions with one number are drawn together, a cluster drawn twice counts twice.
+    """
+    value = float(statistic(table, np.ones((1, len(table))))[0])
     result = {"estimate": None if np.isnan(value) else value, "ci": None}
-    if resamples and n > 1 and not np.isnan(value):
-        drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)
-        values = statistic(table, drawn.astype(float))
+    clusters = np.arange(len(table)) if clusters is None else np.unique(clusters, return_inverse=True)[1]
+    m = len(np.unique(clusters))
+    if resamples and m > 1 and not np.isnan(value):
+        drawn = np.random.default_rng(seed).multinomial(m, np.full(m, 1 / m), size=resamples)
+        values = statistic(table, drawn[:, clusters].astype(float))
         values = values[~np.isnan(values)]
         if len(values) >= resamples / 2:
             result["ci"] = [float(limit) for limit in np.percentile(values, [2.5, 97.5])]

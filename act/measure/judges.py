@@ -1,11 +1,14 @@
 """Judge against humans, and humans among themselves: ratings -> agreement, outcome by outcome and item by item."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import combinations
 
 import numpy as np
 
 from act.measure import agreement as statistics
-from act.measure.forms import FORMS, OUTCOMES, score
+from act.measure.forms import FORMS, OUTCOMES, Form, score
 
 Table = np.ndarray  # (sessions, raters), NaN where a rater has not rated
 
@@ -43,81 +46,129 @@ def against_mean(table: Table) -> Table:
     return np.stack([mean, table[:, -1]], axis=1)
 
 
-def each_human(statistic: statistics.Statistic) -> statistics.Statistic:
-    """A statistic of two raters -> its mean over the humans (all columns but the last), each with the judge."""
+def levels(table: Table) -> list[tuple[str, np.ndarray]]:
+    """("low", ...), ("middle", ...), ("high", ...): the sessions, (n,) of bool, whose mean of both raters lies there.
 
-    def mean(table: Table, weights: np.ndarray) -> np.ndarray:
-        return np.mean([statistic(table[:, [h, -1]], weights) for h in range(table.shape[1] - 1)], axis=0)
-
-    return mean
-
-
-def icc(absolute: bool) -> statistics.Statistic:
-    return lambda table, weights: statistics.icc(table, weights, absolute)
-
-
-def compare(human: list[dict], judge: list[dict], field: str, resamples: int, seed: int) -> list[dict]:
-    """Rows {"of", "raters", "statistic", "sessions", "estimate", "ci"}; intervals by bootstrap over sessions.
-
-    Of each outcome: ICC(A,1), ICC(C,1), mean absolute error, bias (judge minus human) and Spearman's correlation of a
-    judge with the mean of the humans, the bias in the lower, middle and upper third of the humans' scores, and the
-    ICCs of the humans among themselves. Of each item: quadratic weighted kappa and exact agreement of a judge with each
-    human, on average, and Krippendorff's alpha of the humans. Items are compared in whole ratings of the first
-    replicate, outcomes in means over replicates.
+    The cuts are the terciles of these means, and a session on a cut belongs below it: equal scores are never parted. To
+    sort by one rater's scores would find a bias where there is none: who scored a session high by chance
+    is below the other one there (regression to the mean; Bland & Altman 1986 plot against the mean for that reason).
     """
-    rows: list[dict] = []
-    people = rated(human)
-    names = list(people)
+    mean = table.mean(axis=1)
+    first, second = np.nanquantile(mean, [1 / 3, 2 / 3]) if (~np.isnan(mean)).any() else (np.nan, np.nan)
+    return [("low", mean <= first), ("middle", (mean > first) & (mean <= second)), ("high", mean > second)]
 
-    def add(of: str, raters: str, statistic: str, table: Table, function: Callable) -> None:
-        sessions = int((~np.isnan(table)).any(axis=1).sum())
-        row = {"of": of, "raters": raters, "statistic": statistic, "sessions": sessions}
-        rows.append(row | statistics.estimate(function, table, resamples, seed))
 
-    def thirds(of: str, judge_name: str, table: Table) -> None:
-        order = np.argsort(table[:, 0], kind="stable")
-        for level, part in zip(("low", "middle", "high"), np.array_split(order, 3), strict=True):
-            add(of, judge_name, f"bias, {level} third", table[part], statistics.bias)
+OF_OUTCOMES = {
+    "ICC(A,1)": partial(statistics.icc, absolute=True),
+    "ICC(C,1)": partial(statistics.icc, absolute=False),
+    "mean absolute error": statistics.mean_absolute_error,
+    "absolute bias": lambda table, weights: np.abs(statistics.bias(table, weights)),
+    "Spearman": statistics.spearman,
+}
 
-    def items(raters: Sequence[dict], among: str) -> None:
-        sessions = sorted({session for rater in raters for session in rater})
-        for form in FORMS:
-            for item in form.items:
-                table = table_of(f"{form.name} {item.number}", raters, sessions)
-                low, high = form.low, form.high
 
-                def kappa(t: Table, w: np.ndarray, low: int = low, high: int = high) -> np.ndarray:
-                    return statistics.weighted_kappa(t, w, low, high)
+def of_items(form: Form) -> dict[str, statistics.Statistic]:
+    """The statistics of two raters' whole ratings of one item."""
+    kappa = partial(statistics.weighted_kappa, low=form.low, high=form.high)
+    return {"weighted kappa": kappa, "exact agreement": statistics.exact}
 
-                def alpha(t: Table, w: np.ndarray, low: int = low, high: int = high) -> np.ndarray:
-                    return statistics.alpha(t, w, low, high)
 
-                of = f"{form.name} {item.number}"
-                if among == "humans":
-                    add(of, among, "alpha", table, alpha)
-                else:
-                    add(of, among, "weighted kappa", table, each_human(kappa))
-                    add(of, among, "exact agreement", table, each_human(statistics.exact))
+@dataclass
+class Rows:
+    """The rows of `compare`, as they are added."""
 
-    humans = [people[name] for name in names]
-    if len(humans) > 1:
-        shared = sorted(set.intersection(*(set(rater) for rater in humans)))
+    clusters: np.ndarray  # (sessions,) what is drawn together
+    resamples: int
+    seed: int
+    rows: list[dict] = field(default_factory=list)
+
+    def add(self, of: str, raters: str, name: str, table: Table, statistic: statistics.Statistic, **more) -> None:
+        """A row of a statistic on the sessions that at least two raters rated."""
+        used = (~np.isnan(table)).sum(axis=1) > 1
+        row = {"of": of, "raters": raters, "statistic": name, "sessions": int(used.sum())}
+        found = statistics.estimate(statistic, table[used], self.resamples, self.seed, self.clusters[used])
+        self.rows.append(row | found | more)
+
+    def add_pairs(
+        self, of: str, raters: str, table: Table, pairs: list[tuple[int, int]], named: dict[str, statistics.Statistic]
+    ) -> None:
+        """Rows of statistics of two raters, averaged over pairs of columns, with the number of pairs that had any."""
+        if not pairs:
+            return
+        for name, statistic in named.items():
+            once = np.ones((1, len(table)))
+            told = sum(not np.isnan(statistic(table[:, pair], once)[0]) for pair in pairs)
+            self.add(of, raters, name, table, statistics.pairs_mean(statistic, pairs), pairs=told)
+
+
+def compare(
+    human: list[dict], judge: list[dict], field: str, resamples: int, seed: int, cluster: str = "session"
+) -> list[dict]:
+    """Rows {"of", "raters", "statistic", "sessions", "estimate", "ci"}; intervals by bootstrap over sessions, or over
+    another field of the ratings ("profile": the sessions of one client are drawn together).
+
+    Three kinds of "raters":
+      NAME             a judge with the mean of the humans, on outcomes: ICC(A,1), ICC(C,1), mean absolute error, bias
+                       (judge less humans), Spearman's correlation, and the bias at low, middle and high scores
+                       (`levels`; "range" is where the means of both lie)
+      NAME, each human the same and on items quadratic weighted kappa and exact agreement, of the judge with one
+                       human, averaged over the humans ("pairs": over how many there was an answer)
+      humans           the same of two humans, averaged over their pairs: what the row above is to be compared with; and
+                       on items Krippendorff's alpha of all of them
+    Of a bias that is averaged over pairs the sign is left out. Items are compared in whole ratings of the first
+    replicate, of humans too; outcomes in means over replicates.
+    """
+    everyone, first = rated(human), rated(first_replicates(human))
+    judges, first_judges = rated(judge, field), rated(first_replicates(judge))
+    humans, n = list(everyone), len(everyone)
+    sessions = sorted({r["session"] for r in human})
+    of_session = {r["session"]: r[cluster] for r in human}
+    clusters = np.unique([of_session[s] for s in sessions], return_inverse=True)[1]
+    rows = Rows(clusters, resamples, seed)
+    among = list(combinations(range(n), 2))
+    for outcome in OUTCOMES:
+        table = table_of(outcome, [everyone[name] for name in humans], sessions)
+        rows.add_pairs(outcome, "humans", table, among, OF_OUTCOMES)
+    for form, of in items():
+        table = table_of(of, [first[name] for name in humans], sessions)
+        if among:
+            alpha = partial(statistics.alpha, low=form.low, high=form.high)
+            rows.add(of, "humans", "alpha", table, alpha)
+        rows.add_pairs(of, "humans", table, among, of_items(form))
+    for name in judges:
+        each = [(h, n) for h in range(n)]  # the judge is the last column
         for outcome in OUTCOMES:
-            table = table_of(outcome, humans, shared)
-            add(outcome, "humans", "ICC(A,1)", table, icc(True))
-            add(outcome, "humans", "ICC(C,1)", table, icc(False))
-        items(humans, "humans")
-    first = {rater: min(r["replicate"] for r in judge if r["rater"] == rater) for rater in {r["rater"] for r in judge}}
-    whole = rated([rating for rating in judge if rating["replicate"] == first[rating["rater"]]])
-    for name, scores in rated(judge, field).items():
-        sessions = sorted(session for session in scores if any(session in rater for rater in humans))
-        for outcome in OUTCOMES:
-            table = against_mean(table_of(outcome, [*humans, scores], sessions))
-            add(outcome, name, "ICC(A,1)", table, icc(True))
-            add(outcome, name, "ICC(C,1)", table, icc(False))
-            add(outcome, name, "mean absolute error", table, statistics.mean_absolute_error)
-            add(outcome, name, "bias", table, statistics.bias)
-            add(outcome, name, "Spearman", table, statistics.spearman)
-            thirds(outcome, name, table)
-        items([*humans, {s: whole[name][s] for s in sessions if s in whole.get(name, {})}], name)
-    return rows
+            table = table_of(outcome, [*(everyone[h] for h in humans), judges[name]], sessions)
+            mean = against_mean(table)
+            for statistic in ("ICC(A,1)", "ICC(C,1)", "mean absolute error", "Spearman"):
+                rows.add(outcome, name, statistic, mean, OF_OUTCOMES[statistic])
+            rows.add(outcome, name, "bias", mean, statistics.bias)
+            for level, there in levels(mean):
+                scores = mean[there].mean(axis=1)
+                part = np.where(there[:, None], mean, np.nan)
+                reach = [float(scores.min()), float(scores.max())] if len(scores) else None
+                rows.add(outcome, name, f"bias, {level} scores", part, statistics.bias, range=reach)
+            rows.add_pairs(outcome, f"{name}, each human", with_judge(table), each, OF_OUTCOMES)
+        for form, of in items():
+            table = table_of(of, [*(first[h] for h in humans), first_judges[name]], sessions)
+            rows.add_pairs(of, f"{name}, each human", with_judge(table), each, of_items(form))
+    return rows.rows
+
+
+def items() -> list[tuple[Form, str]]:
+    """(form, "ACT-FM 1"), ..."""
+    return [(form, f"{form.name} {item.number}") for form in FORMS for item in form.items]
+
+
+def first_replicates(ratings: list[dict]) -> list[dict]:
+    """Of each rater's valid ratings of a session the one with the lowest replicate number."""
+    first: dict[tuple[str, str], dict] = {}
+    for rating in sorted(ratings, key=lambda rating: rating["replicate"]):
+        if rating["status"] == "ok":
+            first.setdefault((rating["rater"], rating["session"]), rating)
+    return list(first.values())
+
+
+def with_judge(table: Table) -> Table:
+    """Without the humans' ratings of sessions that the judge, the last column, has not rated."""
+    return np.where(np.isnan(table[:, -1:]), np.nan, table)

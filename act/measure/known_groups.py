@@ -2,11 +2,15 @@
 
 For each of the 34 items there are matched pairs of short excerpts: the same client, a therapist who clearly shows the
 behaviour and one who clearly does not. And there are whole sessions of high, mixed and low fidelity, the same client
-in all three. Neither is told by length: in half of the pairs, and of the clients, the better text is the shorter one.
+in all three. Length is controlled: in half of the pairs of an item, and of the clients, the better text is the longer
+one. Other marks of the surface (words taken up from the client, commas, long words) are not held equal text by text;
+tests/test_check_surface.py shows that judges who go by these, or by random words, get no credit. What no such test can
+rule out is a judge that goes by some mark nobody thought of: `judge.py agree` with people is the other half.
 """
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from scipy.optimize import brentq
@@ -14,6 +18,8 @@ from scipy.stats import binomtest, norm
 
 LEVELS = ("high", "mixed", "low")
 GOOD_SHARE, GOOD_AUC, GOOD_ITEMS, IN_ORDER = 0.75, 0.75, 0.8, 0.75  # what "measures" asks for; see `verdict`
+LEAST_CLIENTS = 6  # fewer are no evidence of an order
+PAIRS_ALONE = 0.6  # what the pairs must reach, where the sessions say nothing
 TINY = 1e-9
 
 
@@ -23,19 +29,23 @@ def auc(shows: Sequence[float], lacks: Sequence[float]) -> tuple[float, list[flo
     The interval holds every A with |estimate - A| <= 1.96 sqrt(V(A)), V(A) being Hanley & McNeil's (1982) variance for
     groups of equal size, (m + n) / 2: method 5 of Newcombe (2006), which keeps its width where the estimate is 0 or 1.
     """
-    m, n = len(shows), len(lacks)
     signs = np.sign(np.subtract.outer(np.asarray(shows, float), np.asarray(lacks, float)))
     estimate = float((signs.mean() + 1) / 2)
-    size = (m + n) / 2 - 1
+    return estimate, list(_auc_interval(estimate, len(shows), len(lacks)))
+
+
+@cache
+def _auc_interval(estimate: float, m: int, n: int) -> tuple[float, float]:
+    z, size = norm.ppf(0.975), (m + n) / 2 - 1
 
     def excess(a: float) -> float:
         variance = a * (1 - a) * (1 + size * (1 - a) / (2 - a) + size * a / (1 + a)) / (m * n)
-        return (a - estimate) ** 2 - norm.ppf(0.975) ** 2 * variance
+        return (a - estimate) ** 2 - z**2 * variance
 
     # Rounding aside, `excess` is negative next to the estimate, and 0 at an estimate of 0 or 1 itself.
     low = 0.0 if estimate == 0 else brentq(excess, 0, estimate - TINY)
     high = 1.0 if estimate == 1 else brentq(excess, estimate + TINY, 1)
-    return estimate, [low, high]
+    return low, high
 
 
 def wilson(right: float, n: int, level: float) -> list[float]:
@@ -63,13 +73,17 @@ def judge_pairs(pairs: dict[str, list[tuple[float, float]]]) -> dict:
 
 def judge_sessions(scores: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict]:
     """outcome -> client -> level -> score -> {"means" of the levels, "in_order": clients with high > mixed > low, "n",
-    "p" of as many or more by chance, one in six}."""
+    "p" of as many or more by chance}.
+
+    By chance a client is in order one time in two at most: a mixed session is made of the replies of the other two, so
+    that a score of its words tends to lie between theirs, whatever it is that is scored; then high > low alone decides.
+    """
     result = {}
     for outcome, clients in scores.items():
         whole = [levels for levels in clients.values() if set(levels) == set(LEVELS)]
         in_order = sum(levels["high"] > levels["mixed"] > levels["low"] for levels in whole)
         means = {level: float(np.mean([levels[level] for levels in whole])) if whole else None for level in LEVELS}
-        p = binomtest(in_order, len(whole), 1 / 6, alternative="greater").pvalue if whole else 1.0
+        p = binomtest(in_order, len(whole), 1 / 2, alternative="greater").pvalue if whole else 1.0
         result[outcome] = {"means": means, "in_order": in_order, "n": len(whole), "p": float(p)}
     return result
 
@@ -77,22 +91,27 @@ def judge_sessions(scores: dict[str, dict[str, dict[str, float]]]) -> dict[str, 
 def verdict(judge: str, pairs: dict, sessions: dict[str, dict]) -> dict:
     """{"level": "measures", "partly" or "nothing", "line": the verdict in words}.
 
-    "measures": of the matched pairs more than three quarters are right beyond chance (95%), four fifths of the items
-    have an AUC of .75 or more, and on both outcomes three quarters of the clients' sessions are in order, beyond chance
-    (95%). "partly": the pairs are right more often than not (99%), or one outcome's sessions are in order.
+    The sessions are in order where on both outcomes three quarters of the clients are, of six or more, beyond chance
+    (95%). "measures": they are, more than three quarters of the matched pairs are right beyond chance (95%), and four
+    fifths of the items have an AUC of .75 or more. "partly": they are, and more than half of the pairs are right beyond
+    chance (99%); or more than three fifths of the pairs are, whatever the sessions say. (Half is not enough there: who
+    weighs words at random, but in one way for all items, passes that one time in twenty.)
     """
     share, items = pairs["pairs"], pairs["items"]
     told = [item["item"] for item in items if item["auc"] is not None and item["auc"] >= GOOD_AUC]
     rows = sessions.items()
-    ordered = [outcome for outcome, row in rows if row["in_order"] >= IN_ORDER * row["n"] and row["p"] < 0.05]
-    whole = len(ordered) == len(sessions) > 0
+    in_order = bool(sessions) and all(
+        row["n"] >= LEAST_CLIENTS and row["in_order"] >= IN_ORDER * row["n"] and row["p"] < 0.05 for _, row in rows
+    )
     facts = f"{share['right']:g} of {share['n']} matched pairs in the right direction"
     if share["ci"]:
         facts += f" ({share['share']:.0%}, 95% interval {share['ci'][0]:.0%} to {share['ci'][1]:.0%})"
     facts += f", {len(told)} of {len(items)} items told apart (AUC {GOOD_AUC} or more), "
     facts += " and ".join(f"{row['in_order']} of {row['n']} clients in order on {o}" for o, row in rows)
-    if share["ci"] and share["ci"][0] > GOOD_SHARE and len(told) >= GOOD_ITEMS * len(items) and whole:
+    if max((row["n"] for _, row in rows), default=0) < LEAST_CLIENTS:
+        facts += f" (fewer than {LEAST_CLIENTS} clients show no order)"
+    if share["ci"] and share["ci"][0] > GOOD_SHARE and len(told) >= GOOD_ITEMS * len(items) and in_order:
         return {"level": "measures", "line": f"{judge} tells known groups apart: {facts}."}
-    if (share["ci99"] and share["ci99"][0] > 0.5) or ordered:
+    if share["ci99"] and share["ci99"][0] > (0.5 if in_order else PAIRS_ALONE):
         return {"level": "partly", "line": f"{judge} measures some of it, not enough to rely on: {facts}."}
     return {"level": "nothing", "line": f"{judge} measures nothing that this check can see: {facts}."}

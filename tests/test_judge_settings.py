@@ -1,0 +1,172 @@
+"""Two judges are never taken for one, failures are asked for again, and what a user got wrong is one line."""
+
+import json
+import shutil
+
+import pytest
+
+import judge as judge_script
+from act.cli import run_script
+from act.judging.families import same_family
+from act.judging.settings import wording_digest
+from act.measure.forms import FORMS
+from act.records import check_rating, read_jsonl
+from tests.fake_server import completion, serving
+from tests.made_ratings import make_session, write
+from tests.test_served_judge import RATED, as_json
+
+SECRET = "sk-SECRET-1f2e3d"
+
+
+@pytest.fixture
+def judge(tmp_path, monkeypatch, capsys):
+    """judge("rate", ...) runs judge.py in this process and an empty folder; returns (stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "s.jsonl", [make_session("sft", 0), make_session("orpo", 1)])
+
+    def run(*words):
+        monkeypatch.setattr("sys.argv", ["judge.py", *map(str, words)])
+        capsys.readouterr()
+        run_script(judge_script.main)
+        return capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def wording(tmp_path):
+    texts = {
+        form.name: [f"other words {'abcdefghijklmnopqrstuvwxy'[i]}" for i in range(len(form.items))] for form in FORMS
+    }
+    (tmp_path / "official.json").write_text(json.dumps(texts))
+    return "official.json"
+
+
+RATE = ("rate", "--sessions", "s.jsonl", "--out", "r.jsonl", "--judge")
+
+
+def test_ratings_of_other_settings_are_not_taken_for_these(judge, refused, wording):
+    with serving(lambda body, n: as_json(RATED)) as server:
+        spec = f"m@{server.url}"
+        judge(*RATE, spec)
+        kept = list(read_jsonl("r.jsonl", check_rating))
+        digest = wording_digest(FORMS)
+        settings = {"endpoint": f"m@{server.url}", "wording": digest, "temperature": 0.0, "seed": 0}
+        assert [r["judge"] for r in kept] == [settings] * 2
+        for flags, said in (
+            (("--temperature", 0.7), "temperature 0.0 there, 0.7 now"),
+            (("--seed", 1), "seed 0 there, 1 now"),
+            (("--form", wording), f"wording {digest} there"),
+        ):
+            assert said in refused("judge.py", *RATE, spec, *flags)
+        judge(*RATE, spec, "--attempts", 5, "--concurrency", 2)  # these decide nothing
+        with serving(lambda body, n: as_json(RATED)) as other:
+            assert "endpoint m@" in refused("judge.py", *RATE, f"m@{other.url}")
+            twice = refused("judge.py", *RATE, spec, f"m@{other.url}")
+            assert 'two judges would both rate as "m"' in twice
+            assert not other.requests
+        judge(*RATE, f"n@{server.url}", "--temperature", 0.7)  # of another name
+    assert len(list(read_jsonl("r.jsonl"))) == 4 and len(server.requests) == 4
+    write(judge_script.Path("r.jsonl"), [{k: v for k, v in r.items() if k != "judge"} for r in kept])
+    assert "settings that were not recorded" in refused("judge.py", *RATE, spec)
+
+
+def test_local_judges_are_told_apart_by_their_weights(judge, refused, folder, tmp_path):
+    for name in ("a", "b"):
+        shutil.copytree(folder, tmp_path / name / "tiny")
+    weights = tmp_path / "b/tiny/model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-2] ^= 1
+    weights.write_bytes(content)
+    judge(*RATE, "a/tiny")
+    assert "weights " in refused("judge.py", *RATE, "b/tiny")
+    assert "long refuse there, last now" in refused("judge.py", *RATE, "a/tiny", "--long", "last")
+    (tmp_path / "a/tiny").rename(tmp_path / "a/moved")
+    (tmp_path / "c").mkdir()
+    (tmp_path / "a/moved").rename(tmp_path / "c/tiny")
+    assert "2 ratings in r.jsonl" in judge(*RATE, "c/tiny").out  # the same model in another place
+
+
+def test_no_reply_is_not_stored_and_asked_for_again(judge):
+    """A finish that is no end: "error" after two attempts. Nothing of it stays; the same command mends it."""
+    fails = [True]
+
+    def say(body, n):
+        first = "I feel low." in body["messages"][1]["content"]
+        return completion("", finish="content_filter") if first and fails[0] and n > 1 else as_json(RATED)
+
+    with serving(say) as server:
+        words = (*RATE, f"m@{server.url}", "--attempts", 2, "--concurrency", 1)
+        out = judge(*words).out
+        assert "1 ratings in r.jsonl, 0 of them without forms\n1 texts got no reply and are not stored" in out
+        fails[0] = False
+        assert "no reply" not in judge(*words).out
+    ratings = list(read_jsonl("r.jsonl", check_rating))
+    assert [r["status"] for r in ratings] == ["ok", "ok"] and len({r["session"] for r in ratings}) == 2
+
+
+def check_file(path, **more):
+    path.write_text(json.dumps({"judge": "m", "verdict": {"line": "m tells known groups apart."}} | more))
+    return path.name
+
+
+def test_a_check_is_repeated_for_its_own_judge_alone(judge, refused, tmp_path):
+    with serving(lambda body, n: as_json(RATED)) as server:
+        spec = f"m@{server.url}"
+        settings = {"endpoint": spec, "wording": wording_digest(FORMS), "temperature": 0.0, "seed": 7}
+        mine = check_file(tmp_path / "mine.json", settings=settings)
+        lines = judge(*RATE, spec, f"n@{server.url}", "--check", mine).out.splitlines()
+        assert lines[:2] == ["m tells known groups apart.", "n is not checked here: `judge.py check`, then --check."]
+        warmer = check_file(tmp_path / "warmer.json", settings=settings | {"temperature": 1.0})
+        foreign = check_file(tmp_path / "foreign.json", judge="gpt")
+        words = ("judge.py", *RATE, spec, "--check")
+        assert "checked as another judge (temperature 1.0 there, 0.0 now)" in refused(*words, warmer)
+        assert 'a check of "gpt", not of m' in refused(*words, foreign)
+        assert 'a second check of "m"' in refused(*words, mine, mine)
+        (tmp_path / "odd.json").write_text('{"verdict": "fine"}')
+        assert "not a file that `judge.py check` wrote" in refused(*words, "odd.json")
+
+
+def test_a_key_in_an_address_is_printed_nowhere(judge, refused, tmp_path):
+    session = make_session("sft", 0) | {"models": {"therapist": "gpt-4o@https://api.openai.com/v1"}}
+    write(tmp_path / "s.jsonl", [session])
+    said = refused("judge.py", *RATE, f"gpt-4@https://user:{SECRET}@127.0.0.1:9/v1")  # one line: no warning before it
+    assert "a key belongs in an environment variable" in said and SECRET not in said
+    with serving(lambda body, n: as_json(RATED)) as server:
+        warned = judge(*RATE, f"gpt-4@{server.url}").err
+    assert "gpt-4 is of one family with the therapist" in warned and server.url not in warned
+
+
+@pytest.mark.parametrize(
+    "models", [None, "gpt", ["gpt"], {"therapist": None, "client": {"name": "gpt"}}, {"client": 4}]
+)
+def test_sessions_that_say_nothing_of_their_models(models):
+    assert same_family("gpt-5@https://x/v1", [{"models": models}, {}]) == []
+
+
+def test_files_that_cannot_be_read_or_written_are_one_line_before_anybody_is_asked(judge, refused, tmp_path):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/config.json").write_text("{")
+    write(tmp_path / "s.jsonl", [make_session("sft", 0) | {"models": {"therapist": "broken"}}])
+    with serving(lambda body, n: as_json(RATED)) as server:
+        assert "broken/config.json: not valid JSON" in refused("judge.py", *RATE, f"m@{server.url}")
+        (tmp_path / "a file").write_text("")
+        (tmp_path / "folder.json").mkdir()
+        check = ("judge.py", "check", "--judge", f"m@{server.url}", "--out")
+        assert "a file" in refused(*check, "a file/c.json")
+        assert "folder.json: Is a directory" in refused(*check, "folder.json")
+        assert not server.requests
+        judge(*check[1:], "new/c.json")
+        asked = len(server.requests)
+        judge(*check[1:], "new/c.json")
+        assert asked == len(server.requests) == 296  # the judgements were kept
+        assert "temperature 0.0 there, 1.0 now" in refused(*check, "new/c.json", "--temperature", 1)
+
+
+def test_examples_of_another_wording_or_kind_are_not_mixed(judge, refused, wording, tmp_path):
+    human = {"session": "sft/p00", "condition": "sft", "profile": "p00", "rater": "anna", "replicate": 0}
+    write(tmp_path / "h.jsonl", [human | {"act_fm": RATED[:25], "tes": RATED[25:], "status": "ok", "attempts": 1}])
+    words = ("tune-data", "--sessions", "s.jsonl", "--human", "h.jsonl", "--out", "d.jsonl")
+    assert "34 examples" in judge(*words).out == judge(*words).out
+    assert "wording " in refused("judge.py", *words, "--form", wording)
+    assert "target slots there, form now" in refused("judge.py", *words, "--target", "form")
