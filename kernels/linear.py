@@ -19,7 +19,7 @@ from torch import Tensor
 # oneDNN, and PyTorch's layer over it, keep a compiled product for each shape, half a megabyte each, 1,024 of them
 # unless told otherwise before the first. Decoding comes with ever new shapes (docs/log.md).
 for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
-    os.environ.setdefault(cache, "128")
+    os.environ.setdefault(cache, "256")
 
 HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 ONEDNN_IS_FASTER = HAS_ONEDNN and torch.cpu._is_avx512_supported()  # with AVX2 alone, MKL is (docs/log.md)
