@@ -8,7 +8,7 @@ answer. Defaults are the study's own values: LoRA 64 on seven projections, one e
 SFT: 4 examples a step at 5e-6, cosine; ORPO: 8 pairs a step at 8e-6, linear, lambda 0.1. --out becomes an adapter in
 PEFT's layout, with log.jsonl (a line a step), train.json (arguments, checksums of data and base model, versions, what
 was cut, metrics) and targets.txt (the first example's tokens, a mark at those that are learned). Ctrl-C and SIGTERM
-save the state behind the step under way. On N GPUs: torchrun --nproc-per-node N train.py ..., with the same arguments
+save the state after the step under way. On N GPUs: torchrun --nproc-per-node N train.py ..., with the same arguments
 and the same result, up to rounding. Turns of one session share what they have read, so it is faster only where a step
 spans several sessions, as with --batch 25*N.
 """
@@ -79,7 +79,9 @@ def parse_arguments() -> Namespace:
     """The flags, with the study's values for those that depend on the method. Raises InputError for wrong ones."""
     parser = Parser(description=__doc__)
     parser.add_argument("--method", choices=("sft", "orpo"), required=True, help="what to train with")
-    parser.add_argument("--cot", action="store_true", help="the data have reasoning before each answer; checked")
+    parser.add_argument(
+        "--cot", action="store_true", help="the data have reasoning before each answer; the chosen ones are checked"
+    )
     parser.add_argument("--model", required=True, metavar="DIR", help="base model: a folder in Hugging Face layout")
     parser.add_argument("--data", required=True, help="JSONL of pairs or of examples")
     parser.add_argument(
@@ -113,7 +115,10 @@ def parse_arguments() -> Namespace:
         help="tokens of the NLL term: the answer's (the paper), or the prompt's too (TRL's ORPO)",
     )
     parser.add_argument(
-        "--order", choices=("session", "random"), default="session", help="a step's turns from one session, or any"
+        "--order",
+        choices=("session", "random"),
+        default="session",
+        help="session: lays pairs out session by session, so that most steps' come from one; random: shuffles them",
     )
     parser.add_argument("--lora-rank", type=int, default=64, help="LoRA's r; 0 trains the whole model, in float32")
     parser.add_argument(
@@ -128,7 +133,8 @@ def parse_arguments() -> Namespace:
         "--keep-tokens",
         type=positive,
         default=1024,
-        help="tokens of a tree whose activations are kept for the backward pass; those of others are computed again",
+        help="tokens of a tree whose activations are kept for the backward pass, in whole stretches (1,024 tokens on a "
+        "CPU, 4,096 elsewhere); those of others are computed again",
     )
     parser.add_argument(
         "--dtype",
@@ -153,17 +159,17 @@ def parse_arguments() -> Namespace:
 
 def main() -> None:
     args = parse_arguments()
-    run = {name: value for name, value in vars(args).items() if name not in ("out", "resume", "save_every")}
+    settings = {name: value for name, value in vars(args).items() if name not in ("out", "resume", "save_every")}
     if not Path(args.data).is_file():
         raise InputError(f"{args.data}: no such file")
-    run["data_sha256"] = hashlib.sha256(Path(args.data).read_bytes()).hexdigest()
+    settings["data_sha256"] = hashlib.sha256(Path(args.data).read_bytes()).hexdigest()
     folder, full = base_folder(args.model), args.lora_rank == 0
-    run["model_sampled_sha256"] = sampled_sha256(folder)
+    settings["model_sampled_sha256"] = sampled_sha256(folder)
     saved = args.out / "state.safetensors"
     if any((args.out / name).is_file() for name in ("adapter_model.safetensors", "model.safetensors")):
         if not args.resume:
             raise InputError(f"{args.out}: already holds a trained model; choose another --out, or remove it")
-        check_same_run(args.out / "train.json", read_json(args.out / "train.json").get("arguments", {}), run)
+        check_same_run(args.out / "train.json", read_json(args.out / "train.json").get("arguments", {}), settings)
         saved.unlink(missing_ok=True)
         print(f"{args.out} is trained")
         return
@@ -172,9 +178,14 @@ def main() -> None:
     model, tokenizer = load_model(folder, device, dtype), ChatTokenizer(folder)
     if model.head.dtype == torch.float16:
         raise InputError(f"{folder}: float16, whose range training leaves; give --dtype bfloat16 or float32")
-    limits = (min(args.max_length, model.config.max_position_embeddings), args.max_prompt)
-    in_form = partial(check_form, cot=args.cot)
-    examples = read_examples(args.data, tokenizer, args.method == "orpo", *limits, check_text=in_form)
+    examples = read_examples(
+        args.data,
+        tokenizer,
+        pairs=args.method == "orpo",
+        max_length=min(args.max_length, model.config.max_position_embeddings),
+        max_prompt=args.max_prompt,
+        check_text=partial(check_form, cot=args.cot),
+    )
     examples, held_out = hold_out(examples, args.held_out_sessions)
 
     torch.manual_seed(args.seed)
@@ -189,7 +200,7 @@ def main() -> None:
     if saved.is_file():
         if not args.resume:
             raise InputError(f"{args.out}: holds an unfinished run; go on with --resume, or remove it")
-        state.load(saved, run)
+        state.load(saved, settings)
     distributed.wait()  # until every process has read the state that the first will write and remove
     data = {"trained_on": counts(examples), "held_out": counts(held_out)}
     if first:
@@ -211,7 +222,8 @@ def main() -> None:
             start = time.perf_counter()
             metrics = run_examples(model, batch, objective, backward=True)
             lr = learning_rate(step, steps, args.lr, warmup, args.schedule)
-            metrics |= {"grad_norm": state.update(lr), "lr": lr}
+            norm = state.update(lr)  # clip, AdamW, clear
+            metrics |= {"grad_norm": norm, "lr": lr}
             metrics["prompt_tokens_per_example"] = sum(e.chosen.start for e in batch) / len(batch)
             metrics["target_tokens"] = target_tokens(batch, args.nll_scope)
             metrics["tokens_per_s"] = metrics["unique_tokens"] / (time.perf_counter() - start)
@@ -219,7 +231,7 @@ def main() -> None:
             log.write({"step": step + 1} | metrics)
             if stop or (step + 1) % args.save_every == 0 or step + 1 == steps:
                 log.sync()
-                state.save(saved, run)
+                state.save(saved, settings)
             if stop:
                 distributed.wait()  # until the first has saved
                 raise KeyboardInterrupt
@@ -227,7 +239,7 @@ def main() -> None:
     distributed.unshard(model)
     if first:
         metrics = {"before": log.before, "last_step": log.last_step, "after": after}
-        write_json({"arguments": run, **made_with(), "data": data, **metrics}, args.out / "train.json")
+        write_json({"arguments": settings, **made_with(), "data": data, **metrics}, args.out / "train.json")
         if full:
             save_model(model, args.out, folder)
         else:

@@ -123,7 +123,7 @@ def stop_asked() -> Iterator[Callable[[], bool]]:
         if asked and number == signal.SIGINT:
             raise KeyboardInterrupt
         if not asked and speaks():
-            os.write(2, b"stopping behind this step; Ctrl-C again stops at once\n")  # print may be under way
+            os.write(2, b"stopping after this step; Ctrl-C again stops at once\n")  # print may be under way
         asked.append(number)
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -1,4 +1,4 @@
-"""x W' on the fastest exact product at hand, with its derivative.
+"""x W' (W transposed, as F.linear) on the fastest exact product at hand, with its derivative.
 
 Two CPU paths that F.linear does not take by itself:
 float32 through oneDNN. On CPUs with AVX-512, MKL's product, which F.linear takes, can run at less than half of the

@@ -47,44 +47,46 @@ class _LogProb(torch.autograd.Function):
         g = torch.empty_like(hidden) if with_g else None
         for rows in _slices(len(hidden), ROWS):
             h, y = hidden[rows], targets[rows, None]
-            logp, top, total, mean = None, None, None, None  # of the row so far; mean = softmax W, times total
+            target_logit, top, total, weighted = None, None, None, None  # of the row so far: z_y, a, s, u of (K3), (K4)
             for block, W in _blocks(weight, len(h)):
                 logits = _logits(h, W)
                 here, inside = _in_block(y, block)
                 block_top = logits.amax(1, keepdim=True)
                 new_top = block_top if top is None else torch.maximum(top, block_top)
                 picked = logits.gather(1, here)
-                logp = picked if logp is None else torch.where(inside, picked, logp)
+                target_logit = picked if target_logit is None else torch.where(inside, picked, target_logit)
                 exps = _exp(logits.sub_(new_top))
                 block_total = exps.sum(1, keepdim=True)
-                block_mean = product(exps.to(W.dtype), W.t()).float() if g is not None else None
+                block_weighted = product(exps.to(W.dtype), W.t()).float() if g is not None else None  # exps W
                 if top is None:
-                    total, mean = block_total, block_mean
+                    total, weighted = block_total, block_weighted
                 else:
                     shrink = (top - new_top).exp_()
                     total = total * shrink + block_total
-                    mean = mean.mul_(shrink).add_(block_mean) if g is not None else None
+                    weighted = weighted.mul_(shrink).add_(block_weighted) if g is not None else None
                 top = new_top
-            logps[rows] = (logp - top - total.log()).squeeze(1)
+            logps[rows] = (target_logit - top - total.log()).squeeze(1)
             tops[rows], totals[rows] = top.squeeze(1), total.squeeze(1)
             if g is not None:
-                g[rows] = weight[targets[rows]] - mean.div_(total)
-        ctx.save_for_backward(hidden, weight, targets, tops, totals, g)
+                g[rows] = weight[targets[rows]] - weighted.div_(total)
+        # A frozen head's gradient needs g alone: g takes the place of the hidden states.
+        kept = hidden if ctx.needs_input_grad[1] else None
+        ctx.save_for_backward(kept, weight, targets, tops, totals, g)
         return logps
 
     @staticmethod
     def backward(ctx, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         hidden, weight, targets, tops, totals, g = ctx.saved_tensors
-        to_hidden = (upstream[:, None] * g).to(hidden.dtype) if ctx.needs_input_grad[0] else None
+        to_hidden = (upstream[:, None] * g).to(g.dtype) if ctx.needs_input_grad[0] else None
         to_weight = torch.empty_like(weight) if ctx.needs_input_grad[1] else None
-        for block, W in _blocks(weight, len(hidden)) if to_weight is not None else ():
+        for block, W in _blocks(weight, len(targets)) if to_weight is not None else ():
             gradient = None
-            for rows in _slices(len(hidden), ROWS):
+            for rows in _slices(len(targets), ROWS):
                 here, inside = _in_block(targets[rows, None], block)
-                u = upstream[rows, None]
+                r = upstream[rows, None]  # (K5)
                 residual = _exp(_logits(hidden[rows], W).sub_(tops[rows, None]))
-                residual.mul_(-u / totals[rows, None])  # -u softmax
-                residual.scatter_add_(1, here, u * inside)  # u (onehot(y) - softmax)
+                residual.mul_(-r / totals[rows, None])  # -r softmax
+                residual.scatter_add_(1, here, r * inside)  # r (onehot(y) - softmax)
                 part = product(residual.to(W.dtype).t(), hidden[rows].to(W.dtype).t())
                 gradient = part if gradient is None else gradient.float().add_(part)
             to_weight[block] = 0 if gradient is None else gradient

@@ -6,8 +6,10 @@ a run is a few rectangles, itself (causal) and each slice of its path (unmasked)
 
     lse = log(exp(lse_1) + exp(lse_2))        out = exp(lse_1 - lse) out_1 + exp(lse_2 - lse) out_2
 
-Backward, a rectangle's probabilities are exp(q k' - lse) and their gradient needs of the rest of the row only the sum
-of grad * out: with the joined out and lse each rectangle is differentiated by itself. No masks, no copies of keys.
+Backward, a rectangle's probabilities are exp(q k' - lse), and the gradient of its scores needs one number a query from
+the other rectangles, sum(grad * out), which the joined out gives: so each is differentiated by itself. No masks, no
+copies of keys. That is the way on a CPU. On a GPU, where it has not been tried, each run's keys are joined by
+copying, and attention is computed again in the backward pass (`rejoined_keys_attention`).
 act/model/prefix_tree.py makes the runs; docs/tree.md derives all of it, with a drawing and what it brings.
 """
 

@@ -106,7 +106,7 @@ def test_model_argument(tmp_path):
 
 
 def random_adapter(model):
-    attach(model, rank=4, alpha=8, targets=("q_proj", "down_proj"))
+    attach(model, rank=4, alpha=8, projections=("q_proj", "down_proj"))
     for layer in lora_layers(model).values():
         torch.nn.init.normal_(layer.lora_B, std=0.1)
 

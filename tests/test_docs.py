@@ -25,7 +25,7 @@ from tests.conftest import ROOT
 
 ORPO = (ROOT / "docs/orpo.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
-SIXTEENTHS = torch.tensor([[2, 12, 1, 1], [4, 2, 2, 8], [2, 1, 1, 12]])  # of the worked example: behind x, x a, x b
+SIXTEENTHS = torch.tensor([[2, 12, 1, 1], [4, 2, 2, 8], [2, 1, 1, 12]])  # of the worked example: after x, x a, x b
 
 
 def logs(*probabilities: float) -> Tensor:
@@ -51,7 +51,7 @@ def test_equation_2_the_mean_of_the_tokens(monkeypatch):
     """p_w = sqrt(1/8 1/2) = 1/4, p_l = sqrt(3/4 3/4) = 3/4: margin ln 1/3 - ln 3; a product would give ln 7/135."""
     pair = [Answer([0] * 3, 1), Answer([0] * 3, 1)]
     monkeypatch.setattr(act.training.step, "answer_logps", lambda *_: ([CHOSEN, REJECTED], 0))
-    loss, sums = step_losses(None, [Example("s", *pair, 0, 0)], Objective("orpo"), targets=2, pairs=1)
+    loss, sums = step_losses(None, [Example("s", *pair, 0, 0)], Objective("orpo"), n_targets=2, pairs=1)
     assert sums["margin"] == pytest.approx(-math.log(9), rel=1e-12)
     assert loss.item() == pytest.approx(math.log(4) + 0.1 * math.log(10), rel=1e-12)
 
@@ -134,11 +134,11 @@ def test_equation_11_the_gradient_to_logits_and_hidden_state():
     (to_hidden,) = torch.autograd.grad(logprob(hidden, head, y).sum(), hidden)
     torch.testing.assert_close(to_hidden, head[y] - logits.softmax(-1) @ head)
 
-    behind_x = (torch.eye(3)[[0, 0]]).requires_grad_()  # the prompt's last place, once for each answer
-    logps = logprob(behind_x, SIXTEENTHS.float().log().T.contiguous(), torch.tensor([0, 1]))
-    (to_behind_x,) = torch.autograd.grad((logps * torch.tensor([-0.56, 0.18])).sum(), behind_x)
+    after_x = (torch.eye(3)[[0, 0]]).requires_grad_()  # the prompt's last place, once for each answer
+    logps = logprob(after_x, SIXTEENTHS.float().log().T.contiguous(), torch.tensor([0, 1]))
+    (to_after_x,) = torch.autograd.grad((logps * torch.tensor([-0.56, 0.18])).sum(), after_x)
     through_head = torch.tensor([-0.5125, 0.465, 0.02375, 0.02375]) @ SIXTEENTHS.float().log().T
-    torch.testing.assert_close(to_behind_x.sum(0), through_head)
+    torch.testing.assert_close(to_after_x.sum(0), through_head)
 
 
 def test_equation_12_the_limit_at_certainty():

@@ -45,7 +45,7 @@ def test_trap_04_cut_answers_keep_their_end(tokenizer):
         for answer, reply in zip(example.answers, replies, strict=True):
             kept = reply if len(reply) <= room else reply[: room - 1] + reply[-1:]
             assert answer.ids == prompt + kept and answer.start == len(prompt)
-            assert answer.tokens >= 2 and answer.ids[-1] == tokenizer.end_ids[0]
+            assert answer.length >= 2 and answer.ids[-1] == tokenizer.end_ids[0]
         assert example.cut_tokens == sum(max(0, len(reply) - room) for reply in replies)
     with pytest.raises(ValueError, match=f"the prompt takes {len(prompt)} tokens of {len(prompt) + 1}"):
         make_example(row, tokenizer, True, len(prompt) + 1, 512)

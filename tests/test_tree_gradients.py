@@ -67,7 +67,7 @@ def test_log_probs_and_gradients_equal_one_by_one(seed, lora, whole):
     logps, unique = answer_logps(model, answers, whole)
     plain = [alone(model, answer, whole) for answer in answers]
     assert unique == len({tuple(s[: i + 1]) for s in sequences for i in range(len(s))})
-    assert [len(x) for x in logps] == [len(a.ids) - 1 if whole else a.tokens for a in answers]
+    assert [len(x) for x in logps] == [len(a.ids) - 1 if whole else a.length for a in answers]
     for ours, expected in zip(logps, plain, strict=True):
         torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
     ours, expected = gradients(model, logps), gradients(model, plain)

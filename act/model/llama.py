@@ -168,7 +168,7 @@ def by_stretches(
     """`part` of tensors (B, T, ...), computed over stretches of tokens and joined again.
 
     What happens between two attentions happens to each token alone. On a CPU a stretch's activations stay in its cache.
-    Stretches that end behind token `keep` (None: no stretch) are computed again in the backward pass, which needs
+    Stretches that end after token `keep` (None: no stretch) are computed again in the backward pass, which needs
     their inputs only (activation checkpointing, Chen et al. 2016).
     """
     stretch = STRETCH.get(tensors[0].device.type, 4096)

@@ -37,7 +37,8 @@ class LoRALinear(Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         delta = linear(self.scale * linear(x.to(self.lora_A.dtype), self.lora_A), self.lora_B)
-        # The frozen product comes last: it keeps nothing, and checkpointing need not repeat a block's last.
+        # Last, since a frozen product saves no tensor: activation checkpointing stops recomputing at the last saved
+        # one, and so skips it (see kernels/linear.py).
         return linear(x, self.weight) + delta.to(x.dtype)
 
 
@@ -46,11 +47,11 @@ def lora_layers(model: nn.Module) -> dict[str, LoRALinear]:
     return {name: layer for name, layer in model.named_modules() if isinstance(layer, LoRALinear)}
 
 
-def attach(model: Llama, rank: int, alpha: float, targets: tuple[str, ...] = PROJECTIONS) -> None:
-    """Freeze the model and put an adapter on every linear layer named in `targets`."""
+def attach(model: Llama, rank: int, alpha: float, projections: tuple[str, ...] = PROJECTIONS) -> None:
+    """Freeze the model and put an adapter on every linear layer named in `projections`."""
     model.requires_grad_(False)
     for name, layer in model.named_modules():
-        if name.rpartition(".")[2] in targets:
+        if name.rpartition(".")[2] in projections:
             layer.__class__ = LoRALinear  # the same weight under the same name, with an adapter beside it
             layer.adapt(rank, alpha)
 

@@ -1,8 +1,8 @@
 """Sequences that share prefixes -> one tree of tokens, in which every shared token is computed once.
 
 A session's prompts are prefixes of one another, a pair's two answers share their prompt, a form's slots share the
-transcript: a tree holds a tenth of their tokens. Trees are found from token ids alone, so any data can profit.
-act/training/tree.py and act/model/slots.py build them; docs/tree.md has the idea and a drawing.
+transcript: a tree holds a fifteenth of a session's tokens. Trees are found from token ids alone, so any data can
+profit. act/training/tree.py and act/model/slots.py build them; docs/tree.md has the idea and a drawing.
 """
 
 from dataclasses import dataclass
@@ -47,11 +47,12 @@ def build_tree(sequences: list[list[int]]) -> Tree:
     ids: list[int] = []
     runs: list[Run] = []
     places: list[list[int]] = [[] for _ in sequences]
-    children: dict[tuple[int, int], int] = {}  # place a run hangs behind and its first token -> its place
+    children: dict[tuple[int, int], int] = {}  # (place before a run, the run's first token) -> that token's place
     for i in sorted(range(len(sequences)), key=lambda i: -len(sequences[i])):
         sequence, path, place = sequences[i], [], -1
         for token in sequence:
-            # Longer sequences are laid out first, so that behind `place` its own run goes on.
+            # `place` is the last of its run only if a sequence at least as long ended there, and then this one ends
+            # too: ids[place + 1] is always of the same run.
             if place >= 0 and ids[place + 1] == token:
                 place += 1
             elif (place, token) in children:
@@ -84,7 +85,8 @@ def slices(places: list[int]) -> list[tuple[int, int]]:
 def read_tree(model: Llama, tree: Tree, keep_tokens: int | None = None) -> Tensor:
     """Hidden states of a tree's tokens, (T, C): those of `model` on each sequence alone.
 
-    For the backward pass the activations of `keep_tokens` tokens are kept (None: of all); attention always.
+    For the backward pass the activations of `keep_tokens` tokens are kept (None: of all), and on a CPU attention's
+    always; elsewhere attention is computed again.
     """
     ids = torch.tensor([tree.ids], device=model.device)
     positions = torch.tensor([tree.positions], device=model.device)

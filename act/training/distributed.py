@@ -128,7 +128,7 @@ def cut(examples: list[Example], limit: int) -> list[list[Example]]:
     stretches: list[list[Example]] = []
     tokens, prompts = 0, {}
     for example in examples:
-        own = sum(answer.tokens for answer in example.answers)
+        own = sum(answer.length for answer in example.answers)
         new = own + max(0, example.chosen.start - prompts.get(example.session, 0))
         if not stretches or tokens + new > limit:
             stretches.append([])

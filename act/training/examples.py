@@ -1,7 +1,13 @@
 """JSONL rows -> token ids and where the target begins; too long prompts lose their oldest turns, whole.
 
 Reads TRL's conversational formats: pairs {"prompt", "chosen", "rejected"}, examples {"prompt", "completion"}, and
-{"messages"}, whose last message is the completion. A row the model could not be conditioned on stops the run.
+{"messages"}, whose last message is the completion. A row the model could not be conditioned on stops the run. A pair,
+one line in the file:
+
+    {"prompt": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "I cannot sleep."}],
+     "chosen": [{"role": "assistant", "content": "What keeps you up?"}],
+     "rejected": [{"role": "assistant", "content": "Drink less coffee."}]}
+
 From here on training knows token ids alone; step.py takes the examples.
 """
 
@@ -21,13 +27,13 @@ class Answer:
     start: int
 
     @property
-    def tokens(self) -> int:
-        """|y|: the answer's tokens, its end included."""
+    def length(self) -> int:
+        """|y|: the number of the answer's tokens, its end included."""
         return len(self.ids) - self.start
 
-    def targets(self, whole: bool) -> range:
-        """The places in `ids` of the tokens that are learned: the answer's, with `whole` the prompt's too."""
-        return range(1 if whole else self.start, len(self.ids))
+    def targets(self, with_prompt: bool) -> range:
+        """The places in `ids` of the tokens that are learned: the answer's, `with_prompt` the prompt's too."""
+        return range(1 if with_prompt else self.start, len(self.ids))
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,7 @@ def check_row(row: dict, pairs: bool) -> None:
     roles = [message["role"] for message in row["prompt"]]
     turns = roles[1:] if roles[0] == "system" else roles
     if turns != ["user", "assistant"] * (len(turns) // 2) + ["user"]:
-        raise ValueError('"prompt" is not user and assistant in turn, a user message last, behind a system one at most')
+        raise ValueError('"prompt" is not user and assistant in turn, a user message last, after a system one at most')
     answers = [name for name in ("chosen", "rejected", "completion") if name in row]
     if answers not in (["completion"], ["chosen", "rejected"]):
         raise ValueError('neither "completion" nor both "chosen" and "rejected"')
@@ -97,7 +103,7 @@ def check_row(row: dict, pairs: bool) -> None:
         raise ValueError('"chosen" and "rejected" are the same')
 
 
-def wanted_answer(row: dict) -> str:
+def chosen_text(row: dict) -> str:
     """The text of a checked row's completion, or of its chosen answer."""
     return (row["completion"] if "completion" in row else row["chosen"])[0]["content"]
 
@@ -112,18 +118,18 @@ def read_examples(
 ) -> list[Example]:
     """The examples of a JSONL file. `pairs` asks for pairs; without it a pair's chosen answer is the completion.
 
-    `check_text` raises ValueError for an answer that is not wanted. Raises InputError with file and line for it, and
-    for a row that could not be trained on.
+    `check_text` raises ValueError for a completion or chosen answer of another form than is asked for. Raises
+    InputError with file and line for it, and for a row that could not be trained on.
     """
     examples: list[Example] = []
 
     def take(row: dict) -> None:
         check_row(row, pairs)
-        check_text(wanted_answer(row))
+        check_text(chosen_text(row))
         examples.append(make_example(row, tokenizer, pairs, max_length, max_prompt, check_text))
 
     for _ in read_jsonl(path, take):
-        pass
+        pass  # the work is done in the check, whose ValueErrors read_jsonl gives the file and line
     if not examples:
         raise InputError(f"{path}: no records")
     return examples
@@ -139,10 +145,10 @@ def make_example(
 ) -> Example:
     """Token ids of a checked row. Old turns go before answers; an answer that is cut keeps its end token.
 
-    Limits are in tokens; `check_text` looks at what is left of a wanted answer that was cut. Raises ValueError where
+    Limits are in tokens; `check_text` looks at what is left of a chosen answer that was cut. Raises ValueError where
     the limits leave no room for an answer, or make a pair's answers equal.
     """
-    texts = [wanted_answer(row)]
+    texts = [chosen_text(row)]
     texts += [row["rejected"][0]["content"]] if pairs else []
     replies = [tokenizer.reply(text) for text in texts]
     prompt, cut_turns = fit_prompt(row["prompt"], tokenizer, max_prompt, max_length - max(map(len, replies)))

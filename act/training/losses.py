@@ -1,14 +1,16 @@
 """SFT and ORPO, one line an equation, on token log-probs. `python -m act.training.losses` prints a worked example.
 
-ORPO (Hong, Lee & Thorne 2024, arXiv 2403.07691) adds to the NLL of the chosen answer a term on the odds that the
-model gives chosen (w) and rejected (l), where p is the geometric mean of the answer's token probabilities:
+ORPO (odds ratio preference optimization; Hong, Lee & Thorne 2024, arXiv 2403.07691) adds to the NLL (negative
+log-likelihood) of the chosen answer a term on the odds that the model gives chosen (w) and rejected (l), where p is the
+geometric mean of the answer's token probabilities:
 
-    log p = mean_t log p(y_t | x, y_<t)                                   (2), the paper's eq. 3
-    log odds = log p - log(1 - p)                                         (3), eq. 4
-    L_OR = -log sigmoid(margin), margin = log odds_w - log odds_l         (4) and (5), eqs. 5 and 7
-    L = L_NLL + lambda_or mean L_OR                                       (7), eq. 6
+                                                                          ours          the paper's
+    log p = mean_t log p(y_t | x, y_<t)                                   (2)           3
+    log odds = log p - log(1 - p)                                         (3)           4
+    L_OR = -log sigmoid(margin), margin = log odds_w - log odds_l         (4) and (5)   5 and 7
+    L = L_NLL + lambda_or mean L_OR                                       (7)           6
 
-Numbers are those of docs/orpo.md, which derives them. (1) comes from kernels/logprob.py by way of tree.py, (2) is
+Our numbers are those of docs/orpo.md, which derives them. (1) comes from kernels/logprob.py by way of tree.py, (2) is
 taken in step.py. lambda_or is the paper's lambda, `beta` in TRL and Liger, `alpha` in the authors' code.
 """
 
@@ -50,10 +52,10 @@ def orpo_loss(nll: Tensor, margin: Tensor, lambda_or: float, pairs: int) -> Tens
 
 def main() -> None:
     """Print the worked example of docs/orpo.md: a vocabulary of four (a, b, c and the end), answers "a." and "b."."""
-    behind_x, behind_a, behind_b = [2, 12, 1, 1], [4, 2, 2, 8], [2, 1, 1, 12]  # 16 p(a, b, c, end)
-    logits = torch.tensor([behind_x, behind_a, behind_b], dtype=torch.float64).log().requires_grad_()
+    after_x, after_a, after_b = [2, 12, 1, 1], [4, 2, 2, 8], [2, 1, 1, 12]  # 16 p(a, b, c, end)
+    logits = torch.tensor([after_x, after_a, after_b], dtype=torch.float64).log().requires_grad_()
     table = logits.log_softmax(-1)
-    logps = torch.stack([table[[0, 1], [0, 3]], table[[0, 2], [1, 3]]])  # (pair, token): "a." and "b." behind x
+    logps = torch.stack([table[[0, 1], [0, 3]], table[[0, 2], [1, 3]]])  # (pair, token): "a." and "b." after x
     means = logps.mean(1)
     odds = log_odds(means)
     margin = log_odds_margin(means[:1], means[1:])
@@ -75,9 +77,9 @@ def main() -> None:
         "(9)  d log odds / d log p": to_means,
         "(10) d L / d log p of the tokens of a.": to_logps[0],
         "     d L / d log p of the tokens of b.": to_logps[1],
-        "(11) d L / d logits behind x": to_logits[0],
-        "     d L / d logits behind x a": to_logits[1],
-        "     d L / d logits behind x b": to_logits[2],
+        "(11) d L / d logits after x": to_logits[0],
+        "     d L / d logits after x a": to_logits[1],
+        "     d L / d logits after x b": to_logits[2],
     }.items():
         print(f"{name:38}" + "".join(f"{round(number, 5) + 0:10.5f}" for number in numbers.flatten().tolist()))
 

@@ -1,7 +1,7 @@
-"""log.jsonl of a training run: a line before the first step, one a step, and one behind the last.
+"""log.jsonl of a training run: a line before the first step, one a step, and one after the last.
 
-The lines before and behind hold the held-out metrics. train.py writes them as it goes; a run that is resumed goes on
-behind the line of the step whose state it has.
+The lines before and after hold the held-out metrics. train.py writes them as it goes; a run that is resumed goes on
+after the line of the step whose state it has.
 """
 
 import json
@@ -19,7 +19,7 @@ LOSSES = ("loss", "nll", "odds_ratio_loss", "margin", "accuracy")
 class RunLog:
     """The log as a file, and as `before` (its first record) and `last_step` (the losses of its last step).
 
-    Lines behind step `done` are cut off in place, so that a kill at any moment leaves those before them. Should some
+    Lines after step `done` are cut off in place, so that a kill at any moment leaves those before them. Should some
     of these be missing, as where a disk lost them or someone changed the file, the run goes on, and says so.
     """
 
@@ -39,8 +39,8 @@ class RunLog:
                 record = json.loads(line)
             except ValueError:  # torn
                 break
-            behind = record["step"] > done or (record["step"] and "loss" not in record)  # the last line has no loss
-            if behind or not line.endswith(b"\n"):
+            later = record["step"] > done or (record["step"] and "loss" not in record)  # the last line has no loss
+            if later or not line.endswith(b"\n"):
                 break
             self._take(record)
             size, lines = size + len(line), lines + 1

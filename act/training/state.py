@@ -20,21 +20,21 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup: int, schedule: str) -> float:
-    """The rate of step 0..steps-1: linear warm-up to `peak` over `warmup` steps, then decay to 0.
+    """The rate of step 0..steps-1: linear warm-up to `peak` over `warmup` steps, then decay towards 0.
 
-    u falls from 1 at the end of warm-up to 0 behind the last step: "linear" peak u, "cosine" peak (1 - cos(pi u)) / 2.
+    u falls from 1 at the end of warm-up to 0 after the last step: "linear" peak u, "cosine" peak (1 - cos(pi u)) / 2.
     """
     if step < warmup:
         return peak * (step + 1) / warmup
-    left = 1 - (step - warmup) / max(1, steps - warmup)  # 1 at the end of warm-up, 0 behind the last step
-    return peak * (left if schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * left))
+    u = 1 - (step - warmup) / max(1, steps - warmup)
+    return peak * (u if schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * u))
 
 
-def check_same_run(path: Path, before: dict, run: dict) -> None:
+def check_same_run(path: Path, before: dict, settings: dict) -> None:
     """Raise InputError if `path` comes of a run with other arguments or data."""
-    for name in sorted(run.keys() | before.keys()):
-        if run.get(name) != before.get(name):
-            raise InputError(f"{path}: was made with {name} = {before.get(name)!r}, not {run.get(name)!r}")
+    for name in sorted(settings.keys() | before.keys()):
+        if settings.get(name) != before.get(name):
+            raise InputError(f"{path}: was made with {name} = {before.get(name)!r}, not {settings.get(name)!r}")
 
 
 class TrainState:
@@ -65,8 +65,8 @@ class TrainState:
         self.step += 1
         return norm.item()
 
-    def save(self, path: Path, run: dict) -> None:
-        """Write everything into one safetensors file, whole or not at all. `run` is what must be equal to resume.
+    def save(self, path: Path, settings: dict) -> None:
+        """Write everything into one safetensors file, whole or not at all. `settings` must be equal to resume.
 
         Of several processes all must call; the first gathers whole tensors and writes what one process would.
         """
@@ -75,9 +75,9 @@ class TrainState:
             tensors |= {f"{moment}.{name}": self.optimiser.state[p][moment] for moment in MOMENTS}
         tensors = gather(tensors)
         if is_first():
-            write_whole(tensors, path, {"step": str(self.step), "run": json.dumps(run, sort_keys=True)})
+            write_whole(tensors, path, {"step": str(self.step), "run": json.dumps(settings, sort_keys=True)})
 
-    def load(self, path: Path, run: dict) -> None:
+    def load(self, path: Path, settings: dict) -> None:
         """Go on from a state file; raises InputError if it is of a run with other arguments or data."""
         try:
             file = safe_open(path, framework="pt")
@@ -85,7 +85,7 @@ class TrainState:
             raise InputError(f"{path}: not a whole state file ({error}); remove it to begin again") from None
         with file:
             before = json.loads(file.metadata()["run"])
-            check_same_run(path, before, run)
+            check_same_run(path, before, settings)
             self.step = int(file.metadata()["step"])
             with torch.no_grad():
                 for name, p in self.parameters.items():

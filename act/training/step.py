@@ -25,24 +25,25 @@ class Objective:
     lambda_or: float = 0.1
     nll_scope: str = "response"  # response | sequence: the tokens of the NLL term
     tree_tokens: int = 16384  # a tree's limit
-    keep_tokens: int | None = 1024  # tokens of a tree whose activations are kept, not computed again
+    keep_tokens: int | None = 1024  # those whose activations are kept, in whole stretches; others are computed again
 
 
 def step_losses(
-    model: Llama, examples: list[Example], objective: Objective, targets: int, pairs: int
+    model: Llama, examples: list[Example], objective: Objective, n_targets: int, pairs: int
 ) -> tuple[Tensor, dict[str, float]]:
-    """(loss, sums to log) of some of a step's examples; `targets` and `pairs` count the whole step's.
+    """(loss, sums to log) of some of a step's examples; `n_targets` and `pairs` count the whole step's.
 
     Here the answers' log-probs become means, (2) of docs/orpo.md; the rest is losses.py.
     """
     answers = [answer for example in examples for answer in example.answers]
     logps, unique = answer_logps(model, answers, objective.nll_scope == "sequence", objective.keep_tokens)
+    # answers are chosen, rejected, chosen, ...; without pairs chosen alone
     chosen = logps[:: len(examples[0].answers)]
-    nll = nll_loss(torch.cat(chosen), targets)
+    nll = nll_loss(torch.cat(chosen), n_targets)
     sums = {"nll": nll.item(), "unique_tokens": unique, "naive_tokens": sum(len(a.ids) for a in answers)}
     if objective.method == "sft":
         return nll, sums | {"loss": nll.item()}
-    means = [logp[-answer.tokens :].mean() for logp, answer in zip(logps, answers, strict=True)]
+    means = [logp[-answer.length :].mean() for logp, answer in zip(logps, answers, strict=True)]
     margin = log_odds_margin(torch.stack(means[::2]), torch.stack(means[1::2]))
     loss = orpo_loss(nll, margin, objective.lambda_or, pairs)
     sums |= {"loss": loss.item(), "odds_ratio_loss": (odds_ratio_loss(margin).sum() / pairs).item()}
@@ -57,7 +58,7 @@ def no_loss(model: Llama) -> tuple[Tensor, dict[str, float]]:
 
 def target_tokens(examples: list[Example], scope: str) -> int:
     """N: the tokens of the NLL term, the chosen answers' or, with scope "sequence", the prompts' too but the first."""
-    return sum(len(e.chosen.ids) - 1 if scope == "sequence" else e.chosen.tokens for e in examples)
+    return sum(len(e.chosen.ids) - 1 if scope == "sequence" else e.chosen.length for e in examples)
 
 
 def run_examples(model: Llama, examples: list[Example], objective: Objective, backward: bool) -> dict[str, float]:
@@ -67,12 +68,12 @@ def run_examples(model: Llama, examples: list[Example], objective: Objective, ba
     equally many trees, the last of them empty where a share has fewer.
     """
     totals: dict[str, float] = {}
-    targets = target_tokens(examples, objective.nll_scope)
+    n_targets = target_tokens(examples, objective.nll_scope)
     groups = group_by_budget(share_of(examples), objective.tree_tokens)
     groups += [[]] * (largest(len(groups))[0] - len(groups))
     for group in groups if backward else tqdm(groups, desc="held-out", unit="tree", disable=not is_first()):
         with torch.set_grad_enabled(backward):
-            loss, sums = step_losses(model, group, objective, targets, len(examples)) if group else no_loss(model)
+            loss, sums = step_losses(model, group, objective, n_targets, len(examples)) if group else no_loss(model)
         if backward:
             loss.backward()
         for name, value in sums.items():

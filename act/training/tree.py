@@ -16,7 +16,7 @@ from kernels.logprob import logprob
 def group_by_budget(examples: list[Example], budget: int) -> list[list[Example]]:
     """Consecutive examples in groups whose tree has at most `budget` tokens; one that is larger alone stands alone."""
     groups: list[list[Example]] = []
-    trie: dict[tuple[int, int], int] = {}  # (node, token) -> the node behind it; 0 is the root
+    trie: dict[tuple[int, int], int] = {}  # (node, token) -> the node after it; 0 is the root
     for example in examples:
         grow(trie, example)
         if groups and len(trie) <= budget:
@@ -29,7 +29,7 @@ def group_by_budget(examples: list[Example], budget: int) -> list[list[Example]]
 
 
 def grow(trie: dict[tuple[int, int], int], example: Example) -> None:
-    """Add the tokens of an example's answers; a token behind the same tokens is there once."""
+    """Add the tokens of an example's answers; a token after the same tokens is there once."""
     for answer in example.answers:
         node = 0
         for token in answer.ids:
@@ -37,21 +37,21 @@ def grow(trie: dict[tuple[int, int], int], example: Example) -> None:
 
 
 def answer_logps(
-    model: Llama, answers: list[Answer], whole: bool = False, keep_tokens: int | None = None
+    model: Llama, answers: list[Answer], with_prompt: bool = False, keep_tokens: int | None = None
 ) -> tuple[list[Tensor], int]:
     """Token log-probs of each answer, (its target tokens,) float32 each, and the number of tokens computed; (1).
 
-    Targets are the answer's own tokens; with `whole` also the prompt's, all but the first. Each token of the tree goes
+    Targets are the answer's own tokens; `with_prompt` also the prompt's, all but the first. Each token of the tree goes
     through the head once, however many answers have it as a target. `keep_tokens` as in read_tree.
     """
     tree = build_tree([answer.ids for answer in answers])
     hidden = read_tree(model, tree, keep_tokens)  # (T, C)
     ids, parents = (torch.tensor(x, device=model.device) for x in (tree.ids, tree.parents))
-    targets = [
-        torch.tensor([places[i] for i in answer.targets(whole)], device=model.device)
+    target_places = [
+        torch.tensor([places[i] for i in answer.targets(with_prompt)], device=model.device)
         for places, answer in zip(tree.places, answers, strict=True)
     ]
-    needed = torch.cat(targets).unique()
+    needed = torch.cat(target_places).unique()
     logps = logprob(hidden[parents[needed]], model.head, ids[needed])
     by_place = logps.new_zeros(len(ids)).index_put((needed,), logps)
-    return [by_place[places] for places in targets], len(ids)
+    return [by_place[places] for places in target_places], len(ids)
