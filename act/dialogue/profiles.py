@@ -1,6 +1,7 @@
 """Synthetic clients: who they are, how they behave in a session, and what unsettles them on the way.
 
-Every draw comes from a seed and a name, so a client is the same in every condition and every run.
+Every draw comes from a seed and a name, so the profile and the hidden notes are the same in every condition and every
+run; what is said is drawn anew.
 """
 
 import hashlib

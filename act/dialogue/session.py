@@ -70,12 +70,13 @@ def client_messages(profile: dict, turns: list[dict], note: str | None) -> Messa
     messages = [{"role": "system", "content": client_prompt(profile) if played else ""}]
     heard = CLIENT_OPENING
     for turn in turns:
-        messages += [_heard(heard, turn["note"]), {"role": "assistant", "content": turn["client"]}]
+        messages += [_as_message(heard, turn["note"]), {"role": "assistant", "content": turn["client"]}]
         heard = turn["answer"]
-    return [*messages, _heard(heard, note)]
+    return [*messages, _as_message(heard, note)]
 
 
-def _heard(words: str, note: str | None) -> dict[str, str]:
+def _as_message(words: str, note: str | None) -> dict[str, str]:
+    """What the client hears, as a message of the other side, a hidden note behind it."""
     return {"role": "user", "content": f"{words}\n\n{twist_message(note)}" if note else words}
 
 
@@ -88,15 +89,15 @@ def supervisor_messages(turns: list[dict], said: list[tuple[str, str]], speaker:
     ]
 
 
-def new_session(condition: str, profile: dict, speakers: Speakers, form: str, seed: int) -> dict:
-    """An empty session record (DESIGN.md, "Records")."""
+def new_session(condition: str, profile: dict, speakers: Speakers, cot_format: str, seed: int) -> dict:
+    """An empty session record (records.check_session); cot_format is "observe" or "enforce" (settings.made_with)."""
     return {
         "id": f"{condition}/{profile['id']}",
         "condition": condition,
         "profile": profile,
         "turns": [],
         "status": "complete",
-    } | made_with(speakers.by_role(), form, seed)
+    } | made_with(speakers.by_role(), cot_format, seed)
 
 
 def check_held(path: object, held: dict, new: dict, turns: int) -> None:
@@ -156,7 +157,8 @@ class Session:
     def speak(self, turn: dict, number: int, speaker: str, messages: Messages) -> Asking:
         """One speaker's turn: a draft, sent back at most REVISIONS times by the supervisor. Drafts sent back are kept.
 
-        A revision that fails, out of form or lost, leaves the draft before it standing, and its status is kept.
+        Where a revision fails, out of form or lost, the draft before it stands; how the revision ended is kept beside
+        that draft, in turn["drafts"], as "revision".
         """
         draft = yield from self.draft(turn, number, speaker, messages, 0)
         for revision in range(1, REVISIONS + 1):
