@@ -102,7 +102,7 @@ def test_the_answer_does_not_claim_what_chance_could_make():
         "(95% interval \u22121.00 to 3.00, adjusted for all pairs)."
     )
     few = prose.answer("act_fm_total", result | {"sessions": 29})
-    assert "(F(1, 7.0) = 1.00, p = .351)" in few and "(95% interval \u22121.20 to 3.20," in few
+    assert "(F(1, 7.0) = 1.00, p = .351)" in few and "(95% interval \u22121.20 to 3.20 by t," in few
 
 
 def test_with_few_clients_pairs_are_told_apart_by_t():

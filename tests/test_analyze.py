@@ -201,7 +201,7 @@ def test_page_stands_alone_and_answers_first(study):
     pair = next(row for row in result["contrasts"] if (row["a"], row["b"]) == ("instruct", best))
     low, high = (-bound for bound in reversed(pair["ci_adjusted_satterthwaite"]))
     assert f"{-pair['difference']:.2f} points above the untrained model, instruct" in answers[0]
-    assert f"(95% interval {low:.2f} to {high:.2f}, adjusted for all pairs)" in answers[0]
+    assert f"(95% interval {low:.2f} to {high:.2f} by t, adjusted for all pairs)" in answers[0]
     assert len(page.alts) == len(FIGURES) and sum("95% interval: instruct " in alt for alt in page.alts) == len(
         OUTCOMES
     )

@@ -1,7 +1,6 @@
 """Synthetic clients: who they are, how they behave in a session, and what unsettles them on the way.
 
-Every draw comes from a seed and a name, so the profile and the hidden notes are the same in every condition and every
-run; what is said is drawn anew.
+Every draw is from a seed and a name: profile and hidden notes are the same in every condition; what is said is not.
 """
 
 import hashlib

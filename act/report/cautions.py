@@ -61,8 +61,8 @@ def sample(summary: dict) -> list[str]:
     if few(result):
         lines.append(
             f"Only {clients} clients: z and chi-square are too sure of themselves with so few. So the answer above "
-            "uses the F test, and which pairs are told apart is judged by t, adjusted for all pairs. Other intervals and "
-            "tests that do not say so (by t, by F) use the normal approximation."
+            "uses the F test, and which pairs are told apart is judged by t, adjusted for all pairs. Other intervals "
+            "and tests use the normal approximation unless they say by t or F."
         )
     absent = [name for name in CONDITIONS if name not in observed]
     if absent:

@@ -80,7 +80,7 @@ def answer(outcome: str, result: dict) -> str:
     lowest = min((name for name in emm if name != best), key=lambda name: emm[name]["mean"])
     other = "instruct" if "instruct" in emm and best != "instruct" else lowest
     test = result["omnibus_f"] if few(result) else result["omnibus"]
-    written = f_test(**test) if few(result) else chi_square(test)
+    written, by_t = (f_test(**test), " by t") if few(result) else (chi_square(test), "")
     pair = next(row for row in result["contrasts"] if {row["a"], row["b"]} == {best, other})
     lead = abs(pair["difference"])
     ends = adjusted(result, pair)[1]
@@ -94,7 +94,7 @@ def answer(outcome: str, result: dict) -> str:
     digits = decimals(result)
     return (
         f"{title} {differs} ({written}): {best} is highest, {number(lead, digits)} points above "
-        f"{known}{other} (95% interval {interval([low, high], digits)}, adjusted for all pairs)."
+        f"{known}{other} (95% interval {interval([low, high], digits)}{by_t}, adjusted for all pairs)."
     )
 
 

@@ -55,9 +55,11 @@ def means(name: str, result: dict, linked: set[str] = frozenset()) -> Html:
 def differences(report: dict) -> Html:
     """All pairs of conditions on both totals."""
     outcomes = report["summary"]["outcomes"]
+    by_t = " (by t)" if few(outcomes["act_fm_total"]) else ""
     caption = (
         "Thick bar: 95% interval of that pair alone. Thin bar with ends: 95% interval that holds for all pairs at "
-        "once. Circle: the adjusted test tells it from 0; cross: it does not. Right of 0 the pair's first is higher."
+        f"once{by_t}. Circle: the adjusted test{by_t} tells it from 0; cross: it does not. Right of 0 the pair's first "
+        "is higher."
     )
     drawn = [
         show(f"{n}_contrasts", report, alt.contrasts(n, outcomes[n]), f"{OUTCOMES[n].title}. {caption}") for n in TOTALS
