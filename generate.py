@@ -66,13 +66,16 @@ def make_sessions(args: Namespace) -> None:
 
 
 def hold_wanted(wanted: list[dict], profiles: list[dict], store: Store, journal: Journal, args: Namespace) -> None:
-    """Hold the sessions of the wanted profiles, if those in the store were held likewise."""
+    """Hold the sessions of the wanted profiles. Raises InputError if the store's were held with other settings."""
     check_enforced(args.format, args.therapist)
-    therapist = open_speaker(args.therapist, Sampling(0.8, 1.0, args.max_new_tokens), args)
-    client = open_speaker(args.client, Sampling(0.95, 1.0, args.client_max_new_tokens), args, [therapist])
+    replies = Sampling(temperature=0.8, top_p=1.0, max_new_tokens=args.max_new_tokens)
+    therapist = open_speaker(args.therapist, replies, args)
+    replies = Sampling(temperature=0.95, top_p=1.0, max_new_tokens=args.client_max_new_tokens)
+    client = open_speaker(args.client, replies, args, [therapist])
     supervisor = None
     if args.supervisor:
-        supervisor = open_speaker(args.supervisor, Sampling(0.0, 1.0, VERDICT_TOKENS), args, [therapist, client])
+        verdicts = Sampling(temperature=0.0, top_p=1.0, max_new_tokens=VERDICT_TOKENS)
+        supervisor = open_speaker(args.supervisor, verdicts, args, [therapist, client])
     speakers = Speakers(therapist, client, supervisor)
 
     def new(profile: dict) -> dict:
@@ -115,13 +118,18 @@ def check_left_out(record: dict) -> None:
 
 
 def draw_wanted(wanted: list[list[dict]], store: Store, left_out: Store, args: Namespace) -> None:
-    """Draw the pairs of the wanted contexts, session by session, if those in the store were drawn likewise."""
+    """Draw the pairs of the wanted contexts, session by session.
+
+    Raises InputError if those in the store were drawn with other settings.
+    """
     for spec in (args.chosen, args.rejected):
         check_enforced(args.format, spec)
-    rejecter = open_speaker(args.rejected, Sampling(0.8, 1.0, args.max_new_tokens), args)
+    samples = Sampling(temperature=0.8, top_p=1.0, max_new_tokens=args.max_new_tokens)
+    rejecter = open_speaker(args.rejected, samples, args)
     models = {"rejected": rejecter}
     if args.chosen != TRANSCRIPT:
-        chooser = open_speaker(args.chosen, Sampling(0.7, 0.8, args.max_new_tokens), args, [rejecter])
+        answers = Sampling(temperature=0.7, top_p=0.8, max_new_tokens=args.max_new_tokens)
+        chooser = open_speaker(args.chosen, answers, args, [rejecter])
         models = {"chosen": chooser} | models
     settings = made_with(models, args.format, args.seed)
     settings["models"] = {"chosen": TRANSCRIPT} | settings["models"]

@@ -4,8 +4,9 @@
 
 The base weights are loaded once and the adapters switched: --adapters is a folder that holds one a condition, named
 sft, sft-cot, orpo, orpo-cot; instruct and instruct-cot are the base model. All conditions share one sampling setting,
-one client model and, for each profile, the same hidden twists. Sessions already in --out are skipped, so the
-same command goes on after any death. What ended a session early (a reply out of form, a full context) is its status.
+one client model and, for each profile, the same hidden twists. A CoT reply out of form is drawn once more, and counted.
+What ended a session early (a reply out of form again, a full context) is its status. Sessions already in --out are
+skipped, so the same command goes on after any death.
 
 The client may be an endpoint (NAME@URL), and so may --model: its server is then asked for NAME in the instruct
 conditions and for models named sft, sft-cot, orpo and orpo-cot in the others (vLLM: --lora-modules sft=DIR ...). With
@@ -45,7 +46,7 @@ def therapist_of(condition: str, args: Namespace) -> str:
 def take_therapist(condition: str, before: ChatModel | None, client: ChatModel, args: Namespace) -> ChatModel:
     """A condition's therapist, behind the one of the condition `before`. Local weights are loaded once, and wear the
     condition's adapter."""
-    sampling = Sampling(args.temperature, args.top_p, args.max_new_tokens)
+    sampling = Sampling(temperature=args.temperature, top_p=args.top_p, max_new_tokens=args.max_new_tokens)
     if is_endpoint(args.model):
         if before and before.name == therapist_of(condition, args):
             return before
@@ -126,9 +127,11 @@ def simulate(profiles: list[dict], store: Store, journal: Journal, args: Namespa
     }
     if not wanted:
         return
-    client = open_speaker(args.client, Sampling(args.client_temperature, 1.0, args.client_max_new_tokens), args)
+    replies = Sampling(temperature=args.client_temperature, top_p=1.0, max_new_tokens=args.client_max_new_tokens)
+    client = open_speaker(args.client, replies, args)
     therapist = None
-    for condition in [*wanted][:1] if is_endpoint(args.model) else wanted:  # does every adapter fit?
+    first = next(iter(wanted))
+    for condition in [first] if is_endpoint(args.model) else wanted:  # does every adapter fit?
         therapist = take_therapist(condition, therapist, client, args)
     check_store(store, profiles, Speakers(therapist, client), args)
     with tqdm(total=sum(map(len, wanted.values())) * args.turns, unit="turn") as bar:
@@ -185,7 +188,8 @@ def check_store(store: Store, profiles: list[dict], speakers: Speakers, args: Na
             new["adapters"]["therapist"] = prints[condition]
         else:  # nothing says here which adapter it had
             for name in ("models", "adapters"):
-                new[name] |= {role: is_ for role, is_ in held.get(name, {}).items() if role == "therapist"}
+                if "therapist" in held.get(name, {}):
+                    new[name]["therapist"] = held[name]["therapist"]
         check_held(args.out, held, new, args.turns)
 
 

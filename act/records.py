@@ -191,7 +191,19 @@ def check_profile(record: dict) -> None:
 
 
 def check_session(record: dict) -> None:
-    """A session: {"id": "<condition>/<profile>", "condition", "profile", "turns", "status", ...}."""
+    """A session: {"id": "<condition>/<profile>", "condition", "profile", "turns", "status", ...}.
+
+    Its other fields, "models", "adapters", "sampling" and "seed", are settings.made_with's. Each turn has "client",
+    "thinking", "answer" (None where it failed) and "status". Not asked for here, but written by session.py:
+    "prompt_tokens", "response_tokens": of the therapist's reply; None where there was none
+    "note": the hidden note that the client got, or None
+    and where there is something to say:
+    "drafts": what the supervisor sent back, [{"speaker", "text", "feedback"}]; "revision" in it: how a failed one ended
+    "unsupervised": speakers whose draft stood because the supervisor's verdict could not be read
+    "client_cut": true where the client's words were cut at the token limit
+    "out_of_form": how many of the therapist's replies broke the CoT form
+    "calls": an endpoint's account of each call, [{"role", ...}]
+    """
     require(record, {"id": str, "condition": str, "profile": dict, "turns": list, "status": str})
     check_profile(record["profile"])
     for number, turn in enumerate(record["turns"], 1):

@@ -61,7 +61,7 @@ def run_ours(args: Namespace) -> dict:
     chat = LocalChat.load(args.model, Sampling(0, 1, NEW_TOKENS), "cpu")
     runs = []
     for _ in range(args.rounds):
-        chat.begin()
+        chat.forget_all()
         answers: list[list[str]] = [[] for _ in clients]
         seconds, tokens = [], 0
         for _ in range(args.turns):

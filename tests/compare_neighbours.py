@@ -58,7 +58,7 @@ def main() -> None:
             ]
             equal, tokens, breaks = 0, 0, 0
             for i in tqdm(range(args.alone), desc=f"{precision}, {name}"):
-                chat.begin()
+                chat.forget_all()
                 for turn in range(args.turns):
                     (alone,) = answer_all(chat, [ask(sessions[i], i, turn)])
                     at = first_difference(alone.text, together[turn][i].text, chat)

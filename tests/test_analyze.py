@@ -108,11 +108,12 @@ def test_summary_has_the_format_that_design_fixes(study):
             "ci",
             "df",
             "p_satterthwaite",
+            "p_satterthwaite_holm_sidak",
             "d",
             "d_ci",
             "d_residual",
         }
-        assert set(result["contrasts"][0]) == effect | {"a", "b", "ci_adjusted"}
+        assert set(result["contrasts"][0]) == effect | {"a", "b", "ci_adjusted", "ci_adjusted_satterthwaite"}
         assert [set(row) for row in result["factorial"]["cot_in"]] == [effect | {"training"}] * 3
         assert set(result["ml"]) == {"loglik", "aic", "bic", "condition"}
         assert set(result["diagnostics"]) >= {"skew", "excess_kurtosis", "normality_p", "spread_p", "outliers"}
@@ -194,13 +195,13 @@ def test_page_stands_alone_and_answers_first(study):
     assert "not a treatment" in page.words[0] and "synthetic" in page.words[0]
     result = study["summary"]["outcomes"]["act_fm_total"]
     answers = page.words[2:4]  # the title is between
-    assert answers[0].startswith("ACT-FM consistency differs between the 6 conditions (\u03c7\u00b2(5)")
+    assert answers[0].startswith("ACT-FM consistency differs between the 6 conditions (F(5, ")  # 8 clients are few
     assert answers[1].startswith("TES empathy")
     best = max(result["emm"], key=lambda name: result["emm"][name]["mean"])
     pair = next(row for row in result["contrasts"] if (row["a"], row["b"]) == ("instruct", best))
-    low, high = (-bound for bound in reversed(pair["ci_adjusted"]))
+    low, high = (-bound for bound in reversed(pair["ci_adjusted_satterthwaite"]))
     assert f"{-pair['difference']:.2f} points above the untrained model, instruct" in answers[0]
-    assert f"(95% interval {low:.2f} to {high:.2f}, adjusted for all pairs)" in answers[0]
+    assert f"(95% interval {low:.2f} to {high:.2f} by t, adjusted for all pairs)" in answers[0]
     assert len(page.alts) == len(FIGURES) and sum("95% interval: instruct " in alt for alt in page.alts) == len(
         OUTCOMES
     )
@@ -227,6 +228,10 @@ def test_tables_hold_the_summary_numbers(study):
         tests = next(csv.DictReader(file))
     result = study["summary"]["outcomes"]["act_fm_total"]
     assert [float(tests["icc_ci_low"]), float(tests["icc_ci_high"])] == result["icc"]["ci"]
+    assert [float(tests[f"omnibus_f_{name}"]) for name in ("f", "df2", "p")] == [
+        result["omnibus_f"][name] for name in ("f", "df2", "p")
+    ]
+    assert (tests["n"], tests["clients"]) == ("47", "8")
     assert float(tests["interaction_chi2"]) == result["factorial"]["interaction"]["chi2"]
     with open(study["out"] / "scores.csv", newline="") as file:
         assert len(list(csv.DictReader(file))) == 47

@@ -47,7 +47,22 @@ def test_pairwise_by_hand():
     assert (row["difference"], row["z"]) == (-3.0, pytest.approx(-3.0))
     assert row["p"] == row["p_holm_sidak"] == pytest.approx(0.0026998, abs=1e-7)
     assert row["ci"] == row["ci_adjusted"] == pytest.approx([-3 - 1.959964, -3 + 1.959964], abs=1e-6)
-    assert row["p_satterthwaite"] == pytest.approx(2 * stats.t.sf(3, 10))
+    assert row["p_satterthwaite"] == row["p_satterthwaite_holm_sidak"] == pytest.approx(2 * stats.t.sf(3, 10))
+    half = 2.228139  # t's 97.5% quantile on 10 df
+    assert row["ci_adjusted_satterthwaite"] == pytest.approx([-3 - half, -3 + half], abs=1e-6)
+
+
+def test_p_by_t_is_adjusted_over_all_pairs_too():
+    """Means 0, 1, 4 of variance 1/2: z = -1, -4, -3, on 10 df. Smallest of three: 1 - (1 - p)^3; then ^2; then p."""
+    rows = pairwise(pretend([0.0, 1.0, 4.0], np.eye(3) / 2), ["a", "b", "c"])
+    one, four, three = (2 * stats.t.sf(z, 10) for z in (1, 4, 3))
+    assert [row["p_satterthwaite_holm_sidak"] for row in rows] == pytest.approx(
+        [one, 1 - (1 - four) ** 3, 1 - (1 - three) ** 2]
+    )
+    for row in rows:
+        assert row["p_satterthwaite_holm_sidak"] > row["p_holm_sidak"]
+        low, high = row["ci_adjusted_satterthwaite"]
+        assert high - low == pytest.approx(2 * stats.t.ppf((1 + 0.95 ** (1 / 3)) / 2, 10))
 
 
 def test_simultaneous_intervals_use_sidaks_level():
@@ -129,22 +144,22 @@ def test_resamples_on_the_boundary_are_kept():
 
 
 def test_bootstrap_interval_by_hand_from_plain_fits():
-    """theta - se t*, worked out again: theta of each resample from its own fit, se by the formula of balanced data.
+    """psi_i - se t*, worked out again: psi_i of each resample from its own fit, se by the formula of balanced data.
 
-    There theta is the log of MSB / MSW, a cluster's influence b / sum b - w / sum w, b and w its parts of the two sums
+    There psi_i is the log of MSB / MSW, a cluster's influence b / sum b - w / sum w, b and w its parts of the two sums
     of squares, times (m - 1) / m (n - p for n), and the variance is the sum of squares.
     """
     X, y, cluster = simulate(11, m=12, sd=1.5)
     Y, m = y.reshape(12, 6), 12
 
-    def theta(rows):
+    def psi(rows):
         table = Y[rows] - Y[rows].mean(0)
         b, w = 6 * table.mean(1) ** 2, ((table - table.mean(1, keepdims=True)) ** 2).sum(1)
         influence = (b / b.sum() - w / w.sum()) * (m - 1) / m
         return np.log(b.sum() * 5 / w.sum()), np.sqrt((influence**2).sum())
 
     copies = np.random.default_rng(3).multinomial(m, np.full(m, 1 / m), size=300)
-    (centre, se), drawn = theta(np.arange(m)), [theta(np.repeat(np.arange(m), row)) for row in copies]
+    (centre, se), drawn = psi(np.arange(m)), [psi(np.repeat(np.arange(m), row)) for row in copies]
     t = [(value - centre) / error for value, error in drawn]
     ends = np.expm1(centre - se * np.quantile(t, [0.975, 0.025])) / 6
     found = cluster_intervals(X, y, cluster, 300, 3)

@@ -37,7 +37,7 @@ class LocalChat:
         self.model, self.tokenizer, self.sampling = model, tokenizer, sampling
         self.thinking = tuple(tokenizer.encode(THINKING))
         self.answer = tokenizer.encode(f"\n\n{ANSWER}")
-        self.begin()
+        self.forget_all()
         self.context = model.config.max_position_embeddings
         if sampling.max_new_tokens >= self.context:
             raise InputError(
@@ -64,9 +64,9 @@ class LocalChat:
         if adapter:
             load_adapter(self.model, adapter)
             self.name, self.adapter = f"{self.base}+{adapter}", fingerprint(adapter)
-        self.begin()
+        self.forget_all()
 
-    def begin(self) -> None:
+    def forget_all(self) -> None:
         """Forget all conversations: the weights may have changed."""
         self.sampler = Sampler(self.model, self.tokenizer.end_ids, self.sampling)
         self.prompt_tokens: dict[str, int] = {}  # of the replies in the making

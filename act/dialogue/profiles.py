@@ -1,6 +1,6 @@
 """Synthetic clients: who they are, how they behave in a session, and what unsettles them on the way.
 
-Every draw comes from a seed and a name, so a client is the same in every condition and every run.
+Every draw is from a seed and a name: profile and hidden notes are the same in every condition; what is said is not.
 """
 
 import hashlib

@@ -70,12 +70,13 @@ def client_messages(profile: dict, turns: list[dict], note: str | None) -> Messa
     messages = [{"role": "system", "content": client_prompt(profile) if played else ""}]
     heard = CLIENT_OPENING
     for turn in turns:
-        messages += [_heard(heard, turn["note"]), {"role": "assistant", "content": turn["client"]}]
+        messages += [_as_message(heard, turn["note"]), {"role": "assistant", "content": turn["client"]}]
         heard = turn["answer"]
-    return [*messages, _heard(heard, note)]
+    return [*messages, _as_message(heard, note)]
 
 
-def _heard(words: str, note: str | None) -> dict[str, str]:
+def _as_message(words: str, note: str | None) -> dict[str, str]:
+    """What the client hears, as a message of the other side, a hidden note behind it."""
     return {"role": "user", "content": f"{words}\n\n{twist_message(note)}" if note else words}
 
 
@@ -88,29 +89,29 @@ def supervisor_messages(turns: list[dict], said: list[tuple[str, str]], speaker:
     ]
 
 
-def new_session(condition: str, profile: dict, speakers: Speakers, form: str, seed: int) -> dict:
-    """An empty session record (DESIGN.md, "Records")."""
+def new_session(condition: str, profile: dict, speakers: Speakers, cot_format: str, seed: int) -> dict:
+    """An empty session record (records.check_session); cot_format is "observe" or "enforce" (settings.made_with)."""
     return {
         "id": f"{condition}/{profile['id']}",
         "condition": condition,
         "profile": profile,
         "turns": [],
         "status": "complete",
-    } | made_with(speakers.by_role(), form, seed)
+    } | made_with(speakers.by_role(), cot_format, seed)
 
 
-def check_held(path: object, held: dict, new: dict, turns: int) -> None:
+def check_held(path: object, held: dict, new: dict, number_of_turns: int) -> None:
     """Refuse to add to sessions that were held with other settings: `new` is what the record would be now."""
     check_settings(path, held, new, ("profile", *SETTINGS))
-    if held["status"] == "complete" and len(held["turns"]) != turns:
-        raise InputError(f"{path}: {held['id']} has {len(held['turns'])} turns, not {turns}")
+    if held["status"] == "complete" and len(held["turns"]) != number_of_turns:
+        raise InputError(f"{path}: {held['id']} has {len(held['turns'])} turns, not {number_of_turns}")
 
 
 class Session:
     """One session being held: a talk that adds turns to its record."""
 
-    def __init__(self, record: dict, speakers: Speakers, turns: int):
-        self.record, self.speakers, self.turns = record, speakers, turns
+    def __init__(self, record: dict, speakers: Speakers, number_of_turns: int):
+        self.record, self.speakers, self.number_of_turns = record, speakers, number_of_turns
         self.cot = record["condition"] == TRANSCRIPT or record["condition"].endswith("-cot")
 
     def hold(self, save: Callable[[dict, int, dict], None]) -> Talk:
@@ -120,10 +121,10 @@ class Session:
         failed turn is kept without an answer.
         """
         record, past = self.record, self.record["turns"]
-        twists = draw_twists(record["seed"], record["profile"]["id"], self.turns)
+        twists = draw_twists(record["seed"], record["profile"]["id"], self.number_of_turns)
         if record["profile"]["archetype"] == ME["archetype"]:
             twists = {}
-        while len(past) < self.turns and record["status"] == "complete":
+        while len(past) < self.number_of_turns and record["status"] == "complete":
             number = len(past) + 1
             turn = yield from self.take_turn(number, twists.get(number))
             past.append(turn)
@@ -156,7 +157,8 @@ class Session:
     def speak(self, turn: dict, number: int, speaker: str, messages: Messages) -> Asking:
         """One speaker's turn: a draft, sent back at most REVISIONS times by the supervisor. Drafts sent back are kept.
 
-        A revision that fails, out of form or lost, leaves the draft before it standing, and its status is kept.
+        Where a revision fails, out of form or lost, the draft before it stands; how the revision ended is kept beside
+        that draft, in turn["drafts"], as "revision".
         """
         draft = yield from self.draft(turn, number, speaker, messages, 0)
         for revision in range(1, REVISIONS + 1):
@@ -230,15 +232,21 @@ class Session:
 
 
 def hold_sessions(
-    records: Iterable[dict], speakers: Speakers, turns: int, store: Store, journal: Journal, bar: tqdm, batch: int
+    records: Iterable[dict],
+    speakers: Speakers,
+    number_of_turns: int,
+    store: Store,
+    journal: Journal,
+    bar: tqdm,
+    batch: int,
 ) -> None:
     """Hold a session for each empty record, `batch` side by side; each is stored when it is done."""
 
     def talk(record: dict) -> Talk:
-        journal.restore(record, turns)
+        journal.restore(record, number_of_turns)
         bar.update(len(record["turns"]))
-        yield from Session(record, speakers, turns).hold(save)
-        bar.update(turns - len(record["turns"]))  # a session that ended early
+        yield from Session(record, speakers, number_of_turns).hold(save)
+        bar.update(number_of_turns - len(record["turns"]))  # a session that ended early
         store.append(record)
 
     def save(record: dict, number: int, turn: dict) -> None:

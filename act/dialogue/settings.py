@@ -13,18 +13,22 @@ from act.model.checkpoint import is_endpoint
 from act.records import InputError
 
 HISTORY = "answers only"
-CONTEXT = "the whole history; a prompt that leaves no room for a reply has none"  # measured before each turn
+# The policy where a context fills up, told anew before each turn: nothing is cut, and the session ends.
+CONTEXT = "the whole history; a prompt that leaves no room for a reply has none"
 SETTINGS = ("models", "adapters", "sampling", "seed")
 
 
-def made_with(models: Mapping[str, ChatModel], form: str, seed: int) -> dict:
-    """The settings of a record, by role: who speaks, the adapters' fingerprints, how replies are drawn."""
+def made_with(models: Mapping[str, ChatModel], cot_format: str, seed: int) -> dict:
+    """The settings of a record, by role: who speaks, the adapters' fingerprints, how replies are drawn.
+
+    cot_format is --format's word: "observe" (left to the model) or "enforce" (in decoding).
+    """
     sampling = {role: asdict(model.sampling) for role, model in models.items()}
     room = {role: model.context for role, model in models.items()}  # tokens; None: the server's own
     return {
         "models": {role: model.name for role, model in models.items()},
         "adapters": {role: model.adapter for role, model in models.items() if model.adapter},
-        "sampling": sampling | {"format": form, "history": HISTORY, "context": {"policy": CONTEXT} | room},
+        "sampling": sampling | {"format": cot_format, "history": HISTORY, "context": {"policy": CONTEXT} | room},
         "seed": seed,
     }
 

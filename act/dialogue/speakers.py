@@ -21,7 +21,7 @@ def open_speaker(spec: str, sampling: Sampling, args: Namespace, others: Iterabl
     return LocalChat.load(spec, sampling, args.device, others)
 
 
-def check_enforced(form: str, spec: str) -> None:
+def check_enforced(cot_format: str, spec: str) -> None:
     """Refuse --format enforce for a model whose decoding is out of our hands."""
-    if form == "enforce" and is_endpoint(spec):
+    if cot_format == "enforce" and is_endpoint(spec):
         raise InputError(f"--format enforce works on a model of this process; {spec} is an endpoint")

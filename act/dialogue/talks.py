@@ -10,9 +10,11 @@ from act.dialogue.chat import Ask, ChatModel, Reply
 
 Talk = Generator[tuple[ChatModel, Ask], Reply, None]
 
+WAIT = 0.05  # seconds a round that endpoints are waited for, shared between them, where there is nothing to decode here
+
 
 def hold_talks(talks: Iterable[Talk], side_by_side: int) -> None:
-    """Run all talks, `side_by_side` of them open at a time."""
+    """Run all talks, `side_by_side` of them open at a time: begun and not ended."""
     fresh = iter(talks)
     asked: dict[ChatModel, dict[str, tuple[Talk, Ask]]] = {}  # what each model has been asked and not answered
     waiting: dict[ChatModel, list[Ask]] = {}
@@ -20,6 +22,7 @@ def hold_talks(talks: Iterable[Talk], side_by_side: int) -> None:
     current = None  # the local model at work: it goes on until its batch is done, and others join it
 
     def go_on(talk: Talk, reply: Reply | None) -> bool:
+        """Give a talk its reply (None: let it begin) and note what it asks next. False: it has ended."""
         try:
             model, ask = talk.send(reply)
         except StopIteration:
@@ -30,7 +33,8 @@ def hold_talks(talks: Iterable[Talk], side_by_side: int) -> None:
 
     while True:
         while open_talks < side_by_side and (talk := next(fresh, None)):
-            open_talks += go_on(talk, None)
+            if go_on(talk, None):
+                open_talks += 1
         if not open_talks:
             return
         local = [model for model in waiting if not model.remote and (waiting[model] or model.busy)]
@@ -42,6 +46,7 @@ def hold_talks(talks: Iterable[Talk], side_by_side: int) -> None:
                 model.start(asks)
         at_work = [model for model in waiting if model.busy]
         for model in at_work:
-            for key, reply in model.step(0 if local else 0.05 / len(at_work)):
+            for key, reply in model.step(0 if local else WAIT / len(at_work)):
                 talk, _ = asked[model].pop(key)
-                open_talks -= not go_on(talk, reply)
+                if not go_on(talk, reply):
+                    open_talks -= 1

@@ -22,7 +22,7 @@ from act.measure.spreadsheet import is_spreadsheet, read_spreadsheet
 from act.measure.wins import head_to_head
 from act.records import CONDITIONS, InputError, check_rating, check_session, rating_key, read_jsonl
 
-TOTALS = ("act_fm_total", "tes_mean")
+TOTALS = ("act_fm_total", "tes_mean")  # act_fm_total: the consistent half alone (forms.OUTCOMES)
 Residuals = tuple[np.ndarray, np.ndarray, np.ndarray]  # of sessions: fitted values, residuals; of clients: effects
 BROKEN = ("format", "context", "error")  # turn statuses that make a session a failed one; "length" is counted only
 
@@ -160,8 +160,10 @@ def refuse_single(path: str | Path, condition: str) -> None:
 
 
 def analyse(scores: Scores, outcome: str, resamples: int, seed: int) -> dict:
-    """One outcome's entry in summary.json. n counts rated sessions; sessions, as published, the clients they share.
+    """One outcome's entry in summary.json.
 
+    `n` counts rated sessions; `sessions` counts CLIENTS and variance `session` is the variance between clients: the
+    published analysis's names.
     Where the model has no answer (constant ratings, ...) "refused" says why and its numbers are None.
     """
     y, names = scores.values[outcome], scores.conditions
@@ -216,7 +218,12 @@ def residuals(scores: Scores, outcome: str) -> Residuals:
 
 
 def failed(session: dict) -> bool:
-    """A session that ended early or holds a turn that failed."""
+    """A session that ended early or holds a turn that failed; it is rated, and analysed, on what there is of it.
+
+    Four words, never mixed: a session *failed* as said here. A *failed rating* is one whose status is not "ok": the
+    judge gave no whole form, so it has no score. A session is *unrated* if none of its ratings is "ok". *Missing* is
+    what has no score for whatever reason: unrated, or not in the files at all.
+    """
     return session["status"] != "complete" or any(turn["status"] in BROKEN for turn in session["turns"])
 
 

@@ -7,13 +7,13 @@ drawn from the fitted model; exact where the model is right, wrong where clients
 Percentiles of resampled ICCs would cover too rarely, and unevenly. So each resample is compared with what it was drawn
 from, on scales where a ratio of variances is nearly normal:
 
-    theta = log(1 + n lambda), n the mean size of a cluster, for the ICC lambda / (1 + lambda)
+    psi_i = log(1 + n lambda), n the mean size of a cluster, for the ICC lambda / (1 + lambda)
     psi_m = log(1 + x), x = fixed / (cluster + residual), for the marginal R2 = x / (1 + x)
     psi_c = log(1 + x), x = (fixed + cluster) / residual, for the conditional R2
 
-With t* = (theta* - theta) / se* the interval is theta - se t*, t* at its 97.5% and 2.5% (bootstrap-t: Efron &
+With t* = (psi* - psi) / se* the interval of each psi is psi - se t*, t* at its 97.5% and 2.5% (bootstrap-t: Efron &
 Tibshirani 1993, ch. 12). The cluster bootstrap takes se from the influence of each cluster on the estimate, the
-parametric one from the model's information. For balanced data theta is the log of an F ratio, whose distribution about
+parametric one from the model's information. For balanced data psi_i is the log of an F ratio, whose distribution about
 the truth does not depend on the truth: the parametric interval of the ICC is the exact one.
 
 A resample on the boundary is kept: its lambda may be negative, as in an analysis of variance. Only the
@@ -42,7 +42,7 @@ class Clusters:
 
     @property
     def mean_size(self) -> float:
-        """Rows a cluster, on average: the n of theta."""
+        """Rows a cluster, on average: the n of psi_i."""
         return float(self.sizes.mean())
 
     @property
@@ -64,7 +64,7 @@ class Solved:
 
     @property
     def scales(self) -> np.ndarray:
-        """theta, psi_m, psi_c, (3, R)."""
+        """psi_i, psi_m, psi_c, (3, R)."""
         return np.log1p(np.stack([self.mean_size * self.ratio, self.rho / (1 + self.ratio), self.ratio + self.rho]))
 
     @property

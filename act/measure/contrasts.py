@@ -60,9 +60,9 @@ def normal_interval(estimate: float, se: float, level: float = LEVEL) -> list[fl
     return [estimate - half, estimate + half]
 
 
-def t_interval(estimate: float, se: float, df: float) -> list[float]:
-    """The 95% interval of Student's t on df degrees of freedom, [estimate - t se, estimate + t se]."""
-    half = float(stats.t.ppf((1 + LEVEL) / 2, df)) * se
+def t_interval(estimate: float, se: float, df: float, level: float = LEVEL) -> list[float]:
+    """[estimate - t se, estimate + t se], t the quantile at (1 + level) / 2 of Student's t on df degrees of freedom."""
+    half = float(stats.t.ppf((1 + level) / 2, df)) * se
     return [estimate - half, estimate + half]
 
 
@@ -124,20 +124,25 @@ def pairwise(fit: Fit, names: list[str]) -> list[dict]:
 
     p_holm_sidak adjusts p over all pairs. ci_adjusted holds all differences at once with 95% (Sidak's level
     .95^(1/k) for each of k pairs): it does not step down, so it may touch 0 where p_holm_sidak is just under .05.
+    p_satterthwaite_holm_sidak and ci_adjusted_satterthwaite are the same two by t: what to read where clients are few.
     """
     pairs = list(combinations(range(len(names)), 2))
+    level = LEVEL ** (1 / len(pairs))
     rows = []
     for i, j in pairs:
         row = difference(fit, np.eye(len(names))[i] - np.eye(len(names))[j])
-        row["ci_adjusted"] = normal_interval(row["difference"], row["se"], LEVEL ** (1 / len(pairs)))
+        row["ci_adjusted"] = normal_interval(row["difference"], row["se"], level)
+        row["ci_adjusted_satterthwaite"] = t_interval(row["difference"], row["se"], row["df"], level)
         rows.append({"a": names[i], "b": names[j], **row})
     return with_adjusted(rows)
 
 
 def with_adjusted(rows: list[dict]) -> list[dict]:
-    """The rows of one family, each with p_holm_sidak."""
-    adjusted = holm_sidak([row["p"] for row in rows])
-    return [row | {"p_holm_sidak": float(p)} for row, p in zip(rows, adjusted, strict=True)]
+    """The rows of one family, each with p and p_satterthwaite adjusted over all of them."""
+    for kind in ("p", "p_satterthwaite"):
+        adjusted = holm_sidak([row[kind] for row in rows]).tolist()
+        rows = [row | {f"{kind}_holm_sidak": p} for row, p in zip(rows, adjusted, strict=True)]
+    return rows
 
 
 def factorial(fit: Fit, names: list[str]) -> dict | None:
@@ -145,7 +150,7 @@ def factorial(fit: Fit, names: list[str]) -> dict | None:
 
     training: 2 df, equal means over CoT. cot: 1 df, with its average effect (yes minus no).
     interaction: 2 df, the effect of CoT equal in all trainings. cot_in: that effect in each training, yes minus no,
-    with Holm-Sidak p over the three.
+    with Holm-Sidak p over the three, by z and by t.
     """
     if any(training + suffix not in names for training in TRAININGS for suffix in ("", "-cot")):
         return None

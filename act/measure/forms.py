@@ -113,6 +113,8 @@ class Outcome:
     high: float
 
 
+# act_fm_total is the total of the four consistent subscales only (the published analysis's name); what goes against ACT
+# is act_fm_inconsistency, and no score joins the two.
 OUTCOMES = {
     "act_fm_total": Outcome("ACT-FM consistency", 0, 36),
     "tes_mean": Outcome("TES empathy", 1, 7),

@@ -2,9 +2,9 @@
 
     y = X beta + b[cluster] + e,     b ~ N(0, s2_b),  e ~ N(0, s2)
 
-The variance ratio lambda = s2_b / s2 is the root of the REML score (act/measure/reml.py); beta, its covariance and
-s2 follow in closed form. Variances are never negative: at lambda = 0 the fit is `singular` and everything else is
-that of ordinary least squares.
+The variance ratio lambda = s2_b / s2 is the root of the REML likelihood's derivative (act/measure/reml.py); beta, its
+covariance and s2 follow in closed form. Variances are never negative: at lambda = 0 the fit is `singular` and
+everything else is that of ordinary least squares.
 """
 
 from dataclasses import dataclass

@@ -2,6 +2,8 @@
 
     y = X beta + b[cluster] + e,     b ~ N(0, s2_b),  e ~ N(0, s2),     lambda = s2_b / s2
 
+lambda is lme4's theta squared. It is found as the root of the derivative of the REML likelihood (its score).
+
 A cluster of n rows has covariance s2 (I + lambda J), J all ones, whose inverse needs the cluster's size and sums alone.
 So the likelihood is a function of lambda and of second moments of [X, y] within and between clusters: no matrix of
 the size of the data, no loop over clusters. R data sets lie along the last axis of every array, where numpy
@@ -49,7 +51,7 @@ class Criterion:
     """-2 times the log-likelihood, profiled over beta and s2, at one lambda a data set, without its constant."""
 
     value: np.ndarray
-    slope: np.ndarray  # d/d lambda: minus twice the score
+    slope: np.ndarray  # d/d lambda: minus twice the derivative of the log-likelihood, the score
     curvature: np.ndarray  # d2/d lambda2
     rss: np.ndarray  # generalised residual sum of squares: s2 times n - p (REML) or n (ML)
     rss_slope: np.ndarray

@@ -9,9 +9,12 @@ import numpy as np
 from scipy import stats
 
 
-def wilson(wins: int, n: int) -> list[float]:
-    """Wilson's (1927) 95% score interval for a proportion: the roots r of |wins/n - r| = z sqrt(r (1 - r) / n)."""
-    z2 = float(stats.norm.ppf(0.975)) ** 2
+def wilson(wins: float, n: int, level: float = 0.95) -> list[float]:
+    """Wilson's (1927) score interval for a proportion: the roots r of |wins/n - r| = z sqrt(r (1 - r) / n).
+
+    z is the normal quantile at (1 + level) / 2; `wins` may count ties as halves.
+    """
+    z2 = float(stats.norm.ppf((1 + level) / 2)) ** 2
     centre, half = wins + z2 / 2, np.sqrt(z2 * (wins * (n - wins) / n + z2 / 4))
     return [float((centre - half) / (n + z2)), float((centre + half) / (n + z2))]
 

@@ -3,6 +3,9 @@
 A conversation is known by its key. When its next prompt begins with tokens the cache already holds, only the rest
 is read; a beginning that conversations share (the system prompt) is read once. Each reply draws from a random
 stream of its own seed, so its neighbours in the batch do not change it.
+
+The trunk (one copy of that shared beginning; kv_cache.py defines row, slot and trunk) only saves time: who is not
+interested in decoding can skip all from `_swap` on.
 """
 
 from collections.abc import Callable
@@ -197,7 +200,7 @@ class Sampler:
         return self.read([prompt[len(self.held[slot]) :] for slot, prompt in enumerate(prompts, first)], first)
 
     def _keep(self, slot: int, tokens: int) -> None:
-        """Take back all but the first tokens; a row leaves the trunk whole."""
+        """Take back all but the first tokens; a row that would keep a part of the trunk keeps nothing."""
         if self.cache.on_trunk[slot] and tokens < len(self.trunk):
             tokens = 0
         del self.held[slot][tokens:]

@@ -4,7 +4,7 @@ results.py and doubts.py hand each of these to the page beside the figure of the
 """
 
 from act.measure.forms import OUTCOMES, SUBSCALES
-from act.report.prose import decimals, interval, number, p_after
+from act.report.prose import adjusted, decimals, interval, number, p_after, told_apart
 
 
 def estimates(name: str, result: dict) -> str:
@@ -23,9 +23,9 @@ def contrasts(name: str, result: dict) -> str:
     def listed(told: bool) -> str:
         pairs = (
             f"{pair['a']} minus {pair['b']} {number(pair['difference'], digits)} "
-            f"({interval(pair['ci_adjusted'], digits)})"
+            f"({interval(adjusted(result, pair)[1], digits)})"
             for pair in result["contrasts"] or []
-            if (pair["p_holm_sidak"] < 0.05) == told
+            if told_apart(result, pair) == told
         )
         return "; ".join(pairs) or "none"
 

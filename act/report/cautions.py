@@ -7,7 +7,7 @@ page.py puts `cautions` under the answer, at the top of the page; doubts.py and 
 from act.measure.analysis import TOTALS
 from act.measure.forms import FORMS, OUTCOMES
 from act.records import CONDITIONS
-from act.report.prose import FEW_CLIENTS, count, decimals, enumerated, number, ties_with_best
+from act.report.prose import count, decimals, enumerated, few, number, ties_with_best, told_apart
 
 STANDING = (
     "All clients here are simulated and all scores come from a rater reading text: nothing on this page says that a "
@@ -57,11 +57,12 @@ def sample(summary: dict) -> list[str]:
     """Who is in it: few clients, absent conditions, unequal cells, averaged ratings."""
     lines, inputs = [], summary["input"]
     result = summary["outcomes"]["act_fm_total"]
-    observed, clients = result["observed"], result["sessions"]
-    if clients < FEW_CLIENTS:
+    observed, clients = result["observed"], result["sessions"]  # "sessions": the published analysis's name
+    if few(result):
         lines.append(
-            f"Only {clients} clients: intervals and chi-square tests use the normal approximation and are too sure of "
-            "themselves with so few. Safer: p by t in the tables of pairs, and the F test in the section on the model."
+            f"Only {clients} clients: z and chi-square are too sure of themselves with so few. So the answer above "
+            "uses the F test, and which pairs are told apart is judged by t, adjusted for all pairs. Other intervals "
+            "and tests use the normal approximation unless they say by t or F."
         )
     absent = [name for name in CONDITIONS if name not in observed]
     if absent:
@@ -123,11 +124,11 @@ def changed(summary: dict) -> str:
         everyone = summary["outcomes"][name]
         if everyone["refused"] or without["refused"]:
             continue
-        told = {(pair["a"], pair["b"]): pair["p_holm_sidak"] < 0.05 for pair in without["contrasts"]}
+        told = {(pair["a"], pair["b"]): told_apart(everyone, pair) for pair in without["contrasts"]}
         moved += [
             f"{pair['a']} against {pair['b']} ({OUTCOMES[name].title})"
             for pair in everyone["contrasts"]
-            if told.get((pair["a"], pair["b"]), pair["p_holm_sidak"] < 0.05) != (pair["p_holm_sidak"] < 0.05)
+            if told.get((pair["a"], pair["b"]), told_apart(everyone, pair)) != told_apart(everyone, pair)
         ]
     if moved:
         return f"Without them the adjusted test says otherwise of {enumerated(moved)}."
@@ -201,11 +202,12 @@ def methods(summary: dict) -> str:
         "and the TES (9 items, 1 to 7), both in paraphrase. Incomplete forms were not scored; ratings of one session "
         "were averaged.",
         "Each outcome was fitted by restricted maximum likelihood with condition as fixed effect and a random "
-        "intercept per client, the variance ratio being found as the exact root of the REML score.",
+        "intercept per client, the variance ratio being found as the exact root of the derivative of the "
+        "REML likelihood (its score).",
         "Conditions were compared by a Wald chi-square test and by all pairwise differences of the estimated marginal "
         "means with Wald z tests, Holm-Sidak adjusted p-values, unadjusted and simultaneous (Sidak) 95% intervals, and "
-        "Satterthwaite degrees of freedom; standardised differences (d) are over the square root of the sum of client "
-        "and residual variance.",
+        "the same by t on Satterthwaite degrees of freedom; standardised differences (d) are over the square root of "
+        "the sum of client and residual variance.",
     ]
     if result["factorial"]:
         said.append(

@@ -236,12 +236,6 @@ def explained(result: dict, kind: str) -> str:
     return with_intervals(r2[kind], r2[f"{kind}_ci"], r2[f"{kind}_ci_parametric"])
 
 
-def omnibus_f(result: dict) -> str:
-    """The F test that all conditions have one mean: "F(5, 240.1) = 3.21, p = .008"."""
-    test = result["omnibus_f"]
-    return f"F({test['df']}, {test['df2']:.1f}) = {test['f']:.2f}, p {prose.p_after(test['p'])}"
-
-
 def found_p(p: float | None) -> str:
     """A p-value; a dash where the test could not be made."""
     return "\u2013" if p is None else p_value(p)
@@ -253,7 +247,7 @@ MODEL_ROWS = {
     "ICC *": lambda result: with_intervals(*(result["icc"][field] for field in ("estimate", "ci", "ci_parametric"))),
     "R2 marginal *": lambda result: explained(result, "marginal"),
     "R2 conditional *": lambda result: explained(result, "conditional"),
-    "condition, F test for few clients": omnibus_f,
+    "condition, F test for few clients": lambda result: prose.f_test(**result["omnibus_f"]),
     "condition, likelihood ratio (ML)": lambda result: prose.chi_square(result["ml"]["condition"]),
     "AIC, BIC (ML)": lambda result: f"{number(result['ml']['aic'], 1)}, {number(result['ml']['bic'], 1)}",
     "skew of residuals": lambda result: number(result["diagnostics"]["skew"]),

@@ -68,7 +68,7 @@ def plan(scores: Scores, summary: dict, residuals: dict[str, Residuals]) -> dict
     for name in TOTALS:
         result = outcomes[name]
         if result["contrasts"]:
-            drawings[f"{name}_contrasts"] = 0.27 * len(result["contrasts"]) + 1, forest(name, result["contrasts"])
+            drawings[f"{name}_contrasts"] = 0.27 * len(result["contrasts"]) + 1, forest(name, result)
         if result["factorial"]:
             drawings[f"{name}_interaction"] = 3.3, interaction(name, result["emm"])
         if result["wins"]:
@@ -95,12 +95,12 @@ def estimates(scores: Scores, name: str, emm: dict[str, dict]) -> Callable:
     return draw
 
 
-def forest(name: str, contrasts: list[dict]) -> Callable:
+def forest(name: str, result: dict) -> Callable:
     """Draws all pairs' differences (plots.forest)."""
 
     def draw(figure) -> None:
         axes = figure.subplots()
-        plots.forest(axes, contrasts)
+        plots.forest(axes, result)
         axes.set_xlabel(f"{OUTCOMES[name].title}: first minus second")
 
     return draw

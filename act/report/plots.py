@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from act.measure.forms import OUTCOMES, SUBSCALES
+from act.report.prose import adjusted, told_apart
 
 COLOURS = {"instruct": "#0072B2", "sft": "#D55E00", "orpo": "#009E73"}
 SHAPES = {"instruct": "o", "sft": "s", "orpo": "^"}
@@ -58,15 +59,15 @@ def estimates(axes, values: dict[str, np.ndarray], emm: dict[str, dict]) -> None
     rows(axes, list(emm))
 
 
-def forest(axes, contrasts: list[dict]) -> None:
+def forest(axes, result: dict) -> None:
     """Every pair's difference: thick, its own 95% interval; thin with end caps, the interval that holds with all others
     at once. A filled marker is a difference that the adjusted test tells from 0."""
-    for row, pair in enumerate(contrasts):
-        told = pair["p_holm_sidak"] < 0.05
+    for row, pair in enumerate(result["contrasts"]):
+        told = told_apart(result, pair)
         axes.errorbar(
             pair["difference"],
             row,
-            xerr=np.abs(np.array(pair["ci_adjusted"])[:, None] - pair["difference"]),
+            xerr=np.abs(np.array(adjusted(result, pair)[1])[:, None] - pair["difference"]),
             color="#444444",
             elinewidth=1,
             capsize=3,
@@ -76,7 +77,7 @@ def forest(axes, contrasts: list[dict]) -> None:
         shape = {"marker": "o"} if told else {"marker": "x", "markeredgewidth": 2}
         axes.plot(pair["difference"], row, color="black", markersize=6, zorder=4, **shape)
     axes.axvline(0, color="black", linewidth=1, zorder=1)
-    rows(axes, [f"{pair['a']} \u2212 {pair['b']}" for pair in contrasts])
+    rows(axes, [f"{pair['a']} \u2212 {pair['b']}" for pair in result["contrasts"]])
 
 
 def interaction(axes, emm: dict[str, dict], title: str) -> None:

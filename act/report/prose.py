@@ -19,7 +19,11 @@ FEW_CLIENTS = 30  # below this the normal approximation is visibly too sure
 
 
 def is_demonstration(raters: list[str]) -> bool:
-    """Was any rating made by the embedded model? Judges name themselves; its names hold one of these words."""
+    """Was any rating made by the embedded model? Judges name themselves; its names hold one of these words.
+
+    So all hangs on the ratings' "rater": the embedded judge under another name is not found out, and a person called
+    "embedded" is taken for it.
+    """
     return any(re.search(r"embedded|smollm|135m", rater, re.IGNORECASE) for rater in raters)
 
 
@@ -65,7 +69,8 @@ def count(number_of: int, noun: str, does: str, do: str) -> str:
 def answer(outcome: str, result: dict) -> str:
     """One sentence: do the conditions differ, and the best one's lead with its simultaneous 95% interval.
 
-    The lead is over `instruct`, the untrained model, or over the lowest condition if `instruct` itself is best.
+    The lead is over `instruct`, the untrained model, or over the lowest condition if `instruct` itself is best. Where
+    clients are few the test is F and the interval by t.
     """
     title = OUTCOMES[outcome].title
     if result["refused"]:
@@ -74,19 +79,22 @@ def answer(outcome: str, result: dict) -> str:
     best = max(emm, key=lambda name: emm[name]["mean"])
     lowest = min((name for name in emm if name != best), key=lambda name: emm[name]["mean"])
     other = "instruct" if "instruct" in emm and best != "instruct" else lowest
+    test = result["omnibus_f"] if few(result) else result["omnibus"]
+    written, by_t = (f_test(**test), " by t") if few(result) else (chi_square(test), "")
     pair = next(row for row in result["contrasts"] if {row["a"], row["b"]} == {best, other})
     lead = abs(pair["difference"])
-    low, high = pair["ci_adjusted"] if pair["a"] == best else [-bound for bound in reversed(pair["ci_adjusted"])]
+    ends = adjusted(result, pair)[1]
+    low, high = ends if pair["a"] == best else [-bound for bound in reversed(ends)]
     differs = (
         f"differs between the {len(emm)} conditions"
-        if result["omnibus"]["p"] < 0.05
+        if test["p"] < 0.05
         else f"shows differences between the {len(emm)} conditions that chance alone could make"
     )
     known = "the untrained model, " if other == "instruct" else ""
     digits = decimals(result)
     return (
-        f"{title} {differs} ({chi_square(result['omnibus'])}): {best} is highest, {number(lead, digits)} points above "
-        f"{known}{other} (95% interval {interval([low, high], digits)}, adjusted for all pairs)."
+        f"{title} {differs} ({written}): {best} is highest, {number(lead, digits)} points above "
+        f"{known}{other} (95% interval {interval([low, high], digits)}{by_t}, adjusted for all pairs)."
     )
 
 
@@ -101,19 +109,37 @@ def enumerated(names: list[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
+def few(result: dict) -> bool:
+    """Are an outcome's clients too few for the normal approximation? ("sessions" counts them: see `analyse`.)"""
+    return result["sessions"] < FEW_CLIENTS
+
+
+def adjusted(result: dict, pair: dict) -> tuple[float, list[float]]:
+    """A pair's p-value and interval adjusted for all pairs: by t where the outcome's clients are few, else by z."""
+    if few(result):
+        return pair["p_satterthwaite_holm_sidak"], pair["ci_adjusted_satterthwaite"]
+    return pair["p_holm_sidak"], pair["ci_adjusted"]
+
+
+def told_apart(result: dict, pair: dict) -> bool:
+    """Does the adjusted test tell the two conditions of a pair apart?"""
+    return adjusted(result, pair)[0] < 0.05
+
+
 def ties_with_best(result: dict) -> tuple[str, list[str]]:
     """The highest condition and those that the adjusted test does not tell from it."""
     best = max(result["emm"], key=lambda name: result["emm"][name]["mean"])
-    pairs = [pair for pair in result["contrasts"] if best in (pair["a"], pair["b"]) and pair["p_holm_sidak"] >= 0.05]
+    pairs = [pair for pair in result["contrasts"] if best in (pair["a"], pair["b"]) and not told_apart(result, pair)]
     return best, [pair["a"] if pair["b"] == best else pair["b"] for pair in pairs]
 
 
 def unresolved(name: str, result: dict) -> str:
     """How many pairs are told apart, and what may be as good as the highest."""
-    told = sum(pair["p_holm_sidak"] < 0.05 for pair in result["contrasts"])
+    told = sum(told_apart(result, pair) for pair in result["contrasts"])
+    test = "adjusted test by t" if few(result) else "adjusted test"
     best, ties = ties_with_best(result)
     last = f"The highest, {best}, cannot be told from {enumerated(ties)}." if ties else f"{best} is above all others."
-    return f"{OUTCOMES[name].title}: the adjusted test tells {told} of {len(result['contrasts'])} pairs apart. {last}"
+    return f"{OUTCOMES[name].title}: the {test} tells {told} of {len(result['contrasts'])} pairs apart. {last}"
 
 
 def interaction(name: str, result: dict) -> str:
@@ -143,17 +169,20 @@ def signed(value: float, digits: int) -> str:
 
 def archetypes(name: str, result: dict) -> str:
     """Whether the conditions' differences depend on the kind of client."""
-    test, kinds = result["interaction"], result["archetype"]
-    depends = "depend" if test["p_f"] < 0.05 else "are not shown to depend"
+    depends = "depend" if result["interaction"]["p_f"] < 0.05 else "are not shown to depend"
+    interaction, kinds = (
+        f_test(test["chi2"] / test["df"], test["df"], test["df2"], test["p_f"])
+        for test in (result["interaction"], result["archetype"])
+    )
     return (
         f"{OUTCOMES[name].title}: the differences between conditions {depends} on the kind of client "
-        f"(condition x archetype: {f_test(test)}; archetype: {f_test(kinds)})."
+        f"(condition x archetype: {interaction}; archetype: {kinds})."
     )
 
 
-def f_test(test: dict) -> str:
-    """F = chi2 / df, with the denominator's degrees of freedom."""
-    return f"F({test['df']}, {test['df2']:.1f}) = {test['chi2'] / test['df']:.2f}, p {p_after(test['p_f'])}"
+def f_test(f: float, df: int, df2: float, p: float) -> str:
+    """An F test, F = chi2 / df: "F(5, 240.1) = 3.21, p = .008"."""
+    return f"F({df}, {df2:.1f}) = {f:.2f}, p {p_after(p)}"
 
 
 def subgroups(rows: list[dict]) -> str:

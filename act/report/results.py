@@ -8,7 +8,9 @@ from act.measure.analysis import TOTALS
 from act.measure.forms import OUTCOMES
 from act.report import alt, prose
 from act.report.markup import Html, fold, join, link, paragraph, picture, side_by_side, table
-from act.report.prose import FEW_CLIENTS, decimals, interval, number, p_value
+from act.report.prose import adjusted, decimals, few, interval, number, p_value
+
+BY_STUDENT = ["df", "p by t", "adjusted p by t"]  # columns beside z where clients are few
 
 
 def show(name: str, report: dict, text: str, caption: str) -> Html:
@@ -32,12 +34,12 @@ def scores(report: dict) -> Html:
 def means(name: str, result: dict, linked: set[str] = frozenset()) -> Html:
     """`linked`: the conditions' anchors that have examples on the page."""
     rows, digits = [], decimals(result)
-    few = bool(result["emm"]) and result["sessions"] < FEW_CLIENTS  # else t is as good as normal; the CSV has it
+    by_t = bool(result["emm"]) and few(result)  # else t is as good as normal; the CSV has it
     for condition, seen in result["observed"].items():
         emm = result["emm"][condition] if result["emm"] else {"mean": None, "se": None, "ci": None}
         row = [condition, str(seen["n"]), number(emm["mean"], digits), interval(emm["ci"], digits)]
         row += [number(emm["se"], digits), number(seen["mean"], digits), number(seen["sd"], digits)]
-        if few:
+        if by_t:
             row += [number(emm["df"], 1), interval(emm["ci_satterthwaite"], digits)]
         if linked:
             anchor = f"example-{condition}"
@@ -45,7 +47,7 @@ def means(name: str, result: dict, linked: set[str] = frozenset()) -> Html:
             row.append(join(ends[0], ", ", ends[1]) if anchor in linked else "")
         rows.append(row)
     head = ["condition", "n", "estimated mean", "95% interval", "SE", "raw mean", "SD"]
-    head += ["df", "95% interval by t"] if few else []
+    head += ["df", "95% interval by t"] if by_t else []
     head += ["example sessions"] if linked else []
     return table(prose.on_scale(name), head, rows)
 
@@ -53,9 +55,11 @@ def means(name: str, result: dict, linked: set[str] = frozenset()) -> Html:
 def differences(report: dict) -> Html:
     """All pairs of conditions on both totals."""
     outcomes = report["summary"]["outcomes"]
+    by_t = " (by t)" if few(outcomes["act_fm_total"]) else ""
     caption = (
         "Thick bar: 95% interval of that pair alone. Thin bar with ends: 95% interval that holds for all pairs at "
-        "once. Circle: the adjusted test tells it from 0; cross: it does not. Right of 0 the pair's first is higher."
+        f"once{by_t}. Circle: the adjusted test{by_t} tells it from 0; cross: it does not. Right of 0 the pair's first "
+        "is higher."
     )
     drawn = [
         show(f"{n}_contrasts", report, alt.contrasts(n, outcomes[n]), f"{OUTCOMES[n].title}. {caption}") for n in TOTALS
@@ -72,18 +76,22 @@ def contrasts(name: str, result: dict) -> Html:
     """One outcome's table of pairs; "" where it could not be compared. t beside z where clients are few."""
     if not result["contrasts"]:
         return Html("")
-    digits, few = decimals(result), result["sessions"] < FEW_CLIENTS
-    rows = []
+    digits, by_t, rows = decimals(result), few(result), []
     for pair in result["contrasts"]:
         row = [f"{pair['a']} \u2212 {pair['b']}", number(pair["difference"], digits), interval(pair["ci"], digits)]
-        row += [interval(pair["ci_adjusted"], digits)]
+        row += [interval(adjusted(result, pair)[1], digits)]
         row += [f"{number(pair['d'])} ({interval(pair['d_ci'])})"]
         row += [number(pair["z"]), p_value(pair["p"]), p_value(pair["p_holm_sidak"])]
-        rows.append(row + ([number(pair["df"], 1), p_value(pair["p_satterthwaite"])] if few else []))
-    head = ["pair", "difference", "95% interval", "all pairs at once", "d (95% interval)", "z", "p", "adjusted p"]
-    head += ["df", "p by t"] if few else []
+        rows.append(row + (by_student(pair) if by_t else []))
+    head = ["pair", "difference", "95% interval", "all pairs at once" + (" (by t)" if by_t else "")]
+    head += ["d (95% interval)", "z", "p", "adjusted p"] + (BY_STUDENT if by_t else [])
     note = "d is the difference in SDs of a session within its condition (variances of clients and residuals together)."
     return join(table(f"{OUTCOMES[name].title}: all pairs", head, rows), paragraph(note, class_="small"))
+
+
+def by_student(row: dict) -> list[str]:
+    """The cells of BY_STUDENT of a difference."""
+    return [number(row["df"], 1), p_value(row["p_satterthwaite"]), p_value(row["p_satterthwaite_holm_sidak"])]
 
 
 def factorial(report: dict) -> Html:
@@ -112,13 +120,21 @@ def factorial_table(name: str, result: dict) -> Html:
 
 def simple_effects(name: str, result: dict) -> Html:
     """The effect of chain of thought on average and within each training."""
-    tests, digits = result["factorial"], decimals(result)
+    tests, digits, by_t = result["factorial"], decimals(result), few(result)
     average = tests["cot"]
-    rows = [["on average", number(average["difference"], digits), interval(average["ci"], digits), "", "", "", ""]]
+    rows = [
+        [
+            "on average",
+            number(average["difference"], digits),
+            interval(average["ci"], digits),
+            *[""] * (7 if by_t else 4),
+        ]
+    ]
     for row in tests["cot_in"]:
         cells = [row["training"], number(row["difference"], digits), interval(row["ci"], digits), number(row["d"])]
-        rows.append([*cells, number(row["z"]), p_value(row["p"]), p_value(row["p_holm_sidak"])])
-    head = ["in", "CoT minus none", "95% interval", "d", "z", "p", "p adjusted"]
+        cells += [number(row["z"]), p_value(row["p"]), p_value(row["p_holm_sidak"])]
+        rows.append(cells + (by_student(row) if by_t else []))
+    head = ["in", "CoT minus none", "95% interval", "d", "z", "p", "adjusted p", *(BY_STUDENT if by_t else [])]
     return table(f"{OUTCOMES[name].title}: what thinking first does", head, rows)
 
 

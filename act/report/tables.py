@@ -37,11 +37,15 @@ def means_table(outcomes: dict[str, dict]) -> list[dict]:
 
 
 def tests_table(outcomes: dict[str, dict]) -> list[dict]:
-    """One row per outcome: every test, variance and statistic of its model, or why there are none."""
+    """One row per outcome: every test, variance and statistic of its model, or why there are none.
+
+    n counts rated sessions. summary.json's "sessions", which counts clients, is the column `clients` here, and the
+    variance "session", which is the one between clients, stays `variance_session` (see analysis.analyse).
+    """
     rows = []
     for name, result in outcomes.items():
-        row = {"outcome": name, "n": result["n"], "sessions": result["sessions"], "refused": result["refused"]}
-        for part in ("omnibus", "factorial", "variance", "icc", "r2", "ml", "diagnostics", "singular"):
+        row = {"outcome": name, "n": result["n"], "clients": result["sessions"], "refused": result["refused"]}
+        for part in ("omnibus", "omnibus_f", "factorial", "variance", "icc", "r2", "ml", "diagnostics", "singular"):
             if result.get(part) is not None:
                 row |= flat(result[part], "" if part == "factorial" else part)
         row.pop("cot_in", None)  # has a table of its own
@@ -92,6 +96,11 @@ def replicates_table(found: dict | None) -> list[dict]:
         for name, across in ((found or {"contrasts": None})["contrasts"] or {}).items()
         for row in across["rows"] or []
     ]
+
+
+def subgroups_table(subgroups: list[dict] | None) -> list[dict]:
+    """One row per total, profile field and value: n counts rated sessions, `clients` is summary.json's "sessions"."""
+    return [{"clients" if key == "sessions" else key: cell for key, cell in row.items()} for row in subgroups or []]
 
 
 def failures_table(failures: dict[str, dict]) -> list[dict]:
@@ -173,7 +182,7 @@ def write_tables(folder: Path, scores: Scores, summary: dict, residuals: dict[st
         "thinking": thinking_table(outcomes),
         "wins": pairs_table(outcomes, "wins"),
         "archetypes": archetype_table(summary["archetype"]),
-        "subgroups": summary["subgroups"] or [],
+        "subgroups": subgroups_table(summary["subgroups"]),
         "replicates": replicates_table(summary["replicates"]),
         "agreement": agreement_table(summary["outcomes_agreement"]),
         "residuals": residuals_table(scores, residuals),
