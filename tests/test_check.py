@@ -16,6 +16,7 @@ from act.measure.known_groups import LEVELS, auc, judge_pairs, judge_sessions, v
 from act.records import Store
 from tests.fake_server import serving
 from tests.test_served_judge import as_json
+from tests.tune_judge import HELD_OUT, draw
 
 ITEMS = [(form.name, item.number) for form in FORMS for item in form.items]
 INCONSISTENT = {("ACT-FM", item.number) for item in ACT_FM.items if item.direction == "inconsistent"}
@@ -350,3 +351,20 @@ def test_judgements_are_kept_and_nothing_is_asked_twice(tmp_path):
     unanswered = SameDigits(lambda n: True, "error")
     with Store(tmp_path / "none.jsonl", lambda record: None) as store:
         assert check(unanswered, 1, (), store)["unrated"] == 296 and len(store) == 0
+
+
+def test_sessions_to_tune_on_are_all_different_and_rated_by_what_their_replies_show():
+    for script in read(GRADED):
+        made = draw(script, 10, 0)
+        answers = [tuple(turn["answer"] for turn in session["turns"]) for session, _ in made]
+        assert len(set(answers)) == len({session["id"] for session, _ in made}) == 10
+        assert {session["profile"]["id"] for session, _ in made} == {script["id"]}
+        high, low = made[0][1], made[1][1]
+        assert high["tes"][0] > 4 > low["tes"][0] and len({rating["tes"][0] for _, rating in made}) >= 3
+        for item in ACT_FM.items:
+            shown = sum(item.number in turn["high"]["shows"] for turn in script["turns"])
+            assert high["act_fm"][item.number - 1] == [0, 1, 2, 2, 3, 3, 3][shown]
+    assert len(HELD_OUT) == len(read(GRADED)) / 2
+    longer = [sum(words(turn["high"]["answer"]) - words(turn["low"]["answer"]) for turn in script["turns"]) > 0
+              for script in read(GRADED) if script["id"] in HELD_OUT]  # fmt: skip
+    assert sum(longer) == 2
