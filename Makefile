@@ -5,30 +5,38 @@ PYTHON ?= python3
 PY := .venv/bin/python
 MODEL := models/smollm2-135m-instruct
 RUN := runs/study
-# What differs from the study's own values: a small model, a small corpus and short sessions, for a laptop.
+# What differs from the study's own values, for a laptop: a 135M model, its own judge, 8 clients, sessions of 3 turns (so
+# no hidden notes, which come from turn 8 on), short replies, an enforced CoT form, a higher rate, a larger lambda.
+CLIENTS := --n 8 --seed 1
 PAIRS := --sessions act/dialogue/corpus/sessions.jsonl --turns 3 --chosen transcript --rejected $(MODEL)
+PLAIN := --max-new-tokens 64
+COT := --cot --max-new-tokens 96 --format enforce
 TRAIN := --model $(MODEL) --held-out-sessions 3 --lr 5e-4 --batch 3 --resume
-SMALL := --model $(MODEL) --client $(MODEL) --turns 3 --batch 8 --max-new-tokens 72 \
+ORPO := --lambda-or 0.5
+SMALL := --model $(MODEL) --client $(MODEL) --turns 3 --batch 8 --max-new-tokens 72 --format enforce \
 	--client-max-new-tokens 40 --client-temperature 0.7
+SCORE := --score expected
 
 .PHONY: study pairs test quick lint clean soak bench-kernel bench-train bench-3b bench-generate bench-simulate \
 	bench-judge bench-stats tune-judge coverage compare-order compare-neighbours serve
 
 study: pairs
-	time $(PY) generate.py profiles --n 8 --seed 1 --out $(RUN)/profiles.jsonl
-	time $(PY) generate.py pairs $(PAIRS) --max-new-tokens 96 --format enforce --cot --out $(RUN)/pairs-cot.jsonl
+	time $(PY) generate.py profiles $(CLIENTS) --out $(RUN)/profiles.jsonl
+	time $(PY) generate.py pairs $(PAIRS) $(COT) --out $(RUN)/pairs-cot.jsonl
 	time $(PY) train.py --method sft $(TRAIN) --data $(RUN)/pairs.jsonl --out $(RUN)/adapters/sft
 	time $(PY) train.py --method sft --cot $(TRAIN) --data $(RUN)/pairs-cot.jsonl --out $(RUN)/adapters/sft-cot
-	time $(PY) train.py --method orpo --lambda-or 0.5 $(TRAIN) --data $(RUN)/pairs.jsonl --out $(RUN)/adapters/orpo
-	time $(PY) train.py --method orpo --lambda-or 0.5 --cot $(TRAIN) --data $(RUN)/pairs-cot.jsonl --out $(RUN)/adapters/orpo-cot
-	time $(PY) simulate.py $(SMALL) --adapters $(RUN)/adapters --profiles $(RUN)/profiles.jsonl --format enforce \
-		--out $(RUN)/sessions.jsonl
-	time $(PY) judge.py rate --sessions $(RUN)/sessions.jsonl --judge $(MODEL) --out $(RUN)/ratings.jsonl
-	time $(PY) analyze.py --ratings $(RUN)/ratings.jsonl --sessions $(RUN)/sessions.jsonl --score expected --out $(RUN)/report
+	time $(PY) train.py --method orpo $(ORPO) $(TRAIN) --data $(RUN)/pairs.jsonl --out $(RUN)/adapters/orpo
+	time $(PY) train.py --method orpo --cot $(ORPO) $(TRAIN) --data $(RUN)/pairs-cot.jsonl --out $(RUN)/adapters/orpo-cot
+	time $(PY) simulate.py $(SMALL) --adapters $(RUN)/adapters --profiles $(RUN)/profiles.jsonl --out $(RUN)/sessions.jsonl
+	time $(PY) judge.py check --judge $(MODEL) --out $(RUN)/check.json
+	time $(PY) judge.py rate --sessions $(RUN)/sessions.jsonl --judge $(MODEL) --check $(RUN)/check.json \
+		--out $(RUN)/ratings.jsonl
+	time $(PY) analyze.py --ratings $(RUN)/ratings.jsonl --sessions $(RUN)/sessions.jsonl --check $(RUN)/check.json \
+		$(SCORE) --out $(RUN)/report
 
 # Not a file target: a file that a kill left half written is gone on with.
 pairs: .venv/installed $(MODEL)/model.safetensors
-	time $(PY) generate.py pairs $(PAIRS) --max-new-tokens 64 --out $(RUN)/pairs.jsonl
+	time $(PY) generate.py pairs $(PAIRS) $(PLAIN) --out $(RUN)/pairs.jsonl
 
 .venv/installed: requirements.txt requirements-dev.txt
 	$(PYTHON) -m venv .venv
