@@ -8,7 +8,8 @@
 
 A judge is a model folder, FOLDER+ADAPTER, or NAME@URL for an OpenAI-compatible endpoint, whose key comes from the
 environment. It sees what was said, answers only, blind to the condition. A small judge is a demonstration, not an
-instrument: `check` says whether a judge measures anything, `agree` how it compares with people.
+instrument: `check` says whether a judge measures anything, `agree` how it compares with people. Each rating holds what
+its judge depends on (weights or address, wording, temperature, seed): a file takes one setting of a judge and no other.
 """
 
 import json
@@ -20,14 +21,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 from act.cli import Parser, not_negative, positive, run_script, set_up_device
-from act.judging.check import check
+from act.judging.check import check, in_words
 from act.judging.families import same_family
 from act.judging.judge import Judge, LocalJudge, Text, said_in
 from act.judging.ratings import examples, rating, read_ratings_of_anyone
 from act.judging.served import EndpointJudge
 from act.judging.settings import rater_names, read_checks, refuse_check_of_another, refuse_others, wording_digest
-from act.measure.forms import FORMS, Form, load_wording, slots
-from act.measure.judges import compare
+from act.measure.forms import FORMS, Form, load_wording
+from act.measure.judges import as_table, compare
 from act.measure.rating_page import rating_page
 from act.model.checkpoint import is_endpoint
 from act.records import InputError, Store, check_rating, check_session, rating_key, read_unique, require
@@ -95,22 +96,7 @@ def run_check(args: Namespace) -> None:
         if store is not None:
             refuse_others(store, judge.settings)
         result = check(judge, args.replicates if is_endpoint(args.judge) else 1, args.seen, store)
-    print(result["verdict"]["line"])
-    print(f"compared by {'probability-weighted' if result['scores'] == 'expected' else 'whole'} ratings")
-    if result["unrated"]:
-        print(f"{result['unrated']} texts got no valid form and are left out")
-    for outcome, row in result["sessions"].items():
-        means = ", ".join(
-            f"{level} {'none' if mean is None else f'{mean:.2f}'}" for level, mean in row["means"].items()
-        )
-        print(
-            f"whole sessions, {outcome}: {means}; {row['in_order']} of {row['n']} clients in order, p = {row['p']:.3f}"
-        )
-    for outcome, row in (result["drift"] or {}).items():
-        print(f"replicates, {outcome}: SD {row['sd']:.3f}, the last less the first {row['last_less_first']:+.3f}")
-    for row, slot in zip(result["items"], slots(), strict=True):
-        told = "none" if row["auc"] is None else "{:.2f} [{:.2f}, {:.2f}]".format(row["auc"], *row["ci"])
-        print(f"AUC {told:18} {slot.label.rstrip(': ')}")
+    print("\n".join(in_words(result)))
     if args.out:
         args.out.write_text(json.dumps(result, indent=1) + "\n")
 
@@ -128,16 +114,7 @@ def agree(args: Namespace) -> None:
     if args.out:
         open(args.out, "a").close()  # refused at once, rather than at the end
     rows = compare(human, judge, field, args.resamples, args.seed, args.cluster)
-    width = max(len(row["raters"]) for row in rows) + 2
-    interval = f"95% interval (bootstrap over {args.cluster}s)"
-    print(f"{'of':22}{'raters':{width}}{'statistic':34}{'sessions':>8}{'estimate':>10}  {interval}")
-    for row in rows:
-        statistic = row["statistic"]
-        if row.get("range"):
-            statistic += " {:.1f}-{:.1f}".format(*row["range"])
-        estimate = "none" if row["estimate"] is None else f"{row['estimate']:.3f}"
-        interval = "" if row["ci"] is None else "[{:.3f}, {:.3f}]".format(*row["ci"])
-        print(f"{row['of']:22}{row['raters']:{width}}{statistic:34}{row['sessions']:8}{estimate:>10}  {interval}")
+    print("\n".join(as_table(rows, args.cluster)))
     if args.out:
         args.out.write_text(json.dumps(rows, indent=1) + "\n")
 
@@ -201,7 +178,10 @@ def main() -> None:
         command.add_device_flags()
 
     command = add(
-        "rate", rate, "Rate sessions. Those already rated in --out are skipped; failures are stored with a status."
+        "rate",
+        rate,
+        "Rate sessions. Those already rated in --out are skipped. A text without a reply is not stored: the same "
+        "command asks for it again. One without a valid form is stored, with its status.",
     )
     command.add_argument("--sessions", type=Path, required=True, help="JSONL file of sessions")
     command.add_argument(
@@ -216,14 +196,22 @@ def main() -> None:
     command = add("check", run_check, "Does a judge measure anything? Texts of known quality, rated; a verdict first.")
     command.add_argument("--judge", required=True, metavar="MODEL", help="FOLDER, FOLDER+ADAPTER or NAME@URL")
     command.add_argument(
-        "--out", type=Path, help="JSON file of the result, for `rate --check` and `analyze.py --check`"
+        "--out",
+        type=Path,
+        help="JSON file of the result, for `rate --check` and `analyze.py --check`; beside it, in *.judgements.jsonl, "
+        "what was judged, from which the same command goes on",
     )
     command.add_argument(
         "--seen", nargs="+", default=[], metavar="ID", help="clients of the whole sessions it was tuned on: left out"
     )
     add_judge_flags(command)
 
-    command = add("agree", agree, "Judge against humans. And humans among themselves, by outcome and by item.")
+    command = add(
+        "agree",
+        agree,
+        "Judge against humans. And humans among themselves, by outcome and by item: a judge with the mean of the "
+        "humans, with each human, and, to compare that with, two humans with one another, averaged over pairs.",
+    )
     command.add_argument("--human", type=Path, required=True, help="JSONL file of ratings by people")
     command.add_argument("--judge", type=Path, required=True, help="JSONL file of ratings by one or more judges")
     command.add_argument("--score", choices=("integer", "expected"), default="integer", help="the judge's ratings")

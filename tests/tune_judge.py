@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--sessions", type=int, default=10, help="tuned on, of each of four clients: a step each")
-    parser.add_argument("--held-out", type=int, default=8, help="rated, of each of the other four")
+    parser.add_argument("--held-out", type=int, default=6, help="rated, of each of the other four")
     parser.add_argument("--lr", type=float, default=5e-4)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)

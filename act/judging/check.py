@@ -128,3 +128,20 @@ def drift(scores: dict[tuple, dict[int, dict[str, float]]], replicates: int) -> 
         scatter = float(np.sqrt(table.var(axis=1, ddof=1).mean()))
         result[outcome] = {"sd": scatter, "last_less_first": float((table[:, -1] - table[:, 0]).mean())}
     return result
+
+
+def in_words(result: dict) -> Iterator[str]:
+    """The lines of a check's result, the verdict first."""
+    yield result["verdict"]["line"]
+    yield f"compared by {'probability-weighted' if result['scores'] == 'expected' else 'whole'} ratings"
+    if result["unrated"]:
+        yield f"{result['unrated']} texts got no valid form and are left out"
+    for outcome, row in result["sessions"].items():
+        levels = [f"{level} {'none' if mean is None else f'{mean:.2f}'}" for level, mean in row["means"].items()]
+        in_order = f"{row['in_order']} of {row['n']} clients in order, p = {row['p']:.3f}"
+        yield f"whole sessions, {outcome}: {', '.join(levels)}; {in_order}"
+    for outcome, row in (result["drift"] or {}).items():
+        yield f"replicates, {outcome}: SD {row['sd']:.3f}, the last less the first {row['last_less_first']:+.3f}"
+    for row, slot in zip(result["items"], slots(), strict=True):
+        told = "none" if row["auc"] is None else "{:.2f} [{:.2f}, {:.2f}]".format(row["auc"], *row["ci"])
+        yield f"AUC {told:18} {slot.label.rstrip(': ')}"

@@ -1,6 +1,6 @@
 """Judge against humans, and humans among themselves: ratings -> agreement, outcome by outcome and item by item."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import combinations
@@ -172,3 +172,17 @@ def first_replicates(ratings: list[dict]) -> list[dict]:
 def with_judge(table: Table) -> Table:
     """Without the humans' ratings of sessions that the judge, the last column, has not rated."""
     return np.where(np.isnan(table[:, -1:]), np.nan, table)
+
+
+def as_table(rows: list[dict], cluster: str) -> Iterator[str]:
+    """The rows of `compare` as lines of text."""
+    width = max(len(row["raters"]) for row in rows) + 2
+    interval = f"95% interval (bootstrap over {cluster}s)"
+    yield f"{'of':22}{'raters':{width}}{'statistic':34}{'sessions':>8}{'estimate':>10}  {interval}"
+    for row in rows:
+        statistic = row["statistic"]
+        if row.get("range"):
+            statistic += " {:.1f}-{:.1f}".format(*row["range"])
+        estimate = "none" if row["estimate"] is None else f"{row['estimate']:.3f}"
+        interval = "" if row["ci"] is None else "[{:.3f}, {:.3f}]".format(*row["ci"])
+        yield f"{row['of']:22}{row['raters']:{width}}{statistic:34}{row['sessions']:8}{estimate:>10}  {interval}"
