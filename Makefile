@@ -17,7 +17,7 @@ SMALL := --model $(MODEL) --client $(MODEL) --turns 3 --batch 8 --max-new-tokens
 	--client-max-new-tokens 40 --client-temperature 0.7
 SCORE := --score expected
 
-.PHONY: study pairs test quick lint clean soak bench-kernel bench-train bench-3b bench-generate bench-simulate \
+.PHONY: study pairs test quick check lint clean soak bench bench-kernel bench-train bench-3b bench-generate bench-simulate \
 	bench-judge bench-stats tune-judge coverage compare-order compare-neighbours serve
 
 study: pairs
@@ -51,6 +51,13 @@ test: lint $(MODEL)/model.safetensors
 
 quick: .venv/installed $(MODEL)/model.safetensors
 	$(PY) -m pytest -q -m "not slow and not soak" tests
+
+# Formatting, import direction, docstrings; the commands of README and docs.
+check: lint
+	$(PY) -m pytest -q tests/test_house.py tests/test_docs.py
+
+# Every comparison with peers, one after the other; hours.
+bench: bench-kernel bench-stats bench-judge bench-generate bench-simulate bench-3b bench-train
 
 # 20 kills of a training run; minutes.
 soak: $(MODEL)/model.safetensors
