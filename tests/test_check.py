@@ -12,7 +12,8 @@ from act.cli import run_script
 from act.judging.check import EXCERPTS, GRADED, check, graded_turns, read
 from act.judging.judge import Judgement
 from act.measure.forms import ACT_FM, FORMS
-from act.measure.known_groups import LEVELS, auc, judge_pairs, judge_sessions, verdict, wilson
+from act.measure.known_groups import LEVELS, auc, judge_pairs, judge_sessions, verdict
+from act.measure.wins import wilson
 from act.records import Store
 from tests.fake_server import serving
 from tests.test_served_judge import as_json

@@ -8,13 +8,14 @@ tests/test_check_surface.py shows that judges who go by these, or by random word
 rule out is a judge that goes by some mark nobody thought of: `judge.py agree` with people is the other half.
 """
 
-import math
 from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import binomtest, norm
+
+from act.measure.wins import wilson
 
 LEVELS = ("high", "mixed", "low")
 GOOD_SHARE, GOOD_AUC, GOOD_ITEMS, IN_ORDER = 0.75, 0.75, 0.8, 0.75  # what "measures" asks for; see `verdict`
@@ -46,13 +47,6 @@ def _auc_interval(estimate: float, m: int, n: int) -> tuple[float, float]:
     low = 0.0 if estimate == 0 else brentq(excess, 0, estimate - TINY)
     high = 1.0 if estimate == 1 else brentq(excess, estimate + TINY, 1)
     return low, high
-
-
-def wilson(right: float, n: int, level: float) -> list[float]:
-    """Wilson's interval of a share; `right` may count ties as halves."""
-    z = norm.ppf((1 + level) / 2)
-    middle, reach = right + z * z / 2, z * math.sqrt(right * (n - right) / n + z * z / 4)
-    return [(middle - reach) / (n + z * z), (middle + reach) / (n + z * z)]
 
 
 def judge_pairs(pairs: dict[str, list[tuple[float, float]]]) -> dict:
