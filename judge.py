@@ -35,14 +35,17 @@ from act.records import InputError, Store, check_rating, check_session, rating_k
 
 
 def wording(args: Namespace) -> tuple[Form, Form]:
+    """The two forms, in the wording of --form or our paraphrase."""
     return load_wording(args.form) if args.form else FORMS
 
 
 def wording_of(args: Namespace) -> str:
+    """The name under which a rating stores its wording."""
     return args.form.name if args.form else "paraphrase"
 
 
 def open_judge(spec: str, args: Namespace) -> Judge:
+    """The judge that a MODEL argument names."""
     forms = wording(args)
     if is_endpoint(spec):
         served = (args.attempts, args.temperature, args.seed, args.concurrency, args.timeout, args.room_to_think)
@@ -51,6 +54,7 @@ def open_judge(spec: str, args: Namespace) -> Judge:
 
 
 def rate(args: Namespace) -> None:
+    """`judge.py rate`."""
     names = rater_names(args.judge)
     checks = read_checks(args.check, names)
     sessions = {session["id"]: session for session in read_unique(args.sessions, check_session)}
@@ -87,6 +91,7 @@ def rate_with(spec: str, sessions: dict[str, dict], checks: dict[str, dict], sto
 
 
 def run_check(args: Namespace) -> None:
+    """`judge.py check`: the verdict, and into --out all it stands on."""
     keep = nullcontext()
     if args.out:
         keep = Store(args.out.with_suffix(".judgements.jsonl"), lambda r: require(r, {"id": str, "judgement": dict}))
@@ -102,6 +107,7 @@ def run_check(args: Namespace) -> None:
 
 
 def agree(args: Namespace) -> None:
+    """`judge.py agree`: the table, and into --out its rows."""
     if args.seed < 0:
         raise InputError(f"--seed {args.seed}: a seed is 0 or more")
     human, judge = (list(read_ratings_of_anyone(path)) for path in (args.human, args.judge))
@@ -120,6 +126,7 @@ def agree(args: Namespace) -> None:
 
 
 def tune_data(args: Namespace) -> None:
+    """`judge.py tune-data`."""
     sessions = {session["id"]: session for session in read_unique(args.sessions, check_session)}
     human = [r for r in read_ratings_of_anyone(args.human) if r["status"] == "ok" and r["session"] in sessions]
     if not human:
@@ -136,6 +143,7 @@ def tune_data(args: Namespace) -> None:
 
 
 def page(args: Namespace) -> None:
+    """`judge.py page`."""
     sessions = read_unique(args.sessions, check_session)
     texts = [(session, said_in(session)) for session in sessions if said_in(session)]
     forms = wording(args)

@@ -1,4 +1,8 @@
-"""The texts of known quality, and a judge's ratings of them (act/measure/known_groups.py says what they mean)."""
+"""The texts of known quality, and a judge's ratings of them; `judge.py check` calls it.
+
+act/measure/known_groups.py says what the ratings mean. The texts are the bundled excerpts and graded sessions of
+act/dialogue/corpus.
+"""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -18,6 +22,7 @@ EXCERPTS, GRADED = CORPUS / "excerpts.jsonl", CORPUS / "graded.jsonl"
 
 
 def read(path: Path) -> list[dict]:
+    """The records of a bundled file."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
@@ -62,6 +67,7 @@ def kept(
 
 
 def record_id(text: Text) -> str:
+    """The key of a judgement that is kept."""
     return "/".join((*text.key, str(text.replicate)))
 
 

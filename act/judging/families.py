@@ -1,4 +1,8 @@
-"""Which family of models a name belongs to: a judge may prefer the words of its own kind (Panickssery et al. 2024)."""
+"""Which family of models a name belongs to: a judge may prefer the words of its own kind (Panickssery et al. 2024).
+
+`judge.py rate` warns where a judge and a speaker of the rated sessions are of one family. Families are told by names,
+of a folder also by the name in its config.json: a renamed model is not recognised.
+"""
 
 import re
 from pathlib import Path

@@ -40,6 +40,8 @@ class Judgement:
 
 
 class Judge(Protocol):
+    """Whatever rates texts: LocalJudge, or served.py's EndpointJudge."""
+
     name: str
     settings: dict  # what its ratings depend on beside the text, stored with each
 
@@ -87,6 +89,7 @@ class LocalJudge:
         self.longest = max(self.slots, key=lambda slot: len(self.tokenizer.prompt(slot_messages([], slot))))
 
     def rate(self, texts: Sequence[Text], items: Sequence[int] | None = None) -> Iterator[tuple[Text, Judgement]]:
+        """Judge.rate, `batch` texts at a time; one that does not fit the context has status "context", or a window."""
         items = range(len(self.slots)) if items is None else items
         group: list[tuple[Text, int]] = []  # prompts are built for one group at a time: 34 copies of each transcript
         for text in texts:

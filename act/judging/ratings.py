@@ -1,4 +1,7 @@
-"""Rating records: made of judgements, read back whoever rated, and turned into examples to tune a judge on."""
+"""Rating records: made of judgements, read back whoever rated, and turned into examples to tune a judge on.
+
+judge.py writes them (`rate`), reads them (`agree`, `tune-data`), and gives the examples to train.py.
+"""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -57,6 +57,7 @@ class EndpointJudge:
         timeout: float,
         room_to_think: int,
     ) -> "EndpointJudge":
+        """NAME@URL as a judge: asked for a JSON schema and log-probabilities where the server takes them."""
         endpoint = Endpoint(spec, Sampling(temperature, 1.0, MAX_NEW_TOKENS), concurrency, timeout, room_to_think)
         schema = {"response_format": {"type": "json_schema", "json_schema": json_schema(forms)}}
         logprobs = {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
@@ -68,6 +69,7 @@ class EndpointJudge:
         return cls(endpoint, forms, attempts, seed)
 
     def rate(self, texts: Sequence[Text], items: Sequence[int] | None = None) -> Iterator[tuple[Text, Judgement]]:
+        """Judge.rate, as many at a time as the endpoint allows; a refused form is asked for again, `attempts` times."""
         waiting: dict[str, tuple[Text, list[str], list[dict]]] = {}
         for text in texts:
             if not text.said:

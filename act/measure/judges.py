@@ -1,4 +1,7 @@
-"""Judge against humans, and humans among themselves: ratings -> agreement, outcome by outcome and item by item."""
+"""Judge against humans, and humans among themselves: ratings -> agreement, outcome by outcome and item by item.
+
+`judge.py agree` prints what `compare` returns; the statistics themselves are in agreement.py.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
