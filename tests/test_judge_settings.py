@@ -92,7 +92,7 @@ def test_no_reply_is_not_stored_and_asked_for_again(judge):
     fails = [True]
 
     def say(body, n):
-        first = "I feel low." in body["messages"][1]["content"]
+        first = "I feel low." in body["messages"][-1]["content"]
         return completion("", finish="content_filter") if first and fails[0] and n > 1 else as_json(RATED)
 
     with serving(say) as server:
