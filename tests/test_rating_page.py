@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -11,11 +10,10 @@ import judge
 from act.cli import run_script
 from act.measure.forms import FORMS
 from act.records import check_rating, read_jsonl
+from tests.browser import chromium, in_a_browser, watched
 from tests.conftest import ROOT
 
 CORPUS = ROOT / "act/dialogue/corpus/sessions.jsonl"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-in_a_browser = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine (Debian: apt install chromium)")
 ITEMS = [f"{form.name} {item.number}" for form in FORMS for item in form.items]
 
 
@@ -39,30 +37,16 @@ def page_file(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+def running():
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture
-def context(chromium):
+def context(running):
     """A browser profile of its own: nothing kept from another test."""
-    with chromium.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True) as context:
+    with running.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True) as context:
         yield context
-
-
-def watched(context, path):
-    """A page whose requests and errors are counted; (page, requests, errors)."""
-    page, requests, errors = context.new_page(), [], []
-    page.on("request", lambda request: requests.append(request.url))
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
-    page.goto(path.as_uri())
-    return page, requests, errors
 
 
 def begin(page, rater):

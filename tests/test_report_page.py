@@ -7,9 +7,9 @@ import pytest
 
 import analyze
 from act.cli import run_script
+from tests.browser import browser, in_a_browser, watched
 from tests.made_ratings import write
 from tests.made_study import make_study
-from tests.test_rating_page import browser, in_a_browser, watched
 
 SIZES = {"desktop": (1280, 900), "phone": (390, 844), "print": (680, 960)}  # A4 less 15 mm margins is 680 pixels wide
 pytestmark = [in_a_browser, pytest.mark.slow]
