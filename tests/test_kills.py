@@ -127,7 +127,7 @@ def no_key_in(folder: Path, said: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kills", [3, pytest.param(30, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("kills", [2, pytest.param(30, marks=pytest.mark.soak)])
 def test_generate_sessions_and_pairs_survive_kills(tmp_path, kills):
     turns = 8
     table = turn_of("transcript", ("client", "therapist"), turns)
@@ -160,7 +160,7 @@ def test_generate_sessions_and_pairs_survive_kills(tmp_path, kills):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kills", [3, pytest.param(30, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("kills", [2, pytest.param(30, marks=pytest.mark.soak)])
 def test_simulate_survives_kills(tmp_path, folder, kills):
     turns, conditions = 5, ("instruct", "instruct-cot")
     table = {}

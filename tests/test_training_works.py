@@ -11,14 +11,14 @@ CORPUS = ROOT / "act/dialogue/corpus/sessions.jsonl"
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory, run_script_in):
-    """Six pairs to train on and six held out, rejected answers sampled from the base model."""
+    """Four pairs to train on and four held out, rejected answers sampled from the base model."""
     folder = tmp_path_factory.mktemp("works")
     lines = CORPUS.read_text(encoding="utf-8").splitlines(keepends=True)
     (folder / "s.jsonl").write_text(lines[0] + lines[-1], encoding="utf-8")
-    words = f"pairs --sessions s.jsonl --chosen transcript --rejected {EMBEDDED} --turns 6"
+    words = f"pairs --sessions s.jsonl --chosen transcript --rejected {EMBEDDED} --turns 4"
     words += " --max-new-tokens 48 --out pairs.jsonl"
     done = run_script_in(folder, "generate.py", *words.split())
-    assert "12 pairs" in done.stdout, done.stderr
+    assert "8 pairs" in done.stdout, done.stderr
     return folder
 
 
