@@ -33,7 +33,7 @@ import json
 import sys
 from pathlib import Path
 
-from act.cli import Parser, conditions, not_negative, positive, run_script, share
+from act.cli import Parser, check_seed, conditions, not_negative, positive, run_script, share
 from act.measure import analysis, power
 from act.measure.forms import OUTCOMES
 from act.measure.summary import summarise
@@ -111,12 +111,6 @@ def plan(words: list[str]) -> None:
         else:
             found = f"  more than {power.MOST:,}"
         print(f"{label:<24}{alpha:>8.4f}{found}")
-
-
-def check_seed(seed: int) -> None:
-    """Raises InputError for a seed that numpy would not take."""
-    if seed < 0:
-        raise InputError(f"--seed {seed}: a seed is 0 or more")
 
 
 def analyze() -> None:

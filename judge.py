@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from act.cli import Parser, not_negative, positive, run_script, set_up_device
+from act.cli import Parser, check_seed, not_negative, positive, run_script, set_up_device
 from act.judging.check import check, in_words
 from act.judging.families import same_family
 from act.judging.judge import Judge, LocalJudge, Text, said_in
@@ -108,8 +108,7 @@ def run_check(args: Namespace) -> None:
 
 def agree(args: Namespace) -> None:
     """`judge.py agree`: the table, and into --out its rows."""
-    if args.seed < 0:
-        raise InputError(f"--seed {args.seed}: a seed is 0 or more")
+    check_seed(args.seed)
     human, judge = (list(read_ratings_of_anyone(path)) for path in (args.human, args.judge))
     field = "" if args.score == "integer" else "_expected"
     expected = {"act_fm_expected", "tes_expected"}

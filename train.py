@@ -13,7 +13,6 @@ and the same result, up to rounding. Turns of one session share what they have r
 spans several sessions, as with --batch 25*N.
 """
 
-import hashlib
 import math
 import random
 import time
@@ -27,12 +26,13 @@ from tqdm import tqdm
 from act.cli import Parser, not_negative, positive, run_script, set_up_device, share, stop_asked
 from act.dialogue.prompts import THINKING, parse_reply
 from act.model.checkpoint import base_folder, load_model, save_adapter, save_model, write_json
+from act.model.checksums import sampled_sha256, sha256
 from act.model.lora import attach, trainable
 from act.model.tokenizer import ChatTokenizer
 from act.records import InputError, read_json
 from act.training import distributed
 from act.training.examples import Example, counts, read_examples, show_targets
-from act.training.provenance import made_with, sampled_sha256
+from act.training.provenance import made_with
 from act.training.run_log import RunLog, peak_memory_gib
 from act.training.state import TrainState, check_same_run, learning_rate
 from act.training.step import Objective, evaluate, run_examples, target_tokens
@@ -162,7 +162,7 @@ def main() -> None:
     settings = {name: value for name, value in vars(args).items() if name not in ("out", "resume", "save_every")}
     if not Path(args.data).is_file():
         raise InputError(f"{args.data}: no such file")
-    settings["data_sha256"] = hashlib.sha256(Path(args.data).read_bytes()).hexdigest()
+    settings["data_sha256"] = sha256(args.data)
     folder, full = base_folder(args.model), args.lora_rank == 0
     settings["model_sampled_sha256"] = sampled_sha256(folder)
     saved = args.out / "state.safetensors"

@@ -99,6 +99,12 @@ def conditions(text: str) -> list[str]:
     return names
 
 
+def check_seed(seed: int) -> None:
+    """Raises InputError for a seed that numpy would not take."""
+    if seed < 0:
+        raise InputError(f"--seed {seed}: a seed is 0 or more")
+
+
 def set_up_device(args: argparse.Namespace) -> None:
     """Check --device and switch --precision on, which follows from the device where it is not given."""
     import torch

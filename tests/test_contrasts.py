@@ -16,7 +16,6 @@ from act.measure.bootstrap import (
     model_errors,
     parametric_intervals,
     resample,
-    resampled_icc,
     solved,
 )
 from act.measure.contrasts import factorial, holm_sidak, omnibus, pairwise, wald
@@ -90,6 +89,12 @@ def test_factorial_by_hand():
     assert omnibus(made)["chi2"] == pytest.approx(22)
     assert factorial(made, NAMES[:5]) is None
     assert wald(made, np.eye(6)[:2])["chi2"] == pytest.approx(1 + 4)
+
+
+def resampled_icc(data, copies):
+    """The ICCs of resamples, lambda as it comes: negative on the far side of 0."""
+    ratio = resample(data, copies).ratio
+    return ratio / (1 + ratio)
 
 
 def signed_icc(X, y, cluster):
@@ -196,7 +201,7 @@ def test_model_errors_are_the_spread_of_simulated_data():
     _, index = np.unique(cluster, return_inverse=True)
     mean = X @ [0, 0.2, 0.5, 0.9, 0.4, 1.0]
     drawn = mean[:, None] + 0.7 * rng.normal(size=(100, 2000))[index] + rng.normal(size=(len(mean), 2000))
-    data = Clusters(*cluster_moments(X, drawn[:, 0], cluster)[1:], np.zeros(6))
+    data = Clusters(*cluster_moments(X, drawn[:, 0], cluster), np.zeros(6))
     moments = moments_of(X, drawn, cluster)
     sets = solved(moments, solve_ratio(moments, signed=True), X.sum(0)[:, None], data)
     assert model_errors(sets).mean(1) == pytest.approx(sets.scales.std(1), rel=0.06)

@@ -105,7 +105,7 @@ def test_the_ratio_is_the_exact_root_of_the_score_and_the_log_likelihood_is_the_
 
 def test_slope_and_curvature_are_the_derivatives_of_the_criterion():
     X, y, cluster = simulate(6, m=9, keep=0.6)
-    _, sizes, within, between = cluster_moments(X, y, cluster)
+    sizes, within, between = cluster_moments(X, y, cluster)
     moments, h = pool(sizes, within, between, np.ones((1, len(sizes))), 6), 1e-4
     for ratio in (0.05, 0.8, 12.0):
         low, at, high = (criterion(moments, np.array([ratio + shift])) for shift in (-h * ratio, 0, h * ratio))
@@ -116,7 +116,7 @@ def test_slope_and_curvature_are_the_derivatives_of_the_criterion():
 def test_moments_by_cluster_and_of_a_whole_data_set_agree_and_so_do_value_and_criterion():
     """Two ways to the same numbers, REML and ML, negative ratios too."""
     X, y, cluster = simulate(6, m=9, keep=0.6)
-    _, sizes, within, between = cluster_moments(X, y, cluster)
+    sizes, within, between = cluster_moments(X, y, cluster)
     one, two = pool(sizes, within, between, np.ones((1, len(sizes))), 6), moments_of(X, y[:, None], cluster)
     for name in ("within", "between", "counts", "rows", "columns"):
         assert getattr(one, name) == pytest.approx(getattr(two, name), abs=1e-9), name
@@ -249,7 +249,7 @@ def test_solve_ratio_reaches_the_lowest_point_of_a_fine_grid():
     for seed in range(200):
         X, y, cluster = simulate(seed, m=4, sd=0.5, keep=0.8)
         X = X[:, X.any(0)]
-        _, sizes, within, between = cluster_moments(X, y, cluster)
+        sizes, within, between = cluster_moments(X, y, cluster)
         moments = pool(sizes, within, between, np.ones((1, len(sizes))), X.shape[1])
         found = criterion(moments, solve_ratio(moments)).value[0]
         assert found <= criterion(moments.take(np.zeros(len(grid), int)), grid).value.min() + 1e-9

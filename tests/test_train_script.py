@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import train
-from act.training import provenance
+from act.model import checksums
 from act.training.examples import counts, make_example
 from act.training.run_log import peak_memory_gib, shown
 from tests.tiny import (
@@ -34,7 +34,7 @@ def test_a_run_says_what_made_it(folder, tmp_path, data, tokenizer, monkeypatch,
     run_in_process(monkeypatch, *words)
     report = json.loads((tmp_path / "out/train.json").read_text())
     assert report["arguments"]["data_sha256"] == hashlib.sha256(data.read_bytes()).hexdigest()
-    assert report["arguments"]["model_sampled_sha256"] == provenance.sampled_sha256(folder)
+    assert report["arguments"]["model_sampled_sha256"] == checksums.sampled_sha256(folder)
     wanted = {"nll_scope": "sequence", "lora_rank": 2, "seed": 3407, "max_prompt": limit, "precision": "high"}
     assert {name: report["arguments"][name] for name in wanted} == wanted
     assert set(report["versions"]) == {"python", "torch", "safetensors", "tokenizers", "sentencepiece"}
@@ -147,8 +147,8 @@ def test_another_base_model_at_the_same_path_is_not_gone_on_with(other_folder, t
 
 def test_a_sampled_checksum_sees_every_part_of_a_large_file(tmp_path, monkeypatch):
     """Files of 40 bytes by 4 pieces of 4: a byte in the first, the last and a middle piece, a name, a size."""
-    monkeypatch.setattr(provenance, "PIECE", 4)
-    monkeypatch.setattr(provenance, "PIECES", 4)
+    monkeypatch.setattr(checksums, "PIECE", 4)
+    monkeypatch.setattr(checksums, "PIECES", 4)
     large, small = tmp_path / "model.safetensors", tmp_path / "config.json"
 
     def digest(changed: dict[int, bytes] | None = None, size: int = 40, config: bytes = b"{}") -> str:
@@ -157,14 +157,14 @@ def test_a_sampled_checksum_sees_every_part_of_a_large_file(tmp_path, monkeypatc
             content[place : place + 1] = byte
         large.write_bytes(content)
         small.write_bytes(config)
-        return provenance.sampled_sha256(tmp_path)
+        return checksums.sampled_sha256(tmp_path)
 
     same = [digest(), digest(), digest({6: b"x"})]  # pieces begin at 0, 12, 24, 36: byte 6 is not read
     others = [digest({place: b"x"}) for place in (0, 14, 24, 39)] + [digest(size=41), digest(config=b"{ }")]
     assert len(set(same)) == 1 and len({same[0], *others}) == 7
     large.rename(tmp_path / "model-1.safetensors")
     small.write_bytes(b"{}")
-    assert provenance.sampled_sha256(tmp_path) not in (same[0], *others)
+    assert checksums.sampled_sha256(tmp_path) not in (same[0], *others)
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -269,9 +269,8 @@ class Endpoint:
 
     def _was_cut(self, ask: Ask, prompt_tokens: int | None) -> bool:
         """Did the server read fewer tokens than the prompt has, measured by the first prompt's tokens a letter?"""
-        if (
-            not self.dialect.cuts_prompts or not prompt_tokens or ask.messages is PROBE.messages
-        ):  # too short to measure by
+        too_short = ask.messages is PROBE.messages  # to measure by
+        if too_short or not self.dialect.cuts_prompts or not prompt_tokens:
             return False
         rate = prompt_tokens / sum(len(message["content"]) for message in ask.messages)
         self.tokens_a_letter = self.tokens_a_letter or rate

@@ -4,7 +4,6 @@ speakers.py opens one for a MODEL that is a folder; talks.py asks it for many re
 (act/model/sampler.py) decodes them as one batch. Each conversation's prompt is read on from where it stood.
 """
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import torch
 from act.dialogue.chat import Ask, ChatModel, Reply
 from act.dialogue.prompts import ANSWER, THINKING
 from act.model.checkpoint import load_adapter, load_model, split_spec
+from act.model.checksums import sha256
 from act.model.llama import Llama
 from act.model.lora import detach
 from act.model.sampler import Request, Sampler, Sampling
@@ -115,8 +115,7 @@ class LocalChat:
 
 def fingerprint(adapter: Path) -> str:
     """The first 12 letters of the SHA-256 of an adapter's weights."""
-    with open(adapter / "adapter_model.safetensors", "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    return sha256(adapter / "adapter_model.safetensors")[:12]
 
 
 def share_weights(model: Llama) -> Llama:

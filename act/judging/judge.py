@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from act.judging.settings import rater_name, weights_digest, wording_digest
+from act.judging.settings import rater_name, wording_digest
 from act.measure.forms import Form, Slot, instructions, slots
 from act.model.checkpoint import load_model, split_spec
+from act.model.checksums import sampled_sha256
 from act.model.slots import slot_probs
 from act.model.tokenizer import ChatTokenizer, Messages
 
@@ -83,9 +84,8 @@ class LocalJudge:
         self.name = rater_name(spec)
         self.model, self.tokenizer = load_model(spec, device), ChatTokenizer(folder)
         self.slots, self.long, self.batch = slots(forms), long, batch
-        adapter = adapter and weights_digest(adapter)
-        self.settings = {"weights": weights_digest(folder), "adapter": adapter, "wording": wording_digest(forms)}
-        self.settings |= {"long": long}
+        weights, worn = (path and sampled_sha256(path)[:12] for path in (folder, adapter))
+        self.settings = {"weights": weights, "adapter": worn, "wording": wording_digest(forms), "long": long}
         self.longest = max(self.slots, key=lambda slot: len(self.tokenizer.prompt(slot_messages([], slot))))
 
     def rate(self, texts: Sequence[Text], items: Sequence[int] | None = None) -> Iterator[tuple[Text, Judgement]]:

@@ -13,8 +13,6 @@ from act.measure.forms import Form, instructions, slots
 from act.model.checkpoint import is_endpoint, split_spec
 from act.records import InputError, Store, read_json
 
-SAMPLE = 1 << 20  # bytes of a weights file that are looked at, at its start, middle and end
-
 
 def rater_name(spec: str) -> str:
     """The name under which a MODEL argument rates: an endpoint's NAME, or its folders' names.
@@ -40,22 +38,6 @@ def wording_digest(forms: Sequence[Form]) -> str:
     """A digest of all that a judge is told about the forms."""
     words = [instructions(), *(slot.label for slot in slots(forms))]
     return hashlib.sha256("\n".join(words).encode()).hexdigest()[:12]
-
-
-def weights_digest(folder: Path) -> str:
-    """A digest of a model's or an adapter's folder: configs whole; of each weights file its size and three samples.
-
-    Training moves every weight, so samples tell models apart, and a large one need not be read twice.
-    """
-    digest = hashlib.sha256()
-    for path in sorted([*folder.glob("*config.json"), *folder.glob("*.safetensors")]):
-        size = path.stat().st_size
-        digest.update(f"{path.name} {size}".encode())
-        with open(path, "rb") as file:
-            for start in (0, size // 2, max(0, size - SAMPLE)):
-                file.seek(start)
-                digest.update(file.read(SAMPLE))
-    return digest.hexdigest()[:12]
 
 
 def difference(there: object, now: dict) -> str | None:

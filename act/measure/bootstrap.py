@@ -95,19 +95,13 @@ def solved(moments: Moments, ratio: np.ndarray, k: np.ndarray, data: Clusters) -
 def gather(cells: np.ndarray, y: np.ndarray, cluster: np.ndarray) -> Clusters:
     """The moments that every resample is made of; y less its least squares fit keeps rounding errors small."""
     start = np.linalg.lstsq(cells, y)[0]
-    return Clusters(*cluster_moments(cells, y - cells @ start, cluster)[1:], start)
+    return Clusters(*cluster_moments(cells, y - cells @ start, cluster), start)
 
 
 def resample(data: Clusters, copies: np.ndarray) -> Solved:
     """The data sets with copies[r, i] of cluster i, lambda signed."""
     moments = pool(data.sizes, data.within, data.between, copies, len(data.start))
     return solved(moments, solve_ratio(moments, signed=True), (copies @ data.rows).T, data)
-
-
-def resampled_icc(data: Clusters, copies: np.ndarray) -> np.ndarray:
-    """The ICCs (R,) of such data sets, lambda / (1 + lambda), lambda as it comes: negative on the far side of 0."""
-    ratio = resample(data, copies).ratio
-    return ratio / (1 + ratio)
 
 
 def cluster_intervals(cells: np.ndarray, y: np.ndarray, cluster: np.ndarray, resamples: int, seed: int) -> dict:

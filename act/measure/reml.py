@@ -86,15 +86,15 @@ def _join(xx: np.ndarray, xy: np.ndarray, yy: np.ndarray) -> np.ndarray:
 
 
 def cluster_moments(X: np.ndarray, y: np.ndarray, cluster: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Labels (m,), sizes (m,) and second moments of [X, y] within and between, (m, q, q) each, cluster by cluster."""
+    """Sizes (m,) and second moments of [X, y] within and between, (m, q, q) each, cluster by cluster."""
     order = np.argsort(cluster, kind="stable")
-    labels, starts, sizes = np.unique(np.asarray(cluster)[order], return_index=True, return_counts=True)
+    _, starts, sizes = np.unique(np.asarray(cluster)[order], return_index=True, return_counts=True)
     Z = np.column_stack([X, y])[order]
     sums = np.add.reduceat(Z, starts)
     centred = Z - np.repeat(sums / sizes[:, None], sizes, axis=0)
     within = np.add.reduceat(centred[:, :, None] * centred[:, None, :], starts)
     between = sums[:, :, None] * sums[:, None, :] / sizes[:, None, None]
-    return labels, sizes, within, between
+    return sizes, within, between
 
 
 def pool(sizes: np.ndarray, within: np.ndarray, between: np.ndarray, copies: np.ndarray, p: int) -> Moments:

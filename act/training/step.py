@@ -58,7 +58,7 @@ def no_loss(model: Llama) -> tuple[Tensor, dict[str, float]]:
 
 def target_tokens(examples: list[Example], scope: str) -> int:
     """N: the tokens of the NLL term, the chosen answers' or, with scope "sequence", the prompts' too but the first."""
-    return sum(len(e.chosen.ids) - 1 if scope == "sequence" else e.chosen.length for e in examples)
+    return sum(len(example.chosen.targets(scope == "sequence")) for example in examples)
 
 
 def run_examples(model: Llama, examples: list[Example], objective: Objective, backward: bool) -> dict[str, float]:
