@@ -4,13 +4,13 @@
     train.py --method sft --cot --model DIR --data pairs-cot.jsonl --held-out-sessions 2 --out adapters/sft-cot
 
 Data are JSONL in TRL's conversational formats (pairs, prompt + completion, messages); SFT takes a pair's chosen
-answer. Defaults are the study's own values: LoRA 64 on seven projections, one epoch, warm-up 10%, AdamW, seed 3407;
-SFT: 4 examples a step at 5e-6, cosine; ORPO: 8 pairs a step at 8e-6, linear, lambda 0.1. --out becomes an adapter in
-PEFT's layout, with log.jsonl (a line a step), train.json (arguments, checksums of data and base model, versions, what
-was cut, metrics) and targets.txt (the first example's tokens, a mark at those that are learned). Ctrl-C and SIGTERM
-save the state after the step under way. On N GPUs: torchrun --nproc-per-node N train.py ..., with the same arguments
-and the same result, up to rounding. Turns of one session share what they have read, so it is faster only where a step
-spans several sessions, as with --batch 25*N.
+answer. Defaults are the study's own values but for --order and --nll-scope: LoRA 64 on seven projections, one epoch,
+warm-up 10%, AdamW, seed 3407; SFT: 4 examples a step at 5e-6, cosine; ORPO: 8 pairs a step at 8e-6, linear, lambda
+0.1. --out becomes an adapter in PEFT's layout, with log.jsonl (a line a step), train.json (arguments, checksums of
+data and base model, versions, what was cut, metrics) and targets.txt (the first example's tokens, a mark at those
+that are learned). Ctrl-C and SIGTERM save the state after the step under way. On N GPUs: torchrun --nproc-per-node N
+train.py ..., with the same arguments and the same result, up to rounding. Turns of one session share what they have
+read, so it is faster only where a step spans several sessions, as with --batch 25*N.
 """
 
 import math
@@ -31,11 +31,11 @@ from act.model.lora import attach, trainable
 from act.model.tokenizer import ChatTokenizer
 from act.records import InputError, read_json
 from act.training import distributed
-from act.training.examples import Example, counts, read_examples, show_targets
+from act.training.examples import Example, chosen_alone, counts, read_examples, show_targets
 from act.training.provenance import made_with
 from act.training.run_log import RunLog, peak_memory_gib
 from act.training.state import TrainState, check_same_run, learning_rate
-from act.training.step import Objective, evaluate, run_examples, target_tokens
+from act.training.step import Objective, count_targets, evaluate, run_examples
 
 STUDY = {  # what the study's two methods do not share
     "sft": {"lr": 5e-6, "schedule": "cosine", "batch": 4, "weight_decay": 0.01},
@@ -57,10 +57,13 @@ def hold_out(examples: list[Example], n: int) -> tuple[list[Example], list[Examp
 def data_order(examples: list[Example], order: str, seed: int, epochs: int) -> list[Example]:
     """The examples of all epochs: "random", or "session" by session with the turns in order."""
     stream, out = random.Random(seed), []
-    sessions = list(dict.fromkeys(example.session for example in examples))
+    by_session: dict[str, list[Example]] = {}
+    for example in examples:
+        by_session.setdefault(example.session, []).append(example)
+    sessions = list(by_session)
     for _ in range(epochs):
         stream.shuffle(sessions)
-        epoch = sorted(examples, key=lambda e: sessions.index(e.session)) if order == "session" else list(examples)
+        epoch = [e for session in sessions for e in by_session[session]] if order == "session" else list(examples)
         if order == "random":
             stream.shuffle(epoch)
         out += epoch
@@ -112,7 +115,7 @@ def parse_arguments() -> Namespace:
         "--nll-scope",
         choices=("response", "sequence"),
         default="response",
-        help="tokens of the NLL term: the answer's (the paper), or the prompt's too (TRL's ORPO)",
+        help="tokens of the NLL term: the answer's, or the prompt's too (the authors' code, TRL)",
     )
     parser.add_argument(
         "--order",
@@ -187,6 +190,8 @@ def main() -> None:
         check_text=partial(check_form, cot=args.cot),
     )
     examples, held_out = hold_out(examples, args.held_out_sessions)
+    if args.method == "sft":  # held-out ones stay pairs: what becomes of the rejected answers is measured
+        examples = chosen_alone(examples)
 
     torch.manual_seed(args.seed)
     model.requires_grad_(True) if full else attach(model, args.lora_rank, args.lora_alpha)
@@ -225,7 +230,7 @@ def main() -> None:
             norm = state.update(lr)  # clip, AdamW, clear
             metrics |= {"grad_norm": norm, "lr": lr}
             metrics["prompt_tokens_per_example"] = sum(e.chosen.start for e in batch) / len(batch)
-            metrics["target_tokens"] = target_tokens(batch, args.nll_scope)
+            metrics["target_tokens"] = count_targets(batch, args.nll_scope)
             metrics["tokens_per_s"] = metrics["unique_tokens"] / (time.perf_counter() - start)
             metrics["peak_memory_gib"], stop = distributed.largest(peak_memory_gib(device), asked())
             log.write({"step": step + 1} | metrics)

@@ -5,7 +5,7 @@ P' h. Each row runs forward and backward and takes the median of several rounds 
 (slow peers once); ours and the naive kernel run once more in a process of their own for their extra memory: all above
 the inputs, at the peak. Errors are of the log-probs, against float64 on the same inputs, root mean square relative to
 the truth's. Peers: the naive kernel, PyTorch's linear_cross_entropy without and with chunks, and Liger's chunked ORPO
-loss (pure PyTorch, one pair of T/2 tokens) where liger_kernel is installed: `pip install --no-deps liger-kernel`.
+loss (pure PyTorch, one pair of N/2 tokens) where liger_kernel is installed: `pip install --no-deps liger-kernel`.
 Prints a table and a JSON line.
 """
 
@@ -31,24 +31,24 @@ try:
 except ImportError:
     LigerFusedLinearORPOLoss = None
 
-SHAPES = ((1024, 576, 49152), (512, 2048, 128256), (256, 3072, 128256))  # T, H, V: SmolLM2-135M, Llama-3.2-1B and 3B
+SHAPES = ((1024, 576, 49152), (512, 2048, 128256), (256, 3072, 128256))  # N, C, V: SmolLM2-135M, Llama-3.2-1B and 3B
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 EVERY_ROUND = ("floor", "floor, our product", "ours", "naive")  # the other peers, slow, run once
 CHECKED = 64  # tokens whose log-probs are held against float64
 
 
-def inputs(T: int, H: int, V: int, dtype: torch.dtype, device: str, trainable: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Hidden states (T, H), head (V, H) and targets (T,), the same each time; logits have standard deviation 3."""
+def inputs(N: int, C: int, V: int, dtype: torch.dtype, device: str, trainable: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Hidden states (N, C), head (V, C) and targets (N,), the same each time; logits have standard deviation 3."""
     torch.manual_seed(0)
-    hidden = torch.randn(T, H, device=device).to(dtype).requires_grad_()
-    weight = (torch.randn(V, H, device=device) / H**0.5 * 3).to(dtype).requires_grad_(trainable)
-    return hidden, weight, torch.randint(V, (T,), device=device)
+    hidden = torch.randn(N, C, device=device).to(dtype).requires_grad_()
+    weight = (torch.randn(V, C, device=device) / C**0.5 * 3).to(dtype).requires_grad_(trainable)
+    return hidden, weight, torch.randint(V, (N,), device=device)
 
 
 def competitors(hidden: Tensor, weight: Tensor, targets: Tensor) -> dict[str, Callable[[], Tensor | None]]:
     """Each one's forward and backward pass; those that have log-probs return them."""
-    T, V = len(hidden), len(weight)
-    P = torch.ones(T, V, device=hidden.device, dtype=hidden.dtype)
+    N, V = len(hidden), len(weight)
+    P = torch.ones(N, V, device=hidden.device, dtype=hidden.dtype)
 
     def floor(multiply: Callable[[Tensor, Tensor], Tensor]) -> Callable[[], None]:
         @torch.no_grad()
@@ -77,7 +77,7 @@ def competitors(hidden: Tensor, weight: Tensor, targets: Tensor) -> dict[str, Ca
         return -F.linear_cross_entropy(h, W, y, reduction="none")
 
     def liger(h: Tensor, W: Tensor, y: Tensor) -> Tensor:
-        return -LigerFusedLinearORPOLoss(compiled=False)(W, h.view(2, T // 2, -1), y.view(2, -1))[0]
+        return -LigerFusedLinearORPOLoss(compiled=False)(W, h.view(2, N // 2, -1), y.view(2, -1))[0]
 
     kernels = {"ours": logprob, "naive": naive_logprob, "torch": whole, "torch chunked": chunked}
     kernels |= {"liger": liger} if LigerFusedLinearORPOLoss else {}
@@ -131,9 +131,9 @@ def error(logps: Tensor, truth: Tensor) -> float:
     return ((logps[:CHECKED].double() - truth).norm() / truth.norm()).item()
 
 
-def measure(T: int, H: int, V: int, dtype: str, head: str, rounds: int, device: str) -> dict:
+def measure(N: int, C: int, V: int, dtype: str, head: str, rounds: int, device: str) -> dict:
     """One row of the table: each competitor's median seconds, extra MiB and error at one shape, type and head."""
-    hidden, weight, targets = inputs(T, H, V, DTYPES[dtype], device, head == "trainable")
+    hidden, weight, targets = inputs(N, C, V, DTYPES[dtype], device, head == "trainable")
     runs = competitors(hidden, weight, targets)
     truth = float64_logprob(hidden, weight, targets)
     errors = {name: error(runs[name](), truth) for name in ("ours", "naive")}
@@ -144,12 +144,12 @@ def measure(T: int, H: int, V: int, dtype: str, head: str, rounds: int, device: 
             if i == 0 or name in EVERY_ROUND:
                 times[name].append(seconds(run, device))
     medians = {name: median(values) for name, values in times.items()}
-    row = {"T": T, "H": H, "V": V, "dtype": dtype, "head": head, "ours_s": medians["ours"]}
+    row = {"N": N, "C": C, "V": V, "dtype": dtype, "head": head, "ours_s": medians["ours"]}
     row |= {"floor_s": medians["floor"], "floor_our_product_s": medians["floor, our product"]}
     row |= {"ratio": medians["ours"] / medians["floor"], "naive_s": medians["naive"], "torch_s": medians["torch"]}
     row |= {"torch_chunked_s": medians["torch chunked"], "liger_s": medians.get("liger")}
     for name in ("ours", "naive"):
-        flags = ["--memory-of", name, "--row", *map(str, (T, H, V, dtype, head)), "--device", device]
+        flags = ["--memory-of", name, "--row", *map(str, (N, C, V, dtype, head)), "--device", device]
         command = [sys.executable, "-m", "kernels.bench", *flags]
         row[f"{name}_extra_mib"] = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     row |= {"extra_mib": row.pop("ours_extra_mib"), "error": errors["ours"], "naive_error": errors["naive"]}
@@ -164,18 +164,18 @@ def main() -> None:
     parser.add_argument("--dtypes", nargs="+", default=list(DTYPES), choices=list(DTYPES))
     parser.add_argument("--heads", nargs="+", default=["frozen", "trainable"], choices=["frozen", "trainable"])
     parser.add_argument("--memory-of", help="one competitor's extra memory on one row, in this process")
-    parser.add_argument("--row", nargs=5, metavar=("T", "H", "V", "DTYPE", "HEAD"), help="with --memory-of")
+    parser.add_argument("--row", nargs=5, metavar=("N", "C", "V", "DTYPE", "HEAD"), help="with --memory-of")
     args = parser.parse_args()
     torch.set_float32_matmul_precision("high" if args.device == "cpu" else "highest")
     if args.memory_of:
-        T, H, V, dtype, head = args.row
-        made = inputs(int(T), int(H), int(V), DTYPES[dtype], args.device, head == "trainable")
+        N, C, V, dtype, head = args.row
+        made = inputs(int(N), int(C), int(V), DTYPES[dtype], args.device, head == "trainable")
         print(extra_mib(args.memory_of, *made))
         return
     rows = []
     columns = ("ratio", "floor_s", "ours_s", "naive_s", "torch_s", "torch_chunked_s", "liger_s")
     print(
-        f"{'T':>5} {'H':>5} {'V':>7} {'dtype':9}{'head':10}"
+        f"{'N':>5} {'C':>5} {'V':>7} {'dtype':9}{'head':10}"
         + "".join(f"{name.removesuffix('_s'):>14}" for name in columns)
     )
     for dtype in args.dtypes:
@@ -185,7 +185,7 @@ def main() -> None:
                 rows.append(row)
                 line = "".join(f"{row[name] or float('nan'):14.3f}" for name in columns)
                 print("{:5} {:5} {:7} {:9}{:10}".format(*shape, dtype, head) + line, flush=True)
-                limit = (2 * row["T"] * row["H"] * 4) / 2**20 + 64
+                limit = (2 * row["N"] * row["C"] * 4) / 2**20 + 64
                 print(
                     f"      extra memory {row['extra_mib']:.0f} MiB (limit {limit:.0f}, naive "
                     f"{row['naive_extra_mib']:.0f}); error {row['error']:.1e}, naive {row['naive_error']:.1e}, "

@@ -62,13 +62,13 @@ class _LogProb(torch.autograd.Function):
                     total, weighted = block_total, block_weighted
                 else:
                     shrink = (top - new_top).exp_()
-                    total = total * shrink + block_total
+                    total = total * shrink + block_total  # (K3)
                     weighted = weighted.mul_(shrink).add_(block_weighted) if g is not None else None
                 top = new_top
-            logps[rows] = (target_logit - top - total.log()).squeeze(1)
+            logps[rows] = (target_logit - top - total.log()).squeeze(1)  # (K4)
             tops[rows], totals[rows] = top.squeeze(1), total.squeeze(1)
             if g is not None:
-                g[rows] = weight[targets[rows]] - weighted.div_(total)
+                g[rows] = weight[targets[rows]] - weighted.div_(total)  # (K2), (11) of docs/orpo.md
         # A frozen head's gradient needs g alone: g takes the place of the hidden states.
         kept = hidden if ctx.needs_input_grad[1] else None
         ctx.save_for_backward(kept, weight, targets, tops, totals, g)
@@ -86,7 +86,7 @@ class _LogProb(torch.autograd.Function):
                 r = upstream[rows, None]  # (K5)
                 residual = _exp(_logits(hidden[rows], W).sub_(tops[rows, None]))
                 residual.mul_(-r / totals[rows, None])  # -r softmax
-                residual.scatter_add_(1, here, r * inside)  # r (onehot(y) - softmax)
+                residual.scatter_add_(1, here, r * inside)  # (K6): r (onehot(y) - softmax)
                 part = product(residual.to(W.dtype).t(), hidden[rows].to(W.dtype).t())
                 gradient = part if gradient is None else gradient.float().add_(part)
             to_weight[block] = 0 if gradient is None else gradient

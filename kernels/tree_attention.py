@@ -106,9 +106,9 @@ class _TreeAttention(torch.autograd.Function):
             if causal:
                 out_[:, :, rows], lse[:, :, rows] = piece, piece_lse
             else:
-                share = torch.sigmoid(piece_lse - lse[:, :, rows])  # exp(lse_2) / (exp(lse_1) + exp(lse_2))
+                share = torch.sigmoid(piece_lse - lse[:, :, rows])  # (T4): e^lse_2 / (e^lse_1 + e^lse_2)
                 out_[:, :, rows].lerp_(piece, share[..., None].to(piece.dtype))
-                lse[:, :, rows] = torch.logaddexp(lse[:, :, rows], piece_lse)
+                lse[:, :, rows] = torch.logaddexp(lse[:, :, rows], piece_lse)  # (T3)
         ctx.save_for_backward(q, k, v, out, lse)
         ctx.runs = runs
         return out
@@ -123,7 +123,7 @@ class _TreeAttention(torch.autograd.Function):
         q_, k_, v_, out_, up_, to_q_ = (_by_key_head(x, K, H // K) for x in (q, k, v, out, upstream, to_q))
         for rows, keys, causal in rectangles(ctx.runs):
             tensors = (up_[:, :, rows], q_[:, :, rows], k_[:, :, keys], v_[:, :, keys], out_[:, :, rows])
-            piece_q, piece_k, piece_v = _flash_backward(*tensors, lse[:, :, rows], 0.0, causal)
+            piece_q, piece_k, piece_v = _flash_backward(*tensors, lse[:, :, rows], 0.0, causal)  # (T5)
             if causal:
                 to_q_[:, :, rows] = piece_q
                 to_k[0, :, keys], to_v[0, :, keys] = piece_k.sum(0), piece_v.sum(0)

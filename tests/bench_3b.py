@@ -80,7 +80,7 @@ def step(folder: Path) -> dict:
     attach(model, 64, 64)
     state = TrainState(model, 0.0, 1.0)
     ids = torch.randint(128256, (76,)).tolist()
-    pair = Example("s", Answer(ids[:64], 48), Answer(ids[:48] + ids[64:], 48), 0, 0)
+    pair = Example("s", Answer(ids[:64], 48), Answer(ids[:48] + ids[64:], 48), 0)
     start = time.perf_counter()
     metrics = run_examples(model, [pair], Objective("orpo"), backward=True)
     norm = state.update(8e-6)

@@ -17,7 +17,7 @@ from act.measure.wins import wilson
 from act.records import Store
 from tests.fake_server import serving
 from tests.test_served_judge import as_json
-from tests.tune_judge import HELD_OUT, draw
+from tests.tune_judge import OTHERS, draw
 
 ITEMS = [(form.name, item.number) for form in FORMS for item in form.items]
 INCONSISTENT = {("ACT-FM", item.number) for item in ACT_FM.items if item.direction == "inconsistent"}
@@ -365,7 +365,7 @@ def test_sessions_to_tune_on_are_all_different_and_rated_by_what_their_replies_s
         for item in ACT_FM.items:
             shown = sum(item.number in turn["high"]["shows"] for turn in script["turns"])
             assert high["act_fm"][item.number - 1] == [0, 1, 2, 2, 3, 3, 3][shown]
-    assert len(HELD_OUT) == len(read(GRADED)) / 2
+    assert len(OTHERS) == len(read(GRADED)) / 2
     longer = [sum(words(turn["high"]["answer"]) - words(turn["low"]["answer"]) for turn in script["turns"]) > 0
-              for script in read(GRADED) if script["id"] in HELD_OUT]  # fmt: skip
+              for script in read(GRADED) if script["id"] in OTHERS]  # fmt: skip
     assert sum(longer) == 2

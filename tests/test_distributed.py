@@ -198,7 +198,7 @@ def session(name: str, turns: int, first: int) -> list[Example]:
         prompt = [*prompt, *range(prompt[-1] + 1, prompt[-1] + 4 + turn % 3)]
         new = first + 100 + 20 * turn
         answers = [[*prompt, *range(new, new + 2)], [*prompt, *range(new + 10, new + 13 + turn % 2)]]
-        examples.append(Example(name, *(Answer(ids, len(prompt)) for ids in answers), 0, 0))
+        examples.append(Example(name, *(Answer(ids, len(prompt)) for ids in answers), 0))
     return examples
 
 
@@ -243,7 +243,7 @@ def test_several_processes_pay_off_where_a_step_spans_several_sessions():
         for _ in range(25):
             prompt = prompt + text(95)
             answers = [Answer(prompt + text(57 + 64), len(prompt)) for _ in range(2)]
-            examples.append(Example(name, *answers, 0, 0))
+            examples.append(Example(name, *answers, 0))
             prompt = prompt + text(64)
         return examples
 

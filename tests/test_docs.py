@@ -51,7 +51,7 @@ def test_equation_2_the_mean_of_the_tokens(monkeypatch):
     """p_w = sqrt(1/8 1/2) = 1/4, p_l = sqrt(3/4 3/4) = 3/4: margin ln 1/3 - ln 3; a product would give ln 7/135."""
     pair = [Answer([0] * 3, 1), Answer([0] * 3, 1)]
     monkeypatch.setattr(act.training.step, "answer_logps", lambda *_: ([CHOSEN, REJECTED], 0))
-    loss, sums = step_losses(None, [Example("s", *pair, 0, 0)], Objective("orpo"), n_targets=2, pairs=1)
+    loss, sums = step_losses(None, [Example("s", *pair, 0)], Objective("orpo"), target_tokens=2, pairs=1)
     assert sums["margin"] == pytest.approx(-math.log(9), rel=1e-12)
     assert loss.item() == pytest.approx(math.log(4) + 0.1 * math.log(10), rel=1e-12)
 

@@ -24,9 +24,9 @@ def test_trap_04_oldest_turns_go_whole_and_are_counted(tokenizer):
         assert tokenizer.decode(prompt).startswith("system\nYou listen.")
     with pytest.raises(ValueError, match=f"take {len(prompts[4])} tokens; --max-prompt is {len(prompts[4]) - 1}"):
         fit_prompt(messages, tokenizer, len(prompts[4]) - 1, 512)
-    example = make_example(pair_row(5), tokenizer, True, 512, len(prompts[2]))
+    example = make_example(pair_row(5), tokenizer, 512, len(prompts[2]))
     assert example.cut_turns == 2 and example.cut_tokens == 0
-    assert example.session == make_example(pair_row(3), tokenizer, True, 512, 512).session  # known by its uncut start
+    assert example.session == make_example(pair_row(3), tokenizer, 512, 512).session  # known by its uncut start
 
 
 def test_trap_04_without_a_system_prompt_the_first_turn_may_go(tokenizer):
@@ -41,14 +41,14 @@ def test_trap_04_cut_answers_keep_their_end(tokenizer):
     prompt = tokenizer.prompt(row["prompt"])
     replies = [tokenizer.reply(row[name][0]["content"]) for name in ("chosen", "rejected")]
     for room in range(2, 20):
-        example = make_example(row, tokenizer, True, len(prompt) + room, 512)
+        example = make_example(row, tokenizer, len(prompt) + room, 512)
         for answer, reply in zip(example.answers, replies, strict=True):
             kept = reply if len(reply) <= room else reply[: room - 1] + reply[-1:]
             assert answer.ids == prompt + kept and answer.start == len(prompt)
             assert answer.length >= 2 and answer.ids[-1] == tokenizer.end_ids[0]
         assert example.cut_tokens == sum(max(0, len(reply) - room) for reply in replies)
     with pytest.raises(ValueError, match=f"the prompt takes {len(prompt)} tokens of {len(prompt) + 1}"):
-        make_example(row, tokenizer, True, len(prompt) + 1, 512)
+        make_example(row, tokenizer, len(prompt) + 1, 512)
 
 
 def test_trap_04_old_turns_go_before_answers(tokenizer):
@@ -59,10 +59,10 @@ def test_trap_04_old_turns_go_before_answers(tokenizer):
     row, prompts = pair_row(3), [tokenizer.prompt(pair_row(3)["prompt"][:1] + conversation(3)[n:]) for n in (1, 3, 5)]
     longest = max(len(tokenizer.reply(row[name][0]["content"])) for name in ("chosen", "rejected"))
     for cut, prompt in enumerate(prompts):
-        example = make_example(row, tokenizer, True, len(prompt) + longest, 512)
+        example = make_example(row, tokenizer, len(prompt) + longest, 512)
         assert (example.cut_turns, example.cut_tokens) == (cut, 0)
         assert example.chosen.ids[: example.chosen.start] == prompt
-    example = make_example(row, tokenizer, True, len(prompts[2]) + longest - 1, 512)
+    example = make_example(row, tokenizer, len(prompts[2]) + longest - 1, 512)
     assert (example.cut_turns, example.cut_tokens) == (2, 1)
 
 
@@ -86,7 +86,7 @@ def test_turns_of_one_session_are_known_by_how_it_begins(tokenizer, system):
     rows = [pair_row(turn, session) for session in (0, 1) for turn in (1, 2, 3)]
     for row in rows if not system else ():
         row["prompt"] = row["prompt"][1:]
-    examples = [make_example(row, tokenizer, True, 512, 512) for row in rows]
+    examples = [make_example(row, tokenizer, 512, 512) for row in rows]
     kept, held_out = train.hold_out(examples, 1)
     assert (kept, held_out) == (examples[:3], examples[3:])
 

@@ -12,7 +12,7 @@ import act.training.step
 from act.model.llama import Llama, LlamaConfig
 from act.training.examples import Answer, Example
 from act.training.losses import log_odds, log_odds_margin, nll_loss, odds_ratio_loss, orpo_loss
-from act.training.step import Objective, step_losses, target_tokens
+from act.training.step import Objective, count_targets, step_losses
 from act.training.tree import answer_logps
 from tests.truths.make_trl_truths import TRUTHS, tiny_weights, trl_numbers
 
@@ -104,7 +104,7 @@ def losses_of(chosen: list[Tensor], rejected: list[Tensor], monkeypatch, scope: 
     logps = [x for pair in sides for x in pair]
     prompt = 3 if scope == "sequence" else 1
     answers = [Answer([0] * (len(x) + 1), prompt) for x in logps]
-    examples = [Example("s", answers[i], answers[i + 1], 0, 0) for i in range(0, len(answers), 2)]
+    examples = [Example("s", answers[i], answers[i + 1], 0) for i in range(0, len(answers), 2)]
     monkeypatch.setattr(act.training.step, "answer_logps", lambda *arguments: (logps, 0))
     return step_losses(None, examples, Objective("orpo", 0.25, scope), sum(map(len, chosen)), len(chosen))
 
@@ -170,7 +170,7 @@ def test_orpo_equals_trls():
     sides = [
         trl_answers(*(truths["batch"][f"{s}_{k}"] for k in ("input_ids", "labels"))) for s in ("chosen", "rejected")
     ]
-    examples = [Example("s", *pair, 0, 0) for pair in zip(*sides, strict=True)]
+    examples = [Example("s", *pair, 0) for pair in zip(*sides, strict=True)]
     answers = [answer for example in examples for answer in example.answers]
 
     means = torch.stack([logps.mean() for logps in answer_logps(model, answers)[0]])
@@ -178,7 +178,7 @@ def test_orpo_equals_trls():
     assert means[1::2].tolist() == pytest.approx(truths["rejected_logps"], rel=1e-5)
 
     objective = Objective("orpo", TRL["lambda_or"], "sequence")
-    loss, sums = step_losses(model, examples, objective, target_tokens(examples, "sequence"), len(examples))
+    loss, sums = step_losses(model, examples, objective, count_targets(examples, "sequence"), len(examples))
     loss.backward()
     metrics = truths["metrics"]
     assert loss.item() == pytest.approx(truths["loss"], rel=1e-5)
@@ -193,8 +193,8 @@ def test_sft_equals_trls():
     """TRL's SFT on the completions of prompt-completion rows."""
     truths, model = TRL["sft"], trl_model()
     answers = trl_answers(truths["batch"]["input_ids"], truths["batch"]["labels"])
-    examples = [Example("s", answer, None, 0, 0) for answer in answers]
-    loss, _ = step_losses(model, examples, Objective("sft"), target_tokens(examples, "response"), 0)
+    examples = [Example("s", answer, None, 0) for answer in answers]
+    loss, _ = step_losses(model, examples, Objective("sft"), count_targets(examples, "response"), 0)
     loss.backward()
     assert loss.item() == pytest.approx(truths["loss"], rel=1e-5)
     assert_gradients_are_trls(model, truths["gradients"])

@@ -22,6 +22,7 @@ from tests.tiny import (
     run_in_process,
     status_of,
     train_flags,
+    write_rows,
 )
 
 WEIGHTS = "adapter_model.safetensors"
@@ -49,10 +50,11 @@ def test_a_run_says_what_made_it(folder, tmp_path, data, tokenizer, monkeypatch,
     assert [line["step"] for line in log] == [0, 1, 2, 2]
     assert report["before"] == log[0] and report["after"] == log[3]
     assert report["last_step"] == {
-        name: log[2][name] for name in ("loss", "nll", "odds_ratio_loss", "margin", "accuracy")
+        name: log[2][name]
+        for name in ("loss", "nll", "odds_ratio_loss", "chosen_logp", "rejected_logp", "margin", "accuracy")
     }
     rows = [json.loads(line) for line in data.read_text().splitlines()]
-    examples = [make_example(row, tokenizer, True, 512, limit) for row in rows]
+    examples = [make_example(row, tokenizer, 512, limit) for row in rows]
     order = train.data_order(examples[:4], "session", 3407, 1)
     for line, batch in zip(log[1:3], (order[:2], order[2:]), strict=True):
         assert line["prompt_tokens_per_example"] == sum(e.chosen.start for e in batch) / 2
@@ -66,6 +68,23 @@ def test_a_run_says_what_made_it(folder, tmp_path, data, tokenizer, monkeypatch,
     assert f"| unique_tokens {log[1]['unique_tokens']} | naive_tokens" in said
 
 
+def test_sft_learns_the_same_from_pairs_as_from_their_chosen_answers(folder, tmp_path, data, monkeypatch):
+    """To the bit; and of held-out pairs it is known what became of the rejected answers."""
+    rows = [json.loads(line) for line in data.read_text().splitlines()]
+    alone = [{"prompt": row["prompt"], "completion": row["chosen"]} for row in rows]
+    files = {"pairs": data, "alone": write_rows(tmp_path / "alone.jsonl", alone)}
+    reports = {}
+    for name, file in files.items():
+        flags = train_flags(folder, file, tmp_path / name, method="sft", held_out_sessions=1)
+        run_in_process(monkeypatch, *flags)
+        reports[name] = json.loads((tmp_path / name / "train.json").read_text())
+    assert (tmp_path / "pairs" / WEIGHTS).read_bytes() == (tmp_path / "alone" / WEIGHTS).read_bytes()
+    assert reports["pairs"]["last_step"] == reports["alone"]["last_step"]
+    of_pairs = {"chosen_logp", "rejected_logp", "margin", "accuracy"}
+    assert reports["pairs"]["after"].keys() - reports["alone"]["after"].keys() == of_pairs
+    assert reports["pairs"]["after"]["nll"] == pytest.approx(reports["alone"]["after"]["nll"], rel=1e-5)
+
+
 def test_whole_numbers_are_shown_whole():
     assert (shown(163442), shown(0.123456), shown(163442.0)) == ("163442", "0.1235", "1.634e+05")
 
@@ -75,7 +94,7 @@ def test_counts_of_what_was_cut(tokenizer):
     row = pair_row(2, chosen=[message("assistant", "so " * 30)])
     limit = len(tokenizer.prompt(row["prompt"][:1] + row["prompt"][3:])) + 20
     assert len(tokenizer.reply(row["chosen"][0]["content"])) == 31
-    examples = [make_example(row, tokenizer, True, limit, 512), make_example(pair_row(), tokenizer, True, 512, 512)]
+    examples = [make_example(row, tokenizer, limit, 512), make_example(pair_row(), tokenizer, 512, 512)]
     assert counts(examples) == {"examples": 2, "cut_turns": 1, "cut_answer_tokens": 11}
 
 

@@ -17,7 +17,7 @@ from act.model.lora import attach, lora_layers
 from act.model.sampler import Sampling
 from act.model.tokenizer import LLAMA3_DATE, llama3
 from act.records import InputError
-from act.training.examples import Answer, Example, make_example, read_examples
+from act.training.examples import Answer, Example, chosen_alone, make_example, read_examples
 from act.training.losses import log_odds_margin, odds_ratio_loss
 from act.training.state import TrainState, learning_rate
 from act.training.step import evaluate, run_examples
@@ -42,7 +42,7 @@ def test_trap_03_accumulation_gives_the_same_step(method, scope, tree_tokens):
     """8 pairs in one tree, in trees of a budget and one by one: one loss, one set of metrics, one gradient."""
     model, examples = with_adapter(), drawn_pairs(8)
     if method == "sft":
-        examples = [Example(e.session, e.chosen, None, 0, 0) for e in examples]
+        examples = chosen_alone(examples)
     whole = objective(method=method, nll_scope=scope)
     metrics = run_examples(model, examples, whole, backward=True)
     expected = gradients(model)
@@ -103,7 +103,7 @@ def targets_of(examples: list[Example], monkeypatch, scope: str = "response") ->
 def test_trap_05_the_end_token_is_learned(tokenizer, monkeypatch):
     """The end token closes every answer in the loss, though it also closes the prompt's turns, which are not in it."""
     row = pair_row(3)
-    example = make_example(row, tokenizer, True, 512, 512)
+    example = make_example(row, tokenizer, 512, 512)
     end = tokenizer.end_ids[0]
     assert example.chosen.ids[: example.chosen.start].count(end) == 6  # system, three clients', two replies
     replies = [tokenizer.encode(row[name][0]["content"]) + [end] for name in ("chosen", "rejected")]
@@ -131,7 +131,7 @@ def bigram_model() -> Llama:
 def test_trap_06_five_tokens_by_hand(scope, start, probabilities):
     """Tokens 0 1 2 3 4. In fifteenths: p(1|0) = (0 + 2) mod 5 + 1 = 3, p(2|1) = 5 mod 5 + 1 = 1,
     p(3|2) = 8 mod 5 + 1 = 4, p(4|3) = 11 mod 5 + 1 = 2. An answer from `start` on has the last of them."""
-    examples = [Example("s", Answer([0, 1, 2, 3, 4], start), None, 0, 0)]
+    examples = [Example("s", Answer([0, 1, 2, 3, 4], start), None, 0)]
     metrics = run_examples(bigram_model(), examples, objective(method="sft", nll_scope=scope), backward=False)
     nll = -sum(math.log(p / 15) for p in probabilities) / len(probabilities)
     assert metrics["nll"] == pytest.approx(nll, rel=1e-6)
@@ -139,7 +139,7 @@ def test_trap_06_five_tokens_by_hand(scope, start, probabilities):
 
 def test_trap_06_a_pair_by_hand():
     """Prompt 0 1, chosen 2 3 4, rejected 0: p(0|1) = 2/15, odds 2/13; chosen p^3 = 8/15^3, p = 2/15 too: margin 0."""
-    examples = [Example("s", Answer([0, 1, 2, 3, 4], 2), Answer([0, 1, 0], 2), 0, 0)]
+    examples = [Example("s", Answer([0, 1, 2, 3, 4], 2), Answer([0, 1, 0], 2), 0)]
     metrics = run_examples(bigram_model(), examples, objective(), backward=False)
     assert metrics["nll"] == pytest.approx(math.log(15 / 2), rel=1e-6)
     assert metrics["margin"] == pytest.approx(0, abs=1e-5)
@@ -152,17 +152,24 @@ def test_evaluate_by_hand(scope):
     """In fifteenths p(2|1) = 1, p(0|1) = 2, p(3|3) = 5, p(1|3) = 1: odds 1/14 against 2/13, and 1/2 against 1/14.
 
     Margins log(13/28) and log(7), one pair of two ranked right; the NLL is that of the answers, whatever is trained.
+    One row without a rejected answer, and there are no numbers of pairs.
     """
     pairs = [
-        Example("s", Answer([0, 1, 2], 2), Answer([0, 1, 0], 2), 0, 0),
-        Example("s", Answer([0, 1, 2, 3, 3], 4), Answer([0, 1, 2, 3, 1], 4), 0, 0),
+        Example("s", Answer([0, 1, 2], 2), Answer([0, 1, 0], 2), 0),
+        Example("s", Answer([0, 1, 2, 3, 3], 4), Answer([0, 1, 2, 3, 1], 4), 0),
     ]
     for tree_tokens in (1, 100):
         found = evaluate(bigram_model(), pairs, objective(nll_scope=scope, tree_tokens=tree_tokens))
         expected = {"nll": math.log(15 * 3) / 2, "margin": (math.log(13 / 28) + math.log(7)) / 2, "accuracy": 0.5}
+        expected |= {"chosen_logp": -expected["nll"], "rejected_logp": (math.log(2 / 15) + math.log(1 / 15)) / 2}
         assert found == pytest.approx(expected, rel=1e-5)
-    alone = [replace(pair, rejected=None) for pair in pairs]
-    assert evaluate(bigram_model(), alone, objective(nll_scope=scope)) == {"nll": pytest.approx(expected["nll"])}
+        sft = objective(method="sft", nll_scope=scope, tree_tokens=tree_tokens)
+        assert evaluate(bigram_model(), pairs, sft) == pytest.approx(expected, rel=1e-5)
+    for some in (pairs, pairs[:1], []):
+        alone = chosen_alone(some) + pairs[len(some) :]
+        found = evaluate(bigram_model(), alone, objective(nll_scope=scope))
+        assert found.keys() == ({"nll"} if some else expected.keys())
+        assert found["nll"] == pytest.approx(expected["nll"])
     assert evaluate(bigram_model(), [], objective()) == {}
 
 
@@ -174,7 +181,7 @@ def test_trap_07_training_and_inference_render_the_same_ids(tokenizer, system):
     """
     row = pair_row(2, chosen=[message("assistant", "Thinking: He is stuck.\n\nAnswer: And then?")])
     row["prompt"] = row["prompt"] if system else row["prompt"][1:]
-    example = make_example(row, tokenizer, True, 512, 512)
+    example = make_example(row, tokenizer, 512, 512)
     chat = LocalChat("tiny", Llama(LlamaConfig.from_dict(CONFIG)), tokenizer, Sampling(0.0, 1.0, 30))
     chat.start([Ask("this", row["prompt"], seed=0, enforce=True)])
     chat.start([Ask("next", [*row["prompt"], *row["chosen"], message("user", "And now?")], seed=0)])
@@ -199,12 +206,13 @@ def test_trap_08_only_the_answer_is_learned(tokenizer, tmp_path, monkeypatch, ki
     elif kind == "prompt and completion":
         row = {"prompt": row["prompt"], "completion": row["chosen"]}
     examples = read_examples(write_rows(tmp_path / "data.jsonl", [row]), tokenizer, False, 512, 512)
-    assert examples[0].rejected is None
+    assert (examples[0].rejected is None) == (kind != "pair for SFT")
+    examples = chosen_alone(examples)
     assert targets_of(examples, monkeypatch) == sorted(tokenizer.reply("What shows up now, 3 times?"))
 
 
 def test_trap_08_nll_scope_sequence_learns_the_prompt_too(tokenizer, monkeypatch):
-    example = make_example(pair_row(2), tokenizer, True, 512, 512)
+    example = make_example(pair_row(2), tokenizer, 512, 512)
     targets = targets_of([example], monkeypatch, "sequence")
     assert targets == sorted([*example.chosen.ids[1:], *example.rejected.ids[example.rejected.start :]])
 
@@ -231,7 +239,7 @@ def test_trap_09_a_bfloat16_model_trains_in_float32():
 def session_examples(sessions: int, turns: int) -> list[Example]:
     """Interleaved: turn 0 of every session, then turn 1 of every session; `cut_turns` tells the turn."""
     answer = Answer([1, 2], 1)
-    return [Example(f"s{s}", answer, answer, turn, 0) for turn in range(turns) for s in range(sessions)]
+    return [Example(f"s{s}", answer, answer, turn) for turn in range(turns) for s in range(sessions)]
 
 
 @pytest.mark.parametrize("order", ["session", "random"])

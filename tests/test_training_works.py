@@ -32,6 +32,7 @@ def test_held_out_pairs_before_and_after(pairs, run_script_in, method):
     report = json.loads((pairs / method / "train.json").read_text())
     before, after = report["before"], report["after"]
     assert after["nll"] < before["nll"] - 0.05
+    assert after["chosen_logp"] > before["chosen_logp"] + 0.05
     if method == "orpo":
         assert after["margin"] > before["margin"] + 0.2
         assert after["accuracy"] >= before["accuracy"]

@@ -86,7 +86,7 @@ def test_any_sequences_are_spelt_with_no_token_twice(seed):
 
 
 def pair(name: str, prompt: list[int], chosen: list[int], rejected: list[int]) -> Example:
-    return Example(name, Answer(prompt + chosen, len(prompt)), Answer(prompt + rejected, len(prompt)), 0, 0)
+    return Example(name, Answer(prompt + chosen, len(prompt)), Answer(prompt + rejected, len(prompt)), 0)
 
 
 def test_group_by_budget_by_hand():

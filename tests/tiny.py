@@ -52,7 +52,7 @@ def drawn_pairs(n: int, seed: int = 0) -> list[Example]:
     for i in range(n):
         prompt = (prompt if i % 2 else [1]) + [stream.randrange(97) for _ in range(stream.randint(1, 12))]
         answers = [prompt + [stream.randrange(97) for _ in range(stream.randint(1, 20))] for _ in range(2)]
-        examples.append(Example(f"s{i // 2}", *(Answer(ids, len(prompt)) for ids in answers), 0, 0))
+        examples.append(Example(f"s{i // 2}", *(Answer(ids, len(prompt)) for ids in answers), 0))
     return examples
 
 

@@ -1,12 +1,14 @@
-"""`make tune-judge`: does fine-tuning a judge work? Constructed sessions with known ratings, split by client.
+"""`make tune-judge`: does fine-tuning a judge work? Constructed sessions with known ratings, some of them held out.
 
 Each client of the whole sessions of known fidelity (act/dialogue/corpus/graded.jsonl) comes with a high and a low reply
 to every turn. A constructed session draws one of them for each turn, no two sessions of a client alike; its ratings
 follow from what these replies show: an ACT-FM item shown in 0, 1, 2-3 or more of 6 turns is rated 0, 1, 2, 3, and every
-TES item is the replies' mean empathy. Sessions of four clients are tuned on through `tune-data` and `train.py`, the
-other four are held out. Prints, before and after, the agreement on these, and the check without the tuned clients.
+TES item is the replies' mean empathy. Sessions of four clients are tuned on through `tune-data` and `train.py`. Held
+out are other sessions of these clients (new mixtures of replies that were seen: has it learned what it was taught?) and
+sessions of the other four (nothing seen: does it carry over?). Prints, before and after, the agreement on both, and
+the check without the tuned clients.
 
-What it cannot show: known ratings are a rule's, not a person's. Four held-out clients are 48 different replies, however
+What it cannot show: known ratings are a rule's, not a person's. Four clients are 48 different replies, however
 many sessions are made of them, so that intervals draw clients, and four of them are few: what each client says stands
 beside them. And of four clients the check takes no order, so its verdict rests on the pairs.
 """
@@ -24,7 +26,7 @@ from act.measure.forms import FORMS, score
 from act.records import read_jsonl
 from tests.conftest import ROOT
 
-HELD_OUT = ("g05", "g06", "g07", "g08")  # in two the high replies are the longer ones, in two the low ones
+OTHERS = ("g05", "g06", "g07", "g08")  # in two the high replies are the longer ones, in two the low ones
 OUTCOMES = ("act_fm_total", "act_fm_inconsistency", "tes_mean")
 STATISTICS = ("ICC(A,1)", "ICC(C,1)", "Spearman", "mean absolute error", "bias")
 
@@ -70,10 +72,17 @@ def errors_by_client(known: list[dict], ratings: Path, outcome: str) -> dict[str
     truth = {r["session"]: score(r["act_fm"], r["tes"])[outcome] for r in known}
     apart: dict[str, list[float]] = {}
     for r in read_jsonl(ratings):
-        if r["status"] == "ok":
+        if r["status"] == "ok" and r["session"] in truth:
             found = score(r["act_fm_expected"], r["tes_expected"])[outcome]
             apart.setdefault(r["profile"], []).append(abs(found - truth[r["session"]]))
     return {client: sum(some) / len(some) for client, some in apart.items()}
+
+
+def in_words(row: dict) -> str:
+    """An estimate with its interval."""
+    if row["estimate"] is None:
+        return "none"
+    return "{:.2f} [{:.2f}, {:.2f}]".format(row["estimate"], *(row["ci"] or [float("nan")] * 2))
 
 
 def main() -> None:
@@ -81,7 +90,8 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--sessions", type=int, default=10, help="tuned on, of each of four clients: a step each")
-    parser.add_argument("--held-out", type=int, default=6, help="rated, of each of the other four")
+    parser.add_argument("--held-out", type=int, default=6, help="rated, of each of all eight")
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--lr", type=float, default=5e-4)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -98,48 +108,53 @@ def main() -> None:
         return done.stdout
 
     scripts = read(GRADED)
-    tuned = [pair for script in scripts if script["id"] not in HELD_OUT for pair in draw(script, args.sessions, 0)]
-    held = [pair for script in scripts if script["id"] in HELD_OUT for pair in draw(script, args.held_out, 1)]
+    seen = [script["id"] for script in scripts if script["id"] not in OTHERS]
+    tuned, held = [], {"sessions of clients tuned on": [], "sessions of other clients": []}
+    for script in scripts:
+        if script["id"] in seen:
+            made = draw(script, args.sessions + args.held_out, 0)
+            tuned += made[: args.sessions]
+            held["sessions of clients tuned on"] += made[args.sessions :]
+        else:
+            held["sessions of other clients"] += draw(script, args.held_out, 1)
     sessions, human = write("sessions.jsonl", [s for s, _ in tuned]), write("human.jsonl", [r for _, r in tuned])
-    held_out, known = write("held-out.jsonl", [s for s, _ in held]), write("known.jsonl", [r for _, r in held])
+    held_out = write("held-out.jsonl", [s for pairs in held.values() for s, _ in pairs])
 
     run("judge.py", "tune-data", "--sessions", sessions, "--human", human, "--out", args.out / "tune.jsonl")
     run("train.py", "--method", "sft", "--model", args.model, "--data", args.out / "tune.jsonl",
-        "--epochs", 1, "--lr", args.lr, "--batch", 34, "--resume",
+        "--epochs", args.epochs, "--lr", args.lr, "--batch", 34, "--resume",
         "--max-length", 4000, "--max-prompt", 3900, "--out", args.out / "judge")  # fmt: skip
-    seen = [script["id"] for script in scripts if script["id"] not in HELD_OUT]
-    rows: dict[tuple[str, str, str], dict] = {}
-    for name, judge in (("before", args.model), ("after", f"{args.model}+{args.out / 'judge'}")):
-        check = ("judge.py", "check", "--judge", judge, "--out", args.out / f"check-{name}.json")
+    found: dict[tuple[str, str, str, str], dict] = {}
+    for when, judge in (("before", args.model), ("after", f"{args.model}+{args.out / 'judge'}")):
+        check = ("judge.py", "check", "--judge", judge, "--out", args.out / f"check-{when}.json")
         print(run(*check, "--seen", *seen).splitlines()[0])
-        ratings = args.out / f"ratings-{name}.jsonl"
+        ratings = args.out / f"ratings-{when}.jsonl"
         run("judge.py", "rate", "--sessions", held_out, "--judge", judge, "--out", ratings)
-        run("judge.py", "agree", "--human", known, "--judge", ratings, "--score", "expected", "--cluster", "profile",
-            "--out", args.out / f"agree-{name}.json")  # fmt: skip
-        for row in json.loads((args.out / f"agree-{name}.json").read_text()):
-            if row["of"] in OUTCOMES and row["statistic"] in STATISTICS and "each" not in row["raters"]:
-                rows[name, row["of"], row["statistic"]] = row
+        for number, (of, pairs) in enumerate(held.items()):
+            known, rows = (
+                write(f"known-{number}.jsonl", [r for _, r in pairs]),
+                args.out / f"agree-{when}-{number}.json",
+            )
+            run("judge.py", "agree", "--human", known, "--judge", ratings, "--score", "expected",
+                "--cluster", "profile", "--out", rows)  # fmt: skip
+            for row in json.loads(rows.read_text()):
+                if row["of"] in OUTCOMES and row["statistic"] in STATISTICS and "each" not in row["raters"]:
+                    found[of, row["of"], row["statistic"], when] = row
 
-    replies = len({turn["answer"] for session, _ in held for turn in session["turns"]})
-    print(f"\nheld out: {len(held)} sessions of {len(HELD_OUT)} clients, {replies} different replies; 95% by client")
-    result = {"bench": "tune-judge", "tuned": len(tuned), "held_out": len(held), "clients": len(HELD_OUT)}
-    for outcome in OUTCOMES:
-        for statistic in STATISTICS:
-            shown = []
-            for name in ("before", "after"):
-                row = rows[name, outcome, statistic]
-                ci = row["ci"] or [float("nan")] * 2
-                shown.append(
-                    "none" if row["estimate"] is None else "{:.2f} [{:.2f}, {:.2f}]".format(row["estimate"], *ci)
-                )
-                result[f"{outcome} {statistic} {name}"] = row["estimate"]
-            print(f"{outcome:22}{statistic:22}{shown[0]:24} -> {shown[1]}")
-        before, after = (
-            errors_by_client([r for _, r in held], args.out / f"ratings-{name}.jsonl", outcome)
-            for name in ("before", "after")
-        )
-        moved = ", ".join(f"{client} {before[client]:.2f} -> {after[client]:.2f}" for client in before)
-        print(f"{outcome:22}mean error by client  {moved}")
+    result = {"bench": "tune-judge", "tuned": len(tuned), "epochs": args.epochs, "held_out": args.held_out}
+    for of, pairs in held.items():
+        print(f"\n{len(pairs)} {of} ({len({r['profile'] for _, r in pairs})}); 95% intervals draw clients")
+        for outcome in OUTCOMES:
+            for statistic in STATISTICS:
+                rows = [found[of, outcome, statistic, when] for when in ("before", "after")]
+                print(f"{outcome:22}{statistic:22}{in_words(rows[0]):26} -> {in_words(rows[1])}")
+                result[f"{of}, {outcome}, {statistic}"] = [row["estimate"] for row in rows]
+            before, after = (
+                errors_by_client([r for _, r in pairs], args.out / f"ratings-{when}.jsonl", outcome)
+                for when in ("before", "after")
+            )
+            moved = ", ".join(f"{client} {before[client]:.2f} -> {after[client]:.2f}" for client in before)
+            print(f"{outcome:22}mean error by client  {moved}")
     print(json.dumps(result))
 
 

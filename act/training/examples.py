@@ -12,7 +12,7 @@ From here on training knows token ids alone; step.py takes the examples.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from act.model.tokenizer import ChatTokenizer, Messages
@@ -25,6 +25,7 @@ class Answer:
 
     ids: list[int]
     start: int
+    cut: int = 0  # tokens dropped from its end
 
     @property
     def length(self) -> int:
@@ -44,12 +45,21 @@ class Example:
     chosen: Answer
     rejected: Answer | None
     cut_turns: int  # turns dropped from the front of the prompt
-    cut_tokens: int  # tokens dropped from the end of the answers
 
     @property
     def answers(self) -> list[Answer]:
         """Chosen and, in a pair, rejected, in this order."""
         return [self.chosen, self.rejected] if self.rejected else [self.chosen]
+
+    @property
+    def cut_tokens(self) -> int:
+        """Tokens dropped from the end of its answers."""
+        return sum(answer.cut for answer in self.answers)
+
+
+def chosen_alone(examples: list[Example]) -> list[Example]:
+    """The same without rejected answers: what SFT learns from."""
+    return [replace(example, rejected=None) for example in examples]
 
 
 def counts(examples: list[Example]) -> dict[str, int]:
@@ -78,11 +88,11 @@ def check_messages(name: str, messages: object, roles: tuple[str, ...]) -> None:
             raise ValueError(f'"{name}" has an empty {message["role"]} message')
 
 
-def check_row(row: dict, pairs: bool) -> None:
-    """Raise ValueError for a row that could not be trained on."""
+def checked_row(row: dict, pairs: bool) -> dict:
+    """The row, with "messages" as "prompt" and "completion". Raises ValueError if it could not be trained on."""
     if "messages" in row:
         check_messages("messages", row["messages"], ("system", "user", "assistant"))
-        row["prompt"], row["completion"] = row["messages"][:-1], row["messages"][-1:]
+        row = row | {"prompt": row["messages"][:-1], "completion": row["messages"][-1:]}
     if "prompt" not in row:
         raise ValueError('no "prompt" (nor "messages"): the answer would be learned without its context')
     check_messages("prompt", row["prompt"], ("system", "user", "assistant"))
@@ -101,6 +111,7 @@ def check_row(row: dict, pairs: bool) -> None:
             raise ValueError(f'"{name}" has {len(row[name])} messages, not one')
     if "chosen" in row and row["chosen"][0]["content"].strip() == row["rejected"][0]["content"].strip():
         raise ValueError('"chosen" and "rejected" are the same')
+    return row
 
 
 def chosen_text(row: dict) -> str:
@@ -116,7 +127,7 @@ def read_examples(
     max_prompt: int,
     check_text: Callable[[str], None] = lambda text: None,
 ) -> list[Example]:
-    """The examples of a JSONL file. `pairs` asks for pairs; without it a pair's chosen answer is the completion.
+    """The examples of a JSONL file; `pairs` refuses those that are none.
 
     `check_text` raises ValueError for a completion or chosen answer of another form than is asked for. Raises
     InputError with file and line for it, and for a row that could not be trained on.
@@ -124,12 +135,13 @@ def read_examples(
     examples: list[Example] = []
 
     def take(row: dict) -> None:
-        check_row(row, pairs)
+        row = checked_row(row, pairs)
         check_text(chosen_text(row))
-        examples.append(make_example(row, tokenizer, pairs, max_length, max_prompt, check_text))
+        examples.append(make_example(row, tokenizer, max_length, max_prompt, check_text))
 
+    # read_jsonl names file and line of a ValueError that is raised in its check, so examples are made in there.
     for _ in read_jsonl(path, take):
-        pass  # the work is done in the check, whose ValueErrors read_jsonl gives the file and line
+        pass
     if not examples:
         raise InputError(f"{path}: no records")
     return examples
@@ -138,7 +150,6 @@ def read_examples(
 def make_example(
     row: dict,
     tokenizer: ChatTokenizer,
-    pairs: bool,
     max_length: int,
     max_prompt: int,
     check_text: Callable[[str], None] = lambda text: None,
@@ -149,26 +160,26 @@ def make_example(
     the limits leave no room for an answer, or make a pair's answers equal.
     """
     texts = [chosen_text(row)]
-    texts += [row["rejected"][0]["content"]] if pairs else []
+    texts += [row["rejected"][0]["content"]] if "rejected" in row else []
     replies = [tokenizer.reply(text) for text in texts]
     prompt, cut_turns = fit_prompt(row["prompt"], tokenizer, max_prompt, max_length - max(map(len, replies)))
     room = max_length - len(prompt)
     if room < 2:
         raise ValueError(f"the prompt takes {len(prompt)} tokens of {max_length}: no room for an answer")
     kept = [reply if len(reply) <= room else [*reply[: room - 1], reply[-1]] for reply in replies]
-    if pairs and kept[0] == kept[1]:
+    if len(kept) == 2 and kept[0] == kept[1]:
         raise ValueError(f'"chosen" and "rejected" are the same in the {room} tokens that --max-length leaves them')
     if kept[0] != replies[0]:
         try:
             check_text(tokenizer.decode(kept[0][:-1]))
         except ValueError as error:
             raise ValueError(f"cut to the {room} tokens that --max-length leaves it, {error}") from None
-    answers = [Answer(prompt + reply, len(prompt)) for reply in kept]
-    cut_tokens = sum(map(len, replies)) - sum(map(len, kept))
+    cuts = [len(reply) - len(rest) for reply, rest in zip(replies, kept, strict=True)]
+    chosen, *rejected = (Answer(prompt + rest, len(prompt), cut) for rest, cut in zip(kept, cuts, strict=True))
     # A session is known by the row's name for it, or by how it begins: the system prompt, if any, and the first turn.
     beginning = row["prompt"][: 2 if row["prompt"][0]["role"] == "system" else 1]
     session = str(row.get("session") or "") or "\n".join(message["content"] for message in beginning)
-    return Example(session, answers[0], answers[1] if pairs else None, cut_turns, cut_tokens)
+    return Example(session, chosen, rejected[0] if rejected else None, cut_turns)
 
 
 def fit_prompt(messages: Messages, tokenizer: ChatTokenizer, limit: int, wish: int) -> tuple[list[int], int]:

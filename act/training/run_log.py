@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-LOSSES = ("loss", "nll", "odds_ratio_loss", "margin", "accuracy")
+LOSSES = ("loss", "nll", "odds_ratio_loss", "chosen_logp", "rejected_logp", "margin", "accuracy")
 
 
 class RunLog:

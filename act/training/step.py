@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from act.model.llama import Llama
 from act.training.distributed import add_up, is_first, largest, share_of
-from act.training.examples import Answer, Example
+from act.training.examples import Answer, Example, chosen_alone
 from act.training.losses import log_odds_margin, nll_loss, odds_ratio_loss, orpo_loss
 from act.training.tree import answer_logps, group_by_budget
 
@@ -29,9 +29,9 @@ class Objective:
 
 
 def step_losses(
-    model: Llama, examples: list[Example], objective: Objective, n_targets: int, pairs: int
+    model: Llama, examples: list[Example], objective: Objective, target_tokens: int, pairs: int
 ) -> tuple[Tensor, dict[str, float]]:
-    """(loss, sums to log) of some of a step's examples; `n_targets` and `pairs` count the whole step's.
+    """(loss, sums to log) of some of a step's examples; `target_tokens` and `pairs` count the whole step's.
 
     Here the answers' log-probs become means, (2) of docs/orpo.md; the rest is losses.py.
     """
@@ -39,15 +39,18 @@ def step_losses(
     logps, unique = answer_logps(model, answers, objective.nll_scope == "sequence", objective.keep_tokens)
     # answers are chosen, rejected, chosen, ...; without pairs chosen alone
     chosen = logps[:: len(examples[0].answers)]
-    nll = nll_loss(torch.cat(chosen), n_targets)
+    nll = nll_loss(torch.cat(chosen), target_tokens)
     sums = {"nll": nll.item(), "unique_tokens": unique, "naive_tokens": sum(len(a.ids) for a in answers)}
     if objective.method == "sft":
         return nll, sums | {"loss": nll.item()}
-    means = [logp[-answer.length :].mean() for logp, answer in zip(logps, answers, strict=True)]
-    margin = log_odds_margin(torch.stack(means[::2]), torch.stack(means[1::2]))
+    # With scope "sequence" an answer's log-probs begin with the prompt's; the odds are of the answer alone.
+    means = torch.stack([logp[-answer.length :].mean() for logp, answer in zip(logps, answers, strict=True)])  # (2)
+    chosen_logp, rejected_logp = means[::2], means[1::2]  # (P,) each
+    margin = log_odds_margin(chosen_logp, rejected_logp)
     loss = orpo_loss(nll, margin, objective.lambda_or, pairs)
-    sums |= {"loss": loss.item(), "odds_ratio_loss": (odds_ratio_loss(margin).sum() / pairs).item()}
-    return loss, sums | {"margin": (margin.sum() / pairs).item(), "accuracy": ((margin > 0).sum() / pairs).item()}
+    of_pairs = {"odds_ratio_loss": odds_ratio_loss(margin), "margin": margin, "accuracy": margin > 0}
+    of_pairs |= {"chosen_logp": chosen_logp, "rejected_logp": rejected_logp}
+    return loss, sums | {"loss": loss.item()} | {name: (x.sum() / pairs).item() for name, x in of_pairs.items()}
 
 
 def no_loss(model: Llama) -> tuple[Tensor, dict[str, float]]:
@@ -56,7 +59,7 @@ def no_loss(model: Llama) -> tuple[Tensor, dict[str, float]]:
     return 0 * logps[0].sum(), {}
 
 
-def target_tokens(examples: list[Example], scope: str) -> int:
+def count_targets(examples: list[Example], scope: str) -> int:
     """N: the tokens of the NLL term, the chosen answers' or, with scope "sequence", the prompts' too but the first."""
     return sum(len(example.chosen.targets(scope == "sequence")) for example in examples)
 
@@ -68,12 +71,12 @@ def run_examples(model: Llama, examples: list[Example], objective: Objective, ba
     equally many trees, the last of them empty where a share has fewer.
     """
     totals: dict[str, float] = {}
-    n_targets = target_tokens(examples, objective.nll_scope)
+    targets = count_targets(examples, objective.nll_scope)
     groups = group_by_budget(share_of(examples), objective.tree_tokens)
     groups += [[]] * (largest(len(groups))[0] - len(groups))
     for group in groups if backward else tqdm(groups, desc="held-out", unit="tree", disable=not is_first()):
         with torch.set_grad_enabled(backward):
-            loss, sums = step_losses(model, group, objective, n_targets, len(examples)) if group else no_loss(model)
+            loss, sums = step_losses(model, group, objective, targets, len(examples)) if group else no_loss(model)
         if backward:
             loss.backward()
         for name, value in sums.items():
@@ -82,9 +85,14 @@ def run_examples(model: Llama, examples: list[Example], objective: Objective, ba
 
 
 def evaluate(model: Llama, examples: list[Example], objective: Objective) -> dict[str, float]:
-    """NLL a token of the chosen answers; for pairs also log-odds margin and accuracy (share of pairs ranked right)."""
+    """NLL a token of the chosen answers; of pairs, whatever is trained, also log-odds margin and mean log-probs (2) of
+    either answer, averaged over the pairs, and accuracy, the share of pairs ranked right.
+    """
     if not examples:
         return {}
-    method = "sft" if examples[0].rejected is None else "orpo"
+    method = "orpo" if all(example.rejected for example in examples) else "sft"
+    if method == "sft":
+        examples = chosen_alone(examples)
     totals = run_examples(model, examples, replace(objective, method=method, nll_scope="response"), backward=False)
-    return {name: totals[name] for name in ("nll", "margin", "accuracy") if name in totals}
+    names = ("nll", "chosen_logp", "rejected_logp", "margin", "accuracy")
+    return {name: totals[name] for name in names if name in totals}

@@ -39,7 +39,7 @@ def grow(trie: dict[tuple[int, int], int], example: Example) -> None:
 def answer_logps(
     model: Llama, answers: list[Answer], with_prompt: bool = False, keep_tokens: int | None = None
 ) -> tuple[list[Tensor], int]:
-    """Token log-probs of each answer, (its target tokens,) float32 each, and the number of tokens computed; (1).
+    """Token log-probs of each answer, (its target tokens,) float32 each, and the number of tokens computed.
 
     Targets are the answer's own tokens; `with_prompt` also the prompt's, all but the first. Each token of the tree goes
     through the head once, however many answers have it as a target. `keep_tokens` as in read_tree.
@@ -52,6 +52,7 @@ def answer_logps(
         for places, answer in zip(tree.places, answers, strict=True)
     ]
     needed = torch.cat(target_places).unique()
-    logps = logprob(hidden[parents[needed]], model.head, ids[needed])
+    logps = logprob(hidden[parents[needed]], model.head, ids[needed])  # (1)
     by_place = logps.new_zeros(len(ids)).index_put((needed,), logps)
+    # Backward this indexing adds up, token by token, what every answer that has the token hands back.
     return [by_place[places] for places in target_places], len(ids)
