@@ -171,7 +171,7 @@ def read_check(path: str) -> dict:
         require(check, {"judge": str, "verdict": dict, "items": list})
         require(check["verdict"], {"line": str})
         for item in check["items"]:
-            require(item, {"item": str, "pairs": int, "auc": (float, int, type(None)), "ci": (list, type(None))})
+            require(item, {"item": str, "pairs": int, "auc": float | int | None, "ci": list | None})
     except (TypeError, ValueError) as error:
         raise InputError(f"{path}: not a file that `judge.py check` wrote: {error}") from None
     return check

@@ -12,6 +12,7 @@ same words; with other models or settings it refuses. `generate.py COMMAND --hel
 
 from argparse import Namespace
 from collections.abc import Generator
+from itertools import chain
 
 from tqdm import tqdm
 
@@ -95,7 +96,7 @@ def make_pairs(args: Namespace) -> None:
     with Store(args.out, check_pair) as store, Store(f"{args.out}.left-out", check_left_out) as left_out:
         contexts = [pair_contexts(session, args) for session in sessions]
         prompts = {context["id"]: context["prompt"] for group in contexts for context in group}
-        for held in (*store.records(), *left_out.records()):
+        for held in chain(store.records(), left_out.records()):
             if prompts.get(held["id"], held["prompt"]) != held["prompt"]:
                 raise InputError(
                     f"{args.out}: {held['id']} has another prompt; of other sessions, or with other --cot?"
@@ -133,7 +134,7 @@ def draw_wanted(wanted: list[list[dict]], store: Store, left_out: Store, args: N
         models = {"chosen": chooser} | models
     settings = made_with(models, args.format, args.seed)
     settings["models"] = {"chosen": TRANSCRIPT} | settings["models"]
-    for held in (*store.records(), *left_out.records()):
+    for held in chain(store.records(), left_out.records()):
         check_settings(args.out, held, settings)
     with tqdm(total=sum(map(len, wanted)), desc="pairs", unit="pair") as bar:
         talks = (draw_pairs(group, models, settings, store, left_out, bar, args) for group in wanted if group)

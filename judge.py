@@ -24,14 +24,14 @@ from act.cli import Parser, check_seed, not_negative, positive, run_script, set_
 from act.judging.check import check, in_words
 from act.judging.families import same_family
 from act.judging.judge import Judge, LocalJudge, Text, said_in
-from act.judging.ratings import examples, rating, read_ratings_of_anyone
+from act.judging.ratings import examples, rating
 from act.judging.served import EndpointJudge
 from act.judging.settings import rater_names, read_checks, refuse_check_of_another, refuse_others, wording_digest
 from act.measure.forms import FORMS, Form, load_wording
 from act.measure.judges import as_table, compare
 from act.measure.rating_page import rating_page
 from act.model.checkpoint import is_endpoint
-from act.records import InputError, Store, check_rating, check_session, rating_key, read_unique, require
+from act.records import RATING_KEY, InputError, Store, check_rating, check_session, rating_key, read_unique, require
 
 
 def wording(args: Namespace) -> tuple[Form, Form]:
@@ -92,14 +92,14 @@ def rate_with(spec: str, sessions: dict[str, dict], checks: dict[str, dict], sto
 
 def run_check(args: Namespace) -> None:
     """`judge.py check`: the verdict, and into --out all it stands on."""
+    judge = open_judge(args.judge, args)
     keep = nullcontext()
     if args.out:
         keep = Store(args.out.with_suffix(".judgements.jsonl"), lambda r: require(r, {"id": str, "judgement": dict}))
-        open(args.out, "a").close()  # refused before anybody is asked, rather than after
-    judge = open_judge(args.judge, args)
     with keep as store:
         if store is not None:
             refuse_others(store, judge.settings)
+            open(args.out, "a").close()  # refused before anybody is asked, rather than after
         result = check(judge, args.replicates if is_endpoint(args.judge) else 1, args.seen, store)
     print("\n".join(in_words(result)))
     if args.out:
@@ -109,7 +109,7 @@ def run_check(args: Namespace) -> None:
 def agree(args: Namespace) -> None:
     """`judge.py agree`: the table, and into --out its rows."""
     check_seed(args.seed)
-    human, judge = (list(read_ratings_of_anyone(path)) for path in (args.human, args.judge))
+    human, judge = (read_unique(path, check_rating, *RATING_KEY) for path in (args.human, args.judge))
     field = "" if args.score == "integer" else "_expected"
     expected = {"act_fm_expected", "tes_expected"}
     if field and any(r["status"] == "ok" and not expected <= set(r) for r in judge):
@@ -117,6 +117,7 @@ def agree(args: Namespace) -> None:
     if not {r["session"] for r in human if r["status"] == "ok"} & {r["session"] for r in judge if r["status"] == "ok"}:
         raise InputError(f"{args.human} and {args.judge}: no session that both rated")
     if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
         open(args.out, "a").close()  # refused at once, rather than at the end
     rows = compare(human, judge, field, args.resamples, args.seed, args.cluster)
     print("\n".join(as_table(rows, args.cluster)))
@@ -127,7 +128,8 @@ def agree(args: Namespace) -> None:
 def tune_data(args: Namespace) -> None:
     """`judge.py tune-data`."""
     sessions = {session["id"]: session for session in read_unique(args.sessions, check_session)}
-    human = [r for r in read_ratings_of_anyone(args.human) if r["status"] == "ok" and r["session"] in sessions]
+    human = read_unique(args.human, check_rating, *RATING_KEY)
+    human = [r for r in human if r["status"] == "ok" and r["session"] in sessions]
     if not human:
         raise InputError(f"{args.human}: no valid rating of a session in {args.sessions}")
     forms = wording(args)
@@ -156,8 +158,8 @@ def main() -> None:
     parser = Parser(description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(name: str, run, about: str) -> Parser:
-        command = commands.add_parser(name, help=about.split(".")[0].lower(), description=about)
+    def add(name: str, run, help: str, about: str) -> Parser:
+        command = commands.add_parser(name, help=help, description=about)
         command.set_defaults(run=run)
         return command
 
@@ -187,6 +189,7 @@ def main() -> None:
     command = add(
         "rate",
         rate,
+        "sessions -> ratings",
         "Rate sessions. Those already rated in --out are skipped. A text without a reply is not stored: the same "
         "command asks for it again. One without a valid form is stored, with its status.",
     )
@@ -200,7 +203,12 @@ def main() -> None:
     )
     add_judge_flags(command)
 
-    command = add("check", run_check, "Does a judge measure anything? Texts of known quality, rated; a verdict first.")
+    command = add(
+        "check",
+        run_check,
+        "does a judge measure anything?",
+        "Does a judge measure anything? Texts of known quality, rated; a verdict first.",
+    )
     command.add_argument("--judge", required=True, metavar="MODEL", help="FOLDER, FOLDER+ADAPTER or NAME@URL")
     command.add_argument(
         "--out",
@@ -216,7 +224,8 @@ def main() -> None:
     command = add(
         "agree",
         agree,
-        "Judge against humans. And humans among themselves, by outcome and by item: a judge with the mean of the "
+        "a judge against people, and people among themselves",
+        "Judge against humans, and humans among themselves, by outcome and by item: a judge with the mean of the "
         "humans, with each human, and, to compare that with, two humans with one another, averaged over pairs.",
     )
     command.add_argument("--human", type=Path, required=True, help="JSONL file of ratings by people")
@@ -232,7 +241,12 @@ def main() -> None:
     )
     command.add_argument("--out", type=Path, help="JSON file of the same rows")
 
-    command = add("tune-data", tune_data, "Human ratings and sessions -> SFT examples for `train.py --method sft`.")
+    command = add(
+        "tune-data",
+        tune_data,
+        "human ratings and sessions -> SFT examples",
+        "Human ratings and sessions -> SFT examples for `train.py --method sft`.",
+    )
     command.add_argument("--sessions", type=Path, required=True, help="JSONL file of sessions")
     command.add_argument("--human", type=Path, required=True, help="JSONL file of ratings by people")
     command.add_argument("--out", type=Path, required=True, help="JSONL file of examples")
@@ -245,7 +259,10 @@ def main() -> None:
     add_form(command)
 
     command = add(
-        "page", page, "A page on which a person rates sessions. One HTML file, nothing fetched, nothing sent."
+        "page",
+        page,
+        "sessions -> a page on which a person rates",
+        "A page on which a person rates sessions. One HTML file, nothing fetched, nothing sent.",
     )
     command.add_argument("--sessions", type=Path, required=True, help="JSONL file of sessions")
     command.add_argument("--out", type=Path, required=True, help="HTML file")

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import UnionType
 
 TURN_STATUSES = ("ok", "length", "format", "context", "error")
 CONDITIONS = ("instruct", "instruct-cot", "sft", "sft-cot", "orpo", "orpo-cot")
@@ -51,7 +52,8 @@ def read_jsonl(path: str | Path, check: Callable[[dict], None] = lambda record: 
                 record = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
                 if not isinstance(record, dict):
                     raise ValueError("not a JSON object")
-                json.dumps(record, ensure_ascii=False).encode()  # half a surrogate pair is no text
+                if b"\\u" in line:
+                    json.dumps(record, ensure_ascii=False).encode()  # half a surrogate pair is no text
                 check(record)
             except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
                 if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) and is_torn(line):
@@ -61,17 +63,23 @@ def read_jsonl(path: str | Path, check: Callable[[dict], None] = lambda record: 
             yield record
 
 
-def read_unique(path: str | Path, check: Callable[[dict], None]) -> list[dict]:
-    """All records of a file that must hold some, each with an "id" of its own."""
-    seen: set[str] = set()
+def once(check: Callable[[dict], None], *names: str) -> Callable[[dict], None]:
+    """`check` that also refuses a record whose fields of these names stood together in one that it was given before."""
+    seen = set()
 
     def check_new(record: dict) -> None:
         check(record)
-        if record["id"] in seen:
-            raise ValueError(f'a second record with id "{record["id"]}"')
-        seen.add(record["id"])
+        key = tuple(record[name] for name in names)
+        if key in seen:
+            raise ValueError(f"a second record with {', '.join(names)} {', '.join(map(str, key))}")
+        seen.add(key)
 
-    records = list(read_jsonl(path, check_new))
+    return check_new
+
+
+def read_unique(path: str | Path, check: Callable[[dict], None], *names: str) -> list[dict]:
+    """All records of a file that must hold some, each with an "id" of its own, or with other fields that are."""
+    records = list(read_jsonl(path, once(check, *(names or ("id",)))))
     if not records:
         raise InputError(f"{path}: no records")
     return records
@@ -176,7 +184,7 @@ class Store:
         self.close()
 
 
-def require(record: dict, types: dict[str, type | tuple[type, ...]]) -> None:
+def require(record: dict, types: dict[str, type | UnionType]) -> None:
     """Raise ValueError unless every named field is there and of the type."""
     for name, kind in types.items():
         if name not in record:
@@ -209,7 +217,7 @@ def check_session(record: dict) -> None:
     for number, turn in enumerate(record["turns"], 1):
         if not isinstance(turn, dict):
             raise ValueError(f"turn {number} is not an object")
-        require(turn, {"client": str, "thinking": (str, type(None)), "answer": (str, type(None)), "status": str})
+        require(turn, {"client": str, "thinking": str | None, "answer": str | None, "status": str})
         if number < len(record["turns"]) and turn["status"] not in ("ok", "length"):
             raise ValueError(
                 f'turn {number} is "{turn["status"]}", and only the last turn of a session can have failed'
@@ -227,9 +235,12 @@ def check_pair(record: dict) -> None:
     require(record, {"id": str, "prompt": list, "chosen": list, "rejected": list})
 
 
+RATING_KEY = ("session", "rater", "replicate")  # of these there is one rating
+
+
 def rating_key(record: dict) -> tuple:
-    """One rating a session, rater and replicate."""
-    return record["session"], record["rater"], record["replicate"]
+    """What a rating is known by."""
+    return tuple(record[name] for name in RATING_KEY)
 
 
 def check_rating(record: dict) -> None:

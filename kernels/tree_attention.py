@@ -48,7 +48,7 @@ def tree_attention(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:
     """
     if q.device.type == "cpu":
         return _TreeAttention.apply(q, k, v, runs)
-    return rejoined_keys_attention(q, k, v, runs)  # until the rectangles have been seen right on a GPU
+    return rejoined_keys_attention(q, k, v, runs)  # the rectangles' operator, _flash, is the CPU's alone
 
 
 def rejoined_keys_attention(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:

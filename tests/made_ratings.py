@@ -77,7 +77,7 @@ def damage(name):
         message = r'ratings\.jsonl:3: "tes" must be a list of 9 numbers'
     elif name == "duplicate":
         third = ratings[0]
-        message = r"ratings\.jsonl:3: a second rating with session, rater, replicate instruct/p00, mistral-judge, 0"
+        message = r"ratings\.jsonl:3: a second record with session, rater, replicate instruct/p00, mistral-judge, 0"
     elif name == "other session":
         third["session"] = "sft/p02"
         message = r'ratings\.jsonl:3: session "sft/p02" is not "sft/p00"'
@@ -88,7 +88,7 @@ def damage(name):
         return "\n".join([*lines, ""]), r"rated sessions of 1 condition\(s\); a comparison needs at least 2"
     elif name == "one session":
         lines = [line for line in lines if '"orpo"' not in line or '"p01"' in line]
-        return "\n".join([*lines, ""]), r'ratings\.jsonl:\d+: condition "orpo" has 1 rated session'
+        return "\n".join([*lines, ""]), r'ratings\.jsonl: condition "orpo" has 1 rated session'
     elif name == "one profile":
         lines = [json.dumps(rating) for rating in ratings if rating["profile"] == "p00"]
         return "\n".join([*lines, ""]), r"at least 2"

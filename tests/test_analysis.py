@@ -36,7 +36,7 @@ def test_bad_sessions_give_one_line(tmp_path):
     with pytest.raises(InputError, match=r'sessions\.jsonl: no session "orpo-cot/p01", which was rated'):
         analysis.read_sessions(path, ratings)
     write(path, [*sessions, sessions[0]])
-    with pytest.raises(InputError, match=r'sessions\.jsonl:13: a second session with id "instruct/p00"'):
+    with pytest.raises(InputError, match=r"sessions\.jsonl:13: a second record with id instruct/p00"):
         analysis.read_sessions(path, ratings)
     write(path, [sessions[0] | {"condition": "base"}])
     with pytest.raises(InputError, match=r'sessions\.jsonl:1: unknown condition "base"; the six are'):

@@ -176,4 +176,4 @@ def test_the_script(script, tmp_path, refused):
         words = ("judge.py", "agree", "--human", "h", "--judge", name)
         assert "gave no probabilities" in refused(*words, "--score", "expected")
     assert "--seed -1: a seed is 0 or more" in refused(*words, "--seed", -1)
-    assert "No such file" in refused(*words, "--out", "nowhere/a.json")
+    assert "Is a directory" in refused(*words, "--out", tmp_path)

@@ -92,7 +92,7 @@ def test_an_input_file_holds_records_with_ids_of_their_own(tmp_path):
     with pytest.raises(InputError, match="no records"):
         read_unique(file, has_id)
     file.write_text('{"id": "a"}\n{"id": "a"}\n')
-    with pytest.raises(InputError, match='p.jsonl:2: a second record with id "a"'):
+    with pytest.raises(InputError, match="p.jsonl:2: a second record with id a"):
         read_unique(file, has_id)
 
 

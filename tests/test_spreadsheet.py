@@ -167,7 +167,7 @@ def broken(name):
         return text(rows), r'a\.csv:20: instruct/p00 is session "again" here and "instruct/p00" on line 2'
     if name == "condition with one session":
         rows = [row for row in rows if row[1] != "orpo" or row[2] == "p01"]
-        return text(rows), r'a\.csv:11: condition "orpo" has 1 rated session; its variation needs at least 2'
+        return text(rows), r'a\.csv: condition "orpo" has 1 rated session; its variation needs at least 2'
     if name == "unknown condition":
         put("condition", "SFT")
         return text(rows), r'a\.csv:4: column "condition": "SFT" is none of the six: instruct, instruct-cot'

@@ -1,15 +1,13 @@
-"""Rating records: made of judgements, read back whoever rated, and turned into examples to tune a judge on.
+"""Rating records: made of judgements, and turned into examples to tune a judge on.
 
-judge.py writes them (`rate`), reads them (`agree`, `tune-data`), and gives the examples to train.py.
+judge.py writes them (`rate`), and gives the examples (`tune-data`) to train.py.
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from act.judging.judge import Judge, Judgement, Text, said_in, slot_messages
 from act.judging.served import form_messages
 from act.measure.forms import Form, render, slots
-from act.records import check_rating, rating_key, read_jsonl
 
 
 def rating(session: dict, judge: Judge, text: Text, judgement: Judgement, wording: str) -> dict:
@@ -31,19 +29,6 @@ def rating(session: dict, judge: Judge, text: Text, judgement: Judgement, wordin
     if expected:
         record |= {"act_fm_expected": expected[:25], "tes_expected": expected[25:]}
     return record | judgement.more
-
-
-def read_ratings_of_anyone(path: Path) -> Iterator[dict]:
-    """Ratings of any sessions, each session, rater and replicate once."""
-    seen = set()
-
-    def check_new(record: dict) -> None:
-        check_rating(record)
-        if rating_key(record) in seen:
-            raise ValueError("a second rating with session, rater, replicate {}, {}, {}".format(*rating_key(record)))
-        seen.add(rating_key(record))
-
-    return read_jsonl(path, check_new)
 
 
 def examples(session: dict, record: dict, forms: Sequence[Form], target: str) -> Iterator[dict]:

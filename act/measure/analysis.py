@@ -5,7 +5,6 @@ analyze.py reads ratings and sessions with it, and summary.py has each outcome a
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +19,16 @@ from act.measure.likelihood import maximum_likelihood
 from act.measure.mixed import fit
 from act.measure.spreadsheet import is_spreadsheet, read_spreadsheet
 from act.measure.wins import head_to_head
-from act.records import CONDITIONS, InputError, check_rating, check_session, rating_key, read_jsonl
+from act.records import (
+    CONDITIONS,
+    RATING_KEY,
+    InputError,
+    check_rating,
+    check_session,
+    once,
+    read_jsonl,
+    read_unique,
+)
 
 TOTALS = ("act_fm_total", "tes_mean")  # act_fm_total: the consistent half alone (forms.OUTCOMES)
 Residuals = tuple[np.ndarray, np.ndarray, np.ndarray]  # of sessions: fitted values, residuals; of clients: effects
@@ -69,48 +77,37 @@ def read_ratings(path: str | Path, kind: str) -> list[dict]:
     Raises InputError with file and line for a bad rating, a duplicate, an unknown condition, or an expected
     rating that is not there: integers never stand in for it.
     """
-    seen = set()
 
     def check(record: dict) -> None:
         check_rating(record)
         check_condition(record["condition"])
         if record["session"] != f"{record['condition']}/{record['profile']}":
             raise ValueError(f'session "{record["session"]}" is not "{record["condition"]}/{record["profile"]}"')
-        if rating_key(record) in seen:
-            raise ValueError("a second rating with session, rater, replicate {}, {}, {}".format(*rating_key(record)))
-        seen.add(rating_key(record))
         if kind == "expected" and record["status"] == "ok":
             for field in ("act_fm_expected", "tes_expected"):
                 if field not in record:
                     raise ValueError(f'"{field}" is missing: this judge gave no probabilities; use --score integer')
 
-    ratings = list(records_of(path, check))
+    read = read_spreadsheet if is_spreadsheet(path) else read_jsonl
+    ratings = list(read(path, once(check, *RATING_KEY)))
     if not ratings:
         raise InputError(f"{path}:1: no rating in this file")
     return ratings
 
 
-def records_of(path: str | Path, check: Callable[[dict], None]) -> Iterator[dict]:
-    """The rating records of either kind of file. Raises InputError as its reader does."""
-    return read_spreadsheet(path, check) if is_spreadsheet(path) else read_jsonl(path, check)
-
-
 def read_sessions(path: str | Path, ratings: list[dict]) -> list[dict]:
     """The sessions of a file, checked; every rating must belong to one of them."""
-    seen = set()
 
     def check(record: dict) -> None:
         check_session(record)
         check_condition(record["condition"])
         if record["id"] != f"{record['condition']}/{record['profile']['id']}":
             raise ValueError(f'id "{record["id"]}" is not "{record["condition"]}/{record["profile"]["id"]}"')
-        if record["id"] in seen:
-            raise ValueError(f'a second session with id "{record["id"]}"')
-        seen.add(record["id"])
 
-    sessions = list(read_jsonl(path, check))
+    sessions = read_unique(path, check)
+    ids = {session["id"] for session in sessions}
     for rating in ratings:
-        if rating["session"] not in seen:
+        if rating["session"] not in ids:
             raise InputError(
                 f'{path}: no session "{rating["session"]}", which was rated; is it the same study\'s file?'
             )
@@ -141,22 +138,11 @@ def score_sessions(ratings: list[dict], kind: str, path: str | Path) -> Scores:
         raise InputError(f"{path}: rated sessions of {len(count)} condition(s); a comparison needs at least 2")
     for name, number in count.items():
         if number < 2:
-            refuse_single(path, name)
+            raise InputError(f'{path}: condition "{name}" has 1 rated session; its variation needs at least 2')
     if len(set(profile.tolist())) < 2:
         raise InputError(f'{path}: all ratings are of one profile, "{profile[0]}"; at least 2 are needed')
     values = {name: np.array([np.mean([one[name] for _, one in by_session[key]]) for key in keys]) for name in OUTCOMES}
     return Scores(condition, profile, values, np.array([len(by_session[key]) for key in keys]))
-
-
-def refuse_single(path: str | Path, condition: str) -> None:
-    """Raise InputError for a condition's only rated session, with the line it stands on: read again to find it."""
-
-    def check(record: dict) -> None:
-        if record["condition"] == condition and record["status"] == "ok":
-            raise ValueError(f'condition "{condition}" has 1 rated session; its variation needs at least 2')
-
-    for _ in records_of(path, check):
-        pass
 
 
 def analyse(scores: Scores, outcome: str, resamples: int, seed: int) -> dict:

@@ -59,20 +59,21 @@ def audit(sessions: Iterable[dict]) -> dict:
         met, spoke, helped = set(), set(), set()
         answers = [turn["answer"] or "" for turn in session["turns"]]
         for number, turn in enumerate(session["turns"], 1):
-            help_named = any(map(points_to_help, answers[number - 1 : number + 1]))
-            for speaker, text in (("client", turn["client"]), ("therapist", turn["answer"] or "")):
-                for topic, words, excerpt in find(text):
-                    hit = {"session": session["id"], "condition": condition, "turn": number, "speaker": speaker}
-                    hit |= {"topic": topic, "words": words, "first": topic not in met, "help": help_named}
-                    hits.append(hit | {"excerpt": excerpt})
-                    if speaker == "client":
-                        spoke.add(topic)
-                        helped |= {topic} if help_named else set()
-                    row[topic]["hits"] += 1
-                    if topic not in met:
-                        row[topic]["sessions"] += 1
-                        row[topic][f"{speaker}_first"] += 1
-                        met.add(topic)
+            said = (("client", turn["client"]), ("therapist", answers[number - 1]))
+            found = [(speaker, *hit) for speaker, text in said for hit in find(text)]
+            help_named = bool(found) and any(map(points_to_help, answers[number - 1 : number + 1]))
+            for speaker, topic, words, excerpt in found:
+                hit = {"session": session["id"], "condition": condition, "turn": number, "speaker": speaker}
+                hit |= {"topic": topic, "words": words, "first": topic not in met, "help": help_named}
+                hits.append(hit | {"excerpt": excerpt})
+                if speaker == "client":
+                    spoke.add(topic)
+                    helped |= {topic} if help_named else set()
+                row[topic]["hits"] += 1
+                if topic not in met:
+                    row[topic]["sessions"] += 1
+                    row[topic][f"{speaker}_first"] += 1
+                    met.add(topic)
         for topic in spoke:
             row[topic]["client_spoke"] += 1
             row[topic]["pointed_to_help"] += topic in helped

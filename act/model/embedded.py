@@ -8,7 +8,6 @@ folder in Hugging Face layout, so that everything else reads one format.
 
 import hashlib
 import importlib.util
-import json
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from tqdm import tqdm
 
 from act.cli import Parser, run_script
-from act.model.checkpoint import read_tensors
+from act.model.checkpoint import read_tensors, write_json
 from act.model.checksums import sha256
 from act.records import InputError
 
@@ -137,8 +136,8 @@ def convert(gguf: Path, out: Path) -> None:
         "clean_up_tokenization_spaces": False,
     }
     out.mkdir(parents=True, exist_ok=True)
-    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    (out / "tokenizer_config.json").write_text(json.dumps(chat, indent=2) + "\n")
+    write_json(config, out / "config.json")
+    write_json(chat, out / "tokenizer_config.json")
     tokenizer_json(fields).save(str(out / "tokenizer.json"))
     partial = out / "model.safetensors.part"
     save_file(tensors, partial, metadata={"format": "pt"})
@@ -152,12 +151,12 @@ def main() -> None:
     parser = Parser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder to write; left alone if it is already whole")
     out = parser.parse_args().out
-    if importlib.util.find_spec("gguf") is None:
-        raise InputError("the conversion needs the package gguf: pip install -r requirements-dev.txt")
     weights = out / "model.safetensors"
     if weights.is_file() and weights_sha256(weights) == WEIGHTS_SHA256:
         print(f"{out} is there and whole")
         return
+    if importlib.util.find_spec("gguf") is None:
+        raise InputError("the conversion needs the package gguf: pip install -r requirements-dev.txt")
     with tempfile.TemporaryDirectory() as folder:
         gguf = fetch(Path(folder))
         if sha256(gguf) != GGUF_SHA256:

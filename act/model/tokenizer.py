@@ -5,6 +5,7 @@ enter through the chat template alone. The four templates are plain functions fr
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 from sentencepiece import SentencePieceProcessor
@@ -16,6 +17,7 @@ Messages = list[dict[str, str]]
 """[{"role": "system" | "user" | "assistant", "content": text}, ...]"""
 
 LLAMA3_DATE = "26 Jul 2024"  # pinned: Llama 3.2's own template puts today's date here, so prompts change daily
+KEPT_TEXTS = 1024  # whose token ids are kept: the messages of some twenty sessions
 SMOLLM_SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 
 
@@ -103,6 +105,7 @@ class ChatTokenizer:
                 self.token_id, self.piece = names.get, pieces.id_to_piece
         except Exception as error:  # the tokenizers library raises plain Exception
             raise InputError(f"{file}: the tokenizer cannot be read: {error}") from None
+        self._encode_again = lru_cache(KEPT_TEXTS)(self._encode)  # a conversation's texts come anew with every turn
         family = next((name for name in TEMPLATES if self.token_id(name) is not None), None)
         if family is None:
             raise InputError(f"{folder}: its vocabulary fits no known chat template (ChatML, Llama 3, Mistral)")
@@ -126,4 +129,4 @@ class ChatTokenizer:
         return [*self.encode(text.strip()), self.end_ids[0]]
 
     def _piece(self, piece: str) -> list[int]:
-        return [self.token_id(piece)] if isinstance(piece, Special) else self.encode(piece)
+        return [self.token_id(piece)] if isinstance(piece, Special) else self._encode_again(piece)
