@@ -9,6 +9,7 @@ from pathlib import Path
 
 import matplotlib
 import torch
+import torch.nn.functional as F
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -16,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, Polygon, Rectangle
 
 from act.model.prefix_tree import build_tree
-from act.training.losses import log_odds, odds_ratio_loss
+from act.training.losses import log_odds, log_odds_margin, nll_loss, odds_ratio_loss, orpo_loss
 from kernels.tree_attention import rectangles
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"  # told apart by the colour-blind
@@ -24,22 +25,26 @@ EXAMPLE = torch.tensor(1 / 4).log(), torch.tensor(3 / 4).log()  # the worked exa
 
 
 def loss_curves() -> plt.Figure:
-    """L_OR and its gradient against the margin, and log odds against p."""
+    """L_OR and its gradient against the margin, the whole gradient to either log-prob, log odds against p."""
     margin = torch.linspace(-6, 6, 241, requires_grad=True)
     loss = odds_ratio_loss(margin)
     (slope,) = torch.autograd.grad(loss.sum(), margin)
-    here = log_odds(EXAMPLE[0]) - log_odds(EXAMPLE[1])
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 3.8), layout="constrained")
+    here = log_odds_margin(*EXAMPLE)
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
     x = margin.detach()
-    left.plot(x, loss.detach(), color=BLUE)
-    left.plot(x[x <= 0], -x[x <= 0], "--", color=GREY, lw=1)
-    left.plot(here, odds_ratio_loss(here), "o", color=ORANGE)
-    left.annotate("the worked example\n(-ln 9, ln 10)", (here, odds_ratio_loss(here)), (-1.6, 3.3), color=ORANGE)
-    left.set(title="loss of a pair, (5)", xlabel="log odds ratio, the margin m", ylabel="L_OR = -log sigmoid(m)")
-    middle.plot(x, slope, color=BLUE)
-    middle.plot(here, -torch.sigmoid(-here), "o", color=ORANGE)
-    middle.annotate("-9/10", (here, -torch.sigmoid(-here)), (-1.9, -0.93), color=ORANGE)
-    middle.set(title="its gradient, (8)", xlabel="log odds ratio, the margin m", ylabel="dL_OR / dm = -sigmoid(-m)")
+    left.plot(x, loss.detach(), color=BLUE, label="L_OR = -log sigmoid(m), (5)")
+    left.plot(x, slope, color=GREEN, label="its gradient -sigmoid(-m), (8)")
+    left.plot(x[x <= 0], -x[x <= 0], "--", color=GREY, lw=1, label="-m")
+    left.plot([here, here], [odds_ratio_loss(here), -torch.sigmoid(-here)], "o", color=ORANGE)
+    left.annotate("the worked example:\nln 10", (here, odds_ratio_loss(here)), (here + 0.4, 2.4), color=ORANGE)
+    left.annotate("-9/10", (here, -torch.sigmoid(-here)), (here + 0.4, -0.95), color=ORANGE)
+    left.set(title="a pair's loss and its gradient", xlabel="log odds ratio, the margin m", ylim=(-1.3, 7))
+    left.legend(loc="upper right", frameon=False)
+    for weight, style in ((1.0, "-"), (0.1, "--")):
+        for slopes, name, color in zip(to_means(weight, x), ("chosen", "rejected"), (BLUE, ORANGE), strict=True):
+            middle.plot(x, slopes, style, color=color, label=f"{name}, lambda = {weight:g}")
+    middle.set(title="the whole loss: dL / d log p, (10)", xlabel="log odds ratio, the margin m, at p_l = 1/4")
+    middle.legend(loc="lower right", frameon=False)
     p = torch.linspace(0.002, 0.998, 499)
     right.plot(p, log_odds(p.log()), color=BLUE, label="log odds, (3)")
     right.plot(p, p.log(), "--", color=GREY, label="log p")
@@ -54,6 +59,14 @@ def loss_curves() -> plt.Figure:
     return figure
 
 
+def to_means(weight: float, margin: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Gradients of a pair's loss (7) to log p_w and to log p_l, at p_l = 1/4 and margins of any shape."""
+    logp_l = torch.full_like(margin, 1 / 4).log().requires_grad_()
+    logp_w = F.logsigmoid(margin + log_odds(logp_l)).detach().requires_grad_()
+    loss = orpo_loss(nll_loss(logp_w, 1), log_odds_margin(logp_w, logp_l), weight, 1)
+    return torch.autograd.grad(loss, (logp_w, logp_l))
+
+
 def box(axes: Axes, x: float, y: float, width: float, height: float, color: str, text: str = "", **style) -> None:
     """A rectangle with a text in its middle."""
     axes.add_patch(Rectangle((x, y), width, height, fc=color, ec="black", lw=0.8, **style))
@@ -65,7 +78,7 @@ def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> N
 
 
 def kernel_drawing() -> plt.Figure:
-    """A block of the vocabulary at a time: logits, their running sums, and the mean of the head's rows."""
+    """A block of the vocabulary at a time: logits, their running sums, and the weighted sum of the head's rows."""
     figure, axes = plt.subplots(figsize=(10, 4.4), layout="constrained")
     light = {"alpha": 0.35}
     box(axes, 0, 3, 1, 3, BLUE, "h\n(n, C)", **light)
@@ -84,11 +97,11 @@ def kernel_drawing() -> plt.Figure:
     arrow(axes, (4.95, 3), (4.95, 2.35))
     axes.text(5.1, 2.6, "2nd product: exp(logits - top) W", fontsize=8, va="center")
     box(axes, 2, 0.9, 2.2, 1.4, BLUE, "top, total (n, 1)", **light)
-    box(axes, 4.35, 0.9, 2.4, 1.4, GREEN, "mean of W's rows (n, C)", **light)
+    box(axes, 4.35, 0.9, 2.4, 1.4, GREEN, "weighted sum of W's rows (n, C)", **light)
     axes.text(4.4, 0.45, "carried from block to block, rescaled when the top rises", ha="center", fontsize=9)
     arrow(axes, (6.75, 1.6), (7.6, 1.6))
     axes.text(7.7, 1.9, "log p = h W_y - top - log total", fontsize=10, va="center")
-    axes.text(7.7, 1.2, "g = W_y - mean / total", fontsize=10, va="center")
+    axes.text(7.7, 1.2, "g = W_y - sum / total", fontsize=10, va="center")
     axes.set(xlim=(-0.2, 10.6), ylim=(0.2, 9.1))
     axes.axis("off")
     return figure
@@ -108,16 +121,17 @@ def tree_drawing() -> plt.Figure:
     sequences = toy_session()
     tree = build_tree(sequences)
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5.6), layout="constrained", width_ratios=(1.05, 1))
-    colors = {0: BLUE} | {i: (GREEN, ORANGE)[i % 2] for i in range(1, len(tree.runs))}
+    users = [[row for row, places in enumerate(tree.places) if place in places] for place in range(len(tree.ids))]
+    colors = [BLUE if len(rows) > 1 else (GREEN, ORANGE)[rows[0] % 2] for rows in users]  # of each token of the tree
     for row, places in enumerate(tree.places):
         for position, place in enumerate(places):
-            run = next(i for i, run in enumerate(tree.runs) if run.start <= place < run.stop)
-            left.add_patch(Rectangle((position, -row), 0.9, 0.8, fc=colors[run], alpha=0.25))
+            left.add_patch(Rectangle((position, -row), 0.9, 0.8, fc=colors[place], alpha=0.25))
         name = f"turn {row // 2 + 1}, {('chosen', 'rejected')[row % 2]}"
         left.text(len(places) + 0.4, 0.4 - row, name, va="center", fontsize=8)
     for i, run in enumerate(tree.runs):
         row = -8.6 - i * 0.95
-        left.add_patch(Rectangle((run.depth, row), run.stop - run.start - 0.1, 0.75, fc=colors[i], alpha=0.75))
+        for place in range(run.start, run.stop):
+            left.add_patch(Rectangle((run.depth + place - run.start, row), 0.9, 0.75, fc=colors[place], alpha=0.75))
         if i:
             left.plot([run.depth - 0.1, run.depth - 0.1], [row + 0.4, -8.6], color=GREY, lw=0.8)
         left.text(run.depth + (run.stop - run.start) / 2, row + 0.36, f"run {i}", ha="center", va="center", fontsize=8)
@@ -127,11 +141,12 @@ def tree_drawing() -> plt.Figure:
     left.set(xlim=(-0.5, 34), ylim=(-13.8, 2.2))
     left.axis("off")
     for rows, keys, causal in rectangles(tree.runs):
-        run = next(i for i, run in enumerate(tree.runs) if run.start <= rows.start < run.stop)
         corners = [(keys.start, rows.start), (keys.start, rows.stop), (keys.stop, rows.stop)]
         corners += [] if causal else [(keys.stop, rows.start)]
         right.add_patch(
-            Polygon(corners, fc=colors[run] if causal else GREY, alpha=0.75 if causal else 0.3, ec="black", lw=0.7)
+            Polygon(
+                corners, fc=colors[rows.start] if causal else GREY, alpha=0.75 if causal else 0.3, ec="black", lw=0.7
+            )
         )
     T = len(tree.ids)
     right.set(xlim=(0, T), ylim=(T, 0), xlabel="key", ylabel="query", aspect="equal")
