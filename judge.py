@@ -23,10 +23,10 @@ from tqdm import tqdm
 from act.cli import Parser, check_seed, not_negative, positive, run_script, set_up_device
 from act.judging.check import check, in_words
 from act.judging.families import same_family
-from act.judging.judge import Judge, LocalJudge, Text, said_in
+from act.judging.judge import Judge, LocalJudge, Text, said_in, wording_digest
 from act.judging.ratings import examples, rating
 from act.judging.served import EndpointJudge
-from act.judging.settings import rater_names, read_checks, refuse_check_of_another, refuse_others, wording_digest
+from act.judging.settings import rater_names, read_checks, refuse_check_of_another, refuse_others
 from act.measure.forms import FORMS, Form, load_wording
 from act.measure.judges import as_table, compare
 from act.measure.rating_page import rating_page
@@ -78,9 +78,15 @@ def rate_with(spec: str, sessions: dict[str, dict], checks: dict[str, dict], sto
     for role in same_family(spec, list(sessions.values())):
         warning = f"{judge.name} is of one family with the {role} in {args.sessions}: judges tend to prefer their own"
         print(f"warning: {warning}", file=sys.stderr)
-    replicates = args.replicates if is_endpoint(spec) else 1  # a local judge would say the same again
+    replicates = args.replicates if is_endpoint(spec) else 1
+    if not is_endpoint(spec) and (args.replicates > 1 or args.temperature):
+        print(f"warning: {judge.name} is a local judge: it says the same each time, once is enough", file=sys.stderr)
     texts = [Text((i,), said_in(s), r) for i, s in sessions.items() for r in range(replicates)]
-    texts = [text for text in texts if (*text.key, judge.name, text.replicate) not in store]
+    there = {rating_key(record): record.get("text") for record in store.records()}
+    for text in texts:
+        if there.get((*text.key, judge.name, text.replicate)) not in (None, text.digest):
+            raise InputError(f"{args.out}: {text.key[0]} had other words when it was rated; choose another --out")
+    texts = [text for text in texts if (*text.key, judge.name, text.replicate) not in there]
     unanswered = 0
     for text, judgement in tqdm(judge.rate(texts), desc=f"rate, {judge.name}", total=len(texts), unit="form"):
         if judgement.status == "error":
@@ -114,6 +120,8 @@ def agree(args: Namespace) -> None:
     expected = {"act_fm_expected", "tes_expected"}
     if field and any(r["status"] == "ok" and not expected <= set(r) for r in judge):
         raise InputError(f"{args.judge}: a judge gave no probabilities; use --score integer")
+    if len(names := {r["wording"] for r in (*human, *judge) if "wording" in r}) > 1:
+        print(f"warning: ratings of items in different wordings: {', '.join(sorted(names))}", file=sys.stderr)
     if not {r["session"] for r in human if r["status"] == "ok"} & {r["session"] for r in judge if r["status"] == "ok"}:
         raise InputError(f"{args.human} and {args.judge}: no session that both rated")
     if args.out:
@@ -132,6 +140,10 @@ def tune_data(args: Namespace) -> None:
     human = [r for r in human if r["status"] == "ok" and r["session"] in sessions]
     if not human:
         raise InputError(f"{args.human}: no valid rating of a session in {args.sessions}")
+    for record in human:
+        if record.get("wording", wording_of(args)) != wording_of(args):
+            where = f"{args.human}: {record['session']}, {record['rater']}"
+            raise InputError(f"{where}: rated in the wording {record['wording']}, not {wording_of(args)}; see --form")
     forms = wording(args)
     settings = {"target": args.target, "wording": wording_digest(forms)}
     with Store(args.out, lambda row: require(row, {"id": str, "prompt": list, "completion": list})) as store:

@@ -37,14 +37,14 @@ def loss_curves() -> plt.Figure:
     left.plot(x[x <= 0], -x[x <= 0], "--", color=GREY, lw=1, label="-m")
     left.plot([here, here], [odds_ratio_loss(here), -torch.sigmoid(-here)], "o", color=ORANGE)
     left.annotate("the worked example:\nln 10", (here, odds_ratio_loss(here)), (here + 0.4, 2.4), color=ORANGE)
-    left.annotate("-9/10", (here, -torch.sigmoid(-here)), (here + 0.4, -0.95), color=ORANGE)
+    left.annotate("-9/10", (here, -torch.sigmoid(-here)), (here - 1.9, -0.65), color=ORANGE)
     left.set(title="a pair's loss and its gradient", xlabel="log odds ratio, the margin m", ylim=(-1.3, 7))
     left.legend(loc="upper right", frameon=False)
     for weight, style in ((1.0, "-"), (0.1, "--")):
         for slopes, name, color in zip(to_means(weight, x), ("chosen", "rejected"), (BLUE, ORANGE), strict=True):
             middle.plot(x, slopes, style, color=color, label=f"{name}, lambda = {weight:g}")
     middle.set(title="the whole loss: dL / d log p, (10)", xlabel="log odds ratio, the margin m, at p_l = 1/4")
-    middle.legend(loc="lower right", frameon=False)
+    middle.legend(loc="upper right", frameon=False)
     p = torch.linspace(0.002, 0.998, 499)
     right.plot(p, log_odds(p.log()), color=BLUE, label="log odds, (3)")
     right.plot(p, p.log(), "--", color=GREY, label="log p")

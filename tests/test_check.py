@@ -9,12 +9,12 @@ import pytest
 
 import judge as judge_script
 from act.cli import run_script
-from act.judging.check import EXCERPTS, GRADED, check, graded_turns, read
+from act.judging.check import EXCERPTS, GRADED, check, graded_turns, others
 from act.judging.judge import Judgement
 from act.measure.forms import ACT_FM, FORMS
 from act.measure.known_groups import LEVELS, auc, judge_pairs, judge_sessions, verdict
 from act.measure.wins import wilson
-from act.records import Store
+from act.records import InputError, Store, read_jsonl
 from tests.fake_server import serving
 from tests.test_served_judge import as_json
 from tests.tune_judge import OTHERS, draw
@@ -50,7 +50,7 @@ SURFACE = {  # judges that understand nothing: one number a text, turned round o
 
 
 def test_every_item_has_four_matched_pairs_that_length_does_not_tell_apart():
-    pairs = read(EXCERPTS)
+    pairs = list(read_jsonl(EXCERPTS))
     assert len({pair["id"] for pair in pairs}) == len(pairs) == 4 * 34
     for form, item in ITEMS:
         mine = [pair for pair in pairs if (pair["form"], pair["item"]) == (form, item)]
@@ -65,7 +65,7 @@ def test_every_item_has_four_matched_pairs_that_length_does_not_tell_apart():
 
 
 def test_whole_sessions_have_one_client_in_three_levels_and_length_does_not_tell_them_apart():
-    scripts = read(GRADED)
+    scripts = list(read_jsonl(GRADED))
     longer = []
     consistent = {item.number for item in ACT_FM.items if item.direction == "consistent"}
     for script in scripts:
@@ -84,7 +84,7 @@ def test_whole_sessions_have_one_client_in_three_levels_and_length_does_not_tell
 def surface_pairs(surface):
     """{"item": [(rating of the text that shows it, of the one that lacks it)]} by a surface judge."""
     rated = {item: [] for item in ITEMS}
-    for pair in read(EXCERPTS):
+    for pair in read_jsonl(EXCERPTS):
         item = (pair["form"], pair["item"])
         sign = -1 if item in INCONSISTENT else 1
         rated[item].append(tuple(sign * surface(pair["client"], pair[side]) for side in ("shows", "lacks")))
@@ -99,7 +99,7 @@ def surface_sessions(surface):
                 script["turns"], graded_turns(script, level), strict=True)]))
             for level in LEVELS
         }
-        for script in read(GRADED)
+        for script in read_jsonl(GRADED)
     }  # fmt: skip
 
 
@@ -112,9 +112,9 @@ def test_style_does_not_tell_the_matched_pairs_apart(name):
         "TES": [item for item in ITEMS if item[0] == "TES"],
     }
     for group, items in groups.items():
-        share = judge_pairs({item: rated[item] for item in items})["pairs"]["share"]
+        share = judge_pairs({item: rated[item] for item in items}, [])["pairs"]["share"]
         assert 0.35 <= share <= 0.65, (group, share)
-    assert 0.4 <= judge_pairs(rated)["pairs"]["share"] <= 0.6
+    assert 0.4 <= judge_pairs(rated, [])["pairs"]["share"] <= 0.6
 
 
 @pytest.mark.parametrize("name", SURFACE)
@@ -130,7 +130,7 @@ def test_a_judge_of_style_measures_nothing(name, sign):
         return sign * SURFACE[name](client, reply)
 
     sessions = judge_sessions({outcome: surface_sessions(surface) for outcome in ("ACT-FM", "TES")})
-    found = verdict(name, judge_pairs(surface_pairs(surface)), sessions)
+    found = verdict(name, judge_pairs(surface_pairs(surface), [(1, 0)] * 100), sessions, 0.0)
     assert found["level"] == "nothing", found["line"]
 
 
@@ -168,8 +168,7 @@ def test_a_client_without_all_levels_is_left_out_and_no_session_at_all_is_no_evi
     assert rows["TES"]["n"] == rows["TES"]["in_order"] == 1 and rows["TES"]["p"] == 0.5 and rows["ACT"] == {
         "means": {"high": None, "mixed": None, "low": None}, "in_order": 0, "n": 0, "p": 1.0,
     }  # fmt: skip
-    nothing = {"items": [], "pairs": {"n": 0, "right": 0, "share": None, "ci": None, "ci99": None}}
-    assert verdict("j", nothing, rows)["level"] == "nothing"
+    assert verdict("j", judge_pairs({}, []), rows, 0.0)["level"] == "nothing"
 
 
 def clients(n, in_order=None):
@@ -179,10 +178,11 @@ def clients(n, in_order=None):
     return judge_sessions({"ACT": rows, "TES": rows})
 
 
-def pairs_right(n):
-    """136 pairs of 34 items, n of them in the right direction."""
+def pairs_right(n, own=100):
+    """136 pairs of 34 items, n of them in the right direction; in `own` of 100 the pair's own item moves most."""
     right = [i < n for i in np.random.default_rng(0).permutation(136)]
-    return judge_pairs({str(k): [(1, 0) if r else (0, 1) for r in right[4 * k : 4 * k + 4]] for k in range(34)})
+    rated = {str(k): [(1, 0) if r else (0, 1) for r in right[4 * k : 4 * k + 4]] for k in range(34)}
+    return judge_pairs(rated, [(1, 0)] * own + [(0, 0)] * (100 - own))
 
 
 @pytest.mark.parametrize(
@@ -193,8 +193,7 @@ def pairs_right(n):
         (136, clients(8, 6), "partly"),  # .14
         (136, clients(5), "partly"),  # five clients show no order
         (136, clients(8) | {"TES": clients(8, 4)["TES"]}, "partly"),  # one outcome alone does not count
-        (94, clients(8), "partly"),  # 69%, 99% interval from .58
-        (94, clients(8, 5), "nothing"),
+        (94, clients(8), "nothing"),  # 69%, 99% interval from .58
         (94, clients(5), "nothing"),
         (68, clients(8), "nothing"),  # sessions alone do not count
         (98, clients(8, 0), "partly"),  # 72%, from .61
@@ -202,19 +201,37 @@ def pairs_right(n):
     ],
 )
 def test_verdicts_need_pairs_and_sessions(right, sessions, level):
-    found = verdict("j", pairs_right(right), sessions)
+    found = verdict("j", pairs_right(right), sessions, 0.0)
     assert found["level"] == level, found["line"]
     assert ("fewer than 6 clients" in found["line"]) == (sessions["ACT"]["n"] == 5)
+    assert "unrated" not in found["line"]
+
+
+def test_a_judge_must_tell_behaviours_apart_and_answer():
+    """Ties of all items are 50 of 100: halo. Of 100 pairs 20 won and 80 tied are 60, the interval from .502."""
+    assert verdict("j", pairs_right(136, 0), clients(8), 0.0)["level"] == "partly"
+    assert verdict("j", pairs_right(136, 19), clients(8), 0.0)["level"] == "partly"
+    enough = verdict("j", pairs_right(136, 20), clients(8), 0.05)
+    assert enough["level"] == "measures" and "own item moved most in 60 of 100" in enough["line"]
+    assert "(by chance 6)" in enough["line"] and ", 5% of the texts unrated." in enough["line"]
+    silent = verdict("j", pairs_right(136), clients(8), 0.06)
+    assert silent["level"] == "nothing" and "j left too many texts unrated to be believed" in silent["line"]
+
+
+def test_items_that_a_pair_is_rated_on_too_are_of_its_kind_and_never_its_own():
+    kinds = [(form.name, item.direction) for form in FORMS for item in form.items]
+    for i in range(34):
+        assert len({i, *others(i)}) == 3 and {kinds[j] for j in others(i)} == {kinds[i]}
 
 
 def known_texts():
     """What a perfect judge knows: the therapist's words of a text -> ratings of the 34 slots that are known."""
     known = {}
-    for pair in read(EXCERPTS):
+    for pair in read_jsonl(EXCERPTS):
         slot = ITEMS.index((pair["form"], pair["item"]))
         low, high = (0, 3) if pair["form"] == "ACT-FM" else (1, 7)
         known[pair["shows"]], known[pair["lacks"]] = {slot: high}, {slot: low}
-    for script in read(GRADED):
+    for script in read_jsonl(GRADED):
         for level in LEVELS:
             good = {"high": 3, "mixed": 2, "low": 0}[level]
             act_fm = {i: good if item.direction == "consistent" else 3 - good for i, item in enumerate(ACT_FM.items)}
@@ -241,6 +258,16 @@ def at_random(body, known):
     return [draw.randint(0, 3) for _ in range(25)] + [draw.randint(1, 7) for _ in range(9)]
 
 
+def halo(body, known):
+    """Knows good from bad, and no behaviour from another: the consistent items alike, the inconsistent ones turned."""
+    good = known["\n".join(therapist_words(body))]
+    slot, rating = next(iter(good.items()))
+    good = rating > (1 if slot < 25 else 4)
+    good = good != (slot < 25 and ACT_FM.items[slot].direction == "inconsistent")
+    act_fm = [3 * (good == (item.direction == "consistent")) for item in ACT_FM.items]
+    return act_fm + [7 if good else 1] * 9
+
+
 def always_2(body, known):
     return [2] * 34
 
@@ -259,6 +286,7 @@ def backwards(body, known):
     ("rate", "level"),
     [
         (perfect, "measures"),
+        (halo, "partly"),
         (at_random, "nothing"),
         (always_2, "nothing"),
         (by_length, "nothing"),
@@ -275,7 +303,11 @@ def test_a_served_judge_whose_worth_is_known_gets_the_right_verdict(rate, level,
     first = capsys.readouterr().out.splitlines()[0]
     assert first == result["verdict"]["line"] and result["verdict"]["level"] == level, first
     assert len(result["items"]) == 34 and all(row["pairs"] == 4 for row in result["items"])
-    opening = {"measures": "tells known groups apart", "nothing": "measures nothing that this check can see"}
+    opening = {
+        "measures": "tells known groups apart",
+        "partly": "measures some of it, not enough to rely on",
+        "nothing": "measures nothing that this check can see",
+    }
     assert re.match(f"fake {opening[level]}: .* of 136 matched pairs", first)
     assert result["unrated"] == 0 and result["drift"] is None
 
@@ -284,7 +316,7 @@ def test_a_served_judge_whose_worth_is_known_gets_the_right_verdict(rate, level,
 def test_drift_over_replicates_and_texts_without_a_form(tmp_path, monkeypatch, capsys):
     """A judge that grows milder from replicate to replicate, and never rates the texts of one item."""
     seen = {}
-    silent = {pair["shows"] for pair in read(EXCERPTS) if pair["id"].startswith("tes-9-")}
+    silent = {pair["shows"] for pair in read_jsonl(EXCERPTS) if pair["id"].startswith("tes-9-")}
 
     def say(body, n):
         text = "\n".join(therapist_words(body))
@@ -337,6 +369,12 @@ def test_trap_23_expected_and_whole_ratings_are_never_compared_with_one_another(
     assert (nobody["scores"], nobody["unrated"], nobody["verdict"]["level"]) == ("whole", 296, "nothing")
 
 
+def test_clients_that_were_tuned_on_are_known_ones_and_recorded():
+    assert check(SameDigits(lambda n: True), 1, ["g02"])["seen"] == ["g02"]
+    with pytest.raises(InputError, match="--seen: no client G01, zzz; there are g01, g02,"):
+        check(SameDigits(lambda n: True), 1, ["zzz", "g02", "G01"])
+
+
 def test_judgements_are_kept_and_nothing_is_asked_twice(tmp_path):
     def keep():
         return Store(tmp_path / "kept.jsonl", lambda record: None)
@@ -355,7 +393,7 @@ def test_judgements_are_kept_and_nothing_is_asked_twice(tmp_path):
 
 
 def test_sessions_to_tune_on_are_all_different_and_rated_by_what_their_replies_show():
-    for script in read(GRADED):
+    for script in read_jsonl(GRADED):
         made = draw(script, 10, 0)
         answers = [tuple(turn["answer"] for turn in session["turns"]) for session, _ in made]
         assert len(set(answers)) == len({session["id"] for session, _ in made}) == 10
@@ -365,7 +403,7 @@ def test_sessions_to_tune_on_are_all_different_and_rated_by_what_their_replies_s
         for item in ACT_FM.items:
             shown = sum(item.number in turn["high"]["shows"] for turn in script["turns"])
             assert high["act_fm"][item.number - 1] == [0, 1, 2, 2, 3, 3, 3][shown]
-    assert len(OTHERS) == len(read(GRADED)) / 2
+    assert len(OTHERS) == len(list(read_jsonl(GRADED))) / 2
     longer = [sum(words(turn["high"]["answer"]) - words(turn["low"]["answer"]) for turn in script["turns"]) > 0
-              for script in read(GRADED) if script["id"] in OTHERS]  # fmt: skip
+              for script in read_jsonl(GRADED) if script["id"] in OTHERS]  # fmt: skip
     assert sum(longer) == 2

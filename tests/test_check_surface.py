@@ -104,5 +104,5 @@ def test_judges_who_weigh_words_at_random_measure_nothing():
         for outcome, values in scores.items():
             for text, value in zip(sessions, values.tolist(), strict=True):
                 means[outcome].setdefault(text.key[0], {})[text.key[1]] = value
-        levels.append(verdict("noise", judge_pairs(pairs), judge_sessions(means))["level"])
+        levels.append(verdict("noise", judge_pairs(pairs, [(1, 0)] * 100), judge_sessions(means), 0.0)["level"])
     assert levels.count("measures") == 0 and levels.count("partly") <= 8, levels.count("partly")

@@ -8,7 +8,8 @@ import pytest
 import judge as judge_script
 from act.cli import run_script
 from act.judging.families import same_family
-from act.judging.settings import wording_digest
+from act.judging.judge import wording_digest
+from act.judging.served import WHOLE_FORMS
 from act.measure.forms import FORMS
 from act.records import check_rating, read_jsonl
 from tests.fake_server import completion, serving
@@ -50,7 +51,7 @@ def test_ratings_of_other_settings_are_not_taken_for_these(judge, refused, wordi
         spec = f"m@{server.url}"
         judge(*RATE, spec)
         kept = list(read_jsonl("r.jsonl", check_rating))
-        digest = wording_digest(FORMS)
+        digest = wording_digest(FORMS, WHOLE_FORMS)
         settings = {"endpoint": f"m@{server.url}", "wording": digest, "temperature": 0.0, "seed": 0}
         assert [r["judge"] for r in kept] == [settings] * 2
         for flags, said in (
@@ -93,7 +94,7 @@ def test_no_reply_is_not_stored_and_asked_for_again(judge):
 
     def say(body, n):
         first = "I feel low." in body["messages"][-1]["content"]
-        return completion("", finish="content_filter") if first and fails[0] and n > 1 else as_json(RATED)
+        return completion("", finish="error") if first and fails[0] and n > 1 else as_json(RATED)
 
     with serving(say) as server:
         words = (*RATE, f"m@{server.url}", "--attempts", 2, "--concurrency", 1)
@@ -105,6 +106,41 @@ def test_no_reply_is_not_stored_and_asked_for_again(judge):
     assert [r["status"] for r in ratings] == ["ok", "ok"] and len({r["session"] for r in ratings}) == 2
 
 
+def test_a_refusal_is_final_stored_and_counted(judge):
+    """By the model, in OpenAI's field, or by a filter: `attempts` requests each; the server answers other things."""
+    calls = []
+
+    def say(body, n):
+        if "Fill in both forms" not in body["messages"][-1]["content"]:
+            return "Good day."
+        calls.append(body)
+        if "I feel low." in body["messages"][-1]["content"]:
+            return completion("", finish="content_filter")
+        reply = completion(None)
+        reply["choices"][0]["message"]["refusal"] = "I cannot rate this."
+        return reply
+
+    with serving(say) as server:
+        words = (*RATE, f"m@{server.url}", "--attempts", 2)
+        assert "2 ratings in r.jsonl, 2 of them without forms" in judge(*words).out
+        judge(*words)
+    assert len(calls) == 4
+    for record in read_jsonl("r.jsonl", check_rating):
+        assert record["status"] == "refused" and record["act_fm"] is None and record["attempts"] == 2
+        assert record["refusals"] == ["the model or its provider declined"] * 2
+
+
+def test_a_session_with_other_words_is_not_taken_for_the_one_that_was_rated(judge, refused):
+    with serving(lambda body, n: as_json(RATED)) as server:
+        words = (*RATE, f"m@{server.url}")
+        judge(*words)
+        sessions = list(read_jsonl("s.jsonl"))
+        sessions[1]["turns"][0]["answer"] += " Really."
+        write(judge_script.Path("s.jsonl"), sessions)
+        said = refused("judge.py", *words)
+        assert f"{sessions[1]['id']} had other words when it was rated" in said and len(server.requests) == 2
+
+
 def check_file(path, **more):
     path.write_text(json.dumps({"judge": "m", "verdict": {"line": "m tells known groups apart."}} | more))
     return path.name
@@ -113,7 +149,7 @@ def check_file(path, **more):
 def test_a_check_is_repeated_for_its_own_judge_alone(judge, refused, tmp_path):
     with serving(lambda body, n: as_json(RATED)) as server:
         spec = f"m@{server.url}"
-        settings = {"endpoint": spec, "wording": wording_digest(FORMS), "temperature": 0.0, "seed": 7}
+        settings = {"endpoint": spec, "wording": wording_digest(FORMS, WHOLE_FORMS), "temperature": 0.0, "seed": 7}
         mine = check_file(tmp_path / "mine.json", settings=settings)
         lines = judge(*RATE, spec, f"n@{server.url}", "--check", mine).out.splitlines()
         assert lines[:2] == ["m tells known groups apart.", "n is not checked here: `judge.py check`, then --check."]
@@ -167,6 +203,13 @@ def test_examples_of_another_wording_or_kind_are_not_mixed(judge, refused, wordi
     human = {"session": "sft/p00", "condition": "sft", "profile": "p00", "rater": "anna", "replicate": 0}
     write(tmp_path / "h.jsonl", [human | {"act_fm": RATED[:25], "tes": RATED[25:], "status": "ok", "attempts": 1}])
     words = ("tune-data", "--sessions", "s.jsonl", "--human", "h.jsonl", "--out", "d.jsonl")
+    write(tmp_path / "other.jsonl", [r | {"wording": "official.json"} for r in read_jsonl("h.jsonl")])
+    other = ("judge.py", "tune-data", "--sessions", "s.jsonl", "--human", "other.jsonl", "--out", "o.jsonl")
+    assert "sft/p00, anna: rated in the wording official.json, not paraphrase; see --form" in refused(*other)
+    assert "34 examples" in judge(*other[1:], "--form", wording).out
+    write(tmp_path / "judge.jsonl", [human | {"act_fm": RATED[:25], "tes": RATED[25:], "status": "ok", "wording": "x"}])
+    both = judge("agree", "--human", "other.jsonl", "--judge", "judge.jsonl", "--resamples", 2)
+    assert "warning: ratings of items in different wordings: official.json, x" in both.err
     assert "34 examples" in judge(*words).out == judge(*words).out
     assert "wording " in refused("judge.py", *words, "--form", wording)
     assert "target slots there, form now" in refused("judge.py", *words, "--target", "form")

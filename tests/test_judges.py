@@ -7,7 +7,7 @@ import pytest
 
 from act.measure.agreement import icc
 from act.measure.forms import score
-from act.measure.judges import compare, items, levels
+from act.measure.judges import as_table, compare, items, levels
 
 
 def rating(session, rater, act_fm, tes, replicate=0, **more):
@@ -32,6 +32,26 @@ def made(n=30, seed=0):
 def found(rows, of, raters, statistic):
     (row,) = [r for r in rows if (r["of"], r["raters"], r["statistic"]) == (of, raters, statistic)]
     return row
+
+
+def test_humans_who_share_no_session_are_each_compared_with_the_judge():
+    """Half of the sessions each: of the two with one another nothing can be said, and nothing is."""
+    human, judge = made(12)
+    shared = [r for r in human if (r["rater"] == "anna") == (int(r["session"].removeprefix("sft/p")) < 6)]
+    rows = compare(shared, judge, "", 50, 0)
+    assert found(rows, "TES 1", "humans", "weighted kappa")["estimate"] is None
+    assert found(rows, "TES 1", "humans", "alpha")["estimate"] is None
+    assert found(rows, "tes_mean", "judge, each human", "ICC(C,1)")["pairs"] == 2
+    assert found(rows, "tes_mean", "judge", "bias")["sessions"] == 12
+
+
+def test_few_clusters_are_told():
+    lines = list(as_table(compare(*made(9), "", 50, 0), "session"))
+    assert "Caution: the intervals stand on 9 sessions" in lines[-1]
+    human, judge = made(10)
+    rows = compare(human, judge, "", 50, 0)
+    assert not any("Caution" in line for line in as_table(rows, "session"))
+    assert found(rows, "tes_mean", "humans", "absolute bias")["ci"] is None
 
 
 def test_known_bias_and_agreement():

@@ -147,8 +147,31 @@ def test_log_probabilities_become_expected_ratings(rate, write):
         assert expected == pytest.approx((0.7 * rating + 0.2 * rival) / 0.9)
 
 
+def rated_tokens(reply):
+    """The entries of the 34 ratings among the tokens of `with_logprobs`."""
+    return [entry for entry in reply["choices"][0]["logprobs"]["content"] if len(entry["top_logprobs"]) == 3]
+
+
+@pytest.mark.parametrize("logprob", [0.0, -1e-9, -0.1, -0.3])
+def test_a_judge_that_is_sure_of_the_highest_rating_stays_within_the_range(rate, logprob):
+    """The chosen digit alone, with what OpenAI gives for the impossible; and a list that holds only a rival's 1e-6."""
+    sure, unlisted = (with_logprobs(as_json([3] * 25 + [7] * 9), [3] * 25 + [7] * 9) for _ in range(2))
+    for entry in rated_tokens(sure):
+        rivals = [{"token": c, "logprob": -9999.0} for c in "01234567" if c != entry["token"]]
+        entry["top_logprobs"] = [{"token": entry["token"], "logprob": logprob}, *rivals]
+    for entry in rated_tokens(unlisted):
+        entry |= {"logprob": logprob, "top_logprobs": [{"token": "1", "logprob": math.log(1e-6)}]}
+    for reply, error in ((sure, 0), (unlisted, 1e-4)):
+        with serving(lambda body, n, reply=reply: reply) as server:
+            ratings, *_ = rate(server, out=f"{error}.jsonl")
+        expected = ratings[0]["act_fm_expected"], ratings[0]["tes_expected"]
+        assert max(expected[0]) <= 3 and max(expected[1]) <= 7
+        assert expected == (pytest.approx([3] * 25, abs=error + 1e-12), pytest.approx([7] * 9, abs=error + 1e-12))
+
+
 def test_trap_23_log_prob_scores_never_fall_back_to_text_scores(rate, refused, tmp_path):
-    """Without log-probs, with tokens lost, of another shape, other words or another order: no expected ratings at all.
+    """Without log-probs, with tokens lost, of another shape, other words or another order, with NaN, or with less than
+    half of the probability on the allowed digits: no expected ratings at all.
 
     In the last reply TES stands first, and all ratings are 2: by place alone its digits would go to wrong items.
     """
@@ -161,9 +184,13 @@ def test_trap_23_log_prob_scores_never_fall_back_to_text_scores(rate, refused, t
     odd["choices"][0]["logprobs"]["content"] = [["TES", -0.1]]
     for token in huge["choices"][0]["logprobs"]["content"]:
         token["top_logprobs"] = [{"token": c, "logprob": 1e9} for c in "01234567"]
+    listed, nan, small = (with_logprobs(as_json(RATED), RATED) for _ in range(3))
+    listed["choices"][0]["logprobs"] = [1]
+    rated_tokens(nan)[3]["top_logprobs"][0]["logprob"] = math.nan
+    rated_tokens(small)[3]["top_logprobs"] = [{"token": str(RATED[3]), "logprob": math.log(0.4)}]
     swapped = json.dumps(dict(reversed(json.loads(as_json([2] * 34)).items())))
     swapped = with_logprobs(swapped, [2] * 34)
-    for i, reply in enumerate((as_json(RATED), lost, other, null, odd, huge, swapped)):
+    for i, reply in enumerate((as_json(RATED), lost, other, null, odd, huge, listed, nan, small, swapped)):
         with serving(lambda body, n, reply=reply: reply) as server:
             ratings, *_ = rate(server, out=f"{i}.jsonl")
         assert all("act_fm_expected" not in r and "tes_expected" not in r and r["status"] == "ok" for r in ratings)

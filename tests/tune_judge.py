@@ -21,7 +21,7 @@ from argparse import ArgumentParser
 from itertools import product
 from pathlib import Path
 
-from act.judging.check import GRADED, read
+from act.judging.check import GRADED
 from act.measure.forms import FORMS, score
 from act.records import read_jsonl
 from tests.conftest import ROOT
@@ -107,7 +107,7 @@ def main() -> None:
         )
         return done.stdout
 
-    scripts = read(GRADED)
+    scripts = list(read_jsonl(GRADED))
     seen = [script["id"] for script in scripts if script["id"] not in OTHERS]
     tuned, held = [], {"sessions of clients tuned on": [], "sessions of other clients": []}
     for script in scripts:

@@ -258,13 +258,15 @@ class Endpoint:
             parts = [part for part in text if isinstance(part, dict) and part.get("type") == "text"]
             text = "".join(str(part.get("text", "")) for part in parts)
         text = REASONING.sub("", text).strip() if isinstance(text, str) else ""
-        if finish == "stop" and not text:
+        if refusal := choice["message"].get("refusal"):
+            call |= {"refusal": self._short(str(refusal))}
+        elif finish == "stop" and not text:
             raise Unusable("empty content")
         if text.encode(errors="replace").decode() != text:
             raise Unusable("content with half a surrogate pair")
-        if finish not in ("stop", "length") or not text:
+        if finish not in ("stop", "length") or not text or refusal:
             return Reply("", "error", *tokens, call)
-        logprobs = (choice.get("logprobs") or {}).get("content")
+        logprobs = choice["logprobs"].get("content") if isinstance(choice.get("logprobs"), dict) else None
         return Reply(text, "ok" if finish == "stop" else "length", *tokens, call, logprobs)
 
     def _was_cut(self, ask: Ask, prompt_tokens: int | None) -> bool:
@@ -289,6 +291,8 @@ class Endpoint:
 
 def odd_finish(reply: Reply) -> str:
     """What became of a reply without words."""
+    if refusal := reply.call.get("refusal"):
+        return f"refused: {refusal}"
     finish = reply.call["finish"]
     thought = "; if it thinks before it answers, give it --room-to-think" if finish == "length" else ""
     return f"finish_reason {finish} and no words to use{thought}"

@@ -4,7 +4,6 @@ act/measure/known_groups.py says what the ratings mean. The texts are the bundle
 act/dialogue/corpus.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,27 +12,30 @@ import numpy as np
 from tqdm import tqdm
 
 from act.judging.judge import Judge, Judgement, Text
-from act.measure.forms import score, slots
+from act.measure.forms import FORMS, score, slots
 from act.measure.known_groups import LEVELS, judge_pairs, judge_sessions, verdict
-from act.records import Store
+from act.records import InputError, Store, read_jsonl
 
 CORPUS = Path(__file__).parents[1] / "dialogue/corpus"
 EXCERPTS, GRADED = CORPUS / "excerpts.jsonl", CORPUS / "graded.jsonl"
-
-
-def read(path: Path) -> list[dict]:
-    """The records of a bundled file."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def excerpts() -> dict[int, list[Text]]:
     """slot 0..33 -> its texts, keys (id of the pair, "shows" or "lacks")."""
     place = {(slot.form, slot.number): i for i, slot in enumerate(slots())}
     texts: dict[int, list[Text]] = {i: [] for i in place.values()}
-    for pair in read(EXCERPTS):
+    for pair in read_jsonl(EXCERPTS):
         for side in ("shows", "lacks"):
             texts[place[pair["form"], pair["item"]]].append(Text((pair["id"], side), [(pair["client"], pair[side])]))
     return texts
+
+
+def others(i: int) -> list[int]:
+    """Two more slots of the same form and direction as slot i, from other parts of the form."""
+    kinds = [(form.name, item.direction) for form in FORMS for item in form.items]
+    alike = [n for n, kind in enumerate(kinds) if kind == kinds[i]]
+    place, third = alike.index(i), len(alike) // 3
+    return [alike[(place + step) % len(alike)] for step in (third, 2 * third)]
 
 
 def graded_turns(script: dict, level: str) -> list[dict]:
@@ -43,7 +45,7 @@ def graded_turns(script: dict, level: str) -> list[dict]:
 
 def graded_sessions(replicates: int) -> Iterator[Text]:
     """The whole sessions of known fidelity, keys (client, level)."""
-    for script in read(GRADED):
+    for script in read_jsonl(GRADED):
         for level in LEVELS:
             replies = graded_turns(script, level)
             said = [(turn["client"], reply["answer"]) for turn, reply in zip(script["turns"], replies, strict=True)]
@@ -67,22 +69,24 @@ def kept(
 
 
 def record_id(text: Text) -> str:
-    """The key of a judgement that is kept."""
-    return "/".join((*text.key, str(text.replicate)))
+    """The key of a judgement that is kept: a text that has changed since is another one."""
+    return "/".join((*text.key, str(text.replicate), text.digest))
 
 
 def check(judge: Judge, replicates: int, seen: Sequence[str] = (), store: Store | None = None) -> dict:
-    """A judge on the known groups: {"judge", "settings", "verdict", "scores", "items", "pairs", "sessions", "drift",
-    "unrated"}.
+    """A judge on the known groups: {"judge", "settings", "verdict", "scores", "items", "pairs", "own", "sessions",
+    "drift", "unrated", "seen"}.
 
-    `seen`: clients of the whole sessions whom the judge was tuned on, and who can tell nothing about it. `store` keeps
-    the judgements, so that a check that was cut off goes on. "scores": probability-weighted ratings are compared
-    ("expected") where the judge gave them for every text, else its whole ratings throughout ("whole"): the two
-    are not the same scale, and texts must be.
+    `seen`: clients of the whole sessions whom the judge was tuned on, and who can tell nothing about it; InputError for
+    one that there is not. `store` keeps the judgements, so that a check that was cut off goes on. "scores":
+    probability-weighted ratings are compared ("expected") where the judge gave them for every text, else its whole
+    ratings throughout ("whole"): the two are not the same scale, and texts must be.
     """
+    if unknown := sorted(set(seen) - (clients := {script["id"] for script in read_jsonl(GRADED)})):
+        raise InputError(f"--seen: no client {', '.join(unknown)}; there are {', '.join(sorted(clients))}")
     texts = excerpts()
     sessions = [text for text in graded_sessions(replicates) if text.key[0] not in seen]
-    tasks = [*((texts[i], [i]) for i in texts), (sessions, None)]
+    tasks = [*((texts[i], [i, *others(i)]) for i in texts), (sessions, None)]
     rated: dict[tuple, Judgement] = {}
     total = sum(len(some) for some, _ in tasks)
     with tqdm(total=total, desc="check", unit="text") as bar:
@@ -95,11 +99,14 @@ def check(judge: Judge, replicates: int, seen: Sequence[str] = (), store: Store 
     values = {key: one.expected if scores == "expected" else one.ratings for key, one in rated.items()}
 
     pairs: dict[str, list[tuple[float, float]]] = {}
+    moved = []
     for i, slot in enumerate(slots()):
-        found = {text.key: values[*text.key, 0][i] for text in texts[i] if (*text.key, 0) in values}
-        ids = dict.fromkeys(name for name, _ in found)
-        both = [(found[n, "shows"], found[n, "lacks"]) for n in ids if {(n, "shows"), (n, "lacks")} <= set(found)]
-        pairs[f"{slot.form} {slot.number}"] = both
+        found = {text.key: values[*text.key, 0] for text in texts[i] if (*text.key, 0) in values}
+        ids = [name for name, side in found if side == "shows" and (name, "lacks") in found]
+        both = [(found[name, "shows"], found[name, "lacks"]) for name in ids]
+        pairs[f"{slot.form} {slot.number}"] = [(shows[i], lacks[i]) for shows, lacks in both]
+        if slot.form == "ACT-FM":  # TES items are all of one thing, empathy
+            moved += [(s[i] - l[i], float(np.mean([s[j] - l[j] for j in others(i)]))) for s, l in both]  # noqa: E741
     totalled: dict[tuple, dict[int, dict[str, float]]] = {}
     for text in sessions:
         if (*text.key, text.replicate) in values:
@@ -109,10 +116,12 @@ def check(judge: Judge, replicates: int, seen: Sequence[str] = (), store: Store 
         for outcome in means:
             mean = float(np.mean([one[outcome] for one in replicated.values()]))
             means[outcome].setdefault(client, {})[level] = mean
-    of_pairs, of_sessions = judge_pairs(pairs), judge_sessions(means)
+    of_pairs, of_sessions = judge_pairs(pairs, moved), judge_sessions(means)
+    unrated = total - len(rated)
     result = {"judge": judge.name, "settings": judge.settings, "scores": scores}
-    result |= {"verdict": verdict(judge.name, of_pairs, of_sessions), **of_pairs, "sessions": of_sessions}
-    return result | {"drift": drift(totalled, replicates), "unrated": total - len(rated)}
+    result |= {"verdict": verdict(judge.name, of_pairs, of_sessions, unrated / total)}
+    result |= {**of_pairs, "sessions": of_sessions, "drift": drift(totalled, replicates)}
+    return result | {"unrated": unrated, "seen": list(seen)}
 
 
 def totals(ratings: list[float]) -> dict[str, float]:

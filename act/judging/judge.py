@@ -4,12 +4,13 @@ A Judge rates many texts at once. It may be local (here) or served behind an end
 what was said, answers only, and nothing of who said it under which condition.
 """
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from act.judging.settings import rater_name, wording_digest
+from act.judging.settings import digest, rater_name
 from act.measure.forms import Form, Slot, instructions, slots
 from act.model.checkpoint import load_model, split_spec
 from act.model.checksums import sampled_sha256
@@ -28,12 +29,18 @@ class Text:
     said: list[tuple[str, str]]
     replicate: int = 0
 
+    @property
+    def digest(self) -> str:
+        """Tells another text under the same key."""
+        return digest([word for turn in self.said for word in turn])
+
 
 @dataclass(frozen=True)
 class Judgement:
     """One judge's two forms on one text, or why there are none."""
 
-    status: str  # "ok", "empty" (nothing to rate), "context" (no room), "format" (no valid forms), "error" (no reply)
+    # "ok"; "empty": nothing to rate; "context": no room; "format": no valid forms; "refused" by model or provider;
+    status: str  # "error": no reply
     ratings: list[int | None] | None = None  # of the 34 slots; None: was not asked for
     expected: list[float | None] | None = None  # the probability-weighted ratings, where there are probabilities
     attempts: int = 0  # forms asked for, the failed ones too
@@ -70,6 +77,21 @@ def ask_for(messages: Messages, what: str) -> Messages:
 def slot_messages(said: Sequence[tuple[str, str]], slot: Slot) -> Messages:
     """What a local judge reads before it rates one item; its reply is a digit."""
     return ask_for(request(said), ONE_ITEM.format(label=slot.label.strip()))
+
+
+def wording_digest(forms: Sequence[Form], *more: str) -> str:
+    """A digest of all that a judge is told beside the transcript, `more` included."""
+    return digest([instructions(), REQUEST, ONE_ITEM, *(slot.label for slot in slots(forms)), *more])
+
+
+def expected_rating(digits: Sequence[str], probs: Sequence[float]) -> float:
+    """sum(d p(d)) / sum(p(d)), the probability-weighted rating; rounding does not carry it out of the digits' range.
+
+    >>> expected_rating("0123", [0.0, 0.0, 0.1, 0.3])
+    2.75
+    """
+    mean = math.fsum(int(digit) * p for digit, p in zip(digits, probs, strict=True)) / math.fsum(probs)
+    return min(max(mean, float(digits[0])), float(digits[-1]))
 
 
 class LocalJudge:
@@ -116,7 +138,7 @@ class LocalJudge:
             mine = probs[place * len(items) : (place + 1) * len(items)]
             for i, slot, p in zip(items, slots, mine, strict=True):
                 ratings[i] = int(slot.digits[int(p.argmax())])
-                expected[i] = sum(int(digit) * weight for digit, weight in zip(slot.digits, p.tolist(), strict=True))
+                expected[i] = expected_rating(slot.digits, p.tolist())
             yield text, Judgement("ok", ratings, expected, 1, {"window": [first + 1, len(text.said)]} if first else {})
 
     def _first_turn(self, said: list[tuple[str, str]]) -> int | None:

@@ -24,6 +24,7 @@ def rating(session: dict, judge: Judge, text: Text, judgement: Judgement, wordin
         "status": judgement.status,
         "attempts": judgement.attempts,
         "wording": wording,
+        "text": text.digest,
         "judge": judge.settings,
     }
     if expected:

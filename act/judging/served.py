@@ -11,8 +11,7 @@ from collections.abc import Iterator, Sequence
 from act.dialogue.chat import Ask, Reply
 from act.dialogue.endpoint import Endpoint
 from act.dialogue.session import seed_from
-from act.judging.judge import Judgement, Text, ask_for, request
-from act.judging.settings import wording_digest
+from act.judging.judge import Judgement, Text, ask_for, expected_rating, request, wording_digest
 from act.measure.forms import FORMS, Form, render, slots
 from act.measure.grammar import Refused, parse_forms
 from act.model.sampler import Sampling
@@ -42,7 +41,7 @@ class EndpointJudge:
         self.name, self.endpoint = endpoint.model, endpoint
         self.forms, self.attempts, self.seed = forms, attempts, seed
         where = endpoint.url.removesuffix("/chat/completions")
-        self.settings = {"endpoint": f"{endpoint.model}@{where}", "wording": wording_digest(forms)}
+        self.settings = {"endpoint": f"{endpoint.model}@{where}", "wording": wording_digest(forms, WHOLE_FORMS)}
         self.settings |= {"temperature": endpoint.sampling.temperature, "seed": seed}
 
     @classmethod
@@ -97,6 +96,8 @@ class EndpointJudge:
         if reply.status == "context":
             return Judgement("context", attempts=attempts, more=more)
         try:
+            if was_refused(reply):
+                raise Refused("the model or its provider declined")
             if reply.status != "ok":
                 raise Refused({"length": "cut off at the token limit"}.get(reply.status, "no reply"))
             read = parse_forms(reply.text, self.forms)
@@ -104,9 +105,15 @@ class EndpointJudge:
             refusals.append(str(refusal))
             if attempts < self.attempts:
                 return None
-            return Judgement("error" if reply.status == "error" else "format", attempts=attempts, more=more)
+            status = "refused" if was_refused(reply) else "error" if reply.status == "error" else "format"
+            return Judgement(status, attempts=attempts, more=more)
         ratings = [rating for form in self.forms for rating in read[form.name]]
         return Judgement("ok", ratings, expected_ratings(reply, ratings, self.forms), attempts, more)
+
+
+def was_refused(reply: Reply) -> bool:
+    """Did the model say no, or its provider's filter?"""
+    return bool(reply.call) and bool(reply.call.get("refusal") or reply.call.get("finish") == "content_filter")
 
 
 def json_schema(forms: Sequence[Form]) -> dict:
@@ -133,9 +140,10 @@ def json_schema(forms: Sequence[Form]) -> dict:
 
 
 def expected_ratings(reply: Reply, ratings: Sequence[int], forms: Sequence[Form]) -> list[float] | None:
-    """sum(d p(d)) / sum(p(d)) over each slot's allowed digits, from the log-probabilities a server gave.
+    """Each slot's rating weighted by the probabilities of its allowed digits, which a server gave as logarithms.
 
-    None where it gave none, or where the 34 rating tokens cannot be told: whole ratings never stand in for them.
+    None where it gave none, where the 34 rating tokens cannot be told, or where the digits of a slot have less than
+    half of the probability among them: whole ratings never stand in for them.
     """
     try:
         expected = []
@@ -145,7 +153,11 @@ def expected_ratings(reply: Reply, ratings: Sequence[int], forms: Sequence[Form]
                 digit = candidate["token"].strip()
                 if digit in probs:
                     probs[digit] += math.exp(candidate["logprob"])
-            expected.append(sum(int(digit) * p for digit, p in probs.items()) / sum(probs.values()))
+            chosen = token["token"].strip()
+            probs[chosen] = probs[chosen] or math.exp(token["logprob"])  # a server may list the likeliest alone
+            if not 0.5 <= sum(probs.values()) < 1.01:  # NaN neither
+                return None
+            expected.append(expected_rating(slot.digits, list(probs.values())))
     except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError):  # not in OpenAI's shape, or not there
         return None
     return expected

@@ -9,7 +9,6 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from act.measure.forms import Form, instructions, slots
 from act.model.checkpoint import is_endpoint, split_spec
 from act.records import InputError, Store, read_json
 
@@ -34,10 +33,9 @@ def rater_names(specs: Sequence[str]) -> list[str]:
     return names
 
 
-def wording_digest(forms: Sequence[Form]) -> str:
-    """A digest of all that a judge is told about the forms."""
-    words = [instructions(), *(slot.label for slot in slots(forms))]
-    return hashlib.sha256("\n".join(words).encode()).hexdigest()[:12]
+def digest(texts: Sequence[str]) -> str:
+    """Twelve letters that stand for some texts in their order."""
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:12]
 
 
 def difference(there: object, now: dict) -> str | None:

@@ -71,7 +71,7 @@ def alpha(table: np.ndarray, weights: np.ndarray, low: int, high: int) -> np.nda
     use = m > 1
     counts, m, w = counts[use], m[use], weights[:, use]
     together = counts[:, :, None] * counts[:, None] - np.eye(size) * counts[:, :, None]
-    o = (w @ (together / (m - 1)[:, None, None]).reshape(len(m), -1)).reshape(-1, size, size)  # (B, V, V)
+    o = (w @ (together / (m - 1)[:, None, None]).reshape(len(m), size * size)).reshape(-1, size, size)  # (B, V, V)
     margin = o.sum(axis=2)  # (B, V)
     below = margin.cumsum(axis=1) - margin / 2
     d = (below[:, :, None] - below[:, None]) ** 2

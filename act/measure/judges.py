@@ -13,6 +13,7 @@ import numpy as np
 from act.measure import agreement as statistics
 from act.measure.forms import FORMS, OUTCOMES, Form, score
 
+FEW_CLUSTERS = 10  # below, a percentile bootstrap's intervals are far too narrow
 Table = np.ndarray  # (sessions, raters), NaN where a rater has not rated
 
 
@@ -89,7 +90,9 @@ class Rows:
         """A row of a statistic on the sessions that at least two raters rated."""
         used = (~np.isnan(table)).sum(axis=1) > 1
         row = {"of": of, "raters": raters, "statistic": name, "sessions": int(used.sum())}
-        found = statistics.estimate(statistic, table[used], self.resamples, self.seed, self.clusters[used])
+        row["clusters"] = len(np.unique(self.clusters[used]))
+        resamples = 0 if name == "absolute bias" else self.resamples  # folded at 0, which percentiles would not hold
+        found = statistics.estimate(statistic, table[used], resamples, self.seed, self.clusters[used])
         self.rows.append(row | found | more)
 
     def add_pairs(
@@ -107,8 +110,8 @@ class Rows:
 def compare(
     human: list[dict], judge: list[dict], field: str, resamples: int, seed: int, cluster: str = "session"
 ) -> list[dict]:
-    """Rows {"of", "raters", "statistic", "sessions", "estimate", "ci"}; intervals by bootstrap over sessions, or over
-    another field of the ratings ("profile": the sessions of one client are drawn together).
+    """Rows {"of", "raters", "statistic", "sessions", "clusters", "estimate", "ci"}; intervals by bootstrap over
+    sessions, or over another field of the ratings ("profile": the sessions of one client are drawn together).
 
     Three kinds of "raters":
       NAME             a judge with the mean of the humans, on outcomes: ICC(A,1), ICC(C,1), mean absolute error, bias
@@ -189,3 +192,6 @@ def as_table(rows: list[dict], cluster: str) -> Iterator[str]:
         estimate = "none" if row["estimate"] is None else f"{row['estimate']:.3f}"
         interval = "" if row["ci"] is None else "[{:.3f}, {:.3f}]".format(*row["ci"])
         yield f"{row['of']:22}{row['raters']:{width}}{statistic:34}{row['sessions']:8}{estimate:>10}  {interval}"
+    most = max((row["clusters"] for row in rows if row["ci"]), default=FEW_CLUSTERS)
+    if most < FEW_CLUSTERS:
+        yield f"Caution: the intervals stand on {most} {cluster}s; below {FEW_CLUSTERS} they are too narrow."

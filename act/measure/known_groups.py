@@ -4,8 +4,10 @@ For each of the 34 items there are matched pairs of short excerpts: the same cli
 behaviour and one who clearly does not. And there are whole sessions of high, mixed and low fidelity, the same client
 in all three. Length is controlled: in half of the pairs of an item, and of the clients, the better text is the longer
 one. Other marks of the surface (words taken up from the client, commas, long words) are not held equal text by text;
-tests/test_check_surface.py shows that judges who go by these, or by random words, get no credit. What no such test can
-rule out is a judge that goes by some mark nobody thought of: `judge.py agree` with people is the other half.
+tests/test_check_surface.py shows that judges who go by these, or by random words, get no credit. A judge who knows good
+from bad therapists and nothing else (halo) rates all items alike: so of a pair some other items of the same direction
+are rated, too, and the pair's own item must move more. What no such test can rule out is a judge that goes by some mark
+nobody thought of: `judge.py agree` with people is the other half.
 """
 
 from collections.abc import Sequence
@@ -20,7 +22,9 @@ from act.measure.wins import wilson
 LEVELS = ("high", "mixed", "low")
 GOOD_SHARE, GOOD_AUC, GOOD_ITEMS, IN_ORDER = 0.75, 0.75, 0.8, 0.75  # what "measures" asks for; see `verdict`
 LEAST_CLIENTS = 6  # fewer are no evidence of an order
-PAIRS_ALONE = 0.6  # what the pairs must reach, where the sessions say nothing
+PAIRS_SOME = 0.6  # what "partly" asks of the pairs
+MOST_UNRATED = 0.05  # of the texts; a judge that answers where it likes is no judge
+BY_CHANCE = 12 / 70  # P(AUC >= GOOD_AUC) of 4 texts against 4 whose ratings are drawn at random, no two alike
 TINY = 1e-9
 
 
@@ -49,20 +53,26 @@ def _auc_interval(estimate: float, m: int, n: int) -> tuple[float, float]:
     return low, high
 
 
-def judge_pairs(pairs: dict[str, list[tuple[float, float]]]) -> dict:
+def judge_pairs(pairs: dict[str, list[tuple[float, float]]], moved: Sequence[tuple[float, float]]) -> dict:
     """item -> (rating of the text that shows it, of the one that lacks it) -> the AUC of each, and of all pairs how
-    many were rated in the right direction, ties half."""
+    many were rated in the right direction; `moved`: of ACT-FM pairs how far the rating of the pair's own item
+    differs between its texts, and how far those of other items of its direction do on average. Ties count half.
+    """
     items = []
     for name, rated in pairs.items():
         estimate, ci = auc(*zip(*rated, strict=True)) if rated else (None, None)
         items.append({"item": name, "pairs": len(rated), "auc": estimate, "ci": ci})
-    every = [pair for rated in pairs.values() for pair in rated]
-    right = sum((a > b) + (a == b) / 2 for a, b in every)
-    share = {"n": len(every), "right": right, "share": None, "ci": None, "ci99": None}
-    if every:
-        share |= {"share": right / len(every), "ci": wilson(right, len(every), 0.95)}
-        share |= {"ci99": wilson(right, len(every), 0.99)}
-    return {"items": items, "pairs": share}
+    return {"items": items, "pairs": larger([pair for rated in pairs.values() for pair in rated]), "own": larger(moved)}
+
+
+def larger(pairs: Sequence[tuple[float, float]]) -> dict:
+    """In how many pairs the first number is the larger one, ties half, and their share with Wilson's intervals."""
+    right = sum((a > b) + (a == b) / 2 for a, b in pairs)
+    share = {"n": len(pairs), "right": right, "share": None, "ci": None, "ci99": None}
+    if pairs:
+        share |= {"share": right / len(pairs), "ci": wilson(right, len(pairs), 0.95)}
+        share |= {"ci99": wilson(right, len(pairs), 0.99)}
+    return share
 
 
 def judge_sessions(scores: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict]:
@@ -82,16 +92,17 @@ def judge_sessions(scores: dict[str, dict[str, dict[str, float]]]) -> dict[str, 
     return result
 
 
-def verdict(judge: str, pairs: dict, sessions: dict[str, dict]) -> dict:
-    """{"level": "measures", "partly" or "nothing", "line": the verdict in words}.
+def verdict(judge: str, pairs: dict, sessions: dict[str, dict], unrated: float) -> dict:
+    """{"level": "measures", "partly" or "nothing", "line": the verdict in words}; `unrated`: the share of the texts.
 
     The sessions are in order where on both outcomes three quarters of the clients are, of six or more, beyond chance
-    (95%). "measures": they are, more than three quarters of the matched pairs are right beyond chance (95%), and four
-    fifths of the items have an AUC of .75 or more. "partly": they are, and more than half of the pairs are right beyond
-    chance (99%); or more than three fifths of the pairs are, whatever the sessions say. (Half is not enough there: who
-    weighs words at random, but in one way for all items, passes that one time in twenty.)
+    (95%). "measures": they are, more than three quarters of the matched pairs are right beyond chance (95%), four
+    fifths of the items have an AUC of .75 or more, and in more than half of the ACT-FM pairs (95%) their own item
+    moves more than others do. "partly": more than three fifths of the pairs are right (99%), whatever else.
+    (Half is not enough: who weighs words at random, but in one way for all items, passes that one time in twenty.)
+    Neither, where more than a twentieth of the texts is unrated.
     """
-    share, items = pairs["pairs"], pairs["items"]
+    share, own, items = pairs["pairs"], pairs["own"], pairs["items"]
     told = [item["item"] for item in items if item["auc"] is not None and item["auc"] >= GOOD_AUC]
     rows = sessions.items()
     in_order = bool(sessions) and all(
@@ -100,12 +111,20 @@ def verdict(judge: str, pairs: dict, sessions: dict[str, dict]) -> dict:
     facts = f"{share['right']:g} of {share['n']} matched pairs in the right direction"
     if share["ci"]:
         facts += f" ({share['share']:.0%}, 95% interval {share['ci'][0]:.0%} to {share['ci'][1]:.0%})"
-    facts += f", {len(told)} of {len(items)} items told apart (AUC {GOOD_AUC} or more), "
-    facts += " and ".join(f"{row['in_order']} of {row['n']} clients in order on {o}" for o, row in rows)
+    facts += f", {len(told)} of {len(items)} items with an AUC of {GOOD_AUC} or more"
+    facts += (
+        f" (by chance {BY_CHANCE * len(items):.0f}), the pair's own item moved most in {own['right']:g} of {own['n']}"
+    )
+    facts += ", " + " and ".join(f"{row['in_order']} of {row['n']} clients in order on {o}" for o, row in rows)
     if max((row["n"] for _, row in rows), default=0) < LEAST_CLIENTS:
         facts += f" (fewer than {LEAST_CLIENTS} clients show no order)"
-    if share["ci"] and share["ci"][0] > GOOD_SHARE and len(told) >= GOOD_ITEMS * len(items) and in_order:
+    if unrated:
+        facts += f", {unrated:.0%} of the texts unrated"
+    right = share["ci"] and share["ci"][0] > GOOD_SHARE and len(told) >= GOOD_ITEMS * len(items)
+    if unrated > MOST_UNRATED:
+        return {"level": "nothing", "line": f"{judge} left too many texts unrated to be believed: {facts}."}
+    if right and in_order and own["ci"][0] > 0.5:
         return {"level": "measures", "line": f"{judge} tells known groups apart: {facts}."}
-    if share["ci99"] and share["ci99"][0] > (0.5 if in_order else PAIRS_ALONE):
+    if share["ci99"] and share["ci99"][0] > PAIRS_SOME:
         return {"level": "partly", "line": f"{judge} measures some of it, not enough to rely on: {facts}."}
     return {"level": "nothing", "line": f"{judge} measures nothing that this check can see: {facts}."}
