@@ -1,5 +1,7 @@
 """`make bench-stats`: 900 sessions analysed with 2,000 resamples an outcome, and one model fit against statsmodels.
 
+A session has 25 turns, drawn from the bundled ones: what is read of texts (danger, conduct) takes its time, too.
+
 full_analysis_s is the whole command, figures and page included, as a user runs it on all cores at hand; numbers_s the
 part that computes, its eleven outcomes one after another. One fit is REML with fixed effects, covariance and
 log-likelihood from the same arrays: statsmodels' MixedLM.fit() as it comes, and with L-BFGS, the quicker one of its
@@ -9,6 +11,7 @@ optimisers. Prints a table and a JSON line.
 import json
 import os
 import platform
+import random
 import subprocess
 import sys
 import tempfile
@@ -28,9 +31,11 @@ from act.dialogue.profiles import make_profiles
 from act.measure.analysis import analyse, score_sessions
 from act.measure.forms import OUTCOMES
 from act.measure.mixed import fit, fit_many
-from act.records import CONDITIONS
+from act.records import CONDITIONS, read_jsonl
 from tests.conftest import ROOT
 from tests.made_ratings import make_ratings, make_session, write
+
+CORPUS = ROOT / "act/dialogue/corpus/sessions.jsonl"
 
 
 def seconds(work: Callable[[], object], times: int) -> float:
@@ -49,9 +54,12 @@ def main() -> None:
     args = parser.parse_args()
     ratings, profiles = make_ratings(args.clients), make_profiles(args.clients, 0)
     sessions = [make_session(condition, client) for client in range(args.clients) for condition in CONDITIONS]
+    turns = [turn for session in read_jsonl(CORPUS) for turn in session["turns"]]
+    draw = random.Random(0)
     for session in sessions:
         client = int(session["profile"]["id"][1:])
         session["profile"] = profiles[client] | {"id": session["profile"]["id"]}
+        session["turns"] = draw.sample(turns, 25)
     with tempfile.TemporaryDirectory() as folder:
         paths = [write(Path(folder) / f"{name}.jsonl", rows) for name, rows in (("r", ratings), ("s", sessions))]
         command = [sys.executable, "analyze.py", "--ratings", paths[0], "--sessions", paths[1], "--out", folder]
