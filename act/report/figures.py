@@ -52,7 +52,7 @@ def write_figures(folder: Path, scores: Scores, summary: dict, residuals: dict[s
 
 
 def names() -> list[str]:
-    """Of every figure that there can be."""
+    """The name of every figure that there can be."""
     more = ("contrasts", "interaction", "wins", "archetypes", "diagnostics")
     profiles = ("profile_consistent", "profile_inconsistent")
     return [*OUTCOMES, *(f"{name}_{kind}" for name in TOTALS for kind in more), *profiles]

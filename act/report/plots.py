@@ -66,18 +66,10 @@ def forest(name: str, result: dict, figure) -> None:
     at once. A filled marker is a difference that the adjusted test tells from 0."""
     axes = figure.subplots()
     for row, pair in enumerate(result["contrasts"]):
-        told = told_apart(result, pair)
-        axes.errorbar(
-            pair["difference"],
-            row,
-            xerr=np.abs(np.array(adjusted(result, pair)[1])[:, None] - pair["difference"]),
-            color="#444444",
-            elinewidth=1,
-            capsize=3,
-            zorder=2,
-        )
+        reach = np.abs(np.array(adjusted(result, pair)[1])[:, None] - pair["difference"])
+        axes.errorbar(pair["difference"], row, xerr=reach, color="#444444", elinewidth=1, capsize=3, zorder=2)
         axes.hlines(row, *pair["ci"], color="#0072B2", linewidth=3.2, zorder=3)
-        shape = {"marker": "o"} if told else {"marker": "x", "markeredgewidth": 2}
+        shape = {"marker": "o"} if told_apart(result, pair) else {"marker": "x", "markeredgewidth": 2}
         axes.plot(pair["difference"], row, color="black", markersize=6, zorder=4, **shape)
     axes.axvline(0, color="black", linewidth=1, zorder=1)
     rows(axes, [f"{pair['a']} \u2212 {pair['b']}" for pair in result["contrasts"]])
@@ -133,17 +125,10 @@ def win_matrix(name: str, result: dict, figure) -> None:
         if i == j:
             axes.text(j, i, "\u2013", ha="center", va="center", color="#777777")
         elif np.isfinite(share[i, j]):
-            dark = abs(share[i, j] - 0.5) > 0.3
-            axes.text(
-                j,
-                i,
-                f"{100 * share[i, j]:.0f}%" + ("*" if sure[i, j] else ""),
-                ha="center",
-                va="center",
-                color="white" if dark else "black",
-                fontsize=9,
-                fontweight="bold" if sure[i, j] else "normal",
-            )
+            ink = "white" if abs(share[i, j] - 0.5) > 0.3 else "black"
+            star, weight = ("*", "bold") if sure[i, j] else ("", "normal")
+            written = f"{100 * share[i, j]:.0f}%{star}"
+            axes.text(j, i, written, ha="center", va="center", color=ink, fontsize=9, fontweight=weight)
     axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(names)), names)
     axes.spines[:].set_visible(False)
@@ -172,7 +157,7 @@ def archetypes(name: str, emm: dict[str, dict[str, dict]], conditions: list[str]
     """The mean of each kind of client in each condition, with its 95% interval."""
     axes = figure.subplots()
     for place, (archetype, means) in enumerate(emm.items()):
-        here = [row for row, condition in enumerate(conditions) if means.get(condition)]
+        here = [row for row, condition in enumerate(conditions) if condition in means]
         cells = [means[conditions[row]] for row in here]
         y = np.array(here) + (place - (len(emm) - 1) / 2) * 0.17
         own = TYPES[place % len(TYPES)]
