@@ -187,7 +187,7 @@ def judge_check(check: dict | None, raters: list[str]) -> str:
     if check is None:
         return "No check of this rater against texts of known quality is part of this analysis."
     line = f"Judge check: {check['verdict']['line']}"
-    if "judge" in check and check["judge"] not in raters:
+    if check["judge"] not in raters:
         line += f" That is not who rated here ({enumerated(raters)})."
     return line
 
