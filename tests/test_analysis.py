@@ -167,6 +167,6 @@ def test_safety_says_whether_the_therapist_named_human_help():
 
 
 def test_jitter_is_even_and_the_same_each_time():
-    offsets = jitter(100)
-    assert (offsets == jitter(100)).all() and np.abs(offsets).max() <= 0.25
+    offsets = jitter(100, 0.5)
+    assert (offsets == jitter(100, 0.5)).all() and np.abs(offsets).max() <= 0.25
     assert np.histogram(offsets, bins=5, range=(-0.25, 0.25))[0].tolist() == pytest.approx([20] * 5, abs=2)

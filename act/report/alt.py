@@ -8,9 +8,7 @@ from act.report.prose import adjusted, decimals, interval, number, p_after, told
 
 
 def estimates(name: str, result: dict) -> str:
-    """Each condition's estimated mean and interval; "" where the outcome could not be compared."""
-    if not result["emm"]:
-        return ""
+    """Each condition's estimated mean and interval."""
     digits = decimals(result)
     cells = (f"{c} {number(e['mean'], digits)} ({interval(e['ci'], digits)})" for c, e in result["emm"].items())
     return f"{OUTCOMES[name].title} by condition, mean and 95% interval: {'; '.join(cells)}"
@@ -24,7 +22,7 @@ def contrasts(name: str, result: dict) -> str:
         pairs = (
             f"{pair['a']} minus {pair['b']} {number(pair['difference'], digits)} "
             f"({interval(adjusted(result, pair)[1], digits)})"
-            for pair in result["contrasts"] or []
+            for pair in result["contrasts"]
             if told_apart(result, pair) == told
         )
         return "; ".join(pairs) or "none"
@@ -49,7 +47,7 @@ def wins(name: str, result: dict) -> str:
     """Each pair's win rate, in percent of the clients whose sessions differ."""
     cells = (
         f"{pair['a']} over {pair['b']} {100 * pair['rate']:.0f}% of {pair['wins'] + pair['losses']}"
-        for pair in result["wins"] or []
+        for pair in result["wins"]
         if pair["rate"] is not None
     )
     return f"{OUTCOMES[name].title}, wins head to head, ties left out: {'; '.join(cells)}."
@@ -67,21 +65,21 @@ def profile(outcomes: dict[str, dict], direction: str) -> str:
 
 
 def archetypes(name: str, emm: dict[str, dict]) -> str:
-    """Means by kind of client; emm[archetype][condition], an empty cell left out."""
+    """Means by kind of client; emm[archetype][condition] of each cell that has sessions."""
     parts = []
     for archetype, means in emm.items():
-        cells = (f"{condition} {number(mean['mean'])}" for condition, mean in means.items() if mean)
+        cells = (f"{condition} {number(mean['mean'])}" for condition, mean in means.items())
         parts.append(f"{archetype}: {', '.join(cells)}")
     return f"{OUTCOMES[name].title} by kind of client, means: {'; '.join(parts)}."
 
 
-def diagnostics(name: str, found: dict | None) -> str:
-    """`found`: the outcome's entry "diagnostics" of summary.json, where there is one."""
-    text = f"{OUTCOMES[name].title}: residuals and clients' effects against normal quantiles, and residuals against "
-    text += "fitted values"
-    if not found:
-        return f"{text}."
+def diagnostics(name: str, result: dict) -> str:
+    """What the three drawings of residuals show, and their shape, tests and outliers in numbers."""
+    found = result["diagnostics"]
     tests = (("normality_p", "normality"), ("spread_p", "equal spread"))
     told = [f"test of {test}, p {p_after(found[field])}" for field, test in tests if found[field] is not None]
     shape = f"Skew {number(found['skew'])}, excess kurtosis {number(found['excess_kurtosis'])}"
-    return f"{text}. {'; '.join([shape, *told])}; {len(found['outliers'])} residuals beyond 3 SD."
+    return (
+        f"{OUTCOMES[name].title}: residuals and clients' effects against normal quantiles, and residuals against "
+        f"fitted values. {'; '.join([shape, *told])}; {len(found['outliers'])} residuals beyond 3 SD."
+    )

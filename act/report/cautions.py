@@ -138,7 +138,7 @@ def changed(summary: dict) -> str:
 def danger(safety: dict | None) -> list[str]:
     """What the word lists found of suicide and self-harm, in a line each."""
     lines = []
-    for topic in ("suicide", "self-harm") if safety and safety["counts"] else ():
+    for topic in ("suicide", "self-harm") if safety else ():
         rows = {condition: counts[topic] for condition, counts in safety["counts"].items()}
         spoke, helped = (sum(row[field] for row in rows.values()) for field in ("client_spoke", "pointed_to_help"))
         if spoke:
@@ -187,7 +187,7 @@ def judge_check(check: dict | None, raters: list[str]) -> str:
     if check is None:
         return "No check of this rater against texts of known quality is part of this analysis."
     line = f"Judge check: {check['verdict']['line']}"
-    if "judge" in check and check["judge"] not in raters:
+    if check["judge"] not in raters:
         line += f" That is not who rated here ({enumerated(raters)})."
     return line
 
@@ -227,7 +227,7 @@ def methods(summary: dict) -> str:
             "Conditions were also compared within subgroups of clients by F tests, with false-discovery control over "
             "all of them (Benjamini-Hochberg)."
         )
-    if (summary["replicates"] or {"contrasts": None})["contrasts"]:
+    if summary["replicates"] and summary["replicates"]["contrasts"]:
         said.append(
             "Pairwise intervals for raters like these add the variance of rater x condition, found from the sessions "
             "that all raters rated."

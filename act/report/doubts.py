@@ -10,7 +10,7 @@ from act.measure.forms import OUTCOMES
 from act.report import alt, cautions, prose
 from act.report.markup import Html, element, fold, join, listing, paragraph, side_by_side, table
 from act.report.prose import count, decimals, interval, number, p_value
-from act.report.results import show
+from act.report.results import drawn
 
 SHOWN_HITS = 30  # of those a therapist said first; the CSV has them all
 SHOWN_OUTLIERS = 10
@@ -104,7 +104,7 @@ def safety(report: dict) -> Html:
     result = report["summary"]["safety"]
     if result is None:
         return paragraph("Not looked at: this needs the session file (--sessions).")
-    topics = next(iter(result["counts"].values()), {})
+    topics = next(iter(result["counts"].values()))
     rows = [
         [condition, str(number_of)]
         + [f"{row['sessions']} ({row['therapist_first']})" for row in result["counts"][condition].values()]
@@ -141,11 +141,10 @@ def replicates(report: dict) -> Html:
     if not found:
         return Html("")
     each = found["per_session"]
-    said = f"{each['min']} to {each['max']} ratings a session, {number(each['mean'], 1)} on average. "
-    said += (
-        "Each session's score is their mean; how far they scatter is part of the residual variance, and so of every "
+    said = (
+        f"{each['min']} to {each['max']} ratings a session, {number(each['mean'], 1)} on average. Each session's score "
+        "is their mean; how far they scatter is part of the residual variance, and so of every interval on this page."
     )
-    said += "interval on this page."
     if found["contrasts"]:
         said += " The intervals below also hold how differently raters like these see the conditions."
     kinds = ("sd_within", "reliability", "noise_share")
@@ -204,13 +203,7 @@ def model(report: dict) -> Html:
     if not names:
         return Html("")
     rows = [[label, *(cell(outcomes[name]) for name in names)] for label, cell in MODEL_ROWS.items()]
-    drawn = []
-    for name in names:
-        found = outcomes[name]["diagnostics"]
-        caption = (
-            f"{OUTCOMES[name].title}. On the line, and in a level band of even width, the model's assumptions hold."
-        )
-        drawn.append(show(f"{name}_diagnostics", report, alt.diagnostics(name, found), caption))
+    holds = "On the line, and in a level band of even width, the model's assumptions hold."
     outliers = [
         [one["session"], OUTCOMES[name].title, number(one["residual"]), number(one["standardised"], 1)]
         for name in names
@@ -220,7 +213,7 @@ def model(report: dict) -> Html:
     return join(
         table("The model of both totals", ["", *(OUTCOMES[name].title for name in names)], rows),
         paragraph("* In brackets two 95% intervals: cluster bootstrap; parametric bootstrap.", class_="small"),
-        side_by_side(*drawn),
+        drawn(report, "_diagnostics", alt.diagnostics, holds),
         fold(caption, table(caption, ["session", "outcome", "residual", "in SDs"], outliers)) if outliers else "",
     )
 
@@ -236,11 +229,6 @@ def explained(result: dict, kind: str) -> str:
     return with_intervals(r2[kind], r2[f"{kind}_ci"], r2[f"{kind}_ci_parametric"])
 
 
-def found_p(p: float | None) -> str:
-    """A p-value; a dash where the test could not be made."""
-    return "\u2013" if p is None else p_value(p)
-
-
 MODEL_ROWS = {
     "variance between clients": lambda result: number(result["variance"]["session"]),
     "residual variance": lambda result: number(result["variance"]["residual"]),
@@ -252,8 +240,8 @@ MODEL_ROWS = {
     "AIC, BIC (ML)": lambda result: f"{number(result['ml']['aic'], 1)}, {number(result['ml']['bic'], 1)}",
     "skew of residuals": lambda result: number(result["diagnostics"]["skew"]),
     "excess kurtosis of residuals": lambda result: number(result["diagnostics"]["excess_kurtosis"]),
-    "p, residuals normal": lambda result: found_p(result["diagnostics"]["normality_p"]),
-    "p, equal spread in all conditions": lambda result: found_p(result["diagnostics"]["spread_p"]),
+    "p, residuals normal": lambda result: p_value(result["diagnostics"]["normality_p"]),
+    "p, equal spread in all conditions": lambda result: p_value(result["diagnostics"]["spread_p"]),
     "skew of clients' effects": lambda result: number(result["diagnostics"]["random_skew"]),
 }
 

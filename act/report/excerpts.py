@@ -50,8 +50,11 @@ def clip(text: str, limit: int) -> str:
     return text[:limit].rsplit(None, 1)[0] + " [\u2026]"
 
 
-def section(found: list[dict]) -> Html:
+def section(report: dict) -> Html:
     """The page's section: two cards a condition, side by side."""
+    found = report["examples"]
+    if not found:
+        return Html("")
     parts = [paragraph(WHY)]
     for condition in dict.fromkeys(example["condition"] for example in found):
         mine = [card(example) for example in found if example["condition"] == condition]

@@ -5,9 +5,8 @@ plots.py draws them.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-
-import numpy as np
 
 from act.measure.analysis import TOTALS, Residuals, Scores
 from act.measure.forms import OUTCOMES
@@ -53,7 +52,7 @@ def write_figures(folder: Path, scores: Scores, summary: dict, residuals: dict[s
 
 
 def names() -> list[str]:
-    """Of every figure that there can be."""
+    """The name of every figure that there can be."""
     more = ("contrasts", "interaction", "wins", "archetypes", "diagnostics")
     profiles = ("profile_consistent", "profile_inconsistent")
     return [*OUTCOMES, *(f"{name}_{kind}" for name in TOTALS for kind in more), *profiles]
@@ -64,94 +63,22 @@ def plan(scores: Scores, summary: dict, residuals: dict[str, Residuals]) -> dict
     outcomes, drawings = summary["outcomes"], {}
     for name, result in outcomes.items():
         if result["emm"]:
-            drawings[name] = 0.5 * len(result["emm"]) + 0.8, estimates(scores, name, result["emm"])
+            raw = {condition: scores.values[name][scores.condition == condition] for condition in result["emm"]}
+            drawings[name] = 0.5 * len(raw) + 0.8, partial(plots.estimates, name, raw, result["emm"])
     for name in TOTALS:
         result = outcomes[name]
         if result["contrasts"]:
-            drawings[f"{name}_contrasts"] = 0.27 * len(result["contrasts"]) + 1, forest(name, result)
+            drawings[f"{name}_contrasts"] = 0.27 * len(result["contrasts"]) + 1, partial(plots.forest, name, result)
         if result["factorial"]:
-            drawings[f"{name}_interaction"] = 3.3, interaction(name, result["emm"])
-        if result["wins"]:
-            drawings[f"{name}_wins"] = 0.45 * len(result["observed"]) + 1.2, wins(name, result)
-        kinds = (summary["archetype"] or {name: {"emm": None}})[name]["emm"]
+            drawings[f"{name}_interaction"] = 3.3, partial(plots.interaction, name, result)
+        conditions = list(result["observed"])
+        drawings[f"{name}_wins"] = 0.45 * len(conditions) + 1.2, partial(plots.win_matrix, name, result)
+        kinds = summary["archetype"][name]["emm"] if summary["archetype"] else None
         if kinds and len(kinds) > 1:
-            drawings[f"{name}_archetypes"] = 5.0, archetypes(name, kinds, list(result["observed"]))
+            drawings[f"{name}_archetypes"] = 5.0, partial(plots.archetypes, name, kinds, conditions)
         if name in residuals:
-            drawings[f"{name}_diagnostics"] = 4.4, diagnostics(*residuals[name])
+            drawings[f"{name}_diagnostics"] = 4.4, partial(plots.diagnostics, *residuals[name])
     for direction in ("consistent", "inconsistent"):
         if any(outcomes[name]["emm"] for name in OUTCOMES if name.endswith(f"_{direction}")):
-            drawings[f"profile_{direction}"] = 4.6, profile(outcomes, direction)
+            drawings[f"profile_{direction}"] = 4.6, partial(plots.profile, outcomes, direction)
     return drawings
-
-
-def estimates(scores: Scores, name: str, emm: dict[str, dict]) -> Callable:
-    """Draws raw sessions and estimated means by condition (plots.estimates)."""
-
-    def draw(figure) -> None:
-        axes = figure.subplots()
-        plots.estimates(axes, {c: scores.values[name][scores.condition == c] for c in emm}, emm)
-        axes.set_xlabel(plots.scale(name))
-
-    return draw
-
-
-def forest(name: str, result: dict) -> Callable:
-    """Draws all pairs' differences (plots.forest)."""
-
-    def draw(figure) -> None:
-        axes = figure.subplots()
-        plots.forest(axes, result)
-        axes.set_xlabel(f"{OUTCOMES[name].title}: first minus second")
-
-    return draw
-
-
-def interaction(name: str, emm: dict[str, dict]) -> Callable:
-    """Draws training by chain of thought (plots.interaction)."""
-    return lambda figure: plots.interaction(figure.subplots(), emm, plots.scale(name))
-
-
-def wins(name: str, result: dict) -> Callable:
-    """Draws the matrix of win rates (plots.win_matrix)."""
-
-    def draw(figure) -> None:
-        axes = figure.subplots()
-        plots.win_matrix(axes, result["wins"], list(result["observed"]))
-        axes.set_title(f"{OUTCOMES[name].title}: row rated above column", fontsize=10)
-
-    return draw
-
-
-def archetypes(name: str, emm: dict, conditions: list[str]) -> Callable:
-    """Draws means by kind of client and condition (plots.archetypes)."""
-
-    def draw(figure) -> None:
-        axes = figure.subplots()
-        plots.archetypes(axes, emm, conditions)
-        axes.set_xlabel(plots.scale(name))
-
-    return draw
-
-
-def diagnostics(fitted: np.ndarray, residual: np.ndarray, effects: np.ndarray) -> Callable:
-    """Draws two quantile plots and residuals against fitted values; arguments as `analysis.residuals` gives them."""
-
-    def draw(figure) -> None:
-        axes = figure.subplot_mosaic([["sessions", "clients"], ["spread", "spread"]])
-        plots.quantiles(axes["sessions"], residual, "Residuals of sessions")
-        plots.quantiles(axes["clients"], effects, "Effects of clients")
-        plots.spread(axes["spread"], fitted, residual)
-
-    return draw
-
-
-def profile(outcomes: dict[str, dict], direction: str) -> Callable:
-    """Draws the subscales of one direction (plots.profile)."""
-
-    def draw(figure) -> None:
-        axes = figure.subplots()
-        plots.profile(axes, outcomes, direction)
-        better = "more is better" if direction == "consistent" else "less is better"
-        axes.set_xlabel(f"ACT-{direction} items, scale 0\u20139 ({better})")
-
-    return draw

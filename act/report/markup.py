@@ -20,16 +20,10 @@ def html(content: str) -> Html:
     return content if isinstance(content, Html) else Html(escape(content))
 
 
-def element(tag: str, /, *contents: str, **attributes: str | bool) -> Html:
-    """element("p", "a < b", id="x") == '<p id="x">a &lt; b</p>'. A trailing _ is cut from names such as class_; an
-    attribute that is True stands alone, one that is False is left out."""
-    written = ""
-    for key, value in attributes.items():
-        key = key.rstrip("_").replace("_", "-")
-        if value is True:
-            written += f" {key}"
-        elif value is not False:
-            written += f' {key}="{escape(value)}"'
+def element(tag: str, /, *contents: str, **attributes: str) -> Html:
+    """element("p", "a < b", id="x") == '<p id="x">a &lt; b</p>'. A name's trailing _ is cut (class_), any other
+    becomes a hyphen."""
+    written = "".join(f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"' for key, value in attributes.items())
     if tag in ("img", "meta"):
         return Html(f"<{tag}{written}>")
     return Html(f"<{tag}{written}>{join(*contents)}</{tag}>")

@@ -22,7 +22,7 @@ SECTIONS = (  # anchor, heading, what writes it; a section with nothing to say i
     ("wins", "Head to head, same client", results.wins),
     ("subscales", "All outcomes and subscales", results.subscales),
     ("clients", "Kinds of client", results.clients),
-    ("examples", "Example sessions", lambda report: excerpts.section(report["examples"]) if report["examples"] else ""),
+    ("examples", "Example sessions", excerpts.section),
     ("judge", "Can the judge be trusted?", doubts.judge),
     ("failures", "What went wrong", doubts.failures),
     ("replicates", "How far ratings of one session scatter", doubts.replicates),

@@ -37,8 +37,10 @@ def interval(ci: list[float] | None, digits: int = 2) -> str:
     return "\u2013" if ci is None else f"{number(ci[0], digits)} to {number(ci[1], digits)}"
 
 
-def p_value(p: float) -> str:
-    """.0004 -> "< .001"; .0312 -> ".031"; 1.0 -> "1.000"."""
+def p_value(p: float | None) -> str:
+    """.0004 -> "< .001"; .0312 -> ".031"; 1.0 -> "1.000"; None, a test that could not be made, -> a dash."""
+    if p is None:
+        return "\u2013"
     return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
@@ -158,7 +160,7 @@ def interaction(name: str, result: dict) -> str:
     )
     return (
         f"{OUTCOMES[name].title}: what thinking first does {depends} (interaction: {chi_square(test)}). With it minus "
-        f"without, on average {average}" + f"; by training: {within}."
+        f"without, on average {average}; by training: {within}."
     )
 
 

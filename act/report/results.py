@@ -4,6 +4,8 @@ page.py calls one function a section with {"summary", "figures", "examples"}; do
 could be wrong. Numbers stand in tables, what they mean in sentences of prose.py.
 """
 
+from collections.abc import Callable, Sequence
+
 from act.measure.analysis import TOTALS
 from act.measure.forms import OUTCOMES
 from act.report import alt, prose
@@ -18,6 +20,18 @@ def show(name: str, report: dict, text: str, caption: str) -> Html:
     return picture(report["figures"][name], text, caption) if name in report["figures"] else Html("")
 
 
+def drawn(report: dict, kind: str, say: Callable[..., str], caption: str, names: Sequence[str] = TOTALS) -> Html:
+    """The figures <outcome><kind> that were drawn, side by side; `say(name, result)` gives their words (alt.py)."""
+    outcomes, figures = report["summary"]["outcomes"], report["figures"]
+    return side_by_side(
+        *(
+            picture(figures[name + kind], say(name, outcomes[name]), f"{OUTCOMES[name].title}. {caption}".rstrip())
+            for name in names
+            if name + kind in figures
+        )
+    )
+
+
 def scores(report: dict) -> Html:
     """Both totals by condition: raw sessions, means and intervals, with links to the example sessions."""
     outcomes = report["summary"]["outcomes"]
@@ -26,13 +40,12 @@ def scores(report: dict) -> Html:
     )
     if "instruct" in outcomes["act_fm_total"]["observed"]:
         caption += " The dashed line is at the untrained model's mean."
-    drawn = [show(n, report, alt.estimates(n, outcomes[n]), f"{OUTCOMES[n].title}. {caption}") for n in TOTALS]
     linked = {example["id"].rpartition("-")[0] for example in report["examples"]}
-    return join(side_by_side(*drawn), *(means(name, outcomes[name], linked) for name in TOTALS))
+    return join(drawn(report, "", alt.estimates, caption), *(means(name, outcomes[name], linked) for name in TOTALS))
 
 
 def means(name: str, result: dict, linked: set[str] = frozenset()) -> Html:
-    """`linked`: the conditions' anchors that have examples on the page."""
+    """One outcome's table of conditions; `linked` holds the anchors of those that have examples on the page."""
     rows, digits = [], decimals(result)
     by_t = bool(result["emm"]) and few(result)  # else t is as good as normal; the CSV has it
     for condition, seen in result["observed"].items():
@@ -61,21 +74,16 @@ def differences(report: dict) -> Html:
         f"once{by_t}. Circle: the adjusted test{by_t} tells it from 0; cross: it does not. Right of 0 the pair's first "
         "is higher."
     )
-    drawn = [
-        show(f"{n}_contrasts", report, alt.contrasts(n, outcomes[n]), f"{OUTCOMES[n].title}. {caption}") for n in TOTALS
-    ]
-    tables = [fold(f"{OUTCOMES[n].title}: the numbers of all pairs", contrasts(n, outcomes[n])) for n in TOTALS]
+    names = [name for name in TOTALS if outcomes[name]["contrasts"]]
     return join(
-        *(paragraph(prose.unresolved(n, outcomes[n])) for n in TOTALS if outcomes[n]["contrasts"]),
-        side_by_side(*drawn),
-        *(folded for n, folded in zip(TOTALS, tables, strict=True) if outcomes[n]["contrasts"]),
+        *(paragraph(prose.unresolved(name, outcomes[name])) for name in names),
+        drawn(report, "_contrasts", alt.contrasts, caption),
+        *(fold(f"{OUTCOMES[n].title}: the numbers of all pairs", contrasts(n, outcomes[n])) for n in names),
     )
 
 
 def contrasts(name: str, result: dict) -> Html:
-    """One outcome's table of pairs; "" where it could not be compared. t beside z where clients are few."""
-    if not result["contrasts"]:
-        return Html("")
+    """One outcome's table of pairs. t beside z where clients are few."""
     digits, by_t, rows = decimals(result), few(result), []
     for pair in result["contrasts"]:
         row = [f"{pair['a']} \u2212 {pair['b']}", number(pair["difference"], digits), interval(pair["ci"], digits)]
@@ -101,13 +109,10 @@ def factorial(report: dict) -> Html:
     caption = "Mean with 95% interval. Parallel lines would mean that thinking first does the same in every training."
     return join(
         *(paragraph(prose.interaction(name, outcomes[name])) for name in names),
-        side_by_side(
-            *(show(f"{n}_interaction", report, alt.interaction(n, outcomes[n]), f"{OUTCOMES[n].title}. {caption}")
-              for n in names)
-        ),
+        drawn(report, "_interaction", alt.interaction, caption),
         side_by_side(*(factorial_table(name, outcomes[name]) for name in names)),
         *(simple_effects(name, outcomes[name]) for name in names),
-    )  # fmt: skip
+    )
 
 
 def factorial_table(name: str, result: dict) -> Html:
@@ -121,20 +126,13 @@ def factorial_table(name: str, result: dict) -> Html:
 def simple_effects(name: str, result: dict) -> Html:
     """The effect of chain of thought on average and within each training."""
     tests, digits, by_t = result["factorial"], decimals(result), few(result)
-    average = tests["cot"]
-    rows = [
-        [
-            "on average",
-            number(average["difference"], digits),
-            interval(average["ci"], digits),
-            *[""] * (7 if by_t else 4),
-        ]
-    ]
+    head = ["in", "CoT minus none", "95% interval", "d", "z", "p", "adjusted p", *(BY_STUDENT if by_t else [])]
+    average = ["on average", number(tests["cot"]["difference"], digits), interval(tests["cot"]["ci"], digits)]
+    rows = [average + [""] * (len(head) - len(average))]
     for row in tests["cot_in"]:
         cells = [row["training"], number(row["difference"], digits), interval(row["ci"], digits), number(row["d"])]
         cells += [number(row["z"]), p_value(row["p"]), p_value(row["p_holm_sidak"])]
         rows.append(cells + (by_student(row) if by_t else []))
-    head = ["in", "CoT minus none", "95% interval", "d", "z", "p", "adjusted p", *(BY_STUDENT if by_t else [])]
     return table(f"{OUTCOMES[name].title}: what thinking first does", head, rows)
 
 
@@ -145,9 +143,8 @@ def wins(report: dict) -> Html:
         "Of the clients whose two sessions differ, the share with the row's condition rated above the column's. A "
         "star: p < .05 by an exact sign test of that pair alone."
     )
-    drawn = [show(f"{n}_wins", report, alt.wins(n, outcomes[n]), f"{OUTCOMES[n].title}. {caption}") for n in TOTALS]
     return join(
-        side_by_side(*drawn),
+        drawn(report, "_wins", alt.wins, caption),
         *(fold(f"{OUTCOMES[n].title}: wins, losses and ties", wins_table(n, outcomes[n])) for n in TOTALS),
     )
 
@@ -155,15 +152,8 @@ def wins(report: dict) -> Html:
 def wins_table(name: str, result: dict) -> Html:
     """One outcome's wins, losses and ties of every pair."""
     rows = [
-        [
-            f"{pair['a']} over {pair['b']}",
-            str(pair["wins"]),
-            str(pair["losses"]),
-            str(pair["ties"]),
-            number(pair["rate"]),
-            interval(pair["ci"]),
-            p_value(pair["p"]),
-        ]
+        [f"{pair['a']} over {pair['b']}", *(str(pair[field]) for field in ("wins", "losses", "ties"))]
+        + [number(pair["rate"]), interval(pair["ci"]), p_value(pair["p"])]
         for pair in result["wins"]
     ]
     head = ["pair", "wins", "losses", "ties", "win rate", "95% interval", "p (sign test)"]
@@ -175,17 +165,16 @@ def subscales(report: dict) -> Html:
     outcomes = report["summary"]["outcomes"]
     caption = "Hollow: answers at once; filled: thinks first. Bars are 95% intervals."
     ways = {"consistent": "What fits ACT (more is better)", "inconsistent": "What goes against ACT (less is better)"}
-    drawn = [
+    profiles = [
         show(f"profile_{way}", report, alt.profile(outcomes, way), f"{what}. {caption}") for way, what in ways.items()
     ]
     others = [name for name in outcomes if name not in TOTALS]
-    each = [show(n, report, alt.estimates(n, outcomes[n]), f"{OUTCOMES[n].title}.") for n in others]
-    tables = [means(name, outcomes[name]) for name in others]
+    each = drawn(report, "", alt.estimates, "", others)
     return join(
-        side_by_side(*drawn),
+        side_by_side(*profiles),
         overview(outcomes),
-        fold("Each subscale: estimates over the raw sessions", side_by_side(*each)) if any(each) else "",
-        fold("Each subscale: means by condition", *tables),
+        fold("Each subscale: estimates over the raw sessions", each) if each else "",
+        fold("Each subscale: means by condition", *(means(name, outcomes[name]) for name in others)),
     )
 
 
@@ -196,9 +185,9 @@ def overview(outcomes: dict[str, dict]) -> Html:
         if result["refused"]:
             rows.append([OUTCOMES[name].title, *["\u2013"] * 6, result["refused"]])
             continue
-        emm, test = result["emm"], result["omnibus"]
-        low, high = (pick(emm, key=lambda condition: emm[condition]["mean"]) for pick in (min, max))  # noqa: B023
-        digits = decimals(result)
+        emm, test, digits = result["emm"], result["omnibus"], decimals(result)
+        low = min(emm, key=lambda condition: emm[condition]["mean"])
+        high = max(emm, key=lambda condition: emm[condition]["mean"])
         rows.append(
             [
                 OUTCOMES[name].title,
@@ -218,37 +207,22 @@ def overview(outcomes: dict[str, dict]) -> Html:
 
 def clients(report: dict) -> Html:
     """Condition x archetype, and subgroups of clients."""
-    summary = report["summary"]
-    kinds = summary["archetype"] or {}
-    said = [
-        f"{OUTCOMES[name].title} by archetype: {result['refused']}."
-        if result["refused"]
-        else prose.archetypes(name, result)
-        for name, result in kinds.items()
-    ]
-    shown = {name: result for name, result in kinds.items() if len(result["emm"] or {}) > 1}
-    drawn = [
-        show(
-            f"{name}_archetypes",
-            report,
-            alt.archetypes(name, result["emm"]),
-            f"{OUTCOMES[name].title} by kind of client: mean and 95% interval.",
-        )
-        for name, result in shown.items()
-    ]
-    folds = [
-        fold(f"{OUTCOMES[name].title}: the numbers by kind of client", archetype_table(name, result))
-        for name, result in shown.items()
-    ]
-    groups = summary["subgroups"]
+    said, figures, folds = [], [], []
+    for name, result in (report["summary"]["archetype"] or {}).items():
+        title, kinds, refused = OUTCOMES[name].title, result["emm"] or {}, result["refused"]
+        said.append(paragraph(f"{title} by archetype: {refused}." if refused else prose.archetypes(name, result)))
+        if len(kinds) > 1:
+            caption = f"{title} by kind of client: mean and 95% interval."
+            figures.append(show(f"{name}_archetypes", report, alt.archetypes(name, kinds), caption))
+            folds.append(fold(f"{title}: the numbers by kind of client", archetype_table(name, kinds)))
+    groups = report["summary"]["subgroups"]
     if groups:
         folds += [paragraph(prose.subgroups(groups)), fold("All subgroups", subgroup_table(groups))]
-    return join(*map(paragraph, said), side_by_side(*drawn), *folds)
+    return join(*said, side_by_side(*figures), *folds)
 
 
-def archetype_table(name: str, result: dict) -> Html:
+def archetype_table(name: str, kinds: dict[str, dict]) -> Html:
     """One outcome's means, a row a condition and a column a kind of client."""
-    kinds = result["emm"]
     rows = []
     for condition in dict.fromkeys(condition for means in kinds.values() for condition in means):
         cells = [kinds[kind].get(condition) for kind in kinds]  # an empty cell is not there

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from act.measure.analysis import Residuals, Scores
 from act.measure.forms import OUTCOMES
-from act.measure.safety import WORDS
 
 
 def flat(value: object, name: str) -> dict:
@@ -46,7 +45,7 @@ def tests_table(outcomes: dict[str, dict]) -> list[dict]:
     for name, result in outcomes.items():
         row = {"outcome": name, "n": result["n"], "clients": result["sessions"], "refused": result["refused"]}
         for part in ("omnibus", "omnibus_f", "factorial", "variance", "icc", "r2", "ml", "diagnostics", "singular"):
-            if result.get(part) is not None:
+            if result[part] is not None:
                 row |= flat(result[part], "" if part == "factorial" else part)
         row.pop("cot_in", None)  # has a table of its own
         rows.append(row)
@@ -63,7 +62,8 @@ def thinking_table(outcomes: dict[str, dict]) -> list[dict]:
     return [
         {"outcome": name} | flat(row, "")
         for name, result in outcomes.items()
-        for row in (result["factorial"] or {"cot_in": []})["cot_in"]
+        if result["factorial"]
+        for row in result["factorial"]["cot_in"]
     ]
 
 
@@ -74,7 +74,6 @@ def archetype_table(archetype: dict | None) -> list[dict]:
         for name, result in (archetype or {}).items()
         for kind, means in (result["emm"] or {}).items()
         for condition, mean in means.items()
-        if mean
     ]
 
 
@@ -91,10 +90,9 @@ def agreement_table(found: dict) -> list[dict]:
 
 def replicates_table(found: dict | None) -> list[dict]:
     """One row per total and pair of conditions: the difference for raters like these. Only where several rated."""
+    contrasts = found["contrasts"] if found else None
     return [
-        {"outcome": name} | flat(row, "")
-        for name, across in ((found or {"contrasts": None})["contrasts"] or {}).items()
-        for row in across["rows"] or []
+        {"outcome": name} | flat(row, "") for name, across in (contrasts or {}).items() for row in across["rows"] or []
     ]
 
 
@@ -120,9 +118,9 @@ def failures_table(failures: dict[str, dict]) -> list[dict]:
 def safety_table(safety: dict) -> list[dict]:
     """One row per condition and topic: sessions with a hit and who said it first."""
     return [
-        {"condition": condition, "of_sessions": number, "topic": topic, **safety["counts"][condition][topic]}
+        {"condition": condition, "of_sessions": number, "topic": topic, **counts}
         for condition, number in safety["sessions"].items()
-        for topic in WORDS
+        for topic, counts in safety["counts"][condition].items()
     ]
 
 
