@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from act.dialogue import endpoint
-from act.dialogue.chat import Ask, answer_all
+from act.dialogue.chat import Ask
 from act.dialogue.dialects import find_dialect, retry_after
 from act.dialogue.endpoint import Endpoint
 from act.dialogue.talks import hold_talks
@@ -30,6 +30,7 @@ from tests.fake_server import (
     serving,
     status,
 )
+from tests.replies import answer_all
 
 KEY = "sk-test-5f2b9c"
 TALK = [{"role": "system", "content": "You listen."}, {"role": "user", "content": "It hurts."}]

@@ -55,15 +55,6 @@ class ChatModel(Protocol):
         """The conversation is over."""
 
 
-def answer_all(model: ChatModel, asks: list[Ask]) -> list[Reply]:
-    """One reply an ask, in order; keys distinct."""
-    model.start(asks)
-    done: dict[str, Reply] = {}
-    while len(done) < len(asks):
-        done |= model.step(1.0)
-    return [done[ask.key] for ask in asks]
-
-
 def read_reply(reply: Reply, cot: bool) -> tuple[str, str | None, str | None]:
     """(turn status, thinking, answer) of a therapist's reply; "format" where the two-part form was not kept."""
     if reply.status not in ("ok", "length"):

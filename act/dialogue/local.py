@@ -75,7 +75,7 @@ class LocalChat:
     @property
     def busy(self) -> int:
         """Replies begun and not ended, refused ones too."""
-        return len(self.sampler.rows) + len(self.refused)
+        return len(self.sampler.pending) + len(self.refused)
 
     def start(self, asks: list[Ask]) -> None:
         """Put prompts into the batch. Raises InputError where `max_new_tokens` cannot hold the enforced form."""
@@ -98,7 +98,7 @@ class LocalChat:
     def step(self, wait: float = 0) -> list[tuple[str, Reply]]:
         """Decode one token a row; (key, reply) of those that ended. `wait` plays no part: nothing is waited for."""
         done, self.refused = self.refused, []
-        for key, decoded in self.sampler.step() if self.sampler.rows else ():
+        for key, decoded in self.sampler.step() if self.sampler.pending else ():
             text = self.tokenizer.decode(decoded.ids).strip()
             status = "error" if not text else "ok" if decoded.finish == "stop" else "length"
             done.append((key, Reply(text, status, self.prompt_tokens.pop(key), len(decoded.ids))))
