@@ -140,7 +140,7 @@ def simulate(profiles: list[dict], store: Store, journal: Journal, args: Namespa
             therapist = take_therapist(condition, therapist, client, args)
             speakers = Speakers(therapist, client)
             records = (new_session(condition, profile, speakers, args.format, args.seed) for profile in missing)
-            hold_sessions(records, speakers, args.turns, store, journal, bar, args.batch)
+            hold_sessions(records, speakers, args.turns, journal, bar, args.batch)
 
 
 def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
@@ -156,7 +156,7 @@ def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
     record = new_session(condition, ME | {"id": f"me-{number}"}, speakers, args.format, args.seed)
     with tqdm(disable=True) as bar:
         try:
-            hold_sessions([record], speakers, args.turns, store, journal, bar, 1)
+            hold_sessions([record], speakers, args.turns, journal, bar, 1)
         except Ended:
             if record["turns"]:
                 store.append(record)

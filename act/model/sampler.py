@@ -160,10 +160,8 @@ class Sampler:
     def forget(self, key: str) -> None:
         """Drop a conversation that is not being decoded; the last one takes its row."""
         if key in self.keys:
-            row, last = self.keys.index(key), len(self.keys) - 1
-            if row != last:
-                self.cache.copy(last, row, len(self.held[last]))
-            self.keys[row], self.held[row] = self.keys[last], self.held[last]
+            last = len(self.keys) - 1
+            self._swap(self.keys.index(key), last)
             self.keys.pop()
             self.held.pop()
             self.cache.lengths[last] = self.cache.on_trunk[last] = 0
