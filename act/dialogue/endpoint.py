@@ -19,7 +19,7 @@ import httpx
 from tqdm import tqdm
 
 from act.dialogue.chat import Ask, Reply
-from act.dialogue.dialects import DIALECTS, ROOM_TO_THINK, THINKS, find_dialect, retry_after
+from act.dialogue.dialects import ROOM_TO_THINK, THINKS, find_dialect, retry_after
 from act.model.sampler import Sampling
 from act.records import WITH_WORDS, InputError
 
@@ -82,7 +82,7 @@ class Endpoint:
             raise InputError(f"{self.model}@...: an endpoint is NAME@http://HOST/v1 or NAME@https://HOST/v1")
         if url.userinfo or url.query:
             raise InputError(f"{self.model}@{url.host}: a key belongs in an environment variable, not in the address")
-        self.dialect = DIALECTS[find_dialect(url)]
+        self.dialect = find_dialect(url)
         self.key = os.environ.get(self.dialect.key, "").strip()
         if not (self.key.isascii() and self.key.isprintable()):
             raise InputError(f"{self.dialect.key}: holds characters that no key has; was it copied whole?")
