@@ -69,7 +69,6 @@ class LocalChat:
     def forget_all(self) -> None:
         """Forget all conversations: the weights may have changed."""
         self.sampler = Sampler(self.model, self.tokenizer.end_ids, self.sampling)
-        self.prompt_tokens: dict[str, int] = {}  # of the replies in the making
         self.refused: list[tuple[str, Reply]] = []
 
     @property
@@ -86,7 +85,6 @@ class LocalChat:
         requests = []
         for ask in asks:
             prompt = self.tokenizer.prompt(ask.messages)
-            self.prompt_tokens[ask.key] = len(prompt)
             if len(prompt) > room:
                 self.refused.append((ask.key, Reply("", "context", len(prompt), 0)))
             elif ask.enforce:
@@ -101,7 +99,7 @@ class LocalChat:
         for key, decoded in self.sampler.step() if self.sampler.pending else ():
             text = self.tokenizer.decode(decoded.ids).strip()
             status = "error" if not text else "ok" if decoded.finish == "stop" else "length"
-            done.append((key, Reply(text, status, self.prompt_tokens.pop(key), len(decoded.ids))))
+            done.append((key, Reply(text, status, decoded.prompt_tokens, len(decoded.ids))))
         return done
 
     def forget(self, key: str) -> None:

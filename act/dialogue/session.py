@@ -143,9 +143,8 @@ class Session:
         turn |= {"prompt_tokens": None, "response_tokens": None, "note": note}
         past = self.record["turns"]
         words = yield from self.speak(turn, number, "client", client_messages(self.record["profile"], past, note))
-        turn["status"] = "ok" if words.status in WITH_WORDS else words.status
-        if turn["status"] != "ok":
-            return turn
+        if words.status not in WITH_WORDS:
+            return turn | {"status": words.status}
         turn["client"] = words.text
         if words.status == "length":
             turn["client_cut"] = True

@@ -52,6 +52,7 @@ class Decoded:
 
     ids: list[int]  # without the end token
     finish: str  # "stop" or "length"
+    prompt_tokens: int
 
 
 class Pending:
@@ -148,7 +149,7 @@ class Sampler:
             reply, token = self.pending[row], sampled[row]
             finish = reply.advance(token, token in self.end_ids, self.sampling.max_new_tokens)
             if finish:  # its row goes behind those still at work
-                done.append((reply.request.key, Decoded(reply.ids, finish)))
+                done.append((reply.request.key, Decoded(reply.ids, finish, len(reply.request.prompt))))
                 self._swap(row, len(self.pending) - 1)
                 self.pending[row] = self.pending[-1]
                 self.pending.pop()
