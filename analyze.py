@@ -33,7 +33,7 @@ import json
 import sys
 from pathlib import Path
 
-from act.cli import Parser, check_seed, conditions, not_negative, positive, run_script, share
+from act.cli import Parser, conditions, not_negative, positive, run_script, share, whole
 from act.measure import analysis, power
 from act.measure.forms import OUTCOMES
 from act.measure.summary import summarise
@@ -75,9 +75,8 @@ def plan(words: list[str]) -> None:
     parser.add_argument(
         "--simulations", type=positive, default=4000, help="simulated studies for each number of profiles"
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the simulation")
+    parser.add_argument("--seed", type=whole, default=0, help="seed of the simulation")
     args = parser.parse_args(words)
-    check_seed(args.seed)
     names = args.contrast.split(",")
     if len(names) != 2:
         raise InputError(f"--contrast {args.contrast}: two conditions with a comma between them are wanted")
@@ -135,9 +134,8 @@ def analyze() -> None:
     parser.add_argument(
         "--resamples", type=positive, default=2000, help="bootstrap resamples for the intervals of ICC and R2"
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
+    parser.add_argument("--seed", type=whole, default=0, help="seed of the bootstrap")
     args = parser.parse_args()
-    check_seed(args.seed)
 
     ratings = analysis.read_ratings(args.ratings, args.score)
     sessions = analysis.read_sessions(args.sessions, ratings) if args.sessions else None

@@ -87,7 +87,7 @@ def hold_wanted(wanted: list[dict], profiles: list[dict], store: Store, journal:
         profile = held["profile"]
         check_held(args.out, held, new(clients.get(profile["id"], profile)), args.turns)
     with tqdm(total=len(wanted) * args.turns, unit="turn") as bar:
-        hold_sessions(map(new, wanted), speakers, args.turns, store, journal, bar, args.batch)
+        hold_sessions(map(new, wanted), speakers, args.turns, journal, bar, args.batch)
 
 
 def make_pairs(args: Namespace) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from act.cli import Parser, check_seed, not_negative, positive, run_script, set_up_device
+from act.cli import Parser, not_negative, positive, run_script, set_up_device, whole
 from act.judging.check import check, in_words
 from act.judging.families import same_family
 from act.judging.judge import Judge, LocalJudge, Text, said_in, wording_digest
@@ -114,7 +114,6 @@ def run_check(args: Namespace) -> None:
 
 def agree(args: Namespace) -> None:
     """`judge.py agree`: the table, and into --out its rows."""
-    check_seed(args.seed)
     human, judge = (read_unique(path, check_rating, *RATING_KEY) for path in (args.human, args.judge))
     field = "" if args.score == "integer" else "_expected"
     expected = {"act_fm_expected", "tes_expected"}
@@ -244,7 +243,7 @@ def main() -> None:
     command.add_argument("--judge", type=Path, required=True, help="JSONL file of ratings by one or more judges")
     command.add_argument("--score", choices=("integer", "expected"), default="integer", help="the judge's ratings")
     command.add_argument("--resamples", type=positive, default=2000, help="bootstrap samples of each interval")
-    command.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
+    command.add_argument("--seed", type=whole, default=0, help="seed of the bootstrap")
     command.add_argument(
         "--cluster",
         choices=("session", "profile"),

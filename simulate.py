@@ -26,7 +26,7 @@ from act.dialogue.local import fingerprint
 from act.dialogue.person import ME, Ended, Person
 from act.dialogue.prompts import check_client
 from act.dialogue.session import Speakers, check_held, ends, hold_sessions, new_session
-from act.dialogue.speakers import check_enforced, open_speaker
+from act.dialogue.speakers import Speaker, check_enforced, open_speaker
 from act.measure.conduct import describe
 from act.measure.safety import find
 from act.model.checkpoint import base_folder, is_endpoint
@@ -43,7 +43,7 @@ def therapist_of(condition: str, args: Namespace) -> str:
     return f"{args.model}+{args.adapters / condition}"
 
 
-def take_therapist(condition: str, before: ChatModel | None, client: ChatModel, args: Namespace) -> ChatModel:
+def take_therapist(condition: str, before: Speaker | None, client: ChatModel, args: Namespace) -> Speaker:
     """A condition's therapist, behind the one of the condition `before`. Local weights are loaded once, and wear the
     condition's adapter."""
     sampling = Sampling(temperature=args.temperature, top_p=args.top_p, max_new_tokens=args.max_new_tokens)
@@ -87,7 +87,10 @@ def main() -> None:
     args = parser.parse_args()
     set_up_device(args)
 
-    check_adapters(args)
+    check_enforced(args.format, args.model)
+    if not is_endpoint(args.model):
+        args.model = str(base_folder(args.model))
+        check_adapters(args)
     if args.client == "me":
         profiles = []
     elif args.profiles is None:
@@ -105,11 +108,7 @@ def main() -> None:
 
 
 def check_adapters(args: Namespace) -> None:
-    """Raises InputError unless every trained condition has its adapter; --model becomes the base model's folder."""
-    check_enforced(args.format, args.model)
-    if is_endpoint(args.model):
-        return
-    args.model = str(base_folder(args.model))
+    """Raises InputError unless every trained condition has its adapter."""
     trained = [name for name in args.conditions if not name.startswith("instruct")]
     if trained and args.adapters is None:
         raise InputError(f"--adapters is needed for {', '.join(trained)}")
@@ -140,7 +139,7 @@ def simulate(profiles: list[dict], store: Store, journal: Journal, args: Namespa
             therapist = take_therapist(condition, therapist, client, args)
             speakers = Speakers(therapist, client)
             records = (new_session(condition, profile, speakers, args.format, args.seed) for profile in missing)
-            hold_sessions(records, speakers, args.turns, store, journal, bar, args.batch)
+            hold_sessions(records, speakers, args.turns, journal, bar, args.batch)
 
 
 def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
@@ -156,7 +155,7 @@ def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
     record = new_session(condition, ME | {"id": f"me-{number}"}, speakers, args.format, args.seed)
     with tqdm(disable=True) as bar:
         try:
-            hold_sessions([record], speakers, args.turns, store, journal, bar, 1)
+            hold_sessions([record], speakers, args.turns, journal, bar, 1)
         except Ended:
             if record["turns"]:
                 store.append(record)

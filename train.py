@@ -32,7 +32,7 @@ from act.model.tokenizer import ChatTokenizer
 from act.records import InputError, read_json
 from act.training import distributed
 from act.training.examples import Example, chosen_alone, counts, read_examples, show_targets
-from act.training.provenance import made_with
+from act.training.provenance import provenance
 from act.training.run_log import RunLog, peak_memory_gib
 from act.training.state import TrainState, check_same_run, learning_rate
 from act.training.step import Objective, count_targets, evaluate, run_examples
@@ -147,7 +147,6 @@ def parse_arguments() -> Namespace:
     parser.add_argument("--seed", type=int, default=3407, help="of the adapter's start and the data's order")
     parser.add_device_flags()
     args = parser.parse_args()
-    set_up_device(args)
     if args.lora_rank < 0:
         raise InputError(f"--lora-rank {args.lora_rank}: LoRA's r, or 0 for the whole model")
     if args.lora_rank and not args.lora_alpha:
@@ -162,6 +161,7 @@ def parse_arguments() -> Namespace:
 
 def main() -> None:
     args = parse_arguments()
+    device = set_up_device(args)
     settings = {name: value for name, value in vars(args).items() if name not in ("out", "resume", "save_every")}
     if not Path(args.data).is_file():
         raise InputError(f"{args.data}: no such file")
@@ -176,7 +176,8 @@ def main() -> None:
         saved.unlink(missing_ok=True)
         print(f"{args.out} is trained")
         return
-    device, first = distributed.start(args.device), distributed.is_first()
+    distributed.start(device)
+    first = distributed.is_first()
     dtype = torch.float32 if full else args.dtype and getattr(torch, args.dtype)
     model, tokenizer = load_model(folder, device, dtype), ChatTokenizer(folder)
     if model.head.dtype == torch.float16:
@@ -244,7 +245,7 @@ def main() -> None:
     distributed.unshard(model)
     if first:
         metrics = {"before": log.before, "last_step": log.last_step, "after": after}
-        write_json({"arguments": settings, **made_with(), "data": data, **metrics}, args.out / "train.json")
+        write_json({"arguments": settings, **provenance(), "data": data, **metrics}, args.out / "train.json")
         if full:
             save_model(model, args.out, folder)
         else:

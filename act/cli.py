@@ -99,18 +99,15 @@ def conditions(text: str) -> list[str]:
     return names
 
 
-def check_seed(seed: int) -> None:
-    """Raises InputError for a seed that numpy would not take."""
-    if seed < 0:
-        raise InputError(f"--seed {seed}: a seed is 0 or more")
+def set_up_device(args: argparse.Namespace) -> str:
+    """Check --device and switch --precision on, which follows from the device where it is not given.
 
-
-def set_up_device(args: argparse.Namespace) -> None:
-    """Check --device and switch --precision on, which follows from the device where it is not given."""
+    Returns this process's device: each of torchrun's has a GPU of its own, and touches no other.
+    """
     import torch
 
     gpu, device = args.device.startswith("cuda"), args.device
-    if gpu and "LOCAL_RANK" in os.environ:  # torchrun's: each process has a GPU of its own, and touches no other
+    if gpu and "LOCAL_RANK" in os.environ:
         device = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         torch.empty(0, device=device)
@@ -118,11 +115,13 @@ def set_up_device(args: argparse.Namespace) -> None:
         raise InputError(f"--device {device}: {str(error).splitlines()[0]}") from None
     args.precision = args.precision or ("highest" if gpu else "high")
     torch.set_float32_matmul_precision(args.precision)
+    return device
 
 
 @contextmanager
 def stop_asked() -> Iterator[Callable[[], bool]]:
-    """Within it Ctrl-C and SIGTERM only make true what it gives, so that work is saved; Ctrl-C again stops at once."""
+    """Gives a function that says whether Ctrl-C or SIGTERM has come. Within it they do no more than that, so that work
+    is saved; but Ctrl-C again stops at once."""
     asked: list[int] = []
 
     def ask(number: int, frame: object) -> None:

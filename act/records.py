@@ -14,6 +14,7 @@ from pathlib import Path
 from types import UnionType
 
 TURN_STATUSES = ("ok", "length", "format", "context", "error")
+WITH_WORDS = ("ok", "length")  # statuses of a turn with an answer, behind which a session goes on
 CONDITIONS = ("instruct", "instruct-cot", "sft", "sft-cot", "orpo", "orpo-cot")
 
 
@@ -218,15 +219,16 @@ def check_session(record: dict) -> None:
         if not isinstance(turn, dict):
             raise ValueError(f"turn {number} is not an object")
         require(turn, {"client": str, "thinking": str | None, "answer": str | None, "status": str})
-        if number < len(record["turns"]) and turn["status"] not in ("ok", "length"):
+        has_words = turn["status"] in WITH_WORDS
+        if number < len(record["turns"]) and not has_words:
             raise ValueError(
                 f'turn {number} is "{turn["status"]}", and only the last turn of a session can have failed'
             )
         if turn["status"] not in TURN_STATUSES:
             raise ValueError(f'turn {number}: status "{turn["status"]}" is none of {", ".join(TURN_STATUSES)}')
-        if turn["status"] in ("ok", "length") and not turn["answer"]:
+        if has_words and not turn["answer"]:
             raise ValueError(f'turn {number} is "{turn["status"]}" but has no answer')
-        if turn["status"] not in ("ok", "length") and turn["answer"] is not None:
+        if not has_words and turn["answer"] is not None:
             raise ValueError(f'turn {number} is "{turn["status"]}" but has an answer: error text is no answer')
 
 

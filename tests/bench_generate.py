@@ -52,9 +52,10 @@ def conversation(system: str, client: list[str], answers: list[str]) -> list[dic
 
 def run_ours(args: Namespace) -> dict:
     """Seconds of each round of turns, all sessions side by side."""
-    from act.dialogue.chat import Ask, answer_all
+    from act.dialogue.chat import Ask
     from act.dialogue.local import LocalChat
     from act.model.sampler import Sampling
+    from tests.replies import answer_all
 
     torch.set_float32_matmul_precision("high")
     system, clients = texts(args.model, args.sessions, args.turns)

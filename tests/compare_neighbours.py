@@ -15,11 +15,12 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from act.dialogue.chat import Ask, answer_all
+from act.dialogue.chat import Ask
 from act.dialogue.local import LocalChat
 from act.dialogue.session import seed_from, therapist_messages
 from act.model.sampler import Sampling
 from tests.conftest import EMBEDDED, ROOT
+from tests.replies import answer_all
 
 
 def ask(session: list[dict], number: int, turn: int) -> Ask:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from act.cli import run_script
-from act.dialogue.chat import Ask, answer_all
+from act.dialogue.chat import Ask
 from act.dialogue.endpoint import Endpoint
 from act.dialogue.local import LocalChat, fingerprint
 from act.dialogue.profiles import make_profiles
@@ -19,6 +19,7 @@ from act.model.lora import attach, lora_layers
 from act.model.sampler import Sampling
 from act.records import check_pair, check_session, read_jsonl
 from tests.fake_server import serving
+from tests.replies import answer_all
 
 N = 2
 pytestmark = pytest.mark.slow

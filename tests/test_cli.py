@@ -31,7 +31,7 @@ def test_a_process_of_torchrun_touches_its_own_gpu_alone(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "3")
     for device in ("cuda", "cuda:0", "cpu"):
         args = Namespace(device=device, precision=None)
-        set_up_device(args)
+        assert set_up_device(args) == touched[-1]
         assert args.device == device  # the run's own argument, equal in every process
     assert touched == ["cuda:3", "cuda:3", "cpu"]
 

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from act.dialogue import endpoint
-from act.dialogue.chat import Ask, answer_all
+from act.dialogue import dialects, endpoint
+from act.dialogue.chat import Ask
 from act.dialogue.dialects import find_dialect, retry_after
 from act.dialogue.endpoint import Endpoint
 from act.dialogue.talks import hold_talks
@@ -30,6 +30,7 @@ from tests.fake_server import (
     serving,
     status,
 )
+from tests.replies import answer_all
 
 KEY = "sk-test-5f2b9c"
 TALK = [{"role": "system", "content": "You listen."}, {"role": "user", "content": "It hurts."}]
@@ -53,9 +54,9 @@ def ask(key="a", messages=TALK, seed=2**62 + 5):
 
 def as_dialect(monkeypatch, name, fake):
     """Make the fake server's port the host that tells a dialect."""
-    monkeypatch.setitem(
-        endpoint.DIALECTS, name, replace(endpoint.DIALECTS[name], hosts=(f":{fake.port}",), key="ACT_API_KEY")
-    )
+    (dialect,) = (dialect for dialect in dialects.DIALECTS if dialect.key == f"{name.upper()}_API_KEY")
+    dialect = replace(dialect, host=f":{fake.port}", key="ACT_API_KEY")
+    monkeypatch.setattr(dialects, "DIALECTS", (dialect, *dialects.DIALECTS))
 
 
 def test_a_reply_keeps_text_tokens_and_what_the_server_returned():
@@ -443,18 +444,18 @@ def test_a_served_model_that_thinks_aloud_is_not_quoted():
 
 
 @pytest.mark.parametrize(
-    ("url", "family"),
+    ("url", "key"),
     [
-        ("https://api.openai.com/v1", "openai"),
-        ("https://api.mistral.ai/v1", "mistral"),
-        ("https://api.deepseek.com", "deepseek"),
-        ("http://localhost:11434/v1", "ollama"),
-        ("http://gpu-box:8000/v1", "other"),
-        ("https://api.openai.com.evil.example/v1", "other"),
+        ("https://api.openai.com/v1", "OPENAI_API_KEY"),
+        ("https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
+        ("https://api.deepseek.com", "DEEPSEEK_API_KEY"),
+        ("http://localhost:11434/v1", "OLLAMA_API_KEY"),
+        ("http://gpu-box:8000/v1", "ACT_API_KEY"),
+        ("https://api.openai.com.evil.example/v1", "ACT_API_KEY"),
     ],
 )
-def test_the_address_tells_the_dialect_and_so_which_key_is_sent(url, family):
-    assert find_dialect(httpx.URL(url)) == family
+def test_the_address_tells_the_dialect_and_so_which_key_is_sent(url, key):
+    assert find_dialect(httpx.URL(url)).key == key
 
 
 @pytest.mark.parametrize(

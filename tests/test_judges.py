@@ -195,5 +195,5 @@ def test_the_script(script, tmp_path, refused):
     for name in ("j", "half"):
         words = ("judge.py", "agree", "--human", "h", "--judge", name)
         assert "gave no probabilities" in refused(*words, "--score", "expected")
-    assert "--seed -1: a seed is 0 or more" in refused(*words, "--seed", -1)
+    assert "--seed: -1 is not 0 or more" in refused(*words, "--seed", -1)
     assert "Is a directory" in refused(*words, "--out", tmp_path)

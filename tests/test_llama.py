@@ -14,6 +14,7 @@ from act.model.lora import attach, trainable
 from act.model.sampler import Request, Sampler, Sampling
 from tests.conftest import EMBEDDED
 from tests.llama_3b import LLAMA3_ROPE, LLAMA_3B
+from tests.replies import decode
 
 PROMPTS = (
     "What is the capital of France?",
@@ -112,7 +113,7 @@ def test_greedy_decoding_equals_transformers_over_two_turns(embedded, reference,
     for _ in range(2):
         prompts = [tokenizer.prompt(talk) for talk in talks]
         requests = [Request(str(i), prompt) for i, prompt in enumerate(prompts)]
-        for talk, prompt, decoded in zip(talks, prompts, sampler.decode(requests), strict=True):
+        for talk, prompt, decoded in zip(talks, prompts, decode(sampler, requests), strict=True):
             theirs = reference.generate(torch.tensor([prompt]), max_new_tokens=64, do_sample=False)
             theirs = theirs[0, len(prompt) :].tolist()
             assert decoded.ids == [token for token in theirs if token not in tokenizer.end_ids]

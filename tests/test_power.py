@@ -65,7 +65,7 @@ def test_missing_sessions_and_the_many_pairs_cost_profiles():
         ("--power 0.04", "--power 0.04: between 0.05"),
         ("--missing 0.95", "--missing 0.95: at most 0.9"),
         ("--simulations 0", "0 is not 1 or more"),
-        ("--seed -1", "--seed -1: a seed is 0 or more"),
+        ("--seed -1", "--seed: -1 is not 0 or more"),
     ],
 )
 def test_bad_plans_get_one_line(refused, flags, said):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from act.dialogue.chat import Ask, answer_all
+from act.dialogue.chat import Ask
 from act.dialogue.local import LocalChat
 from act.dialogue.prompts import parse_reply
 from act.model import kv_cache, sampler
@@ -15,6 +15,7 @@ from act.model.kv_cache import KVCache
 from act.model.llama import Llama, LlamaConfig
 from act.model.sampler import Request, Sampler, Sampling, pick
 from act.records import InputError
+from tests.replies import answer_all, decode
 
 TINY = LlamaConfig(
     vocab_size=64,
@@ -105,7 +106,7 @@ def test_cached_batched_decoding_equals_whole_passes_when_rows_finish_and_return
     shared = text(9, 6)
     prompts = {key: shared + text(i, 3 + 4 * i) for i, key in enumerate("abcd")}
     for keys in ("abcd", "db", "cab", "d"):
-        out = decoder.decode([Request(key, prompts[key]) for key in keys])
+        out = decode(decoder, [Request(key, prompts[key]) for key in keys])
         for key, decoded in zip(keys, out, strict=True):
             assert decoded.ids == plain_greedy(tiny, prompts[key], 12)
             kept = decoded.ids[:5] if key != "d" else []
@@ -114,34 +115,34 @@ def test_cached_batched_decoding_equals_whole_passes_when_rows_finish_and_return
 
 def test_a_reply_does_not_depend_on_its_neighbours(tiny):
     requests = [Request(str(i), text(i, 5 + i), seed=i) for i in range(8)]
-    together = Sampler(tiny, [END], Sampling(1.0, 0.95, 20)).decode(requests)
+    together = decode(Sampler(tiny, [END], Sampling(1.0, 0.95, 20)), requests)
     for request, decoded in zip(requests, together, strict=True):
-        assert Sampler(tiny, [END], Sampling(1.0, 0.95, 20)).decode([request])[0] == decoded
+        assert decode(Sampler(tiny, [END], Sampling(1.0, 0.95, 20)), [request])[0] == decoded
     assert len({tuple(decoded.ids) for decoded in together}) == 8
 
 
 def test_a_shared_beginning_is_read_once(tiny, monkeypatch, way):
     read = []
     plain = Sampler._read_piece
-    monkeypatch.setattr(Sampler, "_read_piece", lambda s, rows, first: read.extend(rows) or plain(s, rows, first))
+    monkeypatch.setattr(Sampler, "_read_piece", lambda s, tokens, first: read.extend(tokens) or plain(s, tokens, first))
     shared = text(1, 40)
     decoder = Sampler(tiny, [END], Sampling(0, 1, 1))
-    decoder.decode([Request(str(i), shared + text(i, 3)) for i in range(5)])
+    decode(decoder, [Request(str(i), shared + text(i, 3)) for i in range(5)])
     assert sum(map(len, read)) == 40 + 5 * 3 + 5  # at last each reply's one token
     assert len(decoder.trunk) == (40 if way == "trunk" else 0)
-    assert [decoder.cache.own(slot) for slot in range(5)] == [4 if way == "trunk" else 44] * 5
+    assert [decoder.cache.own(row) for row in range(5)] == [4 if way == "trunk" else 44] * 5
 
 
 def test_a_conversation_leaves_the_trunk_when_its_beginning_changes(tiny):
     """Four begin alike; then one goes on, one has another beginning, one is new with the old one, one is gone."""
     decoder = Sampler(tiny, [END], Sampling(0, 1, 6))
     prompts = {key: text(1, 30) + text(i, 5) for i, key in enumerate("abcd")}
-    decoder.decode([Request(key, prompt) for key, prompt in prompts.items()])
+    decode(decoder, [Request(key, prompt) for key, prompt in prompts.items()])
     prompts |= {"a": prompts["a"] + text(20, 3), "b": text(2, 12), "e": text(1, 30) + text(21, 4)}
     prompts |= {"c": text(1, 17) + text(22, 4)}
     decoder.forget("d")
     del prompts["d"]
-    for key, reply in zip(prompts, decoder.decode([Request(k, p) for k, p in prompts.items()]), strict=True):
+    for key, reply in zip(prompts, decode(decoder, [Request(k, p) for k, p in prompts.items()]), strict=True):
         assert reply.ids == plain_greedy(tiny, prompts[key], 6), key
 
 
@@ -155,14 +156,14 @@ def test_a_conversation_that_joins_copies_the_beginning_and_a_forgotten_one_leav
         done |= decoder.step()
     read = []
     plain = Sampler._read_piece
-    monkeypatch.setattr(Sampler, "_read_piece", lambda s, rows, first: read.append(rows) or plain(s, rows, first))
+    monkeypatch.setattr(Sampler, "_read_piece", lambda s, tokens, first: read.append(tokens) or plain(s, tokens, first))
     decoder.add([Request("b", prompts["b"])])
-    assert sum(len(row[0]) for row in read) == 6  # 26 tokens, 20 of them copied from a
+    assert sum(len(tokens[0]) for tokens in read) == 6  # 26 tokens, 20 of them copied from a
     while "a" not in done:
         done |= decoder.step()
     decoder.forget("a")
     decoder.add([Request("c", prompts["c"])])
-    while decoder.rows:
+    while decoder.pending:
         done |= decoder.step()
     assert {key: reply.ids for key, reply in done.items()} == {
         key: plain_greedy(tiny, prompt, 12) for key, prompt in prompts.items()
@@ -177,7 +178,7 @@ def test_conversations_that_come_one_by_one_share_a_trunk(tiny, monkeypatch, way
     """
     read = []
     plain = Sampler._read_piece
-    monkeypatch.setattr(Sampler, "_read_piece", lambda s, rows, first: read.extend(rows) or plain(s, rows, first))
+    monkeypatch.setattr(Sampler, "_read_piece", lambda s, tokens, first: read.extend(tokens) or plain(s, tokens, first))
     decoder, shared = Sampler(tiny, [END], Sampling(0, 1, 12)), text(1, 40)
     prompts = {"a": [*shared, 5, 6, *text(2, 9)], "b": [*shared, 5, 6, *text(3, 4)]}
     prompts |= {"c": [*shared, 7, *text(4, 6)], "d": [*shared, 8, *text(5, 3)], "e": [9, *text(6, 30)]}
@@ -186,17 +187,17 @@ def test_conversations_that_come_one_by_one_share_a_trunk(tiny, monkeypatch, way
         decoder.add([Request(key, prompt)])
         sizes.append(len(decoder.trunk))
         done |= decoder.step()
-    while decoder.rows:
+    while decoder.pending:
         done |= decoder.step()
     for key, prompt in prompts.items():
         assert done[key].ids == plain_greedy(tiny, prompt, 12), key
     assert sum(map(len, read)) == 51 + 4 + 7 + 4 + 31 + sum(len(reply.ids) for reply in done.values())
     assert sizes == ([0, 42, 40, 40, 40] if way == "trunk" else [0] * 5)
-    on_trunk = {key: int(decoder.cache.on_trunk[slot]) for slot, key in enumerate(decoder.keys)}
+    on_trunk = {key: int(decoder.cache.on_trunk[row]) for row, key in enumerate(decoder.keys)}
     assert on_trunk == dict.fromkeys("abcd", int(way == "trunk")) | {"e": 0}
     for key in "abcd":  # and on they go, in other company
         prompts[key] = [*prompts[key], *done[key].ids[:3], *text(50, 4)]
-    for key, reply in zip("dbac", decoder.decode([Request(key, prompts[key]) for key in "dbac"]), strict=True):
+    for key, reply in zip("dbac", decode(decoder, [Request(key, prompts[key]) for key in "dbac"]), strict=True):
         assert reply.ids == plain_greedy(tiny, prompts[key], 12), key
 
 
@@ -204,10 +205,10 @@ def test_a_trunk_that_nobody_stands_on_gives_way_to_another(tiny, way):
     decoder = Sampler(tiny, [END], Sampling(0, 1, 4))
     prompts = {key: text(1 if key in "ab" else 2, 20) + text(10 + i, 4) for i, key in enumerate("abxy")}
     for key in "abx":
-        decoder.decode([Request(key, prompts[key])])
+        decode(decoder, [Request(key, prompts[key])])
     for key in "ab":
         decoder.forget(key)
-    (reply,) = decoder.decode([Request("y", prompts["y"])])
+    (reply,) = decode(decoder, [Request("y", prompts["y"])])
     assert reply.ids == plain_greedy(tiny, prompts["y"], 4)
     assert decoder.trunk == (text(2, 20) if way == "trunk" else [])
 
@@ -216,7 +217,7 @@ def test_a_beginning_much_shorter_than_the_trunk_leaves_it_whole(tiny, way):
     decoder = Sampler(tiny, [END], Sampling(0, 1, 4))
     prompts = {"a": text(1, 40) + [5], "b": text(1, 40) + [6], "c": text(1, 19) + text(2, 9)}
     for key, prompt in prompts.items():
-        (reply,) = decoder.decode([Request(key, prompt)])
+        (reply,) = decode(decoder, [Request(key, prompt)])
         assert reply.ids == plain_greedy(tiny, prompt, 4), key
     assert len(decoder.trunk) == (40 if way == "trunk" else 0)
 
@@ -232,28 +233,28 @@ def test_growing_holds_the_old_keys_or_the_old_values_and_not_both(monkeypatch):
 
 
 def test_length_and_stop(tiny):
-    out = Sampler(tiny, [END], Sampling(0, 1, 7)).decode([Request("a", text(3, 5))])[0]
+    out = decode(Sampler(tiny, [END], Sampling(0, 1, 7)), [Request("a", text(3, 5))])[0]
     assert (len(out.ids), out.finish) == (7, "length")
     ends_at = out.ids[3]
     first = out.ids.index(ends_at)
-    stopped = Sampler(tiny, [ends_at], Sampling(0, 1, 7)).decode([Request("a", text(3, 5))])[0]
+    stopped = decode(Sampler(tiny, [ends_at], Sampling(0, 1, 7)), [Request("a", text(3, 5))])[0]
     assert (stopped.ids, stopped.finish) == (out.ids[:first], "stop")
 
 
 def test_a_bridge_is_put_in_at_half_of_the_tokens_and_once(tiny):
     asked = []
     request = Request("a", text(3, 5), forced=(7, 8), bridge=lambda ids: asked.append(len(ids)) or [11, 12])
-    out = Sampler(tiny, [END], Sampling(0, 1, 10)).decode([request])[0]
+    out = decode(Sampler(tiny, [END], Sampling(0, 1, 10)), [request])[0]
     assert out.ids[:2] == [7, 8] and out.ids[5:7] == [11, 12] and len(out.ids) == 10
     assert asked == [5]
 
 
 def test_a_bridge_is_put_in_where_the_reply_would_end(tiny):
-    free = Sampler(tiny, [END], Sampling(0, 1, 7)).decode([Request("a", text(3, 5))])[0].ids
+    free = decode(Sampler(tiny, [END], Sampling(0, 1, 7)), [Request("a", text(3, 5))])[0].ids
     end = free[2]
     first = free.index(end)
     request = Request("a", text(3, 5), bridge=lambda ids: [11])
-    out = Sampler(tiny, [end], Sampling(0, 1, 30)).decode([request])[0]
+    out = decode(Sampler(tiny, [end], Sampling(0, 1, 30)), [request])[0]
     assert out.ids[: first + 1] == [*free[:first], 11]
 
 
@@ -277,7 +278,7 @@ def test_a_limit_without_room_is_refused(embedded, tokenizer):
 
 
 def test_a_limit_below_the_forced_beginning_ends_the_reply(tiny):
-    out = Sampler(tiny, [END], Sampling(0, 1, 2)).decode([Request("a", text(3, 5), forced=(7, 8, 9))])[0]
+    out = decode(Sampler(tiny, [END], Sampling(0, 1, 2)), [Request("a", text(3, 5), forced=(7, 8, 9))])[0]
     assert (out.ids, out.finish) == ([7, 8, 9], "length")
 
 

@@ -276,7 +276,7 @@ def stored(folder, turns, die_at=None, status="ok", batch=2, seed=0, n=3):
         records = [new_session("sft", profile, speakers, "observe", seed) for profile in wanted]
         bar = Counter()
         bar.update = lambda n=1: bar.__setitem__("n", bar["n"] + n)
-        hold_sessions(records, speakers, turns, store, journal, bar, batch)
+        hold_sessions(records, speakers, turns, journal, bar, batch)
     assert bar["n"] == turns * len(wanted)
     sessions = {r["id"]: r for r in map(json.loads, (folder / "s.jsonl").read_text().splitlines())}
     return sessions, speakers.therapist.asks
@@ -327,6 +327,19 @@ def test_a_death_between_a_sessions_last_turn_and_its_record_asks_for_nothing_ag
     sessions, asks = stored(tmp_path, 4, status=status, n=1)
     assert sessions == stored(tmp_path / "whole", 4, status=status, n=1)[0] and not asks
     assert not (tmp_path / "s.jsonl.part").exists()
+
+
+def test_a_journal_whose_sessions_are_all_whole_is_deleted_and_none_of_it_is_held(tmp_path):
+    """A death behind the last session's record, before the journal is gone."""
+    with pytest.raises(Killed):
+        stored(tmp_path, 4, die_at=4, n=1)
+    journal, turns = tmp_path / "s.jsonl.part", (tmp_path / "s.jsonl.part").read_text()
+    stored(tmp_path, 4, n=1)
+    assert not journal.exists() and turns.count("\n") == 3
+    journal.write_text(turns)
+    with Store(tmp_path / "s.jsonl", check_session) as store, Journal(store) as opened:
+        assert not opened.left
+    assert not journal.exists()
 
 
 def test_a_session_is_not_gone_on_with_under_other_settings(tmp_path):

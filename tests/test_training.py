@@ -185,7 +185,7 @@ def test_trap_07_training_and_inference_render_the_same_ids(tokenizer, system):
     chat = LocalChat("tiny", Llama(LlamaConfig.from_dict(CONFIG)), tokenizer, Sampling(0.0, 1.0, 30))
     chat.start([Ask("this", row["prompt"], seed=0, enforce=True)])
     chat.start([Ask("next", [*row["prompt"], *row["chosen"], message("user", "And now?")], seed=0)])
-    this, following = (reply.request for reply in chat.sampler.rows)
+    this, following = (reply.request for reply in chat.sampler.pending)
     assert example.chosen.ids[: example.chosen.start] == this.prompt
     assert example.chosen.ids[example.chosen.start :][: len(this.forced)] == list(this.forced)
     assert example.chosen.ids == following.prompt[: len(example.chosen.ids)]

@@ -11,6 +11,7 @@ from typing import Protocol
 from act.dialogue.prompts import parse_reply
 from act.model.sampler import Sampling
 from act.model.tokenizer import Messages
+from act.records import WITH_WORDS
 
 
 @dataclass(frozen=True)
@@ -55,18 +56,9 @@ class ChatModel(Protocol):
         """The conversation is over."""
 
 
-def answer_all(model: ChatModel, asks: list[Ask]) -> list[Reply]:
-    """One reply an ask, in order; keys distinct."""
-    model.start(asks)
-    done: dict[str, Reply] = {}
-    while len(done) < len(asks):
-        done |= model.step(1.0)
-    return [done[ask.key] for ask in asks]
-
-
 def read_reply(reply: Reply, cot: bool) -> tuple[str, str | None, str | None]:
     """(turn status, thinking, answer) of a therapist's reply; "format" where the two-part form was not kept."""
-    if reply.status not in ("ok", "length"):
+    if reply.status not in WITH_WORDS:
         return reply.status, None, None
     parts = parse_reply(reply.text, cot)
     return (reply.status, *parts) if parts else ("format", None, None)

@@ -17,7 +17,7 @@ class Dialect:
     """Where a family of servers differs from the others."""
 
     key: str  # the environment variable that holds the key
-    hosts: tuple[str, ...] = ()  # HOST or :PORT that tells the family
+    host: str = ""  # HOST or :PORT that tells the family; of the last one any
     max_tokens: str = "max_tokens"
     seed: str | None = "seed"
     cuts_prompts: bool = False  # silently, where they exceed its context
@@ -25,23 +25,22 @@ class Dialect:
     logprobs: bool = True  # for the log-probabilities of its tokens
 
 
-DIALECTS = {
-    "openai": Dialect("OPENAI_API_KEY", ("api.openai.com",), max_tokens="max_completion_tokens"),
-    "mistral": Dialect("MISTRAL_API_KEY", ("api.mistral.ai",), seed="random_seed", logprobs=False),
-    "deepseek": Dialect("DEEPSEEK_API_KEY", ("api.deepseek.com",), seed=None, schemas=False),
-    "ollama": Dialect("OLLAMA_API_KEY", (":11434",), cuts_prompts=True, logprobs=False),
-    "other": Dialect("ACT_API_KEY"),  # vLLM, llama.cpp, and whatever else speaks OpenAI's chat completions
-}
+DIALECTS = (
+    Dialect("OPENAI_API_KEY", "api.openai.com", max_tokens="max_completion_tokens"),
+    Dialect("MISTRAL_API_KEY", "api.mistral.ai", seed="random_seed", logprobs=False),
+    Dialect("DEEPSEEK_API_KEY", "api.deepseek.com", seed=None, schemas=False),
+    Dialect("OLLAMA_API_KEY", ":11434", cuts_prompts=True, logprobs=False),
+    Dialect("ACT_API_KEY"),  # vLLM, llama.cpp, and whatever else speaks OpenAI's chat completions
+)
 
 # Models of OpenAI's, wherever they are served, that think before they answer and refuse max_tokens, temperature, top_p.
 THINKS = re.compile(r"gpt-5|o\d")
 ROOM_TO_THINK = 2048  # tokens such a model may spend before its answer, at least
 
 
-def find_dialect(url: httpx.URL) -> str:
-    """The name of the family of servers at an address."""
-    places = (url.host, f":{url.port}")
-    return next((name for name, dialect in DIALECTS.items() if set(places) & set(dialect.hosts)), "other")
+def find_dialect(url: httpx.URL) -> Dialect:
+    """The dialect of the server at an address."""
+    return next(dialect for dialect in DIALECTS if dialect.host in (url.host, f":{url.port}", ""))
 
 
 def retry_after(headers: httpx.Headers) -> float:
@@ -51,7 +50,7 @@ def retry_after(headers: httpx.Headers) -> float:
         if re.fullmatch(r"\d+\.?\d*|\.\d+", value):
             return float(value) * unit
     try:
-        date = parsedate_to_datetime(value)
+        date = parsedate_to_datetime(headers.get("retry-after", ""))
     except ValueError:
         return 0.0
     date = date if date.tzinfo else date.replace(tzinfo=UTC)  # -0000: UTC, of a place that is not told

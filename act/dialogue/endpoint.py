@@ -19,9 +19,9 @@ import httpx
 from tqdm import tqdm
 
 from act.dialogue.chat import Ask, Reply
-from act.dialogue.dialects import DIALECTS, ROOM_TO_THINK, THINKS, find_dialect, retry_after
+from act.dialogue.dialects import ROOM_TO_THINK, THINKS, find_dialect, retry_after
 from act.model.sampler import Sampling
-from act.records import InputError
+from act.records import WITH_WORDS, InputError
 
 ATTEMPTS = 8
 PROBES = 3  # tries of a prompt that any model can answer
@@ -29,7 +29,6 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds; a pause doubles from try to t
 TRY_AGAIN = (408, 409, 425, 429)  # and all of 5xx
 NO_TRY_HELPS = (401, 402, 404)
 NOT_TAKEN = (400, 422)  # what a field that a server does not know gets, and also a prompt that it does not like
-GOOD = ("ok", "length")  # statuses of a reply with words
 NO_ROOM = re.compile(r"context.?(length|size|window)|maximum context|too many tokens|prompt is too long", re.IGNORECASE)
 REASONING = re.compile(r"\A(?:.*?</think>|\s*<think>.*\Z)", re.DOTALL)  # some templates open it in the prompt
 PROBE = Ask("probe", [{"role": "user", "content": "Say OK."}], 0)
@@ -83,7 +82,7 @@ class Endpoint:
             raise InputError(f"{self.model}@...: an endpoint is NAME@http://HOST/v1 or NAME@https://HOST/v1")
         if url.userinfo or url.query:
             raise InputError(f"{self.model}@{url.host}: a key belongs in an environment variable, not in the address")
-        self.dialect = DIALECTS[find_dialect(url)]
+        self.dialect = find_dialect(url)
         self.key = os.environ.get(self.dialect.key, "").strip()
         if not (self.key.isascii() and self.key.isprintable()):
             raise InputError(f"{self.dialect.key}: holds characters that no key has; was it copied whole?")
@@ -182,7 +181,7 @@ class Endpoint:
                 time.sleep(min(max(pause, fault.pause), LONGEST_PAUSE))
             try:
                 reply = self._read(self._call(ask), ask, attempt)
-                if reply.status in GOOD:
+                if reply.status in WITH_WORDS:
                     self.last_good = time.monotonic()
                 return reply, Refused(odd_finish(reply)) if reply.status == "error" else None, attempt
             except NoRoom:

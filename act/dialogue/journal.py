@@ -7,9 +7,7 @@ to it, and has it give a session begun before the turns it had.
 from pathlib import Path
 
 from act.dialogue.settings import SETTINGS, check_settings
-from act.records import InputError, Store, require
-
-GOES_ON = ("ok", "length")  # turn statuses behind which a session goes on
+from act.records import WITH_WORDS, InputError, Store, require
 
 
 def check_turn(record: dict) -> None:
@@ -28,8 +26,9 @@ class Journal:
 
     def __enter__(self) -> "Journal":
         self.store = Store(self.path, check_turn)
-        self.left = {record["id"]: record for record in self.store.records()}  # by an earlier process, not restored yet
-        self.begun = {key.removesuffix("#1") for key in self.left if key.endswith("#1")}
+        turns = (record for record in self.store.records() if record["id"].rpartition("#")[0] not in self.whole)
+        self.left = {record["id"]: record for record in turns}  # by an earlier process, not restored yet
+        self.begun = {key.rpartition("#")[0] for key in self.left}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -43,10 +42,10 @@ class Journal:
         if first := self.left.get(f"{record['id']}#1"):
             cure = "; finish it with the same command, or delete the file"
             check_settings(self.path, first["session"], record, ("profile", *SETTINGS), cure)
-        while turn := self.left.pop(f"{record['id']}#{len(record['turns']) + 1}", None):
-            record["turns"].append(turn["turn"])
-            if turn["turn"]["status"] not in GOES_ON:
-                record["status"] = turn["turn"]["status"]
+        while kept := self.left.pop(f"{record['id']}#{len(record['turns']) + 1}", None):
+            record["turns"].append(kept["turn"])
+            if kept["turn"]["status"] not in WITH_WORDS:
+                record["status"] = kept["turn"]["status"]
         if len(record["turns"]) > turns:
             raise InputError(
                 f"{self.path}: {record['id']} has {len(record['turns'])} turns already, more than --turns {turns}"

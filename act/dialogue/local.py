@@ -69,13 +69,12 @@ class LocalChat:
     def forget_all(self) -> None:
         """Forget all conversations: the weights may have changed."""
         self.sampler = Sampler(self.model, self.tokenizer.end_ids, self.sampling)
-        self.prompt_tokens: dict[str, int] = {}  # of the replies in the making
         self.refused: list[tuple[str, Reply]] = []
 
     @property
     def busy(self) -> int:
         """Replies begun and not ended, refused ones too."""
-        return len(self.sampler.rows) + len(self.refused)
+        return len(self.sampler.pending) + len(self.refused)
 
     def start(self, asks: list[Ask]) -> None:
         """Put prompts into the batch. Raises InputError where `max_new_tokens` cannot hold the enforced form."""
@@ -86,7 +85,6 @@ class LocalChat:
         requests = []
         for ask in asks:
             prompt = self.tokenizer.prompt(ask.messages)
-            self.prompt_tokens[ask.key] = len(prompt)
             if len(prompt) > room:
                 self.refused.append((ask.key, Reply("", "context", len(prompt), 0)))
             elif ask.enforce:
@@ -98,10 +96,10 @@ class LocalChat:
     def step(self, wait: float = 0) -> list[tuple[str, Reply]]:
         """Decode one token a row; (key, reply) of those that ended. `wait` plays no part: nothing is waited for."""
         done, self.refused = self.refused, []
-        for key, decoded in self.sampler.step() if self.sampler.rows else ():
+        for key, decoded in self.sampler.step() if self.sampler.pending else ():
             text = self.tokenizer.decode(decoded.ids).strip()
             status = "error" if not text else "ok" if decoded.finish == "stop" else "length"
-            done.append((key, Reply(text, status, self.prompt_tokens.pop(key), len(decoded.ids))))
+            done.append((key, Reply(text, status, decoded.prompt_tokens, len(decoded.ids))))
         return done
 
     def forget(self, key: str) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from tqdm import tqdm
 
 from act.dialogue.chat import Ask, ChatModel, Reply, read_reply
-from act.dialogue.journal import GOES_ON, Journal
+from act.dialogue.journal import Journal
 from act.dialogue.person import ME
 from act.dialogue.profiles import draw_twists
 from act.dialogue.prompts import (
@@ -29,7 +29,7 @@ from act.dialogue.prompts import (
 from act.dialogue.settings import SETTINGS, check_settings, made_with
 from act.dialogue.talks import Talk, hold_talks
 from act.model.tokenizer import Messages
-from act.records import InputError, Store
+from act.records import WITH_WORDS, InputError
 
 TRANSCRIPT = "transcript"  # the condition of sessions made to train on: the therapist thinks first
 REVISIONS = 2  # how often a draft may be sent back
@@ -128,7 +128,7 @@ class Session:
             number = len(past) + 1
             turn = yield from self.take_turn(number, twists.get(number))
             past.append(turn)
-            if turn["status"] not in GOES_ON:
+            if turn["status"] not in WITH_WORDS:
                 record["status"] = turn["status"]
             save(record, number, turn)
         for model in (self.speakers.client, self.speakers.therapist):
@@ -143,9 +143,8 @@ class Session:
         turn |= {"prompt_tokens": None, "response_tokens": None, "note": note}
         past = self.record["turns"]
         words = yield from self.speak(turn, number, "client", client_messages(self.record["profile"], past, note))
-        turn["status"] = "ok" if words.status in GOES_ON else words.status
-        if turn["status"] != "ok":
-            return turn
+        if words.status not in WITH_WORDS:
+            return turn | {"status": words.status}
         turn["client"] = words.text
         if words.status == "length":
             turn["client_cut"] = True
@@ -223,7 +222,7 @@ class Session:
     def heard(self, speaker: str, draft: Reply) -> str | None:
         """What the other side would hear of a draft; None where it failed."""
         if speaker == "client":
-            return draft.text if draft.status in GOES_ON else None
+            return draft.text if draft.status in WITH_WORDS else None
         return read_reply(draft, self.cot)[2]
 
     def seed(self, *what: object) -> int:
@@ -232,13 +231,7 @@ class Session:
 
 
 def hold_sessions(
-    records: Iterable[dict],
-    speakers: Speakers,
-    number_of_turns: int,
-    store: Store,
-    journal: Journal,
-    bar: tqdm,
-    batch: int,
+    records: Iterable[dict], speakers: Speakers, number_of_turns: int, journal: Journal, bar: tqdm, batch: int
 ) -> None:
     """Hold a session for each empty record, `batch` side by side; each is stored when it is done."""
 
@@ -247,7 +240,7 @@ def hold_sessions(
         bar.update(len(record["turns"]))
         yield from Session(record, speakers, number_of_turns).hold(save)
         bar.update(number_of_turns - len(record["turns"]))  # a session that ended early
-        store.append(record)
+        journal.whole.append(record)
 
     def save(record: dict, number: int, turn: dict) -> None:
         journal.add(record, number, turn)

@@ -13,7 +13,7 @@ from act.model.checkpoint import is_endpoint
 from act.records import InputError
 
 HISTORY = "answers only"
-# The policy where a context fills up, told anew before each turn: nothing is cut, and the session ends.
+# What is done where a context fills up: nothing is cut, and the session ends.
 CONTEXT = "the whole history; a prompt that leaves no room for a reply has none"
 SETTINGS = ("models", "adapters", "sampling", "seed")
 

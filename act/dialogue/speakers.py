@@ -13,9 +13,11 @@ from act.model.checkpoint import is_endpoint
 from act.model.sampler import Sampling
 from act.records import InputError
 
+Speaker = Endpoint | LocalChat
 
-def open_speaker(spec: str, sampling: Sampling, args: Namespace, others: Iterable[ChatModel] = ()) -> ChatModel:
-    """`others`: speakers that may have the same base weights already."""
+
+def open_speaker(spec: str, sampling: Sampling, args: Namespace, others: Iterable[ChatModel] = ()) -> Speaker:
+    """The speaker that a MODEL argument names; `others` may have its base weights already."""
     if is_endpoint(spec):
         return Endpoint(spec, sampling, args.concurrency, args.timeout, args.room_to_think)
     return LocalChat.load(spec, sampling, args.device, others)

@@ -16,8 +16,8 @@ WAIT = 0.05  # seconds a round that endpoints are waited for, shared between the
 def hold_talks(talks: Iterable[Talk], side_by_side: int) -> None:
     """Run all talks, `side_by_side` of them open at a time: begun and not ended."""
     fresh = iter(talks)
-    asked: dict[ChatModel, dict[str, tuple[Talk, Ask]]] = {}  # what each model has been asked and not answered
-    waiting: dict[ChatModel, list[Ask]] = {}
+    asking: dict[ChatModel, dict[str, Talk]] = {}  # by key: who has not been answered
+    waiting: dict[ChatModel, list[Ask]] = {}  # asks that have not been started
     open_talks = 0
     current = None  # the local model at work: it goes on until its batch is done, and others join it
 
@@ -27,7 +27,7 @@ def hold_talks(talks: Iterable[Talk], side_by_side: int) -> None:
             model, ask = talk.send(reply)
         except StopIteration:
             return False
-        asked.setdefault(model, {})[ask.key] = (talk, ask)
+        asking.setdefault(model, {})[ask.key] = talk
         waiting.setdefault(model, []).append(ask)
         return True
 
@@ -47,6 +47,5 @@ def hold_talks(talks: Iterable[Talk], side_by_side: int) -> None:
         at_work = [model for model in waiting if model.busy]
         for model in at_work:
             for key, reply in model.step(0 if local else WAIT / len(at_work)):
-                talk, _ = asked[model].pop(key)
-                if not go_on(talk, reply):
+                if not go_on(asking[model].pop(key), reply):
                     open_talks -= 1

@@ -3,9 +3,8 @@
 act/model/sampler.py decides which conversation owns which row and feeds it only what is new; the model sees the cache
 as just another `Attention`. A beginning that all rows share, the trunk, is kept once.
 
-A *row* is one conversation's place in the batch: index B of the arrays below. A *slot* here is a place for one token in
-a row: index S. (In sampler.py, which has no places for tokens, "slot" is the number of a conversation's row here, and
-a `Row` is the reply that is being decoded in it.) Who is not interested in decoding can skip both files.
+A *row* is one conversation's place in the batch: index B of the arrays below. A *slot* is a place for one token in a
+row: index S. Who is not interested in decoding can skip both files.
 """
 
 import torch

@@ -4,7 +4,7 @@ A conversation is known by its key. When its next prompt begins with tokens the 
 is read; a beginning that conversations share (the system prompt) is read once. Each reply draws from a random
 stream of its own seed, so its neighbours in the batch do not change it.
 
-The trunk (one copy of that shared beginning; kv_cache.py defines row, slot and trunk) only saves time: who is not
+The trunk (one copy of that shared beginning; kv_cache.py defines row and trunk) only saves time: who is not
 interested in decoding can skip all from `_swap` on.
 """
 
@@ -24,11 +24,11 @@ NUCLEUS = 1024  # a nucleus is looked for among this many most probable tokens f
 
 @dataclass(frozen=True)
 class Sampling:
-    """temperature 0 is greedy; top_p keeps the fewest tokens whose probability reaches top_p."""
+    """temperature 0 is greedy; top_p keeps the fewest tokens whose probability reaches top_p. None: not ours to set."""
 
-    temperature: float
-    top_p: float
-    max_new_tokens: int
+    temperature: float | None
+    top_p: float | None
+    max_new_tokens: int | None
 
 
 @dataclass
@@ -52,9 +52,10 @@ class Decoded:
 
     ids: list[int]  # without the end token
     finish: str  # "stop" or "length"
+    prompt_tokens: int
 
 
-class Row:
+class Pending:
     """A reply in the making."""
 
     def __init__(self, request: Request):
@@ -109,69 +110,59 @@ def _draw(weights: Tensor, uniforms: Tensor) -> Tensor:
 
 
 class Sampler:
-    """Decodes with one model. Conversations own cache slots; those being decoded, `rows`, stand in slots 0..n-1.
+    """Decodes with one model. Each conversation owns a row of the cache; those being decoded, `pending`, rows 0..n-1.
 
     sampler.add([Request("a", prompt), Request("b", other)])
-    while sampler.rows:
+    while sampler.pending:
         for key, decoded in sampler.step(): ...
     """
 
     def __init__(self, model: Llama, end_ids: list[int], sampling: Sampling):
         self.model, self.end_ids, self.sampling = model, end_ids, sampling
-        self.rows: list[Row] = []
-        self.keys: list[str] = []  # slot -> conversation
-        self.held: list[list[int]] = []  # slot -> the ids in the cache
+        self.pending: list[Pending] = []
+        self.keys: list[str] = []  # row -> conversation
+        self.held: list[list[int]] = []  # row -> the ids in the cache
         self.trunk: list[int] = []  # what most conversations begin with: on a CPU kept once, elsewhere copied
         self.cache = KVCache(model.config, 0, 0, model.device, model.head.dtype)
 
-    def decode(self, requests: list[Request]) -> list[Decoded]:
-        """One reply a request, in the order of the requests."""
-        self.add(requests)
-        done: dict[str, Decoded] = {}
-        while len(done) < len(requests):
-            done |= self.step()
-        return [done[request.key] for request in requests]
-
     @torch.inference_mode()
     def add(self, requests: list[Request]) -> None:
-        """Begin replies, beside those already begun. Prompts must be non-empty, keys distinct and not in `rows`."""
+        """Begin replies, beside those already begun. Prompts must be non-empty, keys distinct and not in `pending`."""
         if not requests:
             return
-        first = len(self.rows)
+        first = len(self.pending)
         prompts = [[*request.prompt, *request.forced] for request in requests]
         logits = self.read_prompts([request.key for request in requests], prompts, first)
-        self.logits = torch.cat([self.logits, logits]) if first else logits  # (rows, V)
-        self.rows += map(Row, requests)
+        self.logits = torch.cat([self.logits, logits]) if first else logits  # (B, V)
+        self.pending += map(Pending, requests)
 
     @torch.inference_mode()
     def step(self) -> list[tuple[str, Decoded]]:
         """One more token for every reply; (key, reply) of those that ended."""
-        for slot, row in enumerate(self.rows):
-            if not row.may_end:
-                self.logits[slot, self.end_ids] = -torch.inf
-        uniforms = torch.cat([torch.rand(1, generator=row.stream) for row in self.rows])
+        for row, reply in enumerate(self.pending):
+            if not reply.may_end:
+                self.logits[row, self.end_ids] = -torch.inf
+        uniforms = torch.cat([torch.rand(1, generator=reply.stream) for reply in self.pending])
         sampled = pick(self.logits, self.sampling, uniforms.to(self.logits.device)).tolist()
         done = []
-        for slot in reversed(range(len(self.rows))):
-            row, token = self.rows[slot], sampled[slot]
-            finish = row.advance(token, token in self.end_ids, self.sampling.max_new_tokens)
-            if finish:  # its slot goes behind those still at work
-                done.append((row.request.key, Decoded(row.ids, finish)))
-                self._swap(slot, len(self.rows) - 1)
-                self.rows[slot] = self.rows[-1]
-                self.rows.pop()
-        if self.rows:
-            self.logits = self.read([[row.ids[-1]] for row in self.rows])
+        for row in reversed(range(len(self.pending))):
+            reply, token = self.pending[row], sampled[row]
+            finish = reply.advance(token, token in self.end_ids, self.sampling.max_new_tokens)
+            if finish:  # its row goes behind those still at work
+                done.append((reply.request.key, Decoded(reply.ids, finish, len(reply.request.prompt))))
+                self._swap(row, len(self.pending) - 1)
+                self.pending[row] = self.pending[-1]
+                self.pending.pop()
+        if self.pending:
+            self.logits = self.read([[reply.ids[-1]] for reply in self.pending])
         return done
 
     @torch.inference_mode()
     def forget(self, key: str) -> None:
-        """Drop a conversation that is not being decoded; the last one takes its slot."""
+        """Drop a conversation that is not being decoded; the last one takes its row."""
         if key in self.keys:
-            slot, last = self.keys.index(key), len(self.keys) - 1
-            if slot != last:
-                self.cache.copy(last, slot, len(self.held[last]))
-            self.keys[slot], self.held[slot] = self.keys[last], self.held[last]
+            last = len(self.keys) - 1
+            self._swap(self.keys.index(key), last)
             self.keys.pop()
             self.held.pop()
             self.cache.lengths[last] = self.cache.on_trunk[last] = 0
@@ -179,45 +170,45 @@ class Sampler:
     def _swap(self, a: int, b: int) -> None:
         if a != b:
             self.cache.swap(a, b)
-            for per_slot in (self.keys, self.held):
-                per_slot[a], per_slot[b] = per_slot[b], per_slot[a]
+            for by_row in (self.keys, self.held):
+                by_row[a], by_row[b] = by_row[b], by_row[a]
 
-    def _take_slots(self, keys: list[str], first: int) -> None:
-        """Move each key's conversation to the slots first, first + 1, ..."""
+    def _take_rows(self, keys: list[str], first: int) -> None:
+        """Move the keys' conversations to the rows first, first + 1, ..."""
         new = [key for key in keys if key not in self.keys]
         self.keys += new
         self.held += [[] for _ in new]
         self.cache.grow(rows=len(self.keys))
-        for slot, key in enumerate(keys, first):
-            self._swap(slot, self.keys.index(key))
+        for row, key in enumerate(keys, first):
+            self._swap(row, self.keys.index(key))
 
     def read_prompts(self, keys: list[str], prompts: list[list[int]], first: int) -> Tensor:
         """Read what the cache does not hold of each conversation's prompt; logits (B, V) after the last token."""
-        self._take_slots(keys, first)
-        for slot, prompt in enumerate(prompts, first):
-            self._keep(slot, min(common_prefix(self.held[slot], prompt), len(prompt) - 1))
-        self._begin({slot: prompt[:-1] for slot, prompt in enumerate(prompts, first) if not self.held[slot]})
-        return self.read([prompt[len(self.held[slot]) :] for slot, prompt in enumerate(prompts, first)], first)
+        self._take_rows(keys, first)
+        for row, prompt in enumerate(prompts, first):
+            self._keep(row, min(common_prefix(self.held[row], prompt), len(prompt) - 1))
+        self._begin({row: prompt[:-1] for row, prompt in enumerate(prompts, first) if not self.held[row]})
+        return self.read([prompt[len(self.held[row]) :] for row, prompt in enumerate(prompts, first)], first)
 
-    def _keep(self, slot: int, tokens: int) -> None:
+    def _keep(self, row: int, tokens: int) -> None:
         """Take back all but the first tokens; a row that would keep a part of the trunk keeps nothing."""
-        if self.cache.on_trunk[slot] and tokens < len(self.trunk):
+        if self.cache.on_trunk[row] and tokens < len(self.trunk):
             tokens = 0
-        del self.held[slot][tokens:]
-        self.cache.lengths[slot] = tokens
+        del self.held[row][tokens:]
+        self.cache.lengths[row] = tokens
         if not tokens:
-            self.cache.on_trunk[slot] = 0
+            self.cache.on_trunk[row] = 0
 
     def _begin(self, new: dict[int, list[int]]) -> None:
         """Read what new conversations have in common once; take from any other what it has read of a beginning."""
         prompts = list(new.values())
         common = min((common_prefix(prompts[0], other) for other in prompts[1:]), default=0)
-        for slot, prompt in new.items():
-            self._join(slot, prompt)
-            if len(self.held[slot]) < common:  # the first of them; the others take it from there
-                self.read([prompt[len(self.held[slot]) : common]], slot)
+        for row, prompt in new.items():
+            self._join(row, prompt)
+            if len(self.held[row]) < common:  # the first of them; the others take it from there
+                self.read([prompt[len(self.held[row]) : common]], row)
 
-    def _join(self, slot: int, prompt: list[int]) -> None:
+    def _join(self, row: int, prompt: list[int]) -> None:
         """Take the longest beginning that another conversation has read: by way of the trunk, or as a copy.
 
         The first two that share much plant the trunk. One that shares a little less of it, where two before it happened
@@ -232,14 +223,14 @@ class Sampler:
             self.cache.shorten(shared)
             self.trunk = prompt[:shared]
         if shared and (not on_trunk[donor] or shared >= len(self.trunk)):
-            self.cache.copy(donor, slot, shared)
-            self.held[slot] = prompt[:shared]
+            self.cache.copy(donor, row, shared)
+            self.held[row] = prompt[:shared]
 
     def read(self, tokens: list[list[int]], first: int = 0) -> Tensor:
-        """Read new tokens of B slots from `first` on; logits (B, V) after the last one of each."""
-        logits = self._read_piece([row[:PIECE] for row in tokens], first)
+        """Read new tokens of B rows from `first` on; logits (B, V) after the last one of each."""
+        logits = self._read_piece([new[:PIECE] for new in tokens], first)
         for start in range(PIECE, max(map(len, tokens)), PIECE):
-            pieces = [row[start : start + PIECE] for row in tokens]
+            pieces = [new[start : start + PIECE] for new in tokens]
             more = torch.tensor([[bool(piece)] for piece in pieces], device=logits.device)
             logits = torch.where(more, self._read_piece(pieces, first), logits)
         return logits
@@ -247,12 +238,12 @@ class Sampler:
     def _read_piece(self, tokens: list[list[int]], first: int) -> Tensor:
         B, T = len(tokens), max(map(len, tokens))
         device = self.model.device
-        ids = torch.tensor([row + [0] * (T - len(row)) for row in tokens], device=device)  # (B, T), right-padded
-        counts = torch.tensor([len(row) for row in tokens], device=device)
-        slots = slice(first, first + B)
-        positions = self.cache.positions(slots, T)
-        hidden = self.model(ids, positions, self.cache.attend(slots, positions))  # (B, T, C)
-        self.cache.lengths[slots] += counts
-        for held, row in zip(self.held[slots], tokens, strict=True):
-            held += row
+        ids = torch.tensor([new + [0] * (T - len(new)) for new in tokens], device=device)  # (B, T), right-padded
+        counts = torch.tensor([len(new) for new in tokens], device=device)
+        rows = slice(first, first + B)
+        positions = self.cache.positions(rows, T)
+        hidden = self.model(ids, positions, self.cache.attend(rows, positions))  # (B, T, C)
+        self.cache.lengths[rows] += counts
+        for held, new in zip(self.held[rows], tokens, strict=True):
+            held += new
         return self.model.logits(hidden[torch.arange(B, device=device), counts - 1])

@@ -32,15 +32,13 @@ from act.model.llama import Llama
 from act.training.examples import Example
 
 
-def start(device: str) -> str:
-    """Join torchrun's other processes, if there are any; the device of this one."""
+def start(device: str) -> None:
+    """Join torchrun's other processes, if there are any; `device` is this one's."""
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
-        return device
+        return
     if device.startswith("cuda"):
-        device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-    return device
 
 
 def stop() -> None:
