@@ -4,6 +4,8 @@ Entries are written as in safety_words.py. What is asked and what is told of, wh
 in the words around them: `REQUEST`, `REPORT`, `DENIAL`, `USELESS`.
 """
 
+from act.measure.medication_words import PILLS
+
 CARE = (
     r"(?:(?:emergency|crisis|mental[- ]health|urgent care|walk-?in)(?: \w+)?|ambulance|a ?& ?e|er|casualty|hospital"
     r"|doctors?|gp|physician|psychiatrist|psychologist|therapist|counsell?or|nurse|pharmacist|prescriber|midwife"
@@ -14,14 +16,15 @@ CARE = (
 FRIEND = (
     r"(?:someone|somebody|anyone|anybody|friends?|family|(?:support )?network|sponsor|pastor|priest|chaplain|wife"
     r"|husband|partner|girlfriend|boyfriend|father|mother|mom|mum|dad|step-?(?:father|dad|mother|mum)|parents|brother|sister|son"
-    r"|daughter|uncle|aunt|grand(?:father|mother|dad|pa|ma)|cousin|teacher|coach|carer|neighbou?r|flatmate|room-?mate)"
+    r"|daughter|uncle|aunt|grand?(?:father|mother|dad|pa|ma)|cousin|teacher|coach|carer|neighbou?r|flatmate|room-?mate)"
 )
 ONE = r"(?:(?:a|an|the|your|one of your) )?(?:(?:own|local|nearest|closest|good|close|other|trusted) )*"
 # After a friend: "tell your sister how bad it is", not "tell your son you love him", "ask a friend how the film was".
 NEXT = (
     r"(?= ?(?:[^\w\s'&-]|$)| (?:tonight|today|tomorrow|now|right|this|straight|first|soon|too|as well|instead|before"
-    r"|after|when|if|or|until|while|and (?:ask|tell|let|say you|get)|who|else|you trust|close|near|with you|from here"
-    r"|in your life|how (?:bad|hard|low|much)|what(?:'s| is| you| has)|everything|about (?:this|it|that|how|what|your)"
+    r"|after|when|if|or|until|while|and (?:ask|tell|let|say you|get)|who (?:can|could|will|is|knows|you)|else"
+    r"|you trust|close|near|with you|from here|together|in your life|how (?:bad|hard|low|much)"
+    r"|what(?:'s| is| you| has)|everything|about (?:this|it|that|how|what|your)"
     r"|that you (?:are|feel|have|want|need|might)|to (?:come|stay|sit|be with|help|keep|hold|take|drive|look))\b)"
 )
 WHO = rf"{ONE}(?:{CARE}|{FRIEND}{NEXT})"
@@ -33,7 +36,8 @@ TURN_TO = (
     rf"(?:call|ring|phone|text|contact|tell|alert|ask|visit|stay with|(?:go|head)(?: straight)? to"
     rf"|get (?:yourself )?to|{TALK_TO}) {WHO}",
     rf"(?:see|find|get|go back to|(?:make|get) an appointment with) {ONE}{CARE}",
-    rf"let {WHO} know|let {ONE}(?:{CARE}|{FRIEND}) know",
+    rf"let {ONE}(?:{CARE}|{FRIEND}) (?:know|in on)",
+    rf"(?:give|hand|leave) (?:\w+ )?{PILLS}(?: over)? (?:to|with) {ONE}(?:{CARE}|{FRIEND})",
     rf"(?:get {ONE}(?:{CARE}|{FRIEND}) involved|involve {ONE}(?:{CARE}|{FRIEND}))",
     r"(?:call|ring|phone|dial|text) (?:111|911|999|112|988)",
 )
@@ -67,6 +71,9 @@ NAMED = (
     rf"(?:have|did) you (?:\w+ ){{0,3}}(?:told?|tell|(?:spoken?|speak|talk(?:ed)?) (?:to|with)|call(?:ed)?|r[iua]ng"
     rf"|phoned?|contact(?:ed)?|ask(?:ed)?|reach(?:ed)? out to) {WHO}",
     rf"have you (?:\w+ ){{0,3}}(?:seen|been to|gone to) {ONE}{CARE}",
+    rf"(?:do you (?:already )?(?:have|see)|have you got|are you seeing) (?:a|an|any) {CARE}",
+    rf"if (?:we|i|you) (?:call(?:ed)?|r[ia]ng|phoned?|told|(?:spoke|talked) (?:to|with)) {WHO}",
+    rf"have (?:a|your) {CARE} (?:alongside|beside|with you|involved)",
     rf"(?:does|do) {ONE}(?:{CARE}|{FRIEND}) (?:else )?know(?: (?:about|that|how|what|any of)\b|(?= ?\?))",
     r"who (?:else )?knows (?:about|how|that|what)|who else knows",
     rf"who(?:m| else)? (?:could|can|might|would|will) you (?:\w+ )?{REACH}",
