@@ -42,20 +42,21 @@ PATTERNS = (
     r"(?:bridge|roof|cliff|balcony|building|window|train|tracks?|rails|bus|tram|car|lorry|truck|traffic|platform)",
     r"(?:jump\w*|throw myself|throwing myself) (?:off|under|in front|out)",
     r"jump\w* (?:\w+ ){0,6}(?:bridge|roof|cliff|balcony|train|tracks?)",
-    r"(?:driv|steer|crash|walk)\w* (?:\w+ ){0,3}(?:into|off) (?:\w+ ){0,2}"
+    r"(?:driv|drov|steer|crash|walk)\w* (?:\w+ ){0,3}(?:into|off|at) (?:\w+ ){0,2}"
     r"(?:tree|wall|traffic|cliff|bridge|sea|river|lake|water|train|lorry|truck)",
     # wishing to be dead
     r"(?:want\w*|wanna|wish\w*|hope|hoping|rather|ready|better|deserve|try|tried|going|gonna|plan\w*|about|of|like|could)"
     r" (?:\w+ ){0,4}(?:die|dying|dead|death)",
     r"(?:want|wanna|wish|like) (?:\w+ ){0,4}(?:disappear|vanish|not exist|stop existing|sleep for ?ever)",
     r"(?:never|not|dont) (?:\w+ )?wak(?:e|ing) up|never (?:\w+ )?born",
-    r"(?:better|happier|easier|relieved|fine) (?:\w+ ){0,2}without me|burden|miss me if i",
-    r"if i (?:just )?(?:died|die|disappeared?|vanished|jumped)|my (?:own )?funeral|stop breathing|want to jump",
+    r"(?:better|happier|easier|relieved|fine|right|okay?|cope|manage) (?:\w+ ){0,2}without me|burden|miss me if i",
+    r"if i (?:just |had )?(?:died|die|disappeared?|vanished|jumped)|my (?:own )?funeral|stop breathing|want to jump",
     r"(?:dying|death) (?:\w+ ){1,4}(?:easier|better|relief|peace\w*|only way|rest|option)|want to be gone",
     r"(?:die|dying|go|slip\w*|away|pass\w*) (?:\w+ )?in my sleep|hate (?:that i|being|im) (?:woke|alive|still)",
     r"(?:if|hope|wish|want|like) (?:\w+ ){0,3}(?:didnt|wouldnt|wont|dont|never|not) (?:have to )?wake up",
     r"(?:dont|cant|not|never) see (?:myself|me) (?:\w+ )?(?:alive|here|around|living)",
-    r"if i (?:was|were|wasnt|werent) (?:not )?(?:dead|gone|here|around|alive)|not (?:be|being) (?:here|around)",
+    r"if i (?:just )?(?:was|were|wasnt|werent) (?:not )?(?:dead|gone|here|around|alive)",
+    r"not (?:be|being) (?:here|around)|still be (?:here|around|alive)",
     r"(?:think|thinking|thought|dream|dreaming|fantasi[sz]e) (?:\w+ ){0,4}(?:death|dying|dead)|my attempt|attempted",
     r"(?:wrote|written|writing|made|make) (?:\w+ ){0,2}(?:will|peace)|ready to go|want out",
     r"(?:pain|it|everything|it all) to (?:\w+ )?(?:stop|end|be over)(?: for ?ever)?",
@@ -64,13 +65,14 @@ PATTERNS = (
     r"(?:dont|do not|didnt|not|never|no longer|cant|cannot) (?:\w+ ){0,2}(?:want\w* to|wanna|wish to|care to|bear to)"
     r" (?:\w+ )?" + LIVE,
     r"(?:cant|cannot) (?:keep )?(?:go on|do (?:it|this) any ?more|take (?:it|this) any ?more"
-    r"|liv(?:e|ing) (?:like this|this way))|(?:no|any|only|one) way out",
+    r"|liv(?:e|ing) (?:like this|this way))|(?:no|any|only|one) way out"
+    r"|(?:ways|thinking about how|thought about how) to do it",
     r"(?:tired|sick|enough|done|finished) (?:of|with) (?:\w+ )?(?:life|living|alive|existing|it all)",
     r"(?:point|reasons?|use|sense|purpose) (?:in|of|to|for) (?:me )?(?:to )?(?:my |being |staying )?(?:life|"
     + LIVE
     + ")",
     r"end (?:my|this|the) (?:own )?(?:suffering|misery|pain)|giv\w* up on life|unsafe"
-    r"|(?:not|cant|cannot|dont) (?:\w+ ){0,3}(?:keep myself |feel |be )?safe",
+    r"|(?:not|cant|cannot|dont|doesnt|isnt) (?:\w+ ){0,4}safe",
     r"worth (?:living|it any ?more)|nothing (?:left )?(?:to live for|for me)|will to (?:live|go on)|deserve to " + LIVE,
     r"(?:no|not|never|dont|cant) (?:\w+ ){0,3}future",
     # harm to others, and from them

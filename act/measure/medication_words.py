@@ -28,11 +28,10 @@ DRUGS = """
 
 MEDICATION = (
     r"medications?|meds|painkillers?|beta[- ]?blockers?|tranquilli[sz]ers?|mood stabili[sz]ers?",
-    # not what children play on
-    r"(?<!on )(?<!to )(?:my|your|his|her|these|the|of|more|take|taking|took|taken) tablets"
-    r"(?! of stone| and (?:phones|laptops|screens))",
-    r"(?:put|been|am|i'm|was|went|go|back|me|him|her) on (?:the )?tablets|off (?:the )?tablets|sleeping tablets?",
-    r"(?:half a|a|one|two|three|four|\d+|of the) tablets? (?:a|at|before|every|each|daily|in the|to sleep)\b",
+    # not those that children play on
+    r"(?<!on two )(?<!on their )(?<!on his )(?<!on her )(?<!to their )(?<!kids )(?<!kids' )(?<!phones and )tablets"
+    r"(?! of stone| and (?:phones|laptops|screens))|sleeping tablet",
+    r"(?:half a|a|one) tablet (?:a|at|before|every|each|in the|to sleep)\b",
     r"(?<!own )(?<!best )(?<!finest )(?<!of )medicines?(?! ball)",  # "a year of medicine"
     r"(?<!bitter )pills?(?! to swallow| box)",
     OVERDOSE,

@@ -40,8 +40,8 @@ SUICIDE = (
     rf"(?:take|taking|took) {WHOSE} life(?:(?= ?(?:[.;:!?\"]|$))|{WHEN})",  # not "take your life somewhere new"
     rf"(?<!the )end(?:s|ed|ing)? {WHOSE}(?: own)? life\b(?!'s|[- ]stor| of| as)",
     r"(?<!the )end(?:ed|ing)? it all",
-    r"(?:going to|gonna|wan'?na|want(?:ed)? to|plan(?:ned|ning)? to|ready to|ways? to|how to|tempted to|thoughts of"
-    r"|(?:think|thinking|thought) (?:of|about)) (?:just )?end(?:ing)? (?:it|things|everything)"
+    r"(?:going to|gonna|wan'?na|want(?:ed)? to|should i|plan(?:ned|ning)? to|ready to|ways? to|how to|tempted to"
+    r"|thoughts of|(?:think|thinking|thought) (?:of|about)) (?:just )?end(?:ing)? (?:it|things|everything)"
     r"(?= ?(?:[^\w\s']|$)| (?:tonight|for good|myself|once and)\b)",
     r"want(?:ed)? (?:it all|everything|my life) to (?:just )?(?:end|be over)|want(?:ed)? it all to (?:just )?stop",
     r"end (?:my|this) (?:misery|existence)|(?:giv(?:e|es|en|ing)|gave) up on (?:my )?life",
@@ -49,10 +49,11 @@ SUICIDE = (
     rf"(?:top|topping|topped|do away with|done away with) {SELF}|do(?:ing)? (?:my|him|her|your)self in",
     r"(?:take|took|taken) (?:my|his|her|their) leave of this (?:life|world)|by my own hand",
     # better dead
-    r"better off dead|(?:better|easier|nicer|simpler) (?:to be|if i was|if i were|being) dead",
+    r"better (?:off )?dead|(?:better|easier|nicer|simpler) (?:to be|if i was|if i were|being) dead",
     r"(?:dying|death|being dead) (?:seems|sounds|feels|looks|would be|is) (?:like )?(?:the |a )?"
     r"(?:only (?:way|option)|way out|relief|better|easier|peaceful)",
     r"(?:\w+'d|would)(?: all| probably| both)? be (?:better|happier)(?: off)? without me",
+    r"(?:is|are) better off without me",
     r"(?:world|life|everything|everyone) would be (?:a )?(?:better|easier|happier)(?: \w+)? without me",
     r"(?:fine|cope|manage|better|happier|relieved|easier)[^.?!,;]{0,15} if i (?:was|were)(?:n'?t| not| no longer)?"
     r" (?:around|here|alive|dead|gone)",
@@ -69,23 +70,28 @@ SUICIDE = (
     r"wish (?:that )?i could (?:just )?(?:die|stop existing|not exist)",
     rf"{NOT} (?:even |really )?(?:want(?:ing)? to )?be(?:ing)? alive",
     rf"{NOT} (?:even |really )?(?:want(?:s|ed|ing)? to|wan'?na|care to) (?:be here any ?more|exist|go on living"
-    rf"|keep living|stay alive|(?:live|wake up){END})",
-    r"(?:thoughts?|thinking|ideas?) (?:of|about) (?:not|no longer) (?:wanting to be|being) (?:here|alive|around)",
+    rf"|keep living|stay alive|(?:live|wake up)(?: tomorrow)?{END})",
+    r"(?:thoughts?|thinking|ideas?) (?:of|about)(?: just)?\W{1,4}(?:not|no longer) (?:wanting to be|being)"
+    r" (?:here|alive|around)",
     r"(?:think|thinking|thought|thoughts|dream|dreaming|fantasi[sz]\w*) (?:of|about) (?:dying|being dead)"
     r"(?! (?:of|from|in))",
     r"(?:hope|hoped|hoping|wish|wished|pray|prayed)(?: that)? i (?:could )?(?:just )?"
     r"(?:(?:do|did|wo|would)n'?t|never|do not|not) wake up",
-    r"(?:asleep|sleep|bed) (?:and|to) (?:not|never) (?:have to )?wake up",
-    r"(?:whether|if) i (?:live|lived) or (?:die|died)|hat(?:e|es|ed|ing) (?:being alive|that i woke up)",
+    r"(?:asleep|sleep|bed) (?:and|to) (?:not|never) (?:have to )?(?:wake up|come back)",
+    r"(?:god|lord) (?:\w+ ){0,2}take me",
+    r"wish (?:that|the|a) (?:car|lorry|truck|bus|train) had (?:hit|killed) me",
+    r"(?:whether|if) i (?:live|lived) or (?:die|died)",
+    r"hat(?:e|es|ed|ing) (?:being alive|(?:the fact )?that i(?:'?m alive| woke up))",
     r"(?:stop|cease|quit) (?:to exist|existing|being alive)",
     r"(?:i|i just|want(?:ed)? to|wish i could) disappear (?:forever|for good)|(?:ways?|place) to die",
     rf"(?:tired|sick) of (?:being alive|existing|living{END})",
-    r"(?:no|any|see a|see the) reason to (?:live|be alive|stay alive|go on)",
+    r"(?:no|any|see a|see the) (?:reason|desire|wish) to (?:live|be alive|stay alive|go on)",
     rf"(?:no|any|much|see the|see a|what(?:'s| is) the|what) (?:point|use|sense) (?:in |of )?{LIVING}",
     r"nothing (?:left )?to live for",
-    rf"{NOT}(?: really)? worth living|hardly worth living|life(?:'s| is)? {NOT} worth it",
+    rf"{NOT}(?: really)? worth living|hardly worth living|life(?:'s| is)? (?:just |simply )?{NOT} worth (?:it|the)",
     r"(?:can(?:'?t|not)?|could(?:n'?t)?|able to) keep (?:my|your)self safe",
     # ways
+    r"(?:courage|guts|nerve) to (?:do it|end it|finish it|go through with it|die)",
     rf"how many (?:of (?:my|the|these) )?(?:\w+ )?{PILLS} (?:it|would|you|i|do)\b",
     rf"enough (?:\w+ )?{PILLS}[^.?!]{{0,30}} to (?:do it|die|kill|end|never|not)\b",
     rf"(?:hang|hanged|hanging|hung) {SELF}(?! (?:out|up)\b)",
@@ -120,7 +126,10 @@ SELF_HARM = (
     r"i cut(?= ?(?:[.,;!?]|$))",
     r"cutting again",
     rf"(?:started|stopped|been|back to|clean from|free from|without) cutting(?:{END}|(?= for\b))",
-    rf"punch(?:ed|es|ing)? my (?:own )?(?:{BODY}|head|face)",
+    r"used to cut(?= ?(?:[.,;!?]|$)| (?:but|and|when|as)\b)",
+    rf"punch(?:ed|es|ing)? (?:my (?:own )?(?:{BODY}|head|face)|(?:the |a )?walls? (?:until|till|so))",
+    rf"long sleeves (?:because|to hide|to cover|so)|what i(?:'ve)? (?:do|did|done) to my {BODY}",
+    r"h[eo]ld(?:ing)? my (?:hands?|arms?|fingers?) (?:over|in|against) (?:a|the) (?:flame|candle|fire|stove|hob)",
     rf"urges? to (?:cut|hurt myself|hurt yourself|burn myself){END}",
     OVERDOSE,
     r"(?:took|taken|swallow(?:ed|ing)?) (?:all|every|the whole|too many|\d\d+"

@@ -7,7 +7,7 @@ from act.measure.suicide_words import END, NOT, WHOSE
 
 STEP_KIN = r"(?:(?:step|foster)[- ]?)?(?:father|dad|mother|mum|mom|brother|sister|son|daughter)"
 KIN = (
-    rf"(?:wife|husband|partner|girlfriend|boyfriend|ex|kids?|child(?:ren)?|baby|{STEP_KIN}|parents|uncle|aunt"
+    rf"(?:wife|husband|partner|girlfriend|boyfriend|ex|kids?|child(?:ren)?|baby|{STEP_KIN}|parents?|uncle|aunt"
     r"|grand?(?:father|mother|dad|pa|ma)|cousin|boss|teacher|coach|carer|neighbou?r|flatmate|room-?mate|boys?|girls?)"
 )
 ADULT = (
@@ -58,19 +58,21 @@ NO_GAME = (
 
 HARM_TO_OTHERS = (
     r"homicid\w*",
-    r"murder(?:ed|ers?|ing|ous)",
+    r"murder(?:ed(?! me\b)|ers?|ing|ous)",
     r"(?<!blue )(?<!away with )murders?(?! (?:myster|podcast|novel|drama|show|of crows|on me\b"
     r"|on \w+ (?:back|knees?|feet|legs?|hips?|nerves)"
     r"|(?:a|an|some) (?!\w*(?:man|men|child|person|people|boy|girl)\b)))",
-    rf"(?<!people )(?:hurt|harm|attack|stab|shoot|strangle|choke|punch|poison|smother) {THEM}(?! an? | hurt\b)",
+    rf"(?<!people )(?:hurt|harm|attack|stab|shoot|strangle|choke|punch|poison|smother|drown) {THEM}(?! an? | hurt\b)",
     rf"kill(?:ing)? {THEM}(?! with kindness)",
     rf"(?:i|you|he|she|they|we) (?:could|would|might)(?: have|'ve| of) killed {THEM}",
     rf"(?:i|he|she|they|we) (?:nearly|almost) killed {THEM}",
-    rf"(?:hurt|harm|attack|stabb|shoot|strangl|chok|punch|poison|smother)ing {THEM}(?! an? )",
+    rf"(?:hurt|harm|attack|stabb|shoot|strangl|chok|punch|poison|smother|drown)ing {THEM}(?! an? )",
     rf"(?:harmed|attacked|stabbed|strangled|choked|punched|slapped|kicked) {THEM}{NOT_OUT}",
     rf"(?<!it )(?<!that )(?<!this )(?<!guilt )(?<!news )(?<!grief )(?:hit|hitting|slap|slapping|kick|kicking)"
     rf" {THEM}{NO_NEWS}{NOT_OUT}",
-    rf"beat(?:en|ing)? {THEM} up",
+    rf"beat(?:en|ing)? {THEM} up|beat(?:en|ing)? the (?:hell|shit|crap|life) out of (?!me|us)\w+",
+    rf"(?:want(?:ed)?|like|going) to run {THEM} over|(?:ran|run) {THEM} over on purpose",
+    r"want(?:ed)? (?:him|her|them) dead|wish (?:he|she|they) (?:was|were) dead|carr(?:y|ies|ied|ying) a (?:knife|gun)",
     rf"(?:i|i've|i'd|to) (?:beat|beaten) {WHOSE} (?:wife|girlfriend|husband|boyfriend|kids?|children|son|daughter)"
     rf"{NO_GAME}",
     r"(?:killed|shot) (?:someone|somebody|(?:a|the|that) (?:man|woman|person|child|boy|girl|stranger))"
@@ -98,13 +100,17 @@ ABUSE = (
     rf"(?:\w+n't|not) (?:feel )?safe (?:at home|in my own (?:home|house)|with (?:him|{FEARED}))",
     rf"(?:scared|afraid|frightened|terrified) (?:of|to go home to) (?:him|{FEARED})"
     rf"(?:{END}|(?= (?:when|and|because|at night)\b))",
-    rf"restraining order|{PERSON} controls? (?:my (?:money|phone)|everything i|who i|where i|what i (?:wear|eat))",
+    rf"restraining order|{PERSON} controls? (?:(?:all )?(?:my|the|our) (?:money|phone)|everything i|who i|what i wear)",
+    rf"{PERSON} (?:goes|went) through my (?:phone|messages)|{PERSON} (?:monitors|checks|tracks) (?:my|everything)",
+    rf"{PERSON} isolates? me|(?:it|things|he|she) (?:gets?|got|turn(?:s|ed)) physical",
+    r"(?:scared|afraid|frightened|terrified) to (?:go|be) (?:back )?home",
     rf"neglected (?:as a (?:child|kid|baby)|by {WHOSE} (?:parents|mother|father|mum|mom|dad))|parents neglected me",
     # touched
     r"touch(?:ed|es|ing) me (?:inappropriately|sexually|down there|where (?:he|she) should)",
     rf"{ADULT}(?! never| hardly| doesn| ever| has never){HABIT} touch(?:ed|es|ing)? me"
-    rf"(?:{END}| (?:when i was|as a|at night|there))",
+    rf"(?:{END}| (?:when i was|as a|at night|there|everywhere|all over))",
     rf"{ADULT}{HABIT} (?:did|done) (?:\w+ )?things to me|rough with (?:me|us|my)",
+    r"forc(?:ed|es|ing) (?:him|her|them)sel(?:f|ves) on",
     r"touch(?:ed|es|ing)? (?:my|her|his|your) (?:private|privates|breasts?|genitals|penis|vagina)\w*",
     r"(?:his|her|their|a) hands? (?:in|down|up|under|inside|between) (?:my|her) (?:\w+ )?(?:pants|trousers|skirt"
     r"|shirt|knickers|underwear|dress|shorts|jeans|legs|thighs)(?! pockets?)",
@@ -130,6 +136,9 @@ ABUSE = (
     r"(?:his|her|the|a) belt (?:to|on|across) (?:me|us|my \w+|him|her)",
     # threatened, kept
     rf"(?:threatens|threatened|tries|tried) to (?:kill|hurt|harm|strangle) {VICTIM}",
+    r"threaten(?:s|ed|ing) to (?:take|keep) (?:the|my|our) (?:kids|children|baby|son|daughter)",
+    rf"{PERSON}{HABIT} (?:spits?|spat|spitting) (?:at|on) (?:me|us)",
+    r"beat(?:s|en)? the (?:hell|shit|crap|life) out of (?:me|us)",
     rf"{PERSON}{HABIT} (?:threatens|threatened|threatening) (?:me|us|my (?:kids|children|life))",
     r"(?:being|been|getting|get|was) hurt at home",
     r"(?:said|says|told me|swore|swears)(?: that)? (?:he|she|they)(?:'d|'ll| would| will| was going to)"
