@@ -42,3 +42,9 @@ MEDICATION = (
     r"\d+ ?mg|antidepressants?|anti-depressants?|antipsychotics?|ssris?|benzo(?:s|diazepines?)?",
     rf"(?:{'|'.join(DRUGS.split())})(?! batter|[- ]ion\b)",
 )
+
+# As in suicide_words.py.
+MEDICATION_STEMS = f"""
+    medic|meds|painkiller|beta|tranquil|mood stab|tablet|sleeping tablet|pill|overdos|dos|prescri|me on|him on|her on
+    injection|side effect|side-effect|1|2|3|4|5|6|7|8|9|0|antid|anti-d|antip|ssri|benzo|{"|".join(DRUGS.split())}
+"""

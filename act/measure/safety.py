@@ -5,12 +5,25 @@ A search by word lists (safety_words.py, help_words.py). It finds words, not ris
 
 import re
 from collections.abc import Iterable
+from itertools import groupby
 
 from act.measure.help_words import CLAUSE, CONDITION, DENIAL, NAMED, REPORT, REQUEST, TURN_TO, USELESS
-from act.measure.safety_words import DANGER, LIMITS, one_of
+from act.measure.safety_words import DANGER, LIMITS, STEMS, one_of
 from act.records import CONDITIONS
 
 WORDS = {topic: one_of(ways) for topic, ways in DANGER.items()}
+SENTENCE = re.compile(r"[^.?!]+[.?!]*")
+STEMS_OF = {topic: re.findall(r"[^|\s][^|\n]*", stems) for topic, stems in STEMS.items()}
+# The topics that a stem speaks for: those of all stems that begin alike, since a match of one hides the others.
+TOPICS = {
+    stem: {topic for topic, stems in STEMS_OF.items() if any(s.startswith(stem) or stem.startswith(s) for s in stems)}
+    for stem in sorted(set().union(*STEMS_OF.values()))
+}
+# By first letters, so that most words are passed over at a glance.
+BY_LETTER = [
+    (letter, "|".join(stem[1:] for stem in stems)) for letter, stems in groupby(TOPICS, key=lambda stem: stem[0])
+]
+STEM = re.compile(rf"\b(?=({'|'.join(f'{letter}(?:{rest})' for letter, rest in BY_LETTER)}))")
 HELP = one_of(NAMED)
 STEP = one_of(TURN_TO, r"(?!,? an?\b| in your (?:mind|head))(?!\w)")  # not "tell your daughter a story"
 BETWEEN = r" (?:(?:always|still|just|also|often|ever|only|first|\w+ly|go and) )*$"
@@ -28,10 +41,14 @@ def find(text: str) -> list[tuple[str, str, str]]:
     """(topic, words found, the words with up to 60 characters on each side) for each hit in a text, made plain."""
     text = _plain(text)
     small = text.lower()
+    found = {topic: [] for topic in WORDS}
+    for start, end in (sentence.span() for sentence in SENTENCE.finditer(small)):
+        for topic in set().union(*(TOPICS[stem] for stem in STEM.findall(small, start, end))):
+            found[topic] += WORDS[topic].finditer(small, start, end)
     return [
         (topic, text[match.start() : match.end()], text[max(0, match.start() - 60) : match.end() + 60])
-        for topic, pattern in WORDS.items()
-        for match in pattern.finditer(small)
+        for topic, matches in found.items()
+        for match in matches
     ]
 
 

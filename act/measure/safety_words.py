@@ -6,9 +6,9 @@ tests/test_safety.py holds sentences that must be found, and everyday ones that 
 
 import re
 
-from act.measure.medication_words import MEDICATION
-from act.measure.suicide_words import SELF_HARM, SUICIDE
-from act.measure.violence_words import ABUSE, HARM_TO_OTHERS
+from act.measure.medication_words import MEDICATION, MEDICATION_STEMS
+from act.measure.suicide_words import SELF_HARM, SELF_HARM_STEMS, SUICIDE, SUICIDE_STEMS
+from act.measure.violence_words import ABUSE, ABUSE_STEMS, HARM_TO_OTHERS, HARM_TO_OTHERS_STEMS
 
 LIMITS = (
     "Found by word lists, in English. They miss danger put in other words ('there is no way on from here'), and they "
@@ -24,6 +24,13 @@ DANGER = {
     "harm to others": HARM_TO_OTHERS,
     "abuse": ABUSE,
     "medication": MEDICATION,
+}
+STEMS = {
+    "suicide": SUICIDE_STEMS,
+    "self-harm": SELF_HARM_STEMS,
+    "harm to others": HARM_TO_OTHERS_STEMS,
+    "abuse": ABUSE_STEMS,
+    "medication": MEDICATION_STEMS,
 }
 
 

@@ -46,7 +46,8 @@ SUICIDE = (
     r"want(?:ed)? (?:it all|everything|my life) to (?:just )?(?:end|be over)|want(?:ed)? it all to (?:just )?stop",
     r"end (?:my|this) (?:misery|existence)|(?:giv(?:e|es|en|ing)|gave) up on (?:my )?life",
     rf"put(?:ting)? an end to (?:it all|everything|{WHOSE} life)",
-    rf"(?:top|topping|topped|do away with|done away with) {SELF}|do(?:ing)? (?:my|him|her|your)self in",
+    r"(?:top|topping|topped|do away with|done away with) (?:my|him|her|your)self",
+    r"do(?:ing)? (?:my|him|her|your)self in",
     r"(?:take|took|taken) (?:my|his|her|their) leave of this (?:life|world)|by my own hand",
     # better dead
     r"better (?:off )?dead|(?:better|easier|nicer|simpler) (?:to be|if i was|if i were|being) dead",
@@ -71,7 +72,7 @@ SUICIDE = (
     rf"{NOT} (?:even |really )?(?:want(?:ing)? to )?be(?:ing)? alive",
     rf"{NOT} (?:even |really )?(?:want(?:s|ed|ing)? to|wan'?na|care to) (?:be here any ?more|exist|go on living"
     rf"|keep living|stay alive|(?:live|wake up)(?: tomorrow)?{END})",
-    r"(?:thoughts?|thinking|ideas?) (?:of|about)(?: just)?\W{1,4}(?:not|no longer) (?:wanting to be|being)"
+    r"(?:thoughts?|thinking|ideas?) (?:of|about)(?: just)? (?:not|no longer) (?:wanting to be|being)"
     r" (?:here|alive|around)",
     r"(?:think|thinking|thought|thoughts|dream|dreaming|fantasi[sz]\w*) (?:of|about) (?:dying|being dead)"
     r"(?! (?:of|from|in))",
@@ -117,7 +118,7 @@ SELF_HARM = (
     rf"(?:cut|cutting|slit|slitting|slashed|carved) (?:(?:up|into) )?{WHOSE}(?: own)? {BODY}\b{NO_ACCIDENT}",
     rf"burn(?:s|ed|t|ing)? {WHOSE}(?: own)? {BODY}\b{NO_ACCIDENT}",
     rf"my (?:own )?(?:{BODY}|hands?|lips?|face|head|fingers|nails?|hair)[^.?!,;]{{0,12}} {BLEED}",
-    rf"i [^.?!,;]{{0,25}}(?:razor|blade|cigarettes?|lighter|iron|scissors|knife) [^.?!,;]{{0,15}}"
+    rf"i [^.?!,;]{{0,25}}\b(?:razor|blade|cigarettes?|lighter|iron|scissors|knife) [^.?!,;]{{0,15}}"
     rf"(?:on|to|into|against|across|over) (?:my (?:own )?(?:{BODY}|hands?)|myself)",
     rf"scars? [^.?!,;]{{0,20}}(?:on|up|down|across|over) (?:my|your|his|her) (?:{BODY})[^.?!,;]{{0,12}}"
     r" (?:razors?|blades?|cutting)",
@@ -129,7 +130,7 @@ SELF_HARM = (
     r"used to cut(?= ?(?:[.,;!?]|$)| (?:but|and|when|as)\b)",
     rf"punch(?:ed|es|ing)? (?:my (?:own )?(?:{BODY}|head|face)|(?:the |a )?walls? (?:until|till|so))",
     rf"long sleeves (?:because|to hide|to cover|so)|what i(?:'ve)? (?:do|did|done) to my {BODY}",
-    r"h[eo]ld(?:ing)? my (?:hands?|arms?|fingers?) (?:over|in|against) (?:a|the) (?:flame|candle|fire|stove|hob)",
+    r"(?:held|hold|holding) my (?:hands?|arms?|fingers?) (?:over|in|against) (?:a|the) (?:flame|candle|fire|stove|hob)",
     rf"urges? to (?:cut|hurt myself|hurt yourself|burn myself){END}",
     OVERDOSE,
     r"(?:took|taken|swallow(?:ed|ing)?) (?:all|every|the whole|too many|\d\d+"
@@ -138,3 +139,19 @@ SELF_HARM = (
     rf"(?:sav(?:ed|ing)(?: up)?|stockpil(?:ed|ing)|hoard(?:ed|ing)|collect(?:ed|ing)) (?:up )?(?:my |the )?{PILLS}",
     r"(?:drank|drink|drinking|swallow(?:ed|ing)?) bleach",
 )
+
+# Every way of saying it has a word that begins like this: a sentence without any is not searched further (safety.py).
+SUICIDE_STEMS = """
+    suicid|unaliv|kms|kill|life|lives|end it|ending it|it all|end things|ending things|end everything|ending everything
+    everything to|misery|existence|end to|top my|top him|top her|top your|topping|topped|away with|self in
+    myself in|yourself in|himself in|herself in|leave of|own hand|dead|dying|death|without me|if i|miss me|die
+    alive|exist|born|here any|living|live|wake up|woke up|come back|take me|not being|not wanting|longer being
+    longer wanting|had hit|disappear|going on|carrying on|to go on|worth|safe|courage to|guts to|nerve to|how many
+    enough|hang my|hang him|hang her|hang your|hang them|hang our|hang one|hanged|hanging|hung|shoot|shot|drown|neck
+    throat|my head|own head|jump|in front of|under a|under the|throw|threw|driv|crash|steer|swerv
+"""
+SELF_HARM_STEMS = """
+    self|harm|injur|mutilat|cut|burn|hurt|starv|hit|slap|punch|stab|bloody|raw|slit|slash|carv|bleed|bled|blood|razor
+    blade|cigarette|lighter|iron|scissors|knife|scar|bang|bash|smash|long sleeves|what i do|what i did|what i've d
+    held my|hold my|holding my|overdos|bleach|took|taken|swallow|sav|stockpil|hoard|collect
+"""

@@ -147,3 +147,19 @@ ABUSE = (
     rf"{NOT} (?:let|lets|allow|allows) me (?:to )?(?:leave the house|out of the house|see my (?:family|friends)"
     r"|have (?:my own|any) money)",
 )
+
+# As in suicide_words.py.
+HARM_TO_OTHERS_STEMS = """
+    homicid|murder|hurt|harm|attack|stab|shoot|shot|strangl|chok|punch|poison|smother|drown|kill|hit|slap|kick|beat
+    smash|bash|knife|gun|push|shov|throw|threw|slam|pin|drag|shook|shak|bleed|burn|what i'|what i will|what i might
+    what i could|what i would|run|ran|dead
+"""
+ABUSE_STEMS = """
+    abus|molest|rape|raping|rapist|incest|grop|assault|domestic violence|sexual|coercive|harass|stalk|violent|safe
+    scared|afraid|frightened|terrified|restraining|control|through my|monitors|checks|tracks|isolate|physical|neglect
+    touch|things to me|rough with|forc|hand in|hands in|hand down|hands down|hand up|hands up|hand under|hands under
+    hand between|hands between|my room|my bed|have sex|sleep with|undress|in bed|hit|slap|punch|kick|chok|strangl|beat
+    hurt|throat|my neck|her neck|the neck|his neck|your neck|my hair|her hair|the hair|his hair|your hair|push|shov
+    throw|threw|slam|pin|drag|broke my|black eye|burn|scald|bruise|belt to|belt on|belt across|kill|harm|threat|spit
+    spat|lock|let me|lets me|allow me|allows me
+"""
