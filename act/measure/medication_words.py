@@ -37,7 +37,8 @@ MEDICATION = (
     OVERDOSE,
     r"dos(?:e|es|age)(?! of (?:reality|honesty|truth|humou?r|courage|kindness|fresh|sun|self|sleep|luck))",
     r"prescri(?:be[sd]?|bing|ptions?)(?! of values)",
-    r"(?:gp|doctor|psychiatrist|hospital|clinic) (?:has |had )?(?:put|started) (?:me|him|her) on (?:some\w*|a|them)",
+    r"(?:gp|doctor|psychiatrist|hospital|clinic) (?:has |had )?(?:put|started) (?:me|him|her) on"
+    r" (?:some\w*|them|a (?!waiting|list|diet|plan)\w+)",
     r"(?:my|your|his|her|monthly|depot) (?:\w+ )?injections?|side[- ]effects?(?! of (?:being|caring|loving))",
     r"\d+ ?mg|antidepressants?|anti-depressants?|antipsychotics?|ssris?|benzo(?:s|diazepines?)?",
     rf"(?:{'|'.join(DRUGS.split())})(?! batter|[- ]ion\b)",

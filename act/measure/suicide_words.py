@@ -44,7 +44,7 @@ SUICIDE = (
     r"|thoughts of|(?:think|thinking|thought) (?:of|about)) (?:just )?end(?:ing)? (?:it|things|everything)"
     r"(?= ?(?:[^\w\s']|$)| (?:tonight|for good|myself|once and)\b)",
     r"want(?:ed)? (?:it all|everything|my life) to (?:just )?(?:end|be over)|want(?:ed)? it all to (?:just )?stop",
-    r"end (?:my|this) (?:misery|existence)|(?:giv(?:e|es|en|ing)|gave) up on (?:my )?life",
+    r"end (?:my|this) (?:misery|existence)|(?:giv(?:e|es|en|ing)|gave) up on (?:my )?life(?! insurance)",
     rf"put(?:ting)? an end to (?:it all|everything|{WHOSE} life)",
     r"(?:top|topping|topped|do away with|done away with) (?:my|him|her|your)self",
     r"do(?:ing)? (?:my|him|her|your)self in",
@@ -77,7 +77,7 @@ SUICIDE = (
     r"(?:think|thinking|thought|thoughts|dream|dreaming|fantasi[sz]\w*) (?:of|about) (?:dying|being dead)"
     r"(?! (?:of|from|in))",
     r"(?:hope|hoped|hoping|wish|wished|pray|prayed)(?: that)? i (?:could )?(?:just )?"
-    r"(?:(?:do|did|wo|would)n'?t|never|do not|not) wake up",
+    r"(?:(?:do|did|wo|would)n'?t|never|do not|not) wake up(?! (?:the|my|him|her|anyone|late|at|before|in time)\b)",
     r"(?:asleep|sleep|bed) (?:and|to) (?:not|never) (?:have to )?(?:wake up|come back)",
     r"(?:god|lord) (?:\w+ ){0,2}take me",
     r"wish (?:that|the|a) (?:car|lorry|truck|bus|train) had (?:hit|killed) me",
@@ -90,7 +90,7 @@ SUICIDE = (
     rf"(?:no|any|much|see the|see a|what(?:'s| is) the|what) (?:point|use|sense) (?:in |of )?{LIVING}",
     r"nothing (?:left )?to live for",
     rf"{NOT}(?: really)? worth living|hardly worth living|life(?:'s| is)? (?:just |simply )?{NOT} worth (?:it|the)",
-    r"(?:can(?:'?t|not)?|could(?:n'?t)?|able to) keep (?:my|your)self safe",
+    r"(?:can(?:'?t|not)?|could(?:n'?t)?|able to) keep (?:my|your)self safe(?! from)",
     # ways
     r"(?:courage|guts|nerve) to (?:do it|end it|finish it|go through with it|die)",
     rf"how many (?:of (?:my|the|these) )?(?:\w+ )?{PILLS} (?:it|would|you|i|do)\b",

@@ -72,7 +72,8 @@ HARM_TO_OTHERS = (
     rf" {THEM}{NO_NEWS}{NOT_OUT}",
     rf"beat(?:en|ing)? {THEM} up|beat(?:en|ing)? the (?:hell|shit|crap|life) out of (?!me|us)\w+",
     rf"(?:want(?:ed)?|like|going) to run {THEM} over|(?:ran|run) {THEM} over on purpose",
-    r"want(?:ed)? (?:him|her|them) dead|wish (?:he|she|they) (?:was|were) dead|carr(?:y|ies|ied|ying) a (?:knife|gun)",
+    r"want(?:ed)? (?:him|her|them) dead|wish (?:he|she|they) (?:was|were) dead",
+    r"carr(?:y|ies|ied|ying) a (?:knife|gun)(?! for)",
     rf"(?:i|i've|i'd|to) (?:beat|beaten) {WHOSE} (?:wife|girlfriend|husband|boyfriend|kids?|children|son|daughter)"
     rf"{NO_GAME}",
     r"(?:killed|shot) (?:someone|somebody|(?:a|the|that) (?:man|woman|person|child|boy|girl|stranger))"
@@ -100,17 +101,17 @@ ABUSE = (
     rf"(?:\w+n't|not) (?:feel )?safe (?:at home|in my own (?:home|house)|with (?:him|{FEARED}))",
     rf"(?:scared|afraid|frightened|terrified) (?:of|to go home to) (?:him|{FEARED})"
     rf"(?:{END}|(?= (?:when|and|because|at night)\b))",
-    rf"restraining order|{PERSON} controls? (?:(?:all )?(?:my|the|our) (?:money|phone)|everything i|who i|what i wear)",
-    rf"{PERSON} (?:goes|went) through my (?:phone|messages)|{PERSON} (?:monitors|checks|tracks) (?:my|everything)",
-    rf"{PERSON} isolates? me|(?:it|things|he|she) (?:gets?|got|turn(?:s|ed)) physical",
-    r"(?:scared|afraid|frightened|terrified) to (?:go|be) (?:back )?home",
+    rf"restraining order|{PERSON} controls? (?:(?:all )?(?:my|the|our) (?:money|phone(?! bill))|everything i|who i)",
+    rf"{PERSON} (?:(?:goes|went) through my phone|(?:monitors|checks|tracks) (?:my (?:phone|messages)|everything i))",
+    rf"{PERSON} (?:monitors|isolates?) me|(?:it|things|he|she) (?:gets?|got|turn(?:s|ed)) physical{END}",
+    rf"(?:scared|afraid|frightened|terrified) to (?:go|be) (?:back )?home{END}",
     rf"neglected (?:as a (?:child|kid|baby)|by {WHOSE} (?:parents|mother|father|mum|mom|dad))|parents neglected me",
     # touched
     r"touch(?:ed|es|ing) me (?:inappropriately|sexually|down there|where (?:he|she) should)",
     rf"{ADULT}(?! never| hardly| doesn| ever| has never){HABIT} touch(?:ed|es|ing)? me"
     rf"(?:{END}| (?:when i was|as a|at night|there|everywhere|all over))",
     rf"{ADULT}{HABIT} (?:did|done) (?:\w+ )?things to me|rough with (?:me|us|my)",
-    r"forc(?:ed|es|ing) (?:him|her|them)sel(?:f|ves) on",
+    r"forc(?:ed|es|ing) (?:him|her|them)sel(?:f|ves) on(?:to)? (?:me|us|her|him|someone|my)",
     r"touch(?:ed|es|ing)? (?:my|her|his|your) (?:private|privates|breasts?|genitals|penis|vagina)\w*",
     r"(?:his|her|their|a) hands? (?:in|down|up|under|inside|between) (?:my|her) (?:\w+ )?(?:pants|trousers|skirt"
     r"|shirt|knickers|underwear|dress|shorts|jeans|legs|thighs)(?! pockets?)",
@@ -130,8 +131,8 @@ ABUSE = (
     r"hands? (?:a?round (?:my|her) neck|(?:a?round|on|at) (?:my|her) throat)",
     rf"{PERSON}{HABIT} (?:{THROW} {HOME} (?:{INTO}|a?round|about)|broke my (?:nose|jaw|arm|ribs?|wrist)"
     rf"|gave me a black eye|(?:burn(?:s|ed|t)?|scald(?:s|ed)?) (?:me|us|him|her) with)",
-    rf"{PERSON}{HABIT} (?:throws?|threw|throwing) (?:\w+ ){{1,3}}(?<!ball )(?<!look )(?<!glance )(?<!question )"
-    r"(?<!questions )at (?:me|us|mum|mom)",
+    rf"{PERSON}{HABIT} (?:throws?|threw|throwing) (?:\w+ ){{1,3}}(?<!ball )(?<!look )(?<!looks )(?<!glance )"
+    r"(?<!question )(?<!questions )at (?:me|us|mum|mom)",
     r"bruises? (?:\w+ ){0,4}(?:where|from where|from when|because) (?:he|she|they)",
     r"(?:his|her|the|a) belt (?:to|on|across) (?:me|us|my \w+|him|her)",
     # threatened, kept
