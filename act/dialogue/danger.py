@@ -46,7 +46,7 @@ PATTERNS = (
     r"(?:tree|wall|traffic|cliff|bridge|sea|river|lake|water|train|lorry|truck)",
     # wishing to be dead
     r"(?:want\w*|wanna|wish\w*|hope|hoping|rather|ready|better|deserve|try|tried|going|gonna|plan\w*|about|of|like|could)"
-    r" (?:\w+ ){0,4}(?:die|dying|dead|death)",
+    r" (?:\w+ ){0,4}(?:die|dying|dead|death)(?! (?:of (?:embarrassment|laughter|boredom)|laughing|tired)\b)",
     r"(?:want|wanna|wish|like) (?:\w+ ){0,4}(?:disappear|vanish|not exist|stop existing|sleep for ?ever)",
     r"(?:never|not|dont) (?:\w+ )?wak(?:e|ing) up|never (?:\w+ )?born",
     r"(?:better|happier|easier|relieved|fine|right|okay?|cope|manage) (?:\w+ ){0,2}without me|burden|miss me if i",

@@ -12,7 +12,8 @@ from act.measure.safety_words import DANGER, LIMITS, STEMS, one_of
 from act.records import CONDITIONS
 
 WORDS = {topic: one_of(ways) for topic, ways in DANGER.items()}
-SENTENCE = re.compile(r"[^.?!]+[.?!]*")
+RANK = {topic: rank for rank, topic in enumerate(WORDS)}
+SENTENCE_END = re.compile(r"[.?!]+|$")
 STEMS_OF = {topic: re.findall(r"[^|\s][^|\n]*", stems) for topic, stems in STEMS.items()}
 # The topics that a stem speaks for: those of all stems that begin alike, since a match of one hides the others.
 TOPICS = {
@@ -41,15 +42,17 @@ def find(text: str) -> list[tuple[str, str, str]]:
     """(topic, words found, the words with up to 60 characters on each side) for each hit in a text, made plain."""
     text = _plain(text)
     small = text.lower()
-    found = {topic: [] for topic in WORDS}
-    for start, end in (sentence.span() for sentence in SENTENCE.finditer(small)):
-        for topic in set().union(*(TOPICS[stem] for stem in STEM.findall(small, start, end))):
-            found[topic] += WORDS[topic].finditer(small, start, end)
+    places = {(topic, *_sentence(small, stem.start())) for stem in STEM.finditer(small) for topic in TOPICS[stem[1]]}
     return [
         (topic, text[match.start() : match.end()], text[max(0, match.start() - 60) : match.end() + 60])
-        for topic, matches in found.items()
-        for match in matches
+        for topic, start, end in sorted(places, key=lambda place: (RANK[place[0]], place[1]))
+        for match in WORDS[topic].finditer(small, start, end)
     ]
+
+
+def _sentence(text: str, at: int) -> tuple[int, int]:
+    """Where the sentence begins and ends that holds a place."""
+    return max(text.rfind(mark, 0, at) for mark in ".?!") + 1, SENTENCE_END.search(text, at).end()
 
 
 def points_to_help(text: str) -> bool:

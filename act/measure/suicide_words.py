@@ -142,16 +142,19 @@ SELF_HARM = (
 
 # Every way of saying it has a word that begins like this: a sentence without any is not searched further (safety.py).
 SUICIDE_STEMS = """
-    suicid|unaliv|kms|kill|life|lives|end it|ending it|it all|end things|ending things|end everything|ending everything
-    everything to|misery|existence|end to|top my|top him|top her|top your|topping|topped|away with|self in
-    myself in|yourself in|himself in|herself in|leave of|own hand|dead|dying|death|without me|if i|miss me|die
+    suicid|unaliv|kms|kill|life|lives|end it|ending it|it all|end things|ending things|end everything
+    ending everything|everything to|misery|existence|end to|top my|top him|top her|top your|topping|topped|away with
+    self in|myself in|yourself in|himself in|herself in|leave of|own hand|dead|dying|death|without me|miss me|die
     alive|exist|born|here any|living|live|wake up|woke up|come back|take me|not being|not wanting|longer being
-    longer wanting|had hit|disappear|going on|carrying on|to go on|worth|safe|courage to|guts to|nerve to|how many
-    enough|hang my|hang him|hang her|hang your|hang them|hang our|hang one|hanged|hanging|hung|shoot|shot|drown|neck
-    throat|my head|own head|jump|in front of|under a|under the|throw|threw|driv|crash|steer|swerv
+    if i was|if i were|if i died|if i disapp|if i live|longer wanting|had hit|disappear|going on|carrying on
+    to go on|worth|safe|courage to|guts to|nerve to|hang my|hang him|hang her|hang your|hang them|hang our|hang one
+    hanged|hanging|hung|shoot|shot|drown|belt|rope|cord|cable|scarf|sheet|noose|bag|jump|in front of a
+    in front of the|under a|under the|throw|threw|driv|crash|steer|swerv|pill|tablet|meds|medic|painkiller
+    paracetamol|ibuprofen|aspirin|tylenol|insulin
 """
 SELF_HARM_STEMS = """
-    self|harm|injur|mutilat|cut|burn|hurt|starv|hit|slap|punch|stab|bloody|raw|slit|slash|carv|bleed|bled|blood|razor
-    blade|cigarette|lighter|iron|scissors|knife|scar|bang|bash|smash|long sleeves|what i do|what i did|what i've d
-    held my|hold my|holding my|overdos|bleach|took|taken|swallow|sav|stockpil|hoard|collect
+    self|harm|injur|mutilat|cut|burn|hurt|starv|hit|slap|punch|stab|bloody|raw|slit|slash|carv|bleed|bled|blood
+    razor|blade|cigarette|lighter|iron|scissors|knife|scar|bang|bash|smash|long sleeves|what i do|what i did
+    what i've d|held my|hold my|holding my|overdos|bleach|pill|tablet|meds|medic|painkiller|paracetamol|ibuprofen
+    aspirin|tylenol|insulin
 """

@@ -162,5 +162,5 @@ ABUSE_STEMS = """
     hand between|hands between|my room|my bed|have sex|sleep with|undress|in bed|hit|slap|punch|kick|chok|strangl|beat
     hurt|throat|my neck|her neck|the neck|his neck|your neck|my hair|her hair|the hair|his hair|your hair|push|shov
     throw|threw|slam|pin|drag|broke my|black eye|burn|scald|bruise|belt to|belt on|belt across|kill|harm|threat|spit
-    spat|lock|let me|lets me|allow me|allows me
+    spat|lock|leave the house|out of the house|see my family|see my friends|have my own money|have any money
 """
