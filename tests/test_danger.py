@@ -82,6 +82,24 @@ Nobody would even come to my funeral.
 My boyfriend said he'd kill me if I leave.
 He puts his hands round my neck.
 I cut.
+I've picked the day and nobody knows.
+I stood on the bridge again and looked at the water.
+I have the rope in the shed already.
+What if I just didn't wake up, I think that a lot.
+I've written letters to each of the kids for when I'm gone.
+I think about jumping every time I cross that bridge.
+I don't see myself alive at Christmas.
+I keep thinking about slipping away in my sleep.
+They should just bury me.
+I can't see any way out of this except one.
+I left the engine running in the garage for a while.
+I have my dad's gun in the car.
+I can't promise you I'll still be here next month.
+I drove at the wall and braked at the last second.
+They'd be all right without me.
+I don't feel safe at home.
+He locks me in when he goes out.
+I have been thinking about how to do it.
 """.strip().splitlines()
 
 HARMLESS_AND_SHOWN = """
@@ -115,6 +133,12 @@ I want a life that is mine.
 I am afraid of being judged.
 We walked along the river and I felt nothing.
 I have the urge to check the door ten times.
+I feel safe here.
+I catch the bus at seven.
+My phone died halfway through the call.
+My son loves those murder podcasts.
+I want to die of embarrassment.
+I hurt my shoulder in yoga.
 I feel like everybody is better at this than I am.
 """.strip().splitlines()
 
@@ -142,5 +166,10 @@ def test_ordinary_talk_is_seldom_interrupted():
 
 
 def test_case_line_ends_and_apostrophes_do_not_matter():
-    for words in ("I DON'T WANT\nTO LIVE", "i don`t want to  live", "I don\u2019t want ... to live"):
+    for words in (
+        "I DON'T WANT\nTO LIVE",
+        "i don`t want to  live",
+        "I don\u2019t want ... to live",
+        "_DON\u02bcT_ want to live",
+    ):
         assert in_danger(words)

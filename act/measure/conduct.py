@@ -8,26 +8,27 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
+# For small letters. What begins with a word shares one boundary, which takes a third of the time of one for each.
 GOODBYE = re.compile(
     r"\b(?:good[- ]?bye|bye(?:-bye)?|see you (?:next|then|soon|later|again)|until next (?:time|week|session)"
     r"|talk to you (?:soon|later|next)|take care(?: of yourself)?[.!]?$|have a (?:good|nice|great|lovely) "
     r"(?:day|week|one)"
     r"|(?:end|close|finish|wrap up) (?:the|this|our|today's) session|thanks? (?:you )?for (?:the|this|today's|your) "
     r"(?:session|time)|i (?:should|have to|need to|must) (?:go|leave) now)",
-    re.IGNORECASE | re.MULTILINE,
+    re.MULTILINE,
 )
 # What only the other part would say: a client who plays the therapist, a therapist who plays the client.
 FLIPPED = {
     "client": re.compile(
-        r"^\W*(?:therapist|counsell?or|assistant)\W*:|\bas (?:your|a) (?:therapist|counsell?or)\b|\bas an ai\b"
-        r"|\b(?:i'm|i am) (?:here|glad) to (?:help|support|listen to) you\b|\bhow (?:does|did) that make you feel\b"
-        r"|\bwhat (?:brings|brought) you (?:in|here)\b|\byour (?:client|patient)s?\b|\bhow can i help you\b"
-        r"|\bi (?:hear|understand) (?:that )?you(?:'re| are) (?:feeling|struggling|going through)\b",
-        re.IGNORECASE | re.MULTILINE,
+        r"^\W*(?:therapist|counsell?or|assistant)\W*:|\b(?:as (?:your|a) (?:therapist|counsell?or)\b|as an ai\b"
+        r"|(?:i'm|i am) (?:here|glad) to (?:help|support|listen to) you\b|how (?:does|did) that make you feel\b"
+        r"|what (?:brings|brought) you (?:in|here)\b|your (?:client|patient)s?\b|how can i help you\b"
+        r"|i (?:hear|understand) (?:that )?you(?:'re| are) (?:feeling|struggling|going through)\b)",
+        re.MULTILINE,
     ),
     "therapist": re.compile(
-        r"^\W*client\W*:|\bmy therapist\b|\b(?:you're|you are) (?:my|the) (?:therapist|counsell?or)\b",
-        re.IGNORECASE | re.MULTILINE,
+        r"^\W*client\W*:|\b(?:my therapist\b|(?:you're|you are) (?:my|the) (?:therapist|counsell?or)\b)",
+        re.MULTILINE,
     ),
 }
 COUNTS = {
@@ -49,8 +50,8 @@ def conduct(session: dict) -> dict[str, int]:
     for turn in session["turns"]:
         counts["out_of_form"] += turn.get("out_of_form", 0)
         for speaker, text in (("client", turn["client"]), ("therapist", turn["answer"] or "")):
-            text = text.replace("\u2019", "'")
-            plain = " ".join(re.findall(r"\w+", text.lower()))
+            text = text.lower().replace("\u2019", "'")
+            plain = " ".join(re.findall(r"\w+", text))
             if not plain:
                 continue
             counts["goodbyes"] += speaker == "client" and bool(GOODBYE.search(text))
