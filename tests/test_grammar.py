@@ -354,6 +354,26 @@ def test_a_rating_told_before_the_form_is_refused(thought):
         parse_forms(f"{thought}\n{text}")
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "I rated on a scale from 1 to 5.",
+        "Ratings go from 0 (never) to 4 (always).",
+        "On a 1-5 scale:",
+        "Scale: 3 never, 2 rarely, 1 sometimes, 0 consistently",
+        "1 = never, 2 = sometimes",
+        "## ACT-FM (1-4)",
+        "| Item | Text | Rating (1-4) |",
+    ],
+)
+def test_ratings_on_another_scale_are_refused(said):
+    text, _ = draw_form(random.Random(1), "plain")
+    with pytest.raises(Refused, match="another scale than the forms'"):
+        parse_forms(f"{said}\n{text}")
+    with pytest.raises(Refused, match="a number or a rating beside the items"):
+        parse_forms(text.replace("TES", said.replace("ACT-FM", "TES").replace("4", "6") + "\nTES"))
+
+
 HARMLESS = """I hope this helps!|That is my view of both.|```|---|The therapist demonstrates warmth.|Thank you.
 Mean: 4.2|Subscale total: 6|Total: 45|ACT-FM total = 35/75|Stance total: 6
 These ratings rest on the transcript alone.|Let me know if you need more.|**End**|Open, consistent (items 8-10):

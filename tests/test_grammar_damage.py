@@ -41,21 +41,15 @@ BEFORE = (
     "All 48 turns are read.\n```",
 )
 BEFORE += ("<ratings>\nThe therapist demonstrates warmth.", "# Evaluation\n\nItems 1-4 are about stance:")
-BEHIND = (
-    "",
-    "",
-    "That is my view of both.",
-    "```\nTotal: 45",
-    "</ratings>",
-    "TES mean: 4.2\nThe therapist demonstrates warmth.",
-)
+BEHIND = ("", "", "That is my view of both.", "```\nTotal: 45", "</ratings>")
+BEHIND += ("TES mean: 4.2\nThe therapist demonstrates warmth.",)
 WITH_TEXT = [layout for layout, line in LAYOUTS.items() if "{text}" in line]
 
 
-def draw_text(draw: random.Random, layouts=tuple(LAYOUTS)):
+def draw_text(draw: random.Random, layouts=(*LAYOUTS, "json")):
     """(text, ratings, forms, layout) of a filled form: lines or a JSON object, bare, fenced, in prose or in tags."""
-    forms = draw.choice((FORMS, FORMS, OFFICIAL))
-    layout = draw.choice((*layouts, "json")) if layouts == tuple(LAYOUTS) else draw.choice(layouts)
+    layout = draw.choice(layouts)
+    forms = FORMS if layout == "shortened texts" else draw.choice((FORMS, FORMS, OFFICIAL))
     order = draw.choice((forms, forms[::-1]))
     if layout == "json":
         _, ratings = draw_form(draw, "plain", order=order)
@@ -69,34 +63,15 @@ def draw_text(draw: random.Random, layouts=tuple(LAYOUTS)):
     return text, ratings, forms, layout
 
 
-def test_the_other_wording_is_read_in_every_layout():
-    for layout in LAYOUTS:
-        if layout != "shortened texts":
-            text, ratings = draw_form(random.Random(layout), layout, order=OFFICIAL)
-            assert parse_forms(text, OFFICIAL) == ratings
+def test_what_is_drawn_is_read():
+    draw = random.Random(20)
+    for _ in range(200):
+        text, ratings, forms, _ = draw_text(draw)
+        assert parse_forms(text, forms) == ratings
 
 
-INSERTED = (
-    " ",
-    "*",
-    "-",
-    ":",
-    ".",
-    "a",
-    "TES",
-    "ACT-FM",
-    "(",
-    "|",
-    "`",
-    "\n\n",
-    "<b>",
-    "</old>",
-    " | ",
-    "> ",
-    "not ",
-    '"',
-    "{",
-)
+INSERTED = (" ", "*", "-", ":", ".", "a", "TES", "ACT-FM", "(", "|", "`", "\n\n")
+INSERTED += ("<b>", "</old>", " | ", "> ", "not ", '"', "{")
 
 
 def damage(draw: random.Random, text: str, swap: bool) -> str:
@@ -157,7 +132,7 @@ NUMBERS = [*NUMBERS.replace("/", "\n").replace("<\n", "</").split(";"), "/{d}", 
 def second_number(draw: random.Random, text: str) -> str:
     """A number more, one to three times: anywhere, at a line's end, or right before or behind a rating."""
     for _ in range(draw.choice((1, 1, 1, 2, 3))):
-        ends = [i for i, c in enumerate(text) if c == "\n" or c.isdigit()]
+        ends = [match.start() for match in re.finditer(r"[\n\d]", text)]
         place = draw.choice([draw.randrange(len(text) + 1), draw.choice(ends), draw.choice(ends) + 1])
         form = draw.choice(FORMS)
         values = {"d": draw.randint(0, 7), "n": draw.randint(1, 25), "form": form.name, "word": draw.choice(COUNTED)}
@@ -175,7 +150,7 @@ ITEM_NAMES = ("item {n}", "Item {word}", "{form} item {n}", "{form} {n}", "quest
 
 
 def second_thought(draw: random.Random) -> tuple[str, tuple]:
-    """A sentence about a rating, in digits or in words, behind the first rating or around a JSON object."""
+    """A sentence about a rating, in digits or in words, behind half of a form or around a JSON object."""
     text, _, forms, layout = draw_text(draw)
     form = draw.choice(FORMS)
     n, d = draw.randint(2, len(form.items)), draw.randint(form.low, form.high)
@@ -184,8 +159,7 @@ def second_thought(draw: random.Random) -> tuple[str, tuple]:
     if layout == "json":
         return draw.choice((f"{said}\n{text}", f"{text}\n{said}")), forms
     lines = text.splitlines()
-    first = next(i for i, line in enumerate(lines) if re.search(r"\b1\b(?! ?(-|to|\u2013|not))(?!: ACT|: TES)", line))
-    lines.insert(draw.randint(first + 2, len(lines)), said)
+    lines.insert(draw.randint(len(lines) // 2, len(lines)), said)
     return "\n".join(lines), forms
 
 

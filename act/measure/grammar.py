@@ -9,9 +9,9 @@ may follow that holds no other number, in digits or in words, and does not take 
 The text is the item's own, whole or shortened (`is_text_of`), or left out: a number behind other words may be no rating
 ("confidence: 3"), and one whose text is another item's is nobody's.
 Layout is let pass: fences, bold, bullets, tags, tables, subscale headings, either form first, prose around it. What is
-not: an item without a rating, twice, out of range, with two numbers, a sign, a decimal, a tag that may strike out, a
-form that is missing, and, once items are rated, any number, in digits or in words, whose place is not plain, and any
-word of change (prose.py), since it may be a second thought.
+not: an item without a rating, twice, out of range, on another scale, with two numbers, a sign, a decimal, a tag that
+may strike out, a form that is missing, and, once items are rated, any number, in digits or in words, whose place is not
+plain, and any word of change (prose.py), since it may be a second thought.
 A JSON object {"ACT-FM": {"1": 0, ...}, "TES": {...}}, bare or in prose, is held to the same rules.
 """
 
@@ -31,6 +31,7 @@ from act.measure.prose import (
     is_text_of,
     is_text_of_another,
     may_take_back,
+    says_other_scale,
 )
 
 TAG = re.compile(r"</?([A-Za-z][\w-]*)\s*/?>")
@@ -174,10 +175,13 @@ def _without_scale(line: str, form: Form, rated: bool) -> str:
 def _check_prose(line: str, named: bool, rated: bool, item: re.Match | None) -> None:
     """Raises Refused for a line beside the items that may rate one of them.
 
-    Before the first rating, when a form is still to come, that is a line that tells one item's rating, no more.
+    Before the first rating, when a form is still to come, that is a line that tells one item's rating, or a scale that
+    is not the forms', no more.
     """
     if rated and may_take_back(line):
         raise Refused(f"a number or a rating beside the items: {line[:80]!r}")
+    if not rated and says_other_scale(line):
+        raise Refused(f"another scale than the forms': {line[:80]!r}")
     if not rated and (one := ONE_ITEM.search(line)):
         rest = line[: one.start()] + line[one.end() :]
         if has_digit(rest) or NUMBER_WORD.search(rest):
@@ -206,7 +210,7 @@ def _rating(form: Form, number: int, rest: str, forms: Collection[Form]) -> int 
         raise Refused(f"{where} is rated out of {match['of']}, not {form.high}")
     if not form.low <= value <= form.high:
         raise Refused(f"{where} is {value}, outside {form.low}..{form.high}")
-    if remark and (contradicts(remark, value, form) or is_text_of_another(remark, item, forms)):
+    if remark and (contradicts(remark, value) or is_text_of_another(remark, item, forms)):
         raise Refused(f"{where} is {value}, and then {remark!r}")
     return value
 

@@ -41,6 +41,18 @@ AGAIN = re.compile(  # where a line or a remark begins
     re.IGNORECASE,
 )
 
+ANCHORS = {  # of all forms: {"never": 0, ...}
+    words: int(number)
+    for form in FORMS
+    for number, words in (anchor.strip().split(" ", 1) for anchor in form.anchors.split(","))
+}
+TO = r"\s*(?:\([^()\d]{0,60}\)\s*)?(?:-|–|\bto\b)\s*"
+SCALE_SAID = re.compile(
+    rf"(?:\b(?:scales?|rated|ratings?|scored?|scores)\b(?:(?!items)[^.\d]){{0,60}}|{NAME}[\s:,(–—-]*)(\d{{1,3}}){TO}(\d+)"
+    rf"|\b(\d{{1,3}}){TO}(\d{{1,3}})[- ](?:point )?scale",
+    re.IGNORECASE,
+)
+ANCHOR_SAID = re.compile(rf"(\d)\s*[=:(]?\s*({'|'.join(ANCHORS)})\b", re.IGNORECASE)
 SCALES = "|".join(rf"{form.low}\s*(?:-|–|to)\s*{form.high}" for form in FORMS)
 ITEMS = r"\d+\s*[-–]\s*\d+"
 PLACES = re.compile(  # the numbers that a heading may have
@@ -88,30 +100,30 @@ def may_take_back(line: str) -> bool:
         return True
     if is_heading(line) or TOTAL.fullmatch(line):
         return False
-    anchored = any(name in _clauses(line) for form in FORMS for name in _anchors(form))
-    return anchored or has_digit(line) or bool(NUMBER_WORD.search(line) or AGAIN.match(line))
+    said = has_digit(line) or NUMBER_WORD.search(line) or AGAIN.match(line)
+    return bool(said) or not ANCHORS.keys().isdisjoint(_clauses(line))
 
 
-def contradicts(remark: str, value: int, form: Form) -> bool:
+def says_other_scale(line: str) -> bool:
+    """Does a line in front of the items say that they are rated on a scale of its own ("1 to 5", "3 = never")?"""
+    scales = {(str(form.low), str(form.high)) for form in FORMS}
+    said = [tuple(filter(None, match.groups())) for match in SCALE_SAID.finditer(line)]
+    return not scales.issuperset(said) or any(ANCHORS[a.lower()] != int(n) for n, a in ANCHOR_SAID.findall(line))
+
+
+def contradicts(remark: str, value: int) -> bool:
     """Does a remark hold a number that is not `value`, take it back, or say another rating's anchor ("3 (never)")?"""
     if has_digit(remark) or TAKEN_BACK.search(remark) or AGAIN.match(remark):
         return True
     if any(word.lower() != COUNTED[value] for word in NUMBER_WORD.findall(remark)):
         return True
-    clauses, anchors = _clauses(remark), _anchors(form)
-    return any(n != value and (name in clauses or clauses[0].startswith(name)) for name, n in anchors.items())
+    clauses = _clauses(remark)
+    return any(n != value and (name in clauses or clauses[0].startswith(name)) for name, n in ANCHORS.items())
 
 
 def _clauses(text: str) -> list[str]:
     """What stands between its stops and signs; never empty."""
     return [words.strip() for words in re.split(r"[^\w\s]+", re.sub(r"^\W+", "", text.casefold()))]
-
-
-@lru_cache
-def _anchors(form: Form) -> dict[str, int]:
-    """Its anchors' words -> numbers: {"never": 0, ...}."""
-    pairs = (anchor.strip().split(" ", 1) for anchor in form.anchors.split(","))
-    return {name: int(number) for number, name in pairs}
 
 
 def _words(text: str) -> tuple[str, ...]:
