@@ -27,9 +27,10 @@ from act.judging.judge import Judge, LocalJudge, Text, said_in, wording_digest
 from act.judging.ratings import examples, rating
 from act.judging.served import EndpointJudge
 from act.judging.settings import rater_names, read_checks, refuse_check_of_another, refuse_others
-from act.measure.forms import FORMS, Form, load_wording
+from act.measure.forms import FORMS, Form
 from act.measure.judges import as_table, compare
 from act.measure.rating_page import rating_page
+from act.measure.wording import load_wording
 from act.model.checkpoint import is_endpoint
 from act.records import RATING_KEY, InputError, Store, check_rating, check_session, rating_key, read_unique, require
 

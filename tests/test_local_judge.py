@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from act.judging.judge import LocalJudge, Text, request, said_in, slot_messages
-from act.measure.forms import FORMS, load_wording, slots
+from act.measure.forms import FORMS, slots
 from act.model.slots import digit_ids, slot_probs
 from act.records import CONDITIONS, InputError, check_rating, read_jsonl
 from tests.conftest import EMBEDDED, ROOT
@@ -123,18 +123,3 @@ def test_a_session_without_answers_is_not_rated(script, tmp_path):
     assert "1 of them without forms" in done.stdout
     (rating,) = read_jsonl(tmp_path / "r.jsonl", check_rating)
     assert (rating["status"], rating["act_fm"], rating["tes"]) == ("empty", None, None)
-
-
-def test_wording_comes_from_a_file_and_a_bad_one_is_refused(tmp_path):
-    texts = {
-        form.name: [f"official text of {'abcdefghijklmnopqrstuvwxyz'[i]}" for i in range(len(form.items))]
-        for form in FORMS
-    }
-    path = tmp_path / "official.json"
-    path.write_text(json.dumps(texts))
-    forms = load_wording(path)
-    assert slots(forms)[30].label == "TES 6. official text of f: " and forms[0].items[5].direction == "inconsistent"
-    for name, wrong in (("TES", texts["TES"][:8]), ("ACT-FM", ["has 2 digits", *texts["ACT-FM"][1:]]), ("TES", None)):
-        path.write_text(json.dumps(texts | {name: wrong}))
-        with pytest.raises(InputError, match=f"{path}: .*{name}"):
-            load_wording(path)

@@ -1,16 +1,13 @@
 """The two rating forms: ACT-FM (25 items, 0..3) and TES (9 items, 1..7), as data: their wording, rendering and scoring.
 
 The official wording of both forms is copyrighted. The texts here are this project's own short paraphrases of
-what each item is about; for clinical work use the authors' forms (`load_wording` reads them from a file).
+what each item is about; for clinical work use the authors' forms (wording.py reads them from a file).
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from numbers import Real
-from pathlib import Path
-
-from act.records import InputError, read_json
 
 
 @dataclass(frozen=True)
@@ -186,25 +183,6 @@ def slots(forms: Sequence[Form] = FORMS) -> list[Slot]:
 def render(ratings: Sequence[int | str], forms: Sequence[Form] = FORMS) -> str:
     """Both forms filled in, one line an item: what `parse_forms` reads back. `ratings`: 34, ACT-FM first."""
     return "\n".join(f"{slot.label}{rating}" for slot, rating in zip(slots(forms), ratings, strict=True))
-
-
-def load_wording(path: Path) -> tuple[Form, Form]:
-    """Both forms with their items' texts from a JSON file {"ACT-FM": [25 texts], "TES": [9 texts]}.
-
-    Numbers, subscales, directions and ranges stay as they are here. Raises InputError for a file of another shape, and
-    for a text that would make a filled form ambiguous: empty, with a digit or a line break.
-    """
-    texts, forms = read_json(path), []
-    for form in FORMS:
-        mine = texts.get(form.name)
-        if not isinstance(mine, list) or len(mine) != len(form.items):
-            raise InputError(f'{path}: "{form.name}" must be a list of {len(form.items)} texts')
-        for number, text in enumerate(mine, 1):
-            if not isinstance(text, str) or not text.strip() or any(c.isdigit() or c in "\r\n" for c in text):
-                raise InputError(f"{path}: {form.name} item {number} must be one line of text without digits")
-        items = tuple(replace(item, text=text.strip()) for item, text in zip(form.items, mine, strict=True))
-        forms.append(replace(form, items=items))
-    return tuple(forms)
 
 
 def instructions() -> str:
