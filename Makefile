@@ -100,7 +100,7 @@ bench-simulate: $(MODEL)/model.safetensors
 bench-judge: $(MODEL)/model.safetensors
 	$(PY) -m tests.bench_judge
 
-# A judge fine-tuned on constructed sessions with known ratings, before and after; less than half an hour on quiet cores.
+# A judge fine-tuned on constructed sessions with known ratings, before and after; an hour on quiet cores.
 tune-judge: $(MODEL)/model.safetensors
 	$(PY) -m tests.tune_judge --model $(MODEL) --out runs/judge
 

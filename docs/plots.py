@@ -44,6 +44,7 @@ def loss_curves() -> plt.Figure:
         for slopes, name, color in zip(to_means(weight, x), ("chosen", "rejected"), (BLUE, ORANGE), strict=True):
             middle.plot(x, slopes, style, color=color, label=f"{name}, lambda = {weight:g}")
     middle.set(title="the whole loss: dL / d log p, (10)", xlabel="log odds ratio, the margin m, at p_l = 1/4")
+    middle.set(ylim=(-2.2, 2.6))
     middle.legend(loc="upper right", frameon=False)
     p = torch.linspace(0.002, 0.998, 499)
     right.plot(p, log_odds(p.log()), color=BLUE, label="log odds, (3)")
