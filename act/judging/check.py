@@ -82,10 +82,11 @@ def check(judge: Judge, replicates: int, seen: Sequence[str] = (), store: Store 
     probability-weighted ratings are compared ("expected") where the judge gave them for every text, else its whole
     ratings throughout ("whole"): the two are not the same scale, and texts must be.
     """
-    if unknown := sorted(set(seen) - (clients := {script["id"] for script in read_jsonl(GRADED)})):
+    sessions = list(graded_sessions(replicates))
+    if unknown := sorted(set(seen) - (clients := {text.key[0] for text in sessions})):
         raise InputError(f"--seen: no client {', '.join(unknown)}; there are {', '.join(sorted(clients))}")
     texts = excerpts()
-    sessions = [text for text in graded_sessions(replicates) if text.key[0] not in seen]
+    sessions = [text for text in sessions if text.key[0] not in seen]
     tasks = [*((texts[i], [i, *others(i)]) for i in texts), (sessions, None)]
     rated: dict[tuple, Judgement] = {}
     total = sum(len(some) for some, _ in tasks)
@@ -106,7 +107,9 @@ def check(judge: Judge, replicates: int, seen: Sequence[str] = (), store: Store 
         both = [(found[name, "shows"], found[name, "lacks"]) for name in ids]
         pairs[f"{slot.form} {slot.number}"] = [(shows[i], lacks[i]) for shows, lacks in both]
         if slot.form == "ACT-FM":  # TES items are all of one thing, empathy
-            moved += [(s[i] - l[i], float(np.mean([s[j] - l[j] for j in others(i)]))) for s, l in both]  # noqa: E741
+            beside = others(i)
+            for shows, lacks in both:
+                moved.append((shows[i] - lacks[i], float(np.mean([shows[j] - lacks[j] for j in beside]))))
     totalled: dict[tuple, dict[int, dict[str, float]]] = {}
     for text in sessions:
         if (*text.key, text.replicate) in values:

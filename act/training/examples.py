@@ -156,6 +156,8 @@ def make_example(
 ) -> Example:
     """Token ids of a checked row. Old turns go before answers; an answer that is cut keeps its end token.
 
+    A pair's prompt is cut so that the longer of its answers fits, whatever is trained: SFT and ORPO read the same.
+
     Limits are in tokens; `check_text` looks at what is left of a chosen answer that was cut. Raises ValueError where
     the limits leave no room for an answer, or make a pair's answers equal.
     """
