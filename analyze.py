@@ -3,30 +3,34 @@
     analyze.py --ratings ratings.jsonl --sessions sessions.jsonl --out report
     analyze.py --ratings spreadsheet.csv --out report
 
-Scores both forms, fits a mixed model (condition fixed, client random) to every outcome, and writes what it found.
-Ratings of one session by several raters, or several times, are averaged. Failed ratings are counted and left out: a
-session without a valid rating is missing, never zero. Conditions that are not there are left out, and with them the
-training x chain-of-thought tests, which need all six.
+Scores both forms, fits a mixed model (condition fixed, client random) to every outcome, and writes
+what it found. Ratings of one session by several raters, or several times, are averaged. Failed
+ratings are counted and left out: a session without a valid rating is missing, never zero.
+Conditions that are not there are left out, and with them the training x chain-of-thought tests,
+which need all six.
 
---ratings is a JSONL file as judge.py and its rating page write it, or a spreadsheet saved as CSV (UTF-8; commas,
-semicolons or tabs), one row a rating, whose first row names the columns
-    session, condition, profile, act_fm_1 to act_fm_25 (0 to 3), tes_1 to tes_9 (1 to 7); if you like rater, replicate
-A blank rating makes its row an incomplete form, which counts as missing. A profile is a client: the same name in
-every condition. --sessions adds failed sessions and the analysis without them, safety, kinds of client, excerpts.
+--ratings is a JSONL file as judge.py and its rating page write it, or a spreadsheet saved as CSV
+(UTF-8; commas, semicolons or tabs), one row a rating, whose first row names the columns
+    session, condition, profile, act_fm_1 to act_fm_25 (0 to 3), tes_1 to tes_9 (1 to 7); if you
+    like rater, replicate
+A blank rating makes its row an incomplete form, which counts as missing. A profile is a client: the
+same name in every condition. --sessions adds failed sessions and the analysis without them, safety,
+kinds of client, excerpts.
 
 Into --out go:
     summary.json   every number, per outcome: tests, variances, ICC, R2, means, contrasts, wins, diagnostics
     report.html    the page to read, print and send: one file, nothing fetched from outside
     *.svg, *.png   each figure twice (needs matplotlib; without it the rest is done)
     *.csv          scores, means, tests, contrasts, thinking (what chain of thought does in each training), wins,
-                   residuals, client_effects, agreement of outcomes, failures; where there is something to say also
-                   replicates, archetypes, subgroups, safety, safety_hits
+                   residuals, client_effects, agreement of outcomes, failures; where there is
+                   something to say also replicates, archetypes, subgroups, safety, safety_hits
 
     analyze.py plan --contrast orpo,sft --difference 2 --variance-session 10 --variance-residual 25
 
 says how many profiles a study needs (analyze.py plan --help).
 
-The exit status is 2 when a file or a flag is wrong: one line says where and why, and nothing is written.
+The exit status is 2 when a file or a flag is wrong: one line says where and why, and nothing is
+written.
 """
 
 import json
@@ -34,9 +38,7 @@ import sys
 from pathlib import Path
 
 from act.cli import Parser, conditions, not_negative, positive, run_script, share, whole
-from act.measure import analysis, power
-from act.measure.forms import OUTCOMES
-from act.measure.summary import summarise
+from act.forms import OUTCOMES
 from act.records import CONDITIONS, InputError, read_json, require
 from act.report import prose
 from act.report.cautions import judge_check
@@ -44,6 +46,8 @@ from act.report.excerpts import examples
 from act.report.figures import write_figures
 from act.report.page import write_page
 from act.report.tables import write_tables
+from act.statistics import analysis, power
+from act.statistics.summary import summarise
 
 PLAN = """How many profiles a study needs: studies are simulated, each is fitted by the mixed model, and profiles are
 added until one contrast is found often enough.
@@ -65,21 +69,40 @@ def main() -> None:
 def plan(words: list[str]) -> None:
     """`analyze.py plan`: simulate studies and print how many profiles are needed."""
     parser = Parser(prog="analyze.py plan", description=PLAN)
-    parser.add_argument("--contrast", required=True, metavar="A,B", help="the two conditions that are compared")
-    parser.add_argument("--difference", required=True, type=float, help="their difference, in points of the outcome")
-    parser.add_argument("--variance-session", required=True, type=not_negative, help="variance between clients")
-    parser.add_argument("--variance-residual", required=True, type=float, help="variance within a client")
-    parser.add_argument("--power", type=float, default=0.8, help="how often the difference should be found")
-    parser.add_argument("--conditions", type=conditions, default=list(CONDITIONS), help="those of the study")
-    parser.add_argument("--missing", type=share, default=0.0, help="share of the sessions without a rating")
     parser.add_argument(
-        "--simulations", type=positive, default=4000, help="simulated studies for each number of profiles"
+        "--contrast", required=True, metavar="A,B", help="the two conditions that are compared"
+    )
+    parser.add_argument(
+        "--difference", required=True, type=float, help="their difference, in points of the outcome"
+    )
+    parser.add_argument(
+        "--variance-session", required=True, type=not_negative, help="variance between clients"
+    )
+    parser.add_argument(
+        "--variance-residual", required=True, type=float, help="variance within a client"
+    )
+    parser.add_argument(
+        "--power", type=float, default=0.8, help="how often the difference should be found"
+    )
+    parser.add_argument(
+        "--conditions", type=conditions, default=list(CONDITIONS), help="those of the study"
+    )
+    parser.add_argument(
+        "--missing", type=share, default=0.0, help="share of the sessions without a rating"
+    )
+    parser.add_argument(
+        "--simulations",
+        type=positive,
+        default=4000,
+        help="simulated studies for each number of profiles",
     )
     parser.add_argument("--seed", type=whole, default=0, help="seed of the simulation")
     args = parser.parse_args(words)
     names = args.contrast.split(",")
     if len(names) != 2:
-        raise InputError(f"--contrast {args.contrast}: two conditions with a comma between them are wanted")
+        raise InputError(
+            f"--contrast {args.contrast}: two conditions with a comma between them are wanted"
+        )
     study = power.Study(
         [name for name in CONDITIONS if name in args.conditions],
         *names,
@@ -106,7 +129,9 @@ def plan(words: list[str]) -> None:
     for (label, alpha), answer in answers.items():
         if answer:
             sessions, (low, high) = answer.profiles * len(study.conditions), answer.ci
-            found = f"{answer.profiles:>10}{sessions:>10}  {answer.power:.3f} [{low:.3f}, {high:.3f}]"
+            found = (
+                f"{answer.profiles:>10}{sessions:>10}  {answer.power:.3f} [{low:.3f}, {high:.3f}]"
+            )
         else:
             found = f"  more than {power.MOST:,}"
         print(f"{label:<24}{alpha:>8.4f}{found}")
@@ -115,11 +140,11 @@ def plan(words: list[str]) -> None:
 def analyze() -> None:
     """Read, analyse, and write summary.json, tables, figures and the page."""
     parser = Parser(description=__doc__)
-    parser.add_argument("--ratings", required=True, metavar="R", help="ratings: JSONL, or CSV from a spreadsheet")
     parser.add_argument(
-        "--sessions",
-        metavar="S",
-        help="JSONL file of the rated sessions: adds what is said above",
+        "--ratings", required=True, metavar="R", help="ratings: JSONL, or CSV from a spreadsheet"
+    )
+    parser.add_argument(
+        "--sessions", metavar="S", help="JSONL file of the rated sessions: adds what is said above"
     )
     parser.add_argument(
         "--score",
@@ -128,11 +153,18 @@ def analyze() -> None:
         help="the rated digits, or the probability-weighted ratings of a judge that gives probabilities",
     )
     parser.add_argument(
-        "--check", metavar="FILE", help="what `judge.py check` wrote of the judge: the report repeats it"
+        "--check",
+        metavar="FILE",
+        help="what `judge.py check` wrote of the judge: the report repeats it",
     )
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder of everything that is written")
     parser.add_argument(
-        "--resamples", type=positive, default=2000, help="bootstrap resamples for the intervals of ICC and R2"
+        "--out", required=True, metavar="DIR", help="folder of everything that is written"
+    )
+    parser.add_argument(
+        "--resamples",
+        type=positive,
+        default=2000,
+        help="bootstrap resamples for the intervals of ICC and R2",
     )
     parser.add_argument("--seed", type=whole, default=0, help="seed of the bootstrap")
     args = parser.parse_args()
@@ -147,18 +179,26 @@ def analyze() -> None:
     except (FileExistsError, NotADirectoryError):
         raise InputError(f"{out}: this is a file, or lies in one; --out names a folder") from None
 
-    inputs = {name: getattr(args, name) for name in ("ratings", "sessions", "score", "resamples", "seed")}
+    inputs = {
+        name: getattr(args, name) for name in ("ratings", "sessions", "score", "resamples", "seed")
+    }
     summary = summarise(ratings, sessions, scores, check, inputs)
-    (out / "summary.json").write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (out / "summary.json").write_text(
+        json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     fitted = [name for name in analysis.TOTALS if not summary["outcomes"][name]["refused"]]
     residuals = {name: analysis.residuals(scores, name) for name in fitted}
     write_tables(out, scores, summary, residuals)
     try:
         figures = write_figures(out, scores, summary, residuals)
     except ImportError:
-        print("figures are left out: matplotlib is not installed (pip install -r requirements-dev.txt)")
+        print(
+            "figures are left out: matplotlib is not installed (pip install -r requirements-dev.txt)"
+        )
         figures = {}
-    write_page(out / "report.html", summary, figures, examples(scores, sessions) if sessions else [])
+    write_page(
+        out / "report.html", summary, figures, examples(scores, sessions) if sessions else []
+    )
     print_answer(summary, out / "report.html")
 
 
@@ -176,7 +216,8 @@ def read_check(path: str) -> dict:
 
 
 def print_answer(summary: dict, page: Path) -> None:
-    """The conditions' means with 95% intervals on both totals, the omnibus tests, and where the report lies."""
+    """The conditions' means with 95% intervals on both totals, the omnibus tests, and where the
+    report lies."""
     if prose.is_demonstration(summary["input"]["raters"]):
         print(f"warning: {prose.DEMONSTRATION}\n")
     print(judge_check(summary["judge_check"], summary["input"]["raters"]) + "\n")
@@ -195,7 +236,9 @@ def print_answer(summary: dict, page: Path) -> None:
         print(line.rstrip())
     for name, result in outcomes.items():
         print(f"{OUTCOMES[name].title}: {result['refused'] or prose.chi_square(result['omnibus'])}")
-    failed, of = (sum(row[n] for row in summary["failures"].values()) for n in ("failed_ratings", "ratings"))
+    failed, of = (
+        sum(row[n] for row in summary["failures"].values()) for n in ("failed_ratings", "ratings")
+    )
     if failed:
         print(f"{failed} of {of} ratings failed or are incomplete: left out, not counted as zero")
     print(f"report: {page}")

@@ -1,13 +1,14 @@
 """Make the study's synthetic data: client profiles, therapy transcripts, preference pairs.
 
-    generate.py profiles --n 50 --seed 0 --out profiles.jsonl
-    generate.py sessions --profiles profiles.jsonl --therapist MODEL --client MODEL --turns 25 --out sessions.jsonl
-    generate.py pairs --sessions sessions.jsonl --chosen transcript --rejected MODEL --out pairs.jsonl
+    generate.py profiles --n 50 --seed 0 --out profiles.jsonl generate.py sessions --profiles
+    profiles.jsonl --therapist MODEL --client MODEL --turns 25 --out sessions.jsonl generate.py
+    pairs --sessions sessions.jsonl --chosen transcript --rejected MODEL --out pairs.jsonl
 
-A MODEL is a folder in Hugging Face layout, FOLDER+ADAPTER, or NAME@URL for an OpenAI-compatible endpoint, whose key
-comes from the environment (OPENAI_API_KEY, MISTRAL_API_KEY, DEEPSEEK_API_KEY, OLLAMA_API_KEY by address, else
-ACT_API_KEY). Each command appends to --out, skips what is already there, and can be killed and started again with the
-same words; with other models or settings it refuses. `generate.py COMMAND --help` is each one's manual.
+A MODEL is a folder in Hugging Face layout, FOLDER+ADAPTER, or NAME@URL for an OpenAI-compatible
+endpoint, whose key comes from the environment (OPENAI_API_KEY, MISTRAL_API_KEY, DEEPSEEK_API_KEY,
+OLLAMA_API_KEY by address, else ACT_API_KEY). Each command appends to --out, skips what is already
+there, and can be killed and started again with the same words; with other models or settings it
+refuses. `generate.py COMMAND --help` is each one's manual.
 """
 
 from argparse import Namespace
@@ -16,6 +17,7 @@ from itertools import chain
 
 from tqdm import tqdm
 
+from act.audit.style import describe
 from act.cli import Parser, positive, run_script, set_up_device
 from act.dialogue.chat import Ask, ChatModel, Reply, read_reply
 from act.dialogue.journal import Journal
@@ -34,23 +36,33 @@ from act.dialogue.session import (
 from act.dialogue.settings import check_settings, made_with
 from act.dialogue.speakers import check_enforced, open_speaker
 from act.dialogue.talks import Talk, hold_talks
-from act.measure.conduct import describe
 from act.model.sampler import Sampling
-from act.records import InputError, Store, check_pair, check_profile, check_session, read_unique, require
+from act.records import (
+    InputError,
+    Store,
+    check_pair,
+    check_profile,
+    check_session,
+    read_unique,
+    require,
+)
 
 ATTEMPTS = 3  # how often an answer is drawn before its pair is left out
 VERDICT_TOKENS = 200
 
 
 def make_profiles_file(args: Namespace) -> None:
-    """`generate.py profiles`: append the clients that are missing. Raises InputError where one is there and differs."""
+    """`generate.py profiles`: append the clients that are missing. Raises InputError where one is
+    there and differs."""
     with Store(args.out, check_profile) as store:
         held = {profile["id"]: profile for profile in store.records()}
         for profile in make_profiles(args.n, args.seed):
             if profile["id"] not in store:
                 store.append(profile)
             elif held[profile["id"]] != profile:
-                raise InputError(f"{args.out}: {profile['id']} is another client; was it made with another --seed?")
+                raise InputError(
+                    f"{args.out}: {profile['id']} is another client; was it made with another --seed?"
+                )
         print(f"{len(store)} profiles in {args.out}")
 
 
@@ -59,15 +71,20 @@ def make_sessions(args: Namespace) -> None:
     profiles = read_unique(args.profiles, check_client)
     with Store(args.out, check_session) as store:
         wanted = [profile for profile in profiles if f"{TRANSCRIPT}/{profile['id']}" not in store]
-        with Journal(store) as journal:  # where nothing is wanted it clears away what a death has left
+        with Journal(
+            store
+        ) as journal:  # where nothing is wanted it clears away what a death has left
             if wanted:
                 hold_wanted(wanted, profiles, store, journal, args)
         print(f"{len(store)} sessions in {args.out}: {ends(store.records())}")
         print(describe(store.records()))
 
 
-def hold_wanted(wanted: list[dict], profiles: list[dict], store: Store, journal: Journal, args: Namespace) -> None:
-    """Hold the sessions of the wanted profiles. Raises InputError if the store's were held with other settings."""
+def hold_wanted(
+    wanted: list[dict], profiles: list[dict], store: Store, journal: Journal, args: Namespace
+) -> None:
+    """Hold the sessions of the wanted profiles. Raises InputError if the store's were held with
+    other settings."""
     check_enforced(args.format, args.therapist)
     replies = Sampling(temperature=0.8, top_p=1.0, max_new_tokens=args.max_new_tokens)
     therapist = open_speaker(args.therapist, replies, args)
@@ -91,9 +108,13 @@ def hold_wanted(wanted: list[dict], profiles: list[dict], store: Store, journal:
 
 
 def make_pairs(args: Namespace) -> None:
-    """`generate.py pairs`: draw a pair for each turn that has none; those that gave none go to OUT.left-out."""
+    """`generate.py pairs`: draw a pair for each turn that has none; those that gave none go to
+    OUT.left-out."""
     sessions = read_unique(args.sessions, check_session)
-    with Store(args.out, check_pair) as store, Store(f"{args.out}.left-out", check_left_out) as left_out:
+    with (
+        Store(args.out, check_pair) as store,
+        Store(f"{args.out}.left-out", check_left_out) as left_out,
+    ):
         contexts = [pair_contexts(session, args) for session in sessions]
         prompts = {context["id"]: context["prompt"] for group in contexts for context in group}
         for held in chain(store.records(), left_out.records()):
@@ -102,7 +123,11 @@ def make_pairs(args: Namespace) -> None:
                     f"{args.out}: {held['id']} has another prompt; of other sessions, or with other --cot?"
                 )
         wanted = [
-            [context for context in group if context["id"] not in store and context["id"] not in left_out]
+            [
+                context
+                for context in group
+                if context["id"] not in store and context["id"] not in left_out
+            ]
             for group in contexts
         ]
         if any(wanted):
@@ -110,7 +135,9 @@ def make_pairs(args: Namespace) -> None:
         print(f"{len(store)} pairs in {args.out}")
         if left_out.keys:
             why = f"no room, no reply, or no usable answer in {ATTEMPTS} draws"
-            print(f"{len(left_out)} left out ({why}): {left_out.path}; delete it to have them drawn again")
+            print(
+                f"{len(left_out)} left out ({why}): {left_out.path}; delete it to have them drawn again"
+            )
 
 
 def check_left_out(record: dict) -> None:
@@ -137,7 +164,11 @@ def draw_wanted(wanted: list[list[dict]], store: Store, left_out: Store, args: N
     for held in chain(store.records(), left_out.records()):
         check_settings(args.out, held, settings)
     with tqdm(total=sum(map(len, wanted)), desc="pairs", unit="pair") as bar:
-        talks = (draw_pairs(group, models, settings, store, left_out, bar, args) for group in wanted if group)
+        talks = (
+            draw_pairs(group, models, settings, store, left_out, bar, args)
+            for group in wanted
+            if group
+        )
         hold_talks(talks, args.batch)
 
 
@@ -154,9 +185,13 @@ def draw_pairs(
     for context in contexts:
         chosen, rejected, draws = context["answer"], "", {}
         if "chosen" in models:
-            chosen, draws["chosen"] = yield from draw(models["chosen"], context, "", args, usable=True)
+            chosen, draws["chosen"] = yield from draw(
+                models["chosen"], context, "", args, usable=True
+            )
         if chosen:
-            rejected, draws["rejected"] = yield from draw(models["rejected"], context, chosen, args, usable=False)
+            rejected, draws["rejected"] = yield from draw(
+                models["rejected"], context, chosen, args, usable=False
+            )
         record = {"id": context["id"], "prompt": context["prompt"]}
         if rejected:
             good, bad = ([{"role": "assistant", "content": text}] for text in (chosen, rejected))
@@ -169,7 +204,8 @@ def draw_pairs(
 
 
 def pair_contexts(session: dict, args: Namespace) -> list[dict]:
-    """The contexts of a session's whole answers, with the transcript's own answer in the wanted form."""
+    """The contexts of a session's whole answers, with the transcript's own answer in the wanted
+    form."""
     contexts = []
     for number, turn in enumerate(session["turns"][: args.turns], 1):
         if turn["status"] != "ok":
@@ -181,8 +217,12 @@ def pair_contexts(session: dict, args: Namespace) -> list[dict]:
             {
                 "id": f"{session['id']}/{number}",
                 "session": session["id"],
-                "prompt": therapist_messages(session["turns"][: number - 1], turn["client"], args.cot),
-                "answer": cot_reply(turn["thinking"], turn["answer"]) if args.cot else turn["answer"],
+                "prompt": therapist_messages(
+                    session["turns"][: number - 1], turn["client"], args.cot
+                ),
+                "answer": cot_reply(turn["thinking"], turn["answer"])
+                if args.cot
+                else turn["answer"],
             }
         )
     return contexts
@@ -191,14 +231,21 @@ def pair_contexts(session: dict, args: Namespace) -> list[dict]:
 def draw(
     model: ChatModel, context: dict, unlike: str, args: Namespace, usable: bool
 ) -> Generator[tuple[ChatModel, Ask], Reply, tuple[str, list[str]]]:
-    """(an answer, how each draw ended). The answer is neither empty nor equal to `unlike`; "" where no draw gave one.
+    """(an answer, how each draw ended). The answer is neither empty nor equal to `unlike`; "" where
+    no draw gave one.
 
     With `usable` it must also be whole and in form: what is chosen is learned from as it stands.
     """
-    draws, name = [], model.name.partition("@")[0] if model.remote else model.name  # wherever it is served
+    draws, name = (
+        [],
+        model.name.partition("@")[0] if model.remote else model.name,
+    )  # wherever it is served
     for attempt in range(ATTEMPTS):
         seed = seed_from(args.seed, context["id"], name, attempt)
-        reply = yield model, Ask(context["session"], context["prompt"], seed, args.cot and args.format == "enforce")
+        reply = yield (
+            model,
+            Ask(context["session"], context["prompt"], seed, args.cot and args.format == "enforce"),
+        )
         status = read_reply(reply, args.cot)[0]
         draws.append("equal" if reply.text and reply.text == unlike else status)
         if status in ("context", "error"):
@@ -216,9 +263,14 @@ def add_model_flags(parser: Parser, max_new_tokens: int) -> None:
         default="observe",
         help="CoT form: left to the model, or enforced in decoding",
     )
-    parser.add_argument("--max-new-tokens", type=positive, default=max_new_tokens, help="longest reply, in tokens")
     parser.add_argument(
-        "--batch", type=positive, default=16, help="conversations held side by side; below --concurrency it caps that"
+        "--max-new-tokens", type=positive, default=max_new_tokens, help="longest reply, in tokens"
+    )
+    parser.add_argument(
+        "--batch",
+        type=positive,
+        default=16,
+        help="conversations held side by side; below --concurrency it caps that",
     )
     parser.add_endpoint_flags()
     parser.add_argument("--seed", type=int, default=0, help="seed of all random streams")
@@ -229,8 +281,12 @@ def main() -> None:
     parser = Parser(description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    profiles = commands.add_parser("profiles", help="synthetic clients", description="Draw synthetic client profiles.")
-    profiles.add_argument("--n", type=positive, default=50, help="how many; the first m of n are the same for any n")
+    profiles = commands.add_parser(
+        "profiles", help="synthetic clients", description="Draw synthetic client profiles."
+    )
+    profiles.add_argument(
+        "--n", type=positive, default=50, help="how many; the first m of n are the same for any n"
+    )
     profiles.add_argument("--seed", type=int, default=0, help="seed of the draw")
     profiles.add_argument("--out", required=True, help="JSONL file of profiles")
     profiles.set_defaults(run=make_profiles_file)
@@ -238,11 +294,19 @@ def main() -> None:
     about = "Let a therapist model that thinks before it answers and a client model talk, one session a profile."
     sessions = commands.add_parser("sessions", help="synthetic transcripts", description=about)
     sessions.add_argument("--profiles", required=True, help="JSONL file of profiles")
-    sessions.add_argument("--therapist", required=True, metavar="MODEL", help="who plays the therapist")
+    sessions.add_argument(
+        "--therapist", required=True, metavar="MODEL", help="who plays the therapist"
+    )
     sessions.add_argument("--client", required=True, metavar="MODEL", help="who plays the client")
-    sessions.add_argument("--supervisor", metavar="MODEL", help="who accepts each turn or sends it back, twice at most")
+    sessions.add_argument(
+        "--supervisor",
+        metavar="MODEL",
+        help="who accepts each turn or sends it back, twice at most",
+    )
     sessions.add_argument("--turns", type=positive, default=25, help="turns a session")
-    sessions.add_argument("--client-max-new-tokens", type=positive, default=250, help="longest client turn, in tokens")
+    sessions.add_argument(
+        "--client-max-new-tokens", type=positive, default=250, help="longest client turn, in tokens"
+    )
     sessions.add_argument("--out", required=True, help="JSONL file of sessions")
     sessions.set_defaults(run=make_sessions)
     add_model_flags(sessions, max_new_tokens=750)
@@ -251,13 +315,25 @@ def main() -> None:
     pairs = commands.add_parser("pairs", help="preference pairs", description=about)
     pairs.add_argument("--sessions", required=True, help="JSONL file of sessions")
     pairs.add_argument(
-        "--chosen", required=True, metavar="MODEL", help='a model, or "transcript": the session\'s own answer'
+        "--chosen",
+        required=True,
+        metavar="MODEL",
+        help='a model, or "transcript": the session\'s own answer',
     )
     pairs.add_argument(
-        "--rejected", required=True, metavar="MODEL", help="the model whose samples are rejected: the base"
+        "--rejected",
+        required=True,
+        metavar="MODEL",
+        help="the model whose samples are rejected: the base",
     )
-    pairs.add_argument("--turns", type=positive, help="pairs of the first N turns of each session only; default all")
-    pairs.add_argument("--cot", action="store_true", help="with reasoning: CoT prompt, two-part answers")
+    pairs.add_argument(
+        "--turns",
+        type=positive,
+        help="pairs of the first N turns of each session only; default all",
+    )
+    pairs.add_argument(
+        "--cot", action="store_true", help="with reasoning: CoT prompt, two-part answers"
+    )
     pairs.add_argument("--out", required=True, help="JSONL file of pairs")
     pairs.set_defaults(run=make_pairs)
     add_model_flags(pairs, max_new_tokens=512)

@@ -1,6 +1,5 @@
 """ACT from scratch: the study of "The Thinking Therapist" (arXiv 2509.09712) in plain PyTorch.
 
-Axis legend, used in every shape comment:
-B batch, T tokens, S cached tokens, C width, H heads, K key/value heads, D head width, V vocabulary, P pairs, N rows
-(the places that have a target).
+Axis legend, used in every shape comment: B batch, T tokens, S cached tokens, C width, H heads, K
+key/value heads, D head width, V vocabulary, P pairs, N rows (the places that have a target).
 """

@@ -1,7 +1,9 @@
-"""What the five scripts share: a parser whose --help reads as a manual, and one line for each user error.
+"""What the five scripts share: a parser whose --help reads as a manual, and one line for each user
+error.
 
-generate.py, train.py, simulate.py, judge.py and analyze.py (and act/model/embedded.py, which can be run by itself)
-build a `Parser` and hand their `main` to `run_script`. torch is imported only where a device is asked for.
+generate.py, train.py, simulate.py, judge.py and analyze.py (and act/model/embedded.py, which can be
+run by itself) build a `Parser` and hand their `main` to `run_script`. torch is imported only where
+a device is asked for.
 """
 
 import argparse
@@ -24,7 +26,8 @@ class Manual(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelp
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser with the script's docstring as manual; a wrong flag is an InputError, in one line."""
+    """An ArgumentParser with the script's docstring as manual; a wrong flag is an InputError, in
+    one line."""
 
     def __init__(self, **options):
         super().__init__(formatter_class=Manual, allow_abbrev=False, **options)
@@ -44,8 +47,15 @@ class Parser(argparse.ArgumentParser):
 
     def add_endpoint_flags(self) -> None:
         """The flags of models behind an endpoint (NAME@URL)."""
-        self.add_argument("--concurrency", type=positive, default=16, help="calls to an endpoint under way at a time")
-        self.add_argument("--timeout", type=positive, default=300, help="seconds an endpoint may stay silent")
+        self.add_argument(
+            "--concurrency",
+            type=positive,
+            default=16,
+            help="calls to an endpoint under way at a time",
+        )
+        self.add_argument(
+            "--timeout", type=positive, default=300, help="seconds an endpoint may stay silent"
+        )
         self.add_argument(
             "--room-to-think",
             type=whole,
@@ -54,7 +64,8 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str):
-        """Raises InputError, which `run_script` turns into the one line; argparse would print its usage."""
+        """Raises InputError, which `run_script` turns into the one line; argparse would print its
+        usage."""
         raise InputError(f"{message} (see {self.prog} --help)")
 
 
@@ -95,12 +106,15 @@ def conditions(text: str) -> list[str]:
     names = text.split(",")
     for name in names:
         if name not in CONDITIONS:
-            raise argparse.ArgumentTypeError(f'"{name}" is none of the conditions {", ".join(CONDITIONS)}')
+            raise argparse.ArgumentTypeError(
+                f'"{name}" is none of the conditions {", ".join(CONDITIONS)}'
+            )
     return names
 
 
 def set_up_device(args: argparse.Namespace) -> str:
-    """Check --device and switch --precision on, which follows from the device where it is not given.
+    """Check --device and switch --precision on, which follows from the device where it is not
+    given.
 
     Returns this process's device: each of torchrun's has a GPU of its own, and touches no other.
     """
@@ -120,15 +134,17 @@ def set_up_device(args: argparse.Namespace) -> str:
 
 @contextmanager
 def stop_asked() -> Iterator[Callable[[], bool]]:
-    """Gives a function that says whether Ctrl-C or SIGTERM has come. Within it they do no more than that, so that work
-    is saved; but Ctrl-C again stops at once."""
+    """Gives a function that says whether Ctrl-C or SIGTERM has come. Within it they do no more than
+    that, so that work is saved; but Ctrl-C again stops at once."""
     asked: list[int] = []
 
     def ask(number: int, frame: object) -> None:
         if asked and number == signal.SIGINT:
             raise KeyboardInterrupt
         if not asked and speaks():
-            os.write(2, b"stopping after this step; Ctrl-C again stops at once\n")  # print may be under way
+            os.write(
+                2, b"stopping after this step; Ctrl-C again stops at once\n"
+            )  # print may be under way
         asked.append(number)
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -140,7 +156,8 @@ def stop_asked() -> Iterator[Callable[[], bool]]:
 
 
 def run_script(main: Callable[[], None], again: str = "the same command goes on from here") -> None:
-    """Run a script's `main`; an InputError becomes one line on stderr and exit status 2. `again` is said on Ctrl-C."""
+    """Run a script's `main`; an InputError becomes one line on stderr and exit status 2. `again` is
+    said on Ctrl-C."""
     try:
         main()
     except InputError as error:
@@ -155,7 +172,8 @@ def run_script(main: Callable[[], None], again: str = "the same command goes on 
 
 
 def stop(line: str, status: int, error: BaseException) -> NoReturn:
-    """Leave with one line on stderr; of torchrun's processes the first says it, the others tell torchrun's report."""
+    """Leave with one line on stderr; of torchrun's processes the first says it, the others tell
+    torchrun's report."""
     if speaks():
         print(line, file=sys.stderr)
     else:

@@ -19,7 +19,8 @@ CONDITIONS = ("instruct", "instruct-cot", "sft", "sft-cot", "orpo", "orpo-cot")
 
 
 class InputError(Exception):
-    """What a user's file or flag got wrong, in one line: where, what, the limit, the likely cause."""
+    """What a user's file or flag got wrong, in one line: where, what, the limit, the likely
+    cause."""
 
 
 def read_json(path: Path) -> dict:
@@ -27,7 +28,11 @@ def read_json(path: Path) -> dict:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        layout = f"; is {path.parent} a folder in Hugging Face layout?" if path.name == "config.json" else ""
+        layout = (
+            f"; is {path.parent} a folder in Hugging Face layout?"
+            if path.name == "config.json"
+            else ""
+        )
         raise InputError(f"{path}: no such file{layout}") from None
     except ValueError as error:
         raise InputError(f"{path}: not valid JSON: {error}") from None
@@ -36,11 +41,14 @@ def read_json(path: Path) -> dict:
     return content
 
 
-def read_jsonl(path: str | Path, check: Callable[[dict], None] = lambda record: None) -> Iterator[dict]:
-    """Yield the records of a JSONL file. A torn last line (no newline, not JSON) is left out with a warning.
+def read_jsonl(
+    path: str | Path, check: Callable[[dict], None] = lambda record: None
+) -> Iterator[dict]:
+    """Yield the records of a JSONL file. A torn last line (no newline, not JSON) is left out with a
+    warning.
 
-    `check` raises ValueError for a record that is not of the expected type.
-    Raises InputError("file:line: ...") for a line that is not one JSON object, or that `check` refuses.
+    `check` raises ValueError for a record that is not of the expected type. Raises
+    InputError("file:line: ...") for a line that is not one JSON object, or that `check` refuses.
     """
     path = Path(path)
     if not path.is_file():
@@ -54,7 +62,9 @@ def read_jsonl(path: str | Path, check: Callable[[dict], None] = lambda record: 
                 if not isinstance(record, dict):
                     raise ValueError("not a JSON object")
                 if b"\\u" in line:
-                    json.dumps(record, ensure_ascii=False).encode()  # half a surrogate pair is no text
+                    json.dumps(
+                        record, ensure_ascii=False
+                    ).encode()  # half a surrogate pair is no text
                 check(record)
             except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
                 if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) and is_torn(line):
@@ -65,7 +75,8 @@ def read_jsonl(path: str | Path, check: Callable[[dict], None] = lambda record: 
 
 
 def once(check: Callable[[dict], None], *names: str) -> Callable[[dict], None]:
-    """`check` that also refuses a record whose fields of these names stood together in one that it was given before."""
+    """`check` that also refuses a record whose fields of these names stood together in one that it
+    was given before."""
     seen = set()
 
     def check_new(record: dict) -> None:
@@ -79,7 +90,8 @@ def once(check: Callable[[dict], None], *names: str) -> Callable[[dict], None]:
 
 
 def read_unique(path: str | Path, check: Callable[[dict], None], *names: str) -> list[dict]:
-    """All records of a file that must hold some, each with an "id" of its own, or with other fields that are."""
+    """All records of a file that must hold some, each with an "id" of its own, or with other fields
+    that are."""
     records = list(read_jsonl(path, once(check, *(names or ("id",)))))
     if not records:
         raise InputError(f"{path}: no records")
@@ -87,16 +99,19 @@ def read_unique(path: str | Path, check: Callable[[dict], None], *names: str) ->
 
 
 def is_torn(line: bytes) -> bool:
-    """A record that was cut off while it was written: it has begun, and its newline is not there."""
+    """A record that was cut off while it was written: it has begun, and its newline is not
+    there."""
     return line.startswith(b"{") and not line.endswith(b"\n")
 
 
 class Store:
-    """An append-only JSONL file with one record a key: skips nothing silently, loses nothing when killed.
+    """An append-only JSONL file with one record a key: skips nothing silently, loses nothing when
+    killed.
 
-    A line is written whole, flushed and fsynced. On opening, a torn last line is cut off. One process at a time may
-    hold a store: a second one gets an InputError. A store that ends empty leaves no file. `check` raises ValueError for
-    a record that is not of the store's kind, and `key` maps a record to its id.
+    A line is written whole, flushed and fsynced. On opening, a torn last line is cut off. One
+    process at a time may hold a store: a second one gets an InputError. A store that ends empty
+    leaves no file. `check` raises ValueError for a record that is not of the store's kind, and
+    `key` maps a record to its id.
 
         with Store("sessions.jsonl", check_session) as store:
             if "sft/p01" not in store:
@@ -117,11 +132,17 @@ class Store:
             raise InputError(f"{self.path}: cannot be written: {error.strerror}") from None
         try:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not os.fstat(self.file.fileno()).st_nlink:  # closed empty, and so removed, since it was opened here
+            if not os.fstat(
+                self.file.fileno()
+            ).st_nlink:  # closed empty, and so removed, since it was opened here
                 raise BlockingIOError
         except BlockingIOError:
-            raise InputError(f"{self.path}: another process is writing this file; wait for it or end it") from None
-        self.keys: dict[object, None] = {}  # in the file's order; the records themselves stay in the file
+            raise InputError(
+                f"{self.path}: another process is writing this file; wait for it or end it"
+            ) from None
+        self.keys: dict[
+            object, None
+        ] = {}  # in the file's order; the records themselves stay in the file
         for record in read_jsonl(self.path, self._check):
             self.keys[key(record)] = None
         self._mend_tail()
@@ -154,7 +175,8 @@ class Store:
         return len(self.keys)
 
     def append(self, record: dict) -> None:
-        """Write one record, synced to disk. Raises ValueError for one that `check` refuses or whose key is taken."""
+        """Write one record, synced to disk. Raises ValueError for one that `check` refuses or whose
+        key is taken."""
         self._check(record)
         with self._named():
             self.file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
@@ -191,7 +213,9 @@ def require(record: dict, types: dict[str, type | UnionType]) -> None:
         if name not in record:
             raise ValueError(f'"{name}" is missing')
         if not isinstance(record[name], kind) or (kind is int and isinstance(record[name], bool)):
-            raise ValueError(f'"{name}" is {type(record[name]).__name__}, not {getattr(kind, "__name__", kind)}')
+            raise ValueError(
+                f'"{name}" is {type(record[name]).__name__}, not {getattr(kind, "__name__", kind)}'
+            )
 
 
 def check_profile(record: dict) -> None:
@@ -202,16 +226,15 @@ def check_profile(record: dict) -> None:
 def check_session(record: dict) -> None:
     """A session: {"id": "<condition>/<profile>", "condition", "profile", "turns", "status", ...}.
 
-    Its other fields, "models", "adapters", "sampling" and "seed", are settings.made_with's. Each turn has "client",
-    "thinking", "answer" (None where it failed) and "status". Not asked for here, but written by session.py:
-    "prompt_tokens", "response_tokens": of the therapist's reply; None where there was none
-    "note": the hidden note that the client got, or None
-    and where there is something to say:
-    "drafts": what the supervisor sent back, [{"speaker", "text", "feedback"}]; "revision" in it: how a failed one ended
-    "unsupervised": speakers whose draft stood because the supervisor's verdict could not be read
-    "client_cut": true where the client's words were cut at the token limit
-    "out_of_form": how many of the therapist's replies broke the CoT form
-    "calls": an endpoint's account of each call, [{"role", ...}]
+    Its other fields, "models", "adapters", "sampling" and "seed", are settings.made_with's. Each
+    turn has "client", "thinking", "answer" (None where it failed) and "status". Not asked for here,
+    but written by session.py: "prompt_tokens", "response_tokens": of the therapist's reply; None
+    where there was none "note": the hidden note that the client got, or None and where there is
+    something to say: "drafts": what the supervisor sent back, [{"speaker", "text", "feedback"}];
+    "revision" in it: how a failed one ended "unsupervised": speakers whose draft stood because the
+    supervisor's verdict could not be read "client_cut": true where the client's words were cut at
+    the token limit "out_of_form": how many of the therapist's replies broke the CoT form "calls":
+    an endpoint's account of each call, [{"role", ...}]
     """
     require(record, {"id": str, "condition": str, "profile": dict, "turns": list, "status": str})
     check_profile(record["profile"])
@@ -225,11 +248,15 @@ def check_session(record: dict) -> None:
                 f'turn {number} is "{turn["status"]}", and only the last turn of a session can have failed'
             )
         if turn["status"] not in TURN_STATUSES:
-            raise ValueError(f'turn {number}: status "{turn["status"]}" is none of {", ".join(TURN_STATUSES)}')
+            raise ValueError(
+                f'turn {number}: status "{turn["status"]}" is none of {", ".join(TURN_STATUSES)}'
+            )
         if has_words and not turn["answer"]:
             raise ValueError(f'turn {number} is "{turn["status"]}" but has no answer')
         if not has_words and turn["answer"] is not None:
-            raise ValueError(f'turn {number} is "{turn["status"]}" but has an answer: error text is no answer')
+            raise ValueError(
+                f'turn {number} is "{turn["status"]}" but has an answer: error text is no answer'
+            )
 
 
 def check_pair(record: dict) -> None:
@@ -246,7 +273,8 @@ def rating_key(record: dict) -> tuple:
 
 
 def check_rating(record: dict) -> None:
-    """A rating: {"session", "condition", "profile", "rater", "replicate", "act_fm", "tes", "status", ...}."""
+    """A rating: {"session", "condition", "profile", "rater", "replicate", "act_fm", "tes",
+    "status", ...}."""
     text = ("session", "condition", "profile", "rater", "status")
     require(record, {name: str for name in text} | {"replicate": int})
     if record["status"] != "ok":
@@ -260,5 +288,9 @@ def check_rating(record: dict) -> None:
             if not isinstance(values, list) or len(values) != size:
                 raise ValueError(f'"{field}" must be a list of {size} numbers')
             for item, value in enumerate(values, 1):
-                if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+                if (
+                    isinstance(value, bool)
+                    or not isinstance(value, kinds)
+                    or not low <= value <= high
+                ):
                     raise ValueError(f'"{field}" item {item} is {value!r}, outside {low}..{high}')

@@ -1,13 +1,14 @@
-"""Attention of new tokens over a cache of keys, of which a beginning (the trunk) may be shared by all rows.
+"""Attention of new tokens over a cache of keys, of which a beginning (the trunk) may be shared by
+all rows.
 
-The G query heads of one key head are stacked as rows, so that its keys are read once and never repeated. The trunk's
-keys lie there once, not once a row: all rows' queries are one matrix against them, and the two pieces are joined by
-their log-sum-exps, as in tree_attention.py:
+The G query heads of one key head are stacked as rows, so that its keys are read once and never
+repeated. The trunk's keys lie there once, not once a row: all rows' queries are one matrix against
+them, and the two pieces are joined by their log-sum-exps, as in tree_attention.py:
 
     share = exp(lse_trunk) / (exp(lse_own) + exp(lse_trunk))        out = (1 - share) out_own + share out_trunk
 
-Decoding reads all keys for one token a row, so it is as fast as memory is: what lies there once is read once.
-act/model/kv_cache.py holds the keys and calls this for every layer.
+Decoding reads all keys for one token a row, so it is as fast as memory is: what lies there once is
+read once. act/model/kv_cache.py holds the keys and calls this for every layer.
 """
 
 import torch
@@ -18,12 +19,18 @@ _flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 
 
 def cached_attention(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor, trunk: tuple[Tensor, Tensor] | None, on_trunk: Tensor
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor,
+    trunk: tuple[Tensor, Tensor] | None,
+    on_trunk: Tensor,
 ) -> Tensor:
-    """(B, H, T, D) of queries q (B, H, T, D) over own keys and values (B, K, S, D), and the trunk's (K, P, D).
+    """(B, H, T, D) of queries q (B, H, T, D) over own keys and values (B, K, S, D), and the trunk's
+    (K, P, D).
 
-    `mask` (B, T, S), 0 or -inf, says which own keys a token sees; rows whose `on_trunk` (B,) is 1 see all of the trunk,
-    those with 0 none of it.
+    `mask` (B, T, S), 0 or -inf, says which own keys a token sees; rows whose `on_trunk` (B,) is 1
+    see all of the trunk, those with 0 none of it.
     """
     B, H, T, D = q.shape
     K = k.shape[1]
@@ -44,10 +51,15 @@ def cached_attention(
 def joined_keys(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor, trunk: tuple[Tensor, Tensor], on_trunk: Tensor
 ) -> Tensor:
-    """`cached_attention` from public calls alone, for any device: the trunk's keys are copied before each row's own."""
+    """`cached_attention` from public calls alone, for any device: the trunk's keys are copied
+    before each row's own."""
     B, H, T, D = q.shape
     K, P, _ = trunk[0].shape
-    k, v = (torch.cat([x.expand(B, K, P, D), own], dim=2) for x, own in zip(trunk, (k, v), strict=True))
+    k, v = (
+        torch.cat([x.expand(B, K, P, D), own], dim=2) for x, own in zip(trunk, (k, v), strict=True)
+    )
     k, v = (x.repeat_interleave(H // K, dim=1) for x in (k, v))
     seen = on_trunk.to(mask.dtype).log()[:, None, None].expand(B, T, P)  # 0 or -inf
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=torch.cat([seen, mask], dim=2)[:, None])
+    return F.scaled_dot_product_attention(
+        q, k, v, attn_mask=torch.cat([seen, mask], dim=2)[:, None]
+    )

@@ -2,12 +2,14 @@
 
     log p(y) = h . W_y - lse(h W')            d log p(y) / dh = W_y - softmax(h W') W
 
-The second term of the gradient is attention with query h and keys = values = W, the first its log-sum-exp, so one pass
-over blocks of the vocabulary gives both, with the running maximum and sum of flash attention (Dao et al. 2022, alg. 1):
-two matrix products, a block of logits small enough for the cache between them. With a frozen head (LoRA) that is all:
-g = W_y - softmax(h W') W, of h's shape, is saved, and backward is an elementwise product. A trainable head computes the
-blocks once more for d log p(y) / dW = (onehot(y) - softmax)' h. Any loss that is a function of token log-probs (SFT,
-ORPO, DPO) sits on top unchanged. docs/kernel.md derives it, with a drawing and the measured table.
+The second term of the gradient is attention with query h and keys = values = W, the first its
+log-sum-exp, so one pass over blocks of the vocabulary gives both, with the running maximum and sum
+of flash attention (Dao et al. 2022, alg. 1): two matrix products, a block of logits small enough
+for the cache between them. With a frozen head (LoRA) that is all: g = W_y - softmax(h W') W, of h's
+shape, is saved, and backward is an elementwise product. A trainable head computes the blocks once
+more for d log p(y) / dW = (onehot(y) - softmax)' h. Any loss that is a function of token log-probs
+(SFT, ORPO, DPO) sits on top unchanged. docs/kernel.md derives it, with a drawing and the measured
+table.
 """
 
 import math
@@ -20,21 +22,36 @@ from kernels.linear import product, takes_float32
 
 LOG2_E = math.log2(math.e)
 ROWS = 1024  # tokens that go through the head together
-BLOCK_LOGITS = {"cpu": 2**21, "cuda": 2**24}  # logits held at a time, in elements: 8 and 64 MiB of float32
+BLOCK_LOGITS = {
+    "cpu": 2**21,
+    "cuda": 2**24,
+}  # logits held at a time, in elements: 8 and 64 MiB of float32
 
 
 def naive_logprob(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-    """What `logprob` replaces, same arguments and numbers, by way of the full (N, V) logits; for reading and tests."""
-    return torch.log_softmax((hidden @ weight.T).float(), dim=-1).gather(1, targets[:, None]).squeeze(1)
+    """What `logprob` replaces, same arguments and numbers, by way of the full (N, V) logits; for
+    reading and tests."""
+    return (
+        torch.log_softmax((hidden @ weight.T).float(), dim=-1)
+        .gather(1, targets[:, None])
+        .squeeze(1)
+    )
 
 
 def logprob(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-    """Log-probability of each target token in nats, (N,) float32: h . W_y - lse(h W'), (K1) of docs/kernel.md.
+    """Log-probability of each target token in nats, (N,) float32: h . W_y - lse(h W'), (K1) of
+    docs/kernel.md.
 
-    hidden (N, C): hidden states at the positions that have a target; weight (V, C): the head; targets (N,): ids.
-    Gradients reach `hidden`, and `weight` if it is trainable. Raises ValueError where the shapes do not fit.
+    hidden (N, C): hidden states at the positions that have a target; weight (V, C): the head;
+    targets (N,): ids. Gradients reach `hidden`, and `weight` if it is trainable. Raises ValueError
+    where the shapes do not fit.
     """
-    if hidden.ndim != 2 or weight.ndim != 2 or targets.shape != hidden.shape[:1] or hidden.shape[1] != weight.shape[1]:
+    if (
+        hidden.ndim != 2
+        or weight.ndim != 2
+        or targets.shape != hidden.shape[:1]
+        or hidden.shape[1] != weight.shape[1]
+    ):
         shapes = f"hidden {tuple(hidden.shape)}, weight {tuple(weight.shape)}, targets {tuple(targets.shape)}"
         raise ValueError(f"{shapes}: want (N, C), (V, C), (N,)")
     return _LogProb.apply(hidden, weight, targets, torch.is_grad_enabled() and hidden.requires_grad)
@@ -43,21 +60,32 @@ def logprob(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
 class _LogProb(torch.autograd.Function):
     @staticmethod
     def forward(ctx, hidden: Tensor, weight: Tensor, targets: Tensor, with_g: bool) -> Tensor:
-        logps, tops, totals = (torch.empty(len(hidden), dtype=torch.float32, device=hidden.device) for _ in range(3))
+        logps, tops, totals = (
+            torch.empty(len(hidden), dtype=torch.float32, device=hidden.device) for _ in range(3)
+        )
         g = torch.empty_like(hidden) if with_g else None
         for rows in _slices(len(hidden), ROWS):
             h, y = hidden[rows], targets[rows, None]
-            target_logit, top, total, weighted = None, None, None, None  # of the row so far: z_y, a, s, u of (K3), (K4)
+            target_logit, top, total, weighted = (
+                None,
+                None,
+                None,
+                None,
+            )  # of the row so far: z_y, a, s, u of (K3), (K4)
             for block, W in _blocks(weight, len(h)):
                 logits = _logits(h, W)
                 here, inside = _in_block(y, block)
                 block_top = logits.amax(1, keepdim=True)
                 new_top = block_top if top is None else torch.maximum(top, block_top)
                 picked = logits.gather(1, here)
-                target_logit = picked if target_logit is None else torch.where(inside, picked, target_logit)
+                target_logit = (
+                    picked if target_logit is None else torch.where(inside, picked, target_logit)
+                )
                 exps = _exp(logits.sub_(new_top))
                 block_total = exps.sum(1, keepdim=True)
-                block_weighted = product(exps.to(W.dtype), W.t()).float() if g is not None else None  # exps W
+                block_weighted = (
+                    product(exps.to(W.dtype), W.t()).float() if g is not None else None
+                )  # exps W
                 if top is None:
                     total, weighted = block_total, block_weighted
                 else:
@@ -94,7 +122,8 @@ class _LogProb(torch.autograd.Function):
 
 
 def _logits(h: Tensor, W: Tensor) -> Tensor:
-    """h W' in float32, (n, v), a tensor of its own; on a CPU with bfloat16 arithmetic rounded to that on its way."""
+    """h W' in float32, (n, v), a tensor of its own; on a CPU with bfloat16 arithmetic rounded to
+    that on its way."""
     if h.dtype == torch.bfloat16 and h.device.type == "cuda":
         return torch.mm(h, W.t(), out_dtype=torch.float32)
     if h.dtype == W.dtype:
@@ -103,18 +132,21 @@ def _logits(h: Tensor, W: Tensor) -> Tensor:
 
 
 def _exp(x: Tensor) -> Tensor:
-    """e^x in place, as 2^(x log2 e): PyTorch's exp on a CPU takes 3 times as long, and 40 where results underflow."""
+    """e^x in place, as 2^(x log2 e): PyTorch's exp on a CPU takes 3 times as long, and 40 where
+    results underflow."""
     return x.mul_(LOG2_E).exp2_()
 
 
 def _in_block(targets: Tensor, block: slice) -> tuple[Tensor, Tensor]:
-    """(place of each target in the block, whether it is there); the place of one that is not is any."""
+    """(place of each target in the block, whether it is there); the place of one that is not is
+    any."""
     here = targets - block.start
     return here.clamp(0, block.stop - block.start - 1), (here >= 0) & (targets < block.stop)
 
 
 def _blocks(weight: Tensor, rows: int) -> Iterator[tuple[slice, Tensor]]:
-    """Yield (rows of the head, their weights): `rows` tokens' logits on them fit BLOCK_LOGITS, they 4 times that."""
+    """Yield (rows of the head, their weights): `rows` tokens' logits on them fit BLOCK_LOGITS, they
+    4 times that."""
     room = BLOCK_LOGITS.get(weight.device.type, 2**24)
     size = max(1, min(room // max(1, min(rows, ROWS)), 4 * room // weight.shape[1]))
     for block in _slices(len(weight), size):

@@ -1,16 +1,19 @@
-"""Causal attention over a prefix tree: sequences that begin alike share the tokens, keys and work of that beginning.
+"""Causal attention over a prefix tree: sequences that begin alike share the tokens, keys and work
+of that beginning.
 
-The tree's tokens lie flat in one row, run after run. A run is a stretch of tokens that follow one another; what comes
-before it on its path from the root are pieces of earlier runs, each a contiguous slice of the row. So the attention of
-a run is a few rectangles, itself (causal) and each slice of its path (unmasked), joined by their log-sum-exps:
+The tree's tokens lie flat in one row, run after run. A run is a stretch of tokens that follow one
+another; what comes before it on its path from the root are pieces of earlier runs, each a
+contiguous slice of the row. So the attention of a run is a few rectangles, itself (causal) and each
+slice of its path (unmasked), joined by their log-sum-exps:
 
     lse = log(exp(lse_1) + exp(lse_2))        out = exp(lse_1 - lse) out_1 + exp(lse_2 - lse) out_2
 
-Backward, a rectangle's probabilities are exp(q k' - lse), and the gradient of its scores needs one number a query from
-the other rectangles, sum(grad * out), which the joined out gives: so each is differentiated by itself. No masks, no
-copies of keys. That is the way on a CPU. On a GPU, where it has not been tried, each run's keys are joined by
-copying, and attention is computed again in the backward pass (`rejoined_keys_attention`).
-act/model/prefix_tree.py makes the runs; docs/tree.md derives all of it, with a drawing and what it brings.
+Backward, a rectangle's probabilities are exp(q k' - lse), and the gradient of its scores needs one
+number a query from the other rectangles, sum(grad * out), which the joined out gives: so each is
+differentiated by itself. No masks, no copies of keys. That is the way on a CPU. On a GPU, where it
+has not been tried, each run's keys are joined by copying, and attention is computed again in the
+backward pass (`rejoined_keys_attention`). act/model/prefix_tree.py makes the runs; docs/tree.md
+derives all of it, with a drawing and what it brings.
 """
 
 from dataclasses import dataclass
@@ -28,7 +31,8 @@ _flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_bac
 
 @dataclass(frozen=True)
 class Run:
-    """Tokens start..stop-1 of the flat row; `path` are the slices of the row that come before them, root first."""
+    """Tokens start..stop-1 of the flat row; `path` are the slices of the row that come before them,
+    root first."""
 
     start: int
     stop: int
@@ -36,34 +40,43 @@ class Run:
 
     @property
     def depth(self) -> int:
-        """Position of the run's first token in its text, the tokens of its path; (T2) of docs/tree.md."""
+        """Position of the run's first token in its text, the tokens of its path; (T2) of
+        docs/tree.md."""
         return sum(stop - start for start, stop in self.path)
 
 
 def tree_attention(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:
-    """Each token attends to its path and, causally, to its own run: q (1, H, T, D), k and v (1, K, T, D).
+    """Each token attends to its path and, causally, to its own run: q (1, H, T, D), k and v (1, K,
+    T, D).
 
-    (1, H, T, D), softmax(q k' / sqrt(D)) v on each token's own keys: plain causal attention on every root-to-leaf
-    sequence. (T3) to (T5) of docs/tree.md.
+    (1, H, T, D), softmax(q k' / sqrt(D)) v on each token's own keys: plain causal attention on
+    every root-to-leaf sequence. (T3) to (T5) of docs/tree.md.
     """
     if q.device.type == "cpu":
         return _TreeAttention.apply(q, k, v, runs)
-    return rejoined_keys_attention(q, k, v, runs)  # the rectangles' operator, _flash, is the CPU's alone
+    return rejoined_keys_attention(
+        q, k, v, runs
+    )  # the rectangles' operator, _flash, is the CPU's alone
 
 
 def rejoined_keys_attention(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:
-    """`joined_keys_attention` whose joined keys are not kept but joined again for the backward pass.
+    """`joined_keys_attention` whose joined keys are not kept but joined again for the backward
+    pass.
 
     A session's branches would hold its trunk's keys fifty times in every layer.
     """
-    return checkpoint(joined_keys_attention, q, k, v, runs, use_reentrant=False, preserve_rng_state=False)
+    return checkpoint(
+        joined_keys_attention, q, k, v, runs, use_reentrant=False, preserve_rng_state=False
+    )
 
 
 def joined_keys_attention(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:
-    """`tree_attention` from PyTorch's public calls alone, for any device; what it replaces, for reading and tests.
+    """`tree_attention` from PyTorch's public calls alone, for any device; what it replaces, for
+    reading and tests.
 
-    Keys of the path are copied before the run's own, and the causal bias is aligned lower right: query i of t sees
-    the first S - t + i + 1 of S keys. Grouped heads are repeated: in float32 no fused CUDA kernel takes them.
+    Keys of the path are copied before the run's own, and the causal bias is aligned lower right:
+    query i of t sees the first S - t + i + 1 of S keys. Grouped heads are repeated: in float32 no
+    fused CUDA kernel takes them.
     """
     out, groups = [], q.shape[1] // k.shape[1]
     for run in runs:
@@ -77,10 +90,11 @@ def joined_keys_attention(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> T
 
 
 def rectangles(runs: list[Run]) -> list[tuple[slice, slice, bool]]:
-    """(queries, keys, causal) of every piece of a tree's attention; each run's own, causal, before those of its path.
+    """(queries, keys, causal) of every piece of a tree's attention; each run's own, causal, before
+    those of its path.
 
-    >>> rectangles([Run(0, 4), Run(4, 6, ((0, 2),)), Run(6, 9, ((0, 2),))])[-1]  # siblings attend to their path as one
-    (slice(4, 9, None), slice(0, 2, None), False)
+    >>> rectangles([Run(0, 4), Run(4, 6, ((0, 2),)), Run(6, 9, ((0, 2),))])[-1]  # siblings attend
+    to their path as one (slice(4, 9, None), slice(0, 2, None), False)
     """
     own = [slice(run.start, run.stop) for run in runs]
     out = [(rows, rows, True) for rows in own]
@@ -92,7 +106,8 @@ def rectangles(runs: list[Run]) -> list[tuple[slice, slice, bool]]:
 
 
 class _TreeAttention(torch.autograd.Function):
-    """By rectangles, with the G query heads of each key head as a batch: flash attention reads keys where they lie."""
+    """By rectangles, with the G query heads of each key head as a batch: flash attention reads keys
+    where they lie."""
 
     @staticmethod
     def forward(ctx, q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:
@@ -106,7 +121,9 @@ class _TreeAttention(torch.autograd.Function):
             if causal:
                 out_[:, :, rows], lse[:, :, rows] = piece, piece_lse
             else:
-                share = torch.sigmoid(piece_lse - lse[:, :, rows])  # (T4): e^lse_2 / (e^lse_1 + e^lse_2)
+                share = torch.sigmoid(
+                    piece_lse - lse[:, :, rows]
+                )  # (T4): e^lse_2 / (e^lse_1 + e^lse_2)
                 out_[:, :, rows].lerp_(piece, share[..., None].to(piece.dtype))
                 lse[:, :, rows] = torch.logaddexp(lse[:, :, rows], piece_lse)  # (T3)
         ctx.save_for_backward(q, k, v, out, lse)
@@ -120,10 +137,20 @@ class _TreeAttention(torch.autograd.Function):
         K = k.shape[1]
         to_q = q.new_empty(1, T, H, D, dtype=_wide(q)).transpose(1, 2)
         to_k, to_v = (k.new_empty(1, T, K, D, dtype=_wide(q)).transpose(1, 2) for _ in range(2))
-        q_, k_, v_, out_, up_, to_q_ = (_by_key_head(x, K, H // K) for x in (q, k, v, out, upstream, to_q))
+        q_, k_, v_, out_, up_, to_q_ = (
+            _by_key_head(x, K, H // K) for x in (q, k, v, out, upstream, to_q)
+        )
         for rows, keys, causal in rectangles(ctx.runs):
-            tensors = (up_[:, :, rows], q_[:, :, rows], k_[:, :, keys], v_[:, :, keys], out_[:, :, rows])
-            piece_q, piece_k, piece_v = _flash_backward(*tensors, lse[:, :, rows], 0.0, causal)  # (T5)
+            tensors = (
+                up_[:, :, rows],
+                q_[:, :, rows],
+                k_[:, :, keys],
+                v_[:, :, keys],
+                out_[:, :, rows],
+            )
+            piece_q, piece_k, piece_v = _flash_backward(
+                *tensors, lse[:, :, rows], 0.0, causal
+            )  # (T5)
             if causal:
                 to_q_[:, :, rows] = piece_q
                 to_k[0, :, keys], to_v[0, :, keys] = piece_k.sum(0), piece_v.sum(0)
@@ -135,7 +162,8 @@ class _TreeAttention(torch.autograd.Function):
 
 
 def _by_key_head(x: Tensor, K: int, G: int) -> Tensor:
-    """A view (G, K, T, D) of heads (1, K G, T, D), or of keys (1, K, T, D), each read by G query heads."""
+    """A view (G, K, T, D) of heads (1, K G, T, D), or of keys (1, K, T, D), each read by G query
+    heads."""
     _, heads, T, D = x.shape
     x = x[0].unflatten(0, (K, heads // K)).transpose(0, 1)  # (G or 1, K, T, D)
     return x.expand(G, K, T, D)

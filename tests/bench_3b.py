@@ -1,7 +1,9 @@
-"""`make bench-3b`: a random checkpoint of Llama-3.2-3B's shape (bfloat16, two shards), loaded and trained a step.
+"""`make bench-3b`: a random checkpoint of Llama-3.2-3B's shape (bfloat16, two shards), loaded and
+trained a step.
 
-Prints the time to load it over that of reading its bytes (both from the page cache, medians of several processes), the
-loader's peak memory over the checkpoint's size, and what one ORPO step of one short pair takes. A JSON line at the end.
+Prints the time to load it over that of reading its bytes (both from the page cache, medians of
+several processes), the loader's peak memory over the checkpoint's size, and what one ORPO step of
+one short pair takes. A JSON line at the end.
 """
 
 import json
@@ -29,7 +31,9 @@ def write_checkpoint(folder: Path) -> None:
     from act.model.llama import Llama, LlamaConfig
 
     with torch.device("meta"):
-        shapes = {name: p.shape for name, p in Llama(LlamaConfig.from_dict(CONFIG)).state_dict().items()}
+        shapes = {
+            name: p.shape for name, p in Llama(LlamaConfig.from_dict(CONFIG)).state_dict().items()
+        }
     names, generator = list(shapes), torch.Generator().manual_seed(0)
     weight_map = {}
     for i, part in enumerate((names[: len(names) // 2], names[len(names) // 2 :])):
@@ -55,20 +59,24 @@ def read_bytes(folder: Path) -> dict:
 
 
 def load(folder: Path) -> dict:
-    """Seconds until every weight has been read, and the process's peak memory above what imports take."""
+    """Seconds until every weight has been read, and the process's peak memory above what imports
+    take."""
     from act.model.checkpoint import load_model
 
     before = resident("VmRSS")
     start = time.perf_counter()
     model = load_model(folder)
-    touched = sum(p.view(torch.int16).flatten()[::2048].sum().item() for p in model.parameters())  # a number a page
+    touched = sum(
+        p.view(torch.int16).flatten()[::2048].sum().item() for p in model.parameters()
+    )  # a number a page
     seconds = time.perf_counter() - start
     peak = resident("VmHWM") - before
     return {"seconds": seconds, "peak_gib": peak / 2**20, "touched": touched}
 
 
 def step(folder: Path) -> dict:
-    """One ORPO step of a pair of 48 tokens of prompt and answers of 16 and 12; the adapter must have moved."""
+    """One ORPO step of a pair of 48 tokens of prompt and answers of 16 and 12; the adapter must
+    have moved."""
     from act.model.checkpoint import load_model
     from act.model.lora import attach, lora_layers, trainable
     from act.training.examples import Answer, Example
@@ -87,23 +95,39 @@ def step(folder: Path) -> dict:
     seconds = time.perf_counter() - start
     moved = all(layer.lora_B.any() for layer in lora_layers(model).values())
     peak = resident("VmHWM") / 2**20
-    figures = {"seconds": seconds, "loss": metrics["loss"], "grad_norm": norm, "moved": moved, "peak_gib": peak}
+    figures = {
+        "seconds": seconds,
+        "loss": metrics["loss"],
+        "grad_norm": norm,
+        "moved": moved,
+        "peak_gib": peak,
+    }
     return figures | {"trainable": trainable(model), "dtype": str(model.head.dtype)}
 
 
 def apart(what: str, folder: Path) -> dict:
     command = [sys.executable, "-m", "tests.bench_3b", "--only", what, "--folder", str(folder)]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT).stdout)
+    return json.loads(
+        subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT).stdout
+    )
 
 
 def main() -> None:
     parser = ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, help="where the checkpoint is, or is written and kept")
-    parser.add_argument("--only", choices=("read_bytes", "load", "step"), help="measure one thing, in this process")
+    parser.add_argument(
+        "--folder", type=Path, help="where the checkpoint is, or is written and kept"
+    )
+    parser.add_argument(
+        "--only", choices=("read_bytes", "load", "step"), help="measure one thing, in this process"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="runs behind each median")
     args = parser.parse_args()
     if args.only:
-        print(json.dumps({"read_bytes": read_bytes, "load": load, "step": step}[args.only](args.folder)))
+        print(
+            json.dumps(
+                {"read_bytes": read_bytes, "load": load, "step": step}[args.only](args.folder)
+            )
+        )
         return
     folder = args.folder or Path(tempfile.mkdtemp())
     try:
@@ -117,16 +141,26 @@ def main() -> None:
             reads.append(apart("read_bytes", folder)["seconds"])
             loads.append(apart("load", folder))
         result = {"bench": "3b", "checkpoint_gib": gib, "read_s": median(reads)}
-        result |= {"load_s": median(x["seconds"] for x in loads), "load_peak_gib": max(x["peak_gib"] for x in loads)}
-        result |= {"time_ratio": result["load_s"] / result["read_s"], "memory_ratio": result["load_peak_gib"] / gib}
+        result |= {
+            "load_s": median(x["seconds"] for x in loads),
+            "load_peak_gib": max(x["peak_gib"] for x in loads),
+        }
+        result |= {
+            "time_ratio": result["load_s"] / result["read_s"],
+            "memory_ratio": result["load_peak_gib"] / gib,
+        }
         result["step"] = apart("step", folder)
     finally:
         if not args.folder:
             shutil.rmtree(folder)
     print(f"{gib:.2f} GiB: read in {result['read_s']:.2f} s")
     print(f"loaded in {result['load_s']:.2f} s: {result['time_ratio']:.2f} times (goal 1.3)")
-    print(f"peak memory {result['load_peak_gib']:.2f} GiB: {result['memory_ratio']:.2f} times (goal 1.15)")
-    print(f"one ORPO step: {result['step']['seconds']:.0f} s, {result['step']['peak_gib']:.1f} GiB, {result['step']}")
+    print(
+        f"peak memory {result['load_peak_gib']:.2f} GiB: {result['memory_ratio']:.2f} times (goal 1.15)"
+    )
+    print(
+        f"one ORPO step: {result['step']['seconds']:.0f} s, {result['step']['peak_gib']:.1f} GiB, {result['step']}"
+    )
     print(json.dumps(result))
 
 

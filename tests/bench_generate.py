@@ -1,10 +1,12 @@
-"""`make bench-generate`: 24 sessions of 8 turns decoded side by side, against transformers and llama.cpp turn by turn.
+"""`make bench-generate`: 24 sessions of 8 turns decoded side by side, against transformers and
+llama.cpp turn by turn.
 
-The prompts have the lengths of the study's real sessions: a system prompt of 1,118 tokens, client turns of 95; replies
-are greedy and of at most 96 new tokens, with answers as they come. All three read the same text of the embedded model:
-ours in float32, batched, over a cache that lives on; transformers' `generate` in float32 on the whole history, one turn
-after another, as the published code does; llama.cpp (llama-cpp-python) in Q4_1 with its prompt cache on. The two peers
-are measured on a few sessions (--peer-sessions) and compared by turns a minute. Prints a table and a JSON line.
+The prompts have the lengths of the study's real sessions: a system prompt of 1,118 tokens, client
+turns of 95; replies are greedy and of at most 96 new tokens, with answers as they come. All three
+read the same text of the embedded model: ours in float32, batched, over a cache that lives on;
+transformers' `generate` in float32 on the whole history, one turn after another, as the published
+code does; llama.cpp (llama-cpp-python) in Q4_1 with its prompt cache on. The two peers are measured
+on a few sessions (--peer-sessions) and compared by turns a minute. Prints a table and a JSON line.
 """
 
 import json
@@ -26,7 +28,8 @@ SYSTEM, CLIENT, NEW_TOKENS = 1118, 90, 96  # tokens of text; the template adds 5
 
 
 def texts(model: Path, sessions: int, turns: int) -> tuple[str, list[list[str]]]:
-    """A system prompt and each session's client turns: words of the bundled transcripts, cut to the real lengths."""
+    """A system prompt and each session's client turns: words of the bundled transcripts, cut to the
+    real lengths."""
     from act.model.tokenizer import ChatTokenizer
 
     tokenizer = ChatTokenizer(model)
@@ -75,10 +78,19 @@ def run_ours(args: Namespace) -> dict:
                 said.append(reply.text)
                 tokens += reply.response_tokens
             seconds.append(time.perf_counter() - start)
-        print(f"ours: {sum(seconds):.1f} s, by turn {[round(s, 1) for s in seconds]}", file=sys.stderr, flush=True)
+        print(
+            f"ours: {sum(seconds):.1f} s, by turn {[round(s, 1) for s in seconds]}",
+            file=sys.stderr,
+            flush=True,
+        )
         runs.append(seconds)
     seconds = [median(column) for column in zip(*runs, strict=True)]
-    return {"turns": args.sessions * args.turns, "seconds": sum(seconds), "by_turn": seconds, "tokens": tokens}
+    return {
+        "turns": args.sessions * args.turns,
+        "seconds": sum(seconds),
+        "by_turn": seconds,
+        "tokens": tokens,
+    }
 
 
 def run_transformers(args: Namespace) -> dict:
@@ -89,9 +101,13 @@ def run_transformers(args: Namespace) -> dict:
     model = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32)
 
     def answer(messages: list[dict]) -> tuple[str, int]:
-        prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt")
+        prompt = tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, return_tensors="pt"
+        )
         prompt = prompt["input_ids"] if hasattr(prompt, "keys") else prompt
-        ids = model.generate(prompt, max_new_tokens=NEW_TOKENS, do_sample=False)[0, prompt.shape[1] :]
+        ids = model.generate(prompt, max_new_tokens=NEW_TOKENS, do_sample=False)[
+            0, prompt.shape[1] :
+        ]
         return tokenizer.decode(ids, skip_special_tokens=True).strip(), len(ids)
 
     return one_by_one(system, clients, answer)
@@ -108,13 +124,16 @@ def run_llama_cpp(args: Namespace) -> dict:
 
     def answer(messages: list[dict]) -> tuple[str, int]:
         reply = model.create_chat_completion(messages, max_tokens=NEW_TOKENS, temperature=0)
-        return reply["choices"][0]["message"]["content"].strip(), reply["usage"]["completion_tokens"]
+        return reply["choices"][0]["message"]["content"].strip(), reply["usage"][
+            "completion_tokens"
+        ]
 
     return one_by_one(system, clients, answer)
 
 
 def one_by_one(system: str, clients: list[list[str]], answer) -> dict:
-    """One session after another, turn by turn. Its cache, if it has one, holds the session so far."""
+    """One session after another, turn by turn. Its cache, if it has one, holds the session so
+    far."""
     by_turn, tokens = [0.0] * len(clients[0]), 0
     for client in clients:
         said: list[str] = []
@@ -125,7 +144,12 @@ def one_by_one(system: str, clients: list[list[str]], answer) -> dict:
             said.append(text)
             tokens += n
     print(f"by turn {[round(s, 1) for s in by_turn]}", file=sys.stderr, flush=True)
-    return {"turns": len(clients) * len(clients[0]), "seconds": sum(by_turn), "by_turn": by_turn, "tokens": tokens}
+    return {
+        "turns": len(clients) * len(clients[0]),
+        "seconds": sum(by_turn),
+        "by_turn": by_turn,
+        "tokens": tokens,
+    }
 
 
 SIDES = {"ours": run_ours, "transformers": run_transformers, "llama_cpp": run_llama_cpp}
@@ -147,11 +171,18 @@ def run_apart(side: str, args: Namespace) -> dict | None:
 
 def main() -> None:
     parser = ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, default=ROOT / "models/smollm2-135m-instruct", help="the embedded model")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        default=ROOT / "models/smollm2-135m-instruct",
+        help="the embedded model",
+    )
     parser.add_argument("--sessions", type=int, default=24)
     parser.add_argument("--turns", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3, help="runs of ours behind the median")
-    parser.add_argument("--peer-sessions", type=int, default=2, help="sessions a peer is measured on")
+    parser.add_argument(
+        "--peer-sessions", type=int, default=2, help="sessions a peer is measured on"
+    )
     parser.add_argument("--side", choices=SIDES, help="measure one side only, in this process")
     args = parser.parse_args()
     if args.side:
@@ -168,7 +199,9 @@ def main() -> None:
         if result:
             speed, tokens = result["turns_per_min"], result["tokens"] / result["turns"]
             growth = result["by_turn"][-1] / result["by_turn"][0]
-            print(f"{side:14}{speed:10.1f}{tokens:12.1f}{ours['turns_per_min'] / speed:8.1f}x{growth:17.2f}")
+            print(
+                f"{side:14}{speed:10.1f}{tokens:12.1f}{ours['turns_per_min'] / speed:8.1f}x{growth:17.2f}"
+            )
 
     def times(side: str) -> float | None:
         return results[side] and ours["turns_per_min"] / results[side]["turns_per_min"]

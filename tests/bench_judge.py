@@ -1,8 +1,10 @@
-"""`make bench-judge`: 24 transcripts of 8 turns rated by the embedded model, against transformers writing the forms.
+"""`make bench-judge`: 24 transcripts of 8 turns rated by the embedded model, against transformers
+writing the forms.
 
-Ours reads a transcript once and decides 34 slots; the peer does what the published code does: it generates the filled
-form, here of exactly the form's length, one transcript after another, key-value cache on. It is measured on
---peer transcripts, by turns with ours. Prints a table and a JSON line.
+Ours reads a transcript once and decides 34 slots; the peer does what the published code does: it
+generates the filled form, here of exactly the form's length, one transcript after another,
+key-value cache on. It is measured on --peer transcripts, by turns with ours. Prints a table and a
+JSON line.
 """
 
 import json
@@ -16,9 +18,9 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM
 
+from act.forms import FORMS, render
 from act.judging.judge import LocalJudge, Text, said_in
 from act.judging.served import form_messages
-from act.measure.forms import FORMS, render
 from tests.conftest import EMBEDDED, ROOT
 
 
@@ -26,7 +28,9 @@ def main() -> None:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--transcripts", type=int, default=24)
     parser.add_argument("--turns", type=int, default=8)
-    parser.add_argument("--peer", type=int, default=3, help="transcripts of which the peer writes forms")
+    parser.add_argument(
+        "--peer", type=int, default=3, help="transcripts of which the peer writes forms"
+    )
     args = parser.parse_args()
     torch.set_float32_matmul_precision("high")
     judge = LocalJudge(str(EMBEDDED), FORMS, "refuse", 4, "cpu")
@@ -57,8 +61,17 @@ def main() -> None:
     )
     print(f"ours          {median(ours_s):6.2f} s a transcript")
     print(f"transformers  {median(peer_s):6.2f} s a transcript   {ratio:.1f} times ours")
-    result = {"bench": "judge", "ours_s": median(ours_s), "transformers_s": median(peer_s), "vs_transformers": ratio}
-    versions = {"torch": torch.__version__, "transformers": transformers.__version__, "cores": os.cpu_count()}
+    result = {
+        "bench": "judge",
+        "ours_s": median(ours_s),
+        "transformers_s": median(peer_s),
+        "vs_transformers": ratio,
+    }
+    versions = {
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "cores": os.cpu_count(),
+    }
     print(json.dumps(result | versions | {"cpu": torch.backends.cpu.get_cpu_capability()}))
 
 

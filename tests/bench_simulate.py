@@ -1,8 +1,10 @@
-"""`make bench-simulate`: 150 clients x 6 conditions x 25 turns against a fast fake server: does simulate.py keep up?
+"""`make bench-simulate`: 150 clients x 6 conditions x 25 turns against a fast fake server: does
+simulate.py keep up?
 
-The client is a fake endpoint that takes --delay seconds a call, the therapist a tiny random model with four tiny
-adapters, so that what is measured is our own machinery. Prints how near the client calls a second come to what the
-concurrency allows, concurrency / delay, and the memory of the process as it goes. Ends with a JSON line.
+The client is a fake endpoint that takes --delay seconds a call, the therapist a tiny random model
+with four tiny adapters, so that what is measured is our own machinery. Prints how near the client
+calls a second come to what the concurrency allows, concurrency / delay, and the memory of the
+process as it goes. Ends with a JSON line.
 """
 
 import json
@@ -51,14 +53,36 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=150)
     parser.add_argument("--turns", type=int, default=25)
     parser.add_argument("--concurrency", type=int, default=16)
-    parser.add_argument("--delay", type=float, default=0.2, help="seconds the fake server takes for a call")
+    parser.add_argument(
+        "--delay", type=float, default=0.2, help="seconds the fake server takes for a call"
+    )
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place, serving(lambda body, n: f"It hurts, {n}.", args.delay) as fake:
+    with (
+        tempfile.TemporaryDirectory() as place,
+        serving(lambda body, n: f"It hurts, {n}.", args.delay) as fake,
+    ):
         folder = Path(place)
         write_model(folder)
-        (folder / "p.jsonl").write_text("".join(json.dumps(p) + "\n" for p in make_profiles(args.clients, 0)))
-        command = [sys.executable, str(ROOT / "simulate.py"), "--model", "base", "--adapters", "adapters"]
-        command += ["--profiles", "p.jsonl", "--client", f"fake@{fake.url}", "--turns", args.turns, "--max-new-tokens"]
+        (folder / "p.jsonl").write_text(
+            "".join(json.dumps(p) + "\n" for p in make_profiles(args.clients, 0))
+        )
+        command = [
+            sys.executable,
+            str(ROOT / "simulate.py"),
+            "--model",
+            "base",
+            "--adapters",
+            "adapters",
+        ]
+        command += [
+            "--profiles",
+            "p.jsonl",
+            "--client",
+            f"fake@{fake.url}",
+            "--turns",
+            args.turns,
+            "--max-new-tokens",
+        ]
         command += [
             12,
             "--temperature",
@@ -83,12 +107,24 @@ def main() -> None:
     whole = sum(session["status"] == "complete" for session in sessions)
     times = [request["time"] for request in fake.requests]
     per_second, limit = len(times) / (times[-1] - times[0]), args.concurrency / args.delay
-    sixths = [max(mib for done, mib in memory if part / 6 <= done <= (part + 1) / 6) for part in range(6)]
-    print(f"{len(sessions)} sessions, {whole} complete, {len(times)} client calls in {times[-1] - times[0]:.0f} s")
-    print(f"client calls a second: {per_second:.0f}; the limit of {args.concurrency} at a time: {limit:.0f}")
-    print(f"peak memory in each sixth of the calls, a condition: {', '.join(f'{mib:.0f}' for mib in sixths)} MiB")
+    sixths = [
+        max(mib for done, mib in memory if part / 6 <= done <= (part + 1) / 6) for part in range(6)
+    ]
+    print(
+        f"{len(sessions)} sessions, {whole} complete, {len(times)} client calls in {times[-1] - times[0]:.0f} s"
+    )
+    print(
+        f"client calls a second: {per_second:.0f}; the limit of {args.concurrency} at a time: {limit:.0f}"
+    )
+    print(
+        f"peak memory in each sixth of the calls, a condition: {', '.join(f'{mib:.0f}' for mib in sixths)} MiB"
+    )
     result = {"bench": "simulate", "calls_per_s": per_second, "share_of_limit": per_second / limit}
-    result |= {"peak_mib_of_each_condition": sixths, "most_at_once": fake.most_at_once, "cores": os.cpu_count()}
+    result |= {
+        "peak_mib_of_each_condition": sixths,
+        "most_at_once": fake.most_at_once,
+        "cores": os.cpu_count(),
+    }
     print(json.dumps(result))
 
 

@@ -1,11 +1,13 @@
-"""`make bench-stats`: 900 sessions analysed with 2,000 resamples an outcome, and one model fit against statsmodels.
+"""`make bench-stats`: 900 sessions analysed with 2,000 resamples an outcome, and one model fit
+against statsmodels.
 
-A session has 25 turns, drawn from the bundled ones: what is read of texts (danger, conduct) takes its time, too.
+A session has 25 turns, drawn from the bundled ones: what is read of texts (danger, conduct) takes
+its time, too.
 
-full_analysis_s is the whole command, figures and page included, as a user runs it on all cores at hand; numbers_s the
-part that computes, its eleven outcomes one after another. One fit is REML with fixed effects, covariance and
-log-likelihood from the same arrays: statsmodels' MixedLM.fit() as it comes, and with L-BFGS, the quicker one of its
-optimisers. Prints a table and a JSON line.
+full_analysis_s is the whole command, figures and page included, as a user runs it on all cores at
+hand; numbers_s the part that computes, its eleven outcomes one after another. One fit is REML with
+fixed effects, covariance and log-likelihood from the same arrays: statsmodels' MixedLM.fit() as it
+comes, and with L-BFGS, the quicker one of its optimisers. Prints a table and a JSON line.
 """
 
 import json
@@ -28,10 +30,10 @@ import statsmodels
 from statsmodels.regression.mixed_linear_model import MixedLM
 
 from act.dialogue.profiles import make_profiles
-from act.measure.analysis import analyse, score_sessions
-from act.measure.forms import OUTCOMES
-from act.measure.mixed import fit, fit_many
+from act.forms import OUTCOMES
 from act.records import CONDITIONS, read_jsonl
+from act.statistics.analysis import analyse, score_sessions
+from act.statistics.mixed import fit, fit_many
 from tests.conftest import ROOT
 from tests.made_ratings import make_ratings, make_session, write
 
@@ -53,7 +55,11 @@ def main() -> None:
     parser.add_argument("--resamples", type=int, default=2000)
     args = parser.parse_args()
     ratings, profiles = make_ratings(args.clients), make_profiles(args.clients, 0)
-    sessions = [make_session(condition, client) for client in range(args.clients) for condition in CONDITIONS]
+    sessions = [
+        make_session(condition, client)
+        for client in range(args.clients)
+        for condition in CONDITIONS
+    ]
     turns = [turn for session in read_jsonl(CORPUS) for turn in session["turns"]]
     draw = random.Random(0)
     for session in sessions:
@@ -61,8 +67,20 @@ def main() -> None:
         session["profile"] = profiles[client] | {"id": session["profile"]["id"]}
         session["turns"] = draw.sample(turns, 25)
     with tempfile.TemporaryDirectory() as folder:
-        paths = [write(Path(folder) / f"{name}.jsonl", rows) for name, rows in (("r", ratings), ("s", sessions))]
-        command = [sys.executable, "analyze.py", "--ratings", paths[0], "--sessions", paths[1], "--out", folder]
+        paths = [
+            write(Path(folder) / f"{name}.jsonl", rows)
+            for name, rows in (("r", ratings), ("s", sessions))
+        ]
+        command = [
+            sys.executable,
+            "analyze.py",
+            "--ratings",
+            paths[0],
+            "--sessions",
+            paths[1],
+            "--out",
+            folder,
+        ]
         command += ["--resamples", str(args.resamples)]
         start = time.perf_counter()
         subprocess.run([str(word) for word in command], cwd=ROOT, check=True, capture_output=True)
@@ -79,22 +97,43 @@ def main() -> None:
         warnings.simplefilter("ignore")
         theirs = seconds(lambda: MixedLM(y, X, groups=code).fit(reml=True), 5)
         fastest = seconds(lambda: MixedLM(y, X, groups=code).fit(reml=True, method="lbfgs"), 5)
-    print(f"{len(scores.profile)} sessions, {len(OUTCOMES)} outcomes, {args.resamples} resamples of two kinds each")
+    print(
+        f"{len(scores.profile)} sessions, {len(OUTCOMES)} outcomes, {args.resamples} resamples of two kinds each"
+    )
     print(f"analyze.py, whole                {whole:9.2f} s")
     print(f"  its outcomes' numbers          {numbers:9.2f} s")
     print(f"one fit, ours                    {1e3 * ours:9.3f} ms")
     print(f"one of 2,000 fitted together     {1e3 * together:9.3f} ms")
-    print(f"statsmodels, as it comes         {1e3 * theirs:9.3f} ms   {theirs / ours:.0f} times ours")
-    print(f"statsmodels, L-BFGS              {1e3 * fastest:9.3f} ms   {fastest / ours:.0f} times ours")
-    result = {"bench": "stats", "full_analysis_s": round(whole, 2), "fit_vs_statsmodels": round(theirs / ours, 1)}
+    print(
+        f"statsmodels, as it comes         {1e3 * theirs:9.3f} ms   {theirs / ours:.0f} times ours"
+    )
+    print(
+        f"statsmodels, L-BFGS              {1e3 * fastest:9.3f} ms   {fastest / ours:.0f} times ours"
+    )
+    result = {
+        "bench": "stats",
+        "full_analysis_s": round(whole, 2),
+        "fit_vs_statsmodels": round(theirs / ours, 1),
+    }
     result |= {
         "numbers_s": round(numbers, 2),
         "fit_ms": round(1e3 * ours, 3),
         "fit_together_ms": round(1e3 * together, 4),
     }
-    result |= {"statsmodels_ms": round(1e3 * theirs, 1), "statsmodels_lbfgs_ms": round(1e3 * fastest, 1)}
-    machine = {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
-    versions = {"numpy": np.__version__, "scipy": scipy.__version__, "statsmodels": statsmodels.__version__}
+    result |= {
+        "statsmodels_ms": round(1e3 * theirs, 1),
+        "statsmodels_lbfgs_ms": round(1e3 * fastest, 1),
+    }
+    machine = {
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+    }
+    versions = {
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "statsmodels": statsmodels.__version__,
+    }
     print(json.dumps(result | machine | versions))
 
 

@@ -1,10 +1,12 @@
-"""`make bench-train`: one ORPO session of 25 turns, ours against TRL's ORPOTrainer on the same pairs, in one run.
+"""`make bench-train`: one ORPO session of 25 turns, ours against TRL's ORPOTrainer on the same
+pairs, in one run.
 
-The pairs have the lengths of the study's real sessions: a system prompt of 1,118 tokens, client turns of 95, answers of
-64 with 57 of thinking before them, no thinking in the history (3,120 tokens of prompt at turn 13). Both train the
-embedded model, LoRA 64 on seven projections, float32, with the same loss (NLL of the whole sequence, as TRL has it).
-Each runs in a process of its own, which gives its peak memory. TRL, at half an hour and more a session, is measured on
-turns 1-7, 13, 19 and 25, one pair at a time with gradient checkpointing, and summed by linear interpolation. Prints a
+The pairs have the lengths of the study's real sessions: a system prompt of 1,118 tokens, client
+turns of 95, answers of 64 with 57 of thinking before them, no thinking in the history (3,120 tokens
+of prompt at turn 13). Both train the embedded model, LoRA 64 on seven projections, float32, with
+the same loss (NLL of the whole sequence, as TRL has it). Each runs in a process of its own, which
+gives its peak memory. TRL, at half an hour and more a session, is measured on turns 1-7, 13, 19 and
+25, one pair at a time with gradient checkpointing, and summed by linear interpolation. Prints a
 table and a JSON line.
 """
 
@@ -24,19 +26,28 @@ import numpy as np
 import torch
 
 ROOT = Path(__file__).parent.parent
-TURNS, SYSTEM, CLIENT, THINKING, ANSWER = 25, 1118, 90, 57, 59  # tokens of text; the template adds 5 a message
+TURNS, SYSTEM, CLIENT, THINKING, ANSWER = (
+    25,
+    1118,
+    90,
+    57,
+    59,
+)  # tokens of text; the template adds 5 a message
 TRL_TURNS = (1, 2, 3, 4, 5, 6, 7, 13, 19, 25)
 LAMBDA_OR = 0.1
 
 
 def session_pairs(model: Path) -> list[dict]:
-    """The pairs of one session, whose texts are words of the bundled transcripts cut to the real lengths."""
+    """The pairs of one session, whose texts are words of the bundled transcripts cut to the real
+    lengths."""
     from act.model.tokenizer import ChatTokenizer
 
     tokenizer = ChatTokenizer(model)
     with open(ROOT / "act/dialogue/corpus/sessions.jsonl") as file:
         turns = [turn for line in file for turn in json.loads(line)["turns"]]
-    words = cycle(" ".join(f"{turn['client']} {turn['answer']} {turn['thinking']}" for turn in turns).split())
+    words = cycle(
+        " ".join(f"{turn['client']} {turn['answer']} {turn['thinking']}" for turn in turns).split()
+    )
 
     def text(tokens: int) -> str:
         made = ""
@@ -56,7 +67,8 @@ def session_pairs(model: Path) -> list[dict]:
 
 
 def run_ours(args: Namespace) -> dict:
-    """Seconds of a step (forward, backward, update) on turns 1-5, 1-6 and all, as train.py takes it."""
+    """Seconds of a step (forward, backward, update) on turns 1-5, 1-6 and all, as train.py takes
+    it."""
     import train
     from act.model.checkpoint import load_model
     from act.model.lora import attach
@@ -88,11 +100,17 @@ def run_ours(args: Namespace) -> dict:
 
     step(1)
     seconds = {n: median(step(n) for _ in range(args.rounds)) for n in (5, 6, TURNS)}
-    return {"seconds": seconds, "unique_tokens": tokens, "naive_tokens": naive[TURNS], "first": first}
+    return {
+        "seconds": seconds,
+        "unique_tokens": tokens,
+        "naive_tokens": naive[TURNS],
+        "first": first,
+    }
 
 
 def run_trl(args: Namespace) -> dict:
-    """Seconds of each measured turn's pair, a step of TRL's own training loop each; the first pair also warms up."""
+    """Seconds of each measured turn's pair, a step of TRL's own training loop each; the first pair
+    also warms up."""
     from datasets import Dataset
     from peft import LoraConfig
     from torch.utils.data import SequentialSampler
@@ -106,7 +124,9 @@ def run_trl(args: Namespace) -> dict:
     order = [1, *TRL_TURNS]
     rows = [
         {
-            "prompt": tokenizer.apply_chat_template(pair["prompt"], tokenize=False, add_generation_prompt=True),
+            "prompt": tokenizer.apply_chat_template(
+                pair["prompt"], tokenize=False, add_generation_prompt=True
+            ),
             "chosen": pair["chosen"][0]["content"],
             "rejected": pair["rejected"][0]["content"],
         }
@@ -120,7 +140,9 @@ def run_trl(args: Namespace) -> dict:
 
         def on_step_end(self, *_, **__):
             times[-1] += time.perf_counter()
-            print(f"TRL, turn {order[len(times) - 1]}: {times[-1]:.1f} s", file=sys.stderr, flush=True)
+            print(
+                f"TRL, turn {order[len(times) - 1]}: {times[-1]:.1f} s", file=sys.stderr, flush=True
+            )
 
     class Trainer(ORPOTrainer):
         def _get_train_sampler(self, *_):
@@ -151,7 +173,9 @@ def run_trl(args: Namespace) -> dict:
             settings,
             train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer,
-            peft_config=LoraConfig(r=64, lora_alpha=64, target_modules=list(PROJECTIONS), task_type="CAUSAL_LM"),
+            peft_config=LoraConfig(
+                r=64, lora_alpha=64, target_modules=list(PROJECTIONS), task_type="CAUSAL_LM"
+            ),
             callbacks=[Watch()],
         )
         trainer.train()
@@ -160,10 +184,22 @@ def run_trl(args: Namespace) -> dict:
 
 def run_apart(side: str, args: Namespace, data: Path) -> dict:
     """One side's measurements in a process of its own, with its peak memory in GiB."""
-    command = [sys.executable, "-m", "tests.bench_train", "--model", args.model, "--rounds", str(args.rounds)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.bench_train",
+        "--model",
+        args.model,
+        "--rounds",
+        str(args.rounds),
+    ]
     environment = os.environ | {"TRL_EXPERIMENTAL_SILENCE": "1", "TOKENIZERS_PARALLELISM": "false"}
     with subprocess.Popen(
-        [*command, "--side", side, "--data", data], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+        [*command, "--side", side, "--data", data],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         lines = process.stdout.read().splitlines()
         _, status, usage = os.wait4(process.pid, 0)
@@ -178,11 +214,21 @@ def run_apart(side: str, args: Namespace, data: Path) -> dict:
 
 def main() -> None:
     parser = ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, default=ROOT / "models/smollm2-135m-instruct", help="the embedded model")
     parser.add_argument(
-        "--rounds", type=int, default=3, help="runs behind each median of ours; TRL's, which are long, run once"
+        "--model",
+        type=Path,
+        default=ROOT / "models/smollm2-135m-instruct",
+        help="the embedded model",
     )
-    parser.add_argument("--side", choices=("ours", "trl"), help="measure one side only, in this process")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=3,
+        help="runs behind each median of ours; TRL's, which are long, run once",
+    )
+    parser.add_argument(
+        "--side", choices=("ours", "trl"), help="measure one side only, in this process"
+    )
     parser.add_argument("--data", type=Path, help="pairs, with --side")
     args = parser.parse_args()
     if args.side:
@@ -193,9 +239,13 @@ def main() -> None:
         data.write_text("".join(json.dumps(pair) + "\n" for pair in session_pairs(args.model)))
         ours, trl = run_apart("ours", args, data), run_apart("trl", args, data)
     turns = sorted(trl["seconds"])
-    trl_session = float(np.interp(range(1, TURNS + 1), turns, [trl["seconds"][turn] for turn in turns]).sum())
+    trl_session = float(
+        np.interp(range(1, TURNS + 1), turns, [trl["seconds"][turn] for turn in turns]).sum()
+    )
     trl_first6 = sum(trl["seconds"][turn] for turn in range(1, 7))
-    per_token = {n: seconds / ours["unique_tokens"][str(n)] for n, seconds in ours["seconds"].items()}
+    per_token = {
+        n: seconds / ours["unique_tokens"][str(n)] for n, seconds in ours["seconds"].items()
+    }
     result = {
         "bench": "train",
         "speedup_session": trl_session / ours["seconds"][TURNS],
@@ -207,7 +257,9 @@ def main() -> None:
         "trl_session_s": trl_session,
         "machine": f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}, torch {torch.__version__}",
     }
-    print(f"tokens: {ours['unique_tokens'][str(TURNS)]:,} unique for {ours['naive_tokens']:,} naive")
+    print(
+        f"tokens: {ours['unique_tokens'][str(TURNS)]:,} unique for {ours['naive_tokens']:,} naive"
+    )
     print(f"{'':24}{'ours':>10}{'TRL':>10}{'ratio':>8}")
     for name, a, b in (
         ("25 turns, s", ours["seconds"][TURNS], trl_session),
@@ -216,7 +268,9 @@ def main() -> None:
     ):
         print(f"{name:24}{a:10.1f}{b:10.1f}{b / a:8.1f}")
     print(f"first losses differ by {result['loss_difference']:.1e} (limit 1e-4)")
-    print(f"seconds per unique token: {result['per_token_growth']:.2f} times at 25 turns what they are at 5 (goal 1.6)")
+    print(
+        f"seconds per unique token: {result['per_token_growth']:.2f} times at 25 turns what they are at 5 (goal 1.6)"
+    )
     print(json.dumps(result))
     if result["loss_difference"] > 1e-4:
         raise SystemExit("the two did not train on the same loss: the ratios mean nothing")

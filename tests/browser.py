@@ -5,8 +5,12 @@ from contextlib import contextmanager
 
 import pytest
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-in_a_browser = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine (Debian: apt install chromium)")
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+in_a_browser = pytest.mark.skipif(
+    not CHROMIUM, reason="no Chromium on this machine (Debian: apt install chromium)"
+)
 
 
 @contextmanager
@@ -24,7 +28,9 @@ def chromium():
 def browser(size=(1280, 900)):
     """A browser of its own with a window of `size` pixels."""
     with chromium() as running:
-        yield running.new_context(viewport={"width": size[0], "height": size[1]}, accept_downloads=True)
+        yield running.new_context(
+            viewport={"width": size[0], "height": size[1]}, accept_downloads=True
+        )
 
 
 def watched(context, path):

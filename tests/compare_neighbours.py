@@ -1,10 +1,12 @@
-"""`make compare-neighbours`: does a session depend on who is decoded beside it? By rounding alone, and how often?
+"""`make compare-neighbours`: does a session depend on who is decoded beside it? By rounding alone,
+and how often?
 
-The embedded model in float32 answers the first turns of the bundled sessions' clients: each session by itself, then all
-of them side by side, with the same seeds. A batch of another size adds numbers up in another order, so two tokens
-whose probabilities all but tie (or a draw that falls on their border) may be decided otherwise; from there on the texts
-differ. Prints, for greedy decoding and for sampling, how many replies are equal and how many tokens lie between
-two such breaks. Ends with a JSON line.
+The embedded model in float32 answers the first turns of the bundled sessions' clients: each session
+by itself, then all of them side by side, with the same seeds. A batch of another size adds numbers
+up in another order, so two tokens whose probabilities all but tie (or a draw that falls on their
+border) may be decided otherwise; from there on the texts differ. Prints, for greedy decoding and
+for sampling, how many replies are equal and how many tokens lie between two such breaks. Ends with
+a JSON line.
 """
 
 import json
@@ -39,16 +41,25 @@ def first_difference(a: str, b: str, chat: LocalChat) -> int | None:
 def main() -> None:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=EMBEDDED)
-    parser.add_argument("--alone", type=int, default=12, help="sessions that are also decoded by themselves")
     parser.add_argument(
-        "--turns", type=int, default=2, help="turns of each session, with the bundled answers behind them"
+        "--alone", type=int, default=12, help="sessions that are also decoded by themselves"
+    )
+    parser.add_argument(
+        "--turns",
+        type=int,
+        default=2,
+        help="turns of each session, with the bundled answers behind them",
     )
     parser.add_argument("--new-tokens", type=int, default=64)
     args = parser.parse_args()
     lines = (ROOT / "act/dialogue/corpus/sessions.jsonl").read_text(encoding="utf-8").splitlines()
     corpus = [json.loads(line)["turns"] for line in lines]
     sessions = [turns[start : start + args.turns] for start in (0, 4) for turns in corpus][:25]
-    result = {"bench": "neighbours", "cores": os.cpu_count(), "cpu": torch.backends.cpu.get_cpu_capability()}
+    result = {
+        "bench": "neighbours",
+        "cores": os.cpu_count(),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+    }
     for precision in ("highest", "high"):
         torch.set_float32_matmul_precision(precision)
         for name, sampling in (("greedy", (0, 1)), ("sampled", (0.85, 0.9))):
@@ -67,8 +78,15 @@ def main() -> None:
                     breaks += at is not None
                     tokens += alone.response_tokens if at is None else at + 1
             n = args.alone * args.turns
-            print(f"{precision:8} {name:8} {equal} of {n} replies equal; {breaks} breaks in {tokens} tokens")
-            result[f"{precision}_{name}"] = {"replies": n, "equal": equal, "tokens": tokens, "breaks": breaks}
+            print(
+                f"{precision:8} {name:8} {equal} of {n} replies equal; {breaks} breaks in {tokens} tokens"
+            )
+            result[f"{precision}_{name}"] = {
+                "replies": n,
+                "equal": equal,
+                "tokens": tokens,
+                "breaks": breaks,
+            }
     print(json.dumps(result))
 
 

@@ -1,7 +1,9 @@
-"""`make compare-order`: does it matter whether a step's pairs come from one session? Three seeds of each --order.
+"""`make compare-order`: does it matter whether a step's pairs come from one session? Three seeds of
+each --order.
 
-Trains ORPO on the bundled corpus with the last two sessions held out, as `make study` does, and prints the held-out
-margin and NLL before and after, their mean and standard deviation over seeds, and the tokens computed.
+Trains ORPO on the bundled corpus with the last two sessions held out, as `make study` does, and
+prints the held-out margin and NLL before and after, their mean and standard deviation over seeds,
+and the tokens computed.
 """
 
 import json
@@ -16,11 +18,37 @@ ROOT = Path(__file__).parent.parent
 
 
 def trained(order: str, seed: int, model: str, data: str, out: Path) -> dict:
-    command = [sys.executable, str(ROOT / "train.py"), "--method", "orpo", "--model", model, "--data", data]
-    command += ["--out", str(out), "--held-out-sessions", "2", "--lr", "5e-4", "--lambda-or", "0.5", "--batch", "3"]
-    subprocess.run([*command, "--order", order, "--seed", str(seed)], check=True, stdout=subprocess.DEVNULL)
+    command = [
+        sys.executable,
+        str(ROOT / "train.py"),
+        "--method",
+        "orpo",
+        "--model",
+        model,
+        "--data",
+        data,
+    ]
+    command += [
+        "--out",
+        str(out),
+        "--held-out-sessions",
+        "2",
+        "--lr",
+        "5e-4",
+        "--lambda-or",
+        "0.5",
+        "--batch",
+        "3",
+    ]
+    subprocess.run(
+        [*command, "--order", order, "--seed", str(seed)], check=True, stdout=subprocess.DEVNULL
+    )
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    return {"before": lines[0], "after": lines[-1], "tokens": sum(line["unique_tokens"] for line in lines[1:-1])}
+    return {
+        "before": lines[0],
+        "after": lines[-1],
+        "tokens": sum(line["unique_tokens"] for line in lines[1:-1]),
+    }
 
 
 def main() -> None:
@@ -33,8 +61,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for seed in args.seeds:
             for order, runs in rows.items():
-                runs.append(trained(order, seed, args.model, args.data, Path(folder) / f"{order}-{seed}"))
-    print(f"before: NLL {rows['session'][0]['before']['nll']:.4f}, margin {rows['session'][0]['before']['margin']:.4f}")
+                runs.append(
+                    trained(order, seed, args.model, args.data, Path(folder) / f"{order}-{seed}")
+                )
+    print(
+        f"before: NLL {rows['session'][0]['before']['nll']:.4f}, margin {rows['session'][0]['before']['margin']:.4f}"
+    )
     print(f"{'order':10}{'NLL (SD)':>20}{'margin (SD)':>20}{'tokens computed':>18}")
     for order, runs in rows.items():
         cells = [[run["after"][name] for run in runs] for name in ("nll", "margin")]

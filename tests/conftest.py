@@ -35,7 +35,8 @@ def tokenizer():
 
 @pytest.fixture(autouse=True)
 def exact_product():
-    """Every test begins with PyTorch's default product, also behind one that ran a script in this process."""
+    """Every test begins with PyTorch's default product, also behind one that ran a script in this
+    process."""
     torch.set_float32_matmul_precision("highest")
 
 
@@ -50,7 +51,11 @@ def folder(tmp_path_factory) -> Path:
     """A checkpoint folder with random weights and the embedded tokenizer."""
     folder = tmp_path_factory.mktemp("model")
     torch.manual_seed(0)
-    save_file(Llama(LlamaConfig.from_dict(CONFIG)).state_dict(), folder / "model.safetensors", {"format": "pt"})
+    save_file(
+        Llama(LlamaConfig.from_dict(CONFIG)).state_dict(),
+        folder / "model.safetensors",
+        {"format": "pt"},
+    )
     (folder / "config.json").write_text(json.dumps(CONFIG))
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(EMBEDDED / name, folder)
@@ -66,12 +71,15 @@ def data(tmp_path) -> Path:
 
 @pytest.fixture(scope="session")
 def run_script_in():
-    """run_script_in(folder, "judge.py", "rate", ...) runs a script there; returns the finished process."""
+    """run_script_in(folder, "judge.py", "rate", ...) runs a script there; returns the finished
+    process."""
 
     def run(folder: Path, *words: object) -> subprocess.CompletedProcess:
         command = [sys.executable, str(ROOT / str(words[0])), *map(str, words[1:])]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
+        return subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600
+        )
 
     return run
 
@@ -84,7 +92,8 @@ def script(tmp_path, run_script_in):
 
 @pytest.fixture
 def refused(tmp_path, monkeypatch, capsys):
-    """refused(words...) runs a script in this process, asserts exit status 2 and one line on stderr, and returns it."""
+    """refused(words...) runs a script in this process, asserts exit status 2 and one line on
+    stderr, and returns it."""
 
     def run(*words: object) -> str:
         monkeypatch.chdir(tmp_path)

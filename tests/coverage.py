@@ -1,10 +1,12 @@
-"""How often the report's intervals hold the truth, and its tests err: 2,000 simulated studies each of two sizes.
+"""How often the report's intervals hold the truth, and its tests err: 2,000 simulated studies each
+of two sizes.
 
     make coverage        (python -m tests.coverage [--studies 2000] [--resamples 999] [--processes 2])
 
-Every number comes from the functions that write summary.json. Truth: the means that were published for ACT-FM, clients'
-variance 6, residual variance 32 (ICC .158). "small" is 30 clients who each lost a fifth of their sessions at random, a
-new pattern in each study. A table for people; the last line is JSON.
+Every number comes from the functions that write summary.json. Truth: the means that were published
+for ACT-FM, clients' variance 6, residual variance 32 (ICC .158). "small" is 30 clients who each
+lost a fifth of their sessions at random, a new pattern in each study. A table for people; the last
+line is JSON.
 """
 
 import os
@@ -22,10 +24,10 @@ import numpy as np
 import scipy
 from tqdm import tqdm
 
-from act.measure import contrasts
-from act.measure.bootstrap import cluster_intervals, parametric_intervals
-from act.measure.mixed import fit
 from act.records import CONDITIONS
+from act.statistics import contrasts
+from act.statistics.bootstrap import cluster_intervals, parametric_intervals
+from act.statistics.mixed import fit
 
 MEANS = np.array([26.26, 26.87, 22.12, 24.79, 29.48, 29.56])
 SESSION, RESIDUAL = 6.0, 32.0
@@ -34,13 +36,14 @@ INTERVAL, LEVEL, FAMILY = (0.93, 0.97), (0.04, 0.06), (0.0, 0.055)
 
 
 def study(seed: int, size: str, resamples: int) -> dict[str, float]:
-    """What one simulated study got right (intervals) and wrong (tests): quantity -> share of its chances."""
+    """What one simulated study got right (intervals) and wrong (tests): quantity -> share of its
+    chances."""
     clients, missing = SIZES[size]
     rng = np.random.default_rng([seed, clients])
     cluster, cell = np.repeat(np.arange(clients), 6), np.tile(np.arange(6), clients)
-    noise = np.sqrt(SESSION) * rng.standard_normal(clients)[cluster] + np.sqrt(RESIDUAL) * rng.standard_normal(
-        len(cell)
-    )
+    noise = np.sqrt(SESSION) * rng.standard_normal(clients)[cluster] + np.sqrt(
+        RESIDUAL
+    ) * rng.standard_normal(len(cell))
     keep = rng.random(len(cell)) >= missing
     cluster, cell, noise = cluster[keep], cell[keep], noise[keep]
     X, names = np.eye(6)[cell], list(CONDITIONS)
@@ -55,10 +58,15 @@ def study(seed: int, size: str, resamples: int) -> dict[str, float]:
         "means, t": share([row["ci_satterthwaite"] for row in means.values()], MEANS),
         "contrasts, normal": share([row["ci"] for row in pairs], differences),
         "contrasts, t": share(
-            [contrasts.t_interval(row["difference"], row["se"], row["df"]) for row in pairs], differences
+            [contrasts.t_interval(row["difference"], row["se"], row["df"]) for row in pairs],
+            differences,
         ),
-        "standardised contrasts d": share([row["d_ci"] for row in pairs], np.array(differences) / total**0.5),
-        "all contrasts at once": float(share([row["ci_adjusted"] for row in pairs], differences) == 1),
+        "standardised contrasts d": share(
+            [row["d_ci"] for row in pairs], np.array(differences) / total**0.5
+        ),
+        "all contrasts at once": float(
+            share([row["ci_adjusted"] for row in pairs], differences) == 1
+        ),
     }
     shares = {
         "ICC": SESSION / total,
@@ -68,7 +76,9 @@ def study(seed: int, size: str, resamples: int) -> dict[str, float]:
     for kind, intervals in (("cluster", cluster_intervals), ("parametric", parametric_intervals)):
         found = intervals(X, y, cluster, resamples, seed)
         for (title, value), interval in zip(shares.items(), found.values(), strict=True):
-            result[f"{title}, {kind} bootstrap"] = float(interval is not None and interval[0] <= value <= interval[1])
+            result[f"{title}, {kind} bootstrap"] = float(
+                interval is not None and interval[0] <= value <= interval[1]
+            )
     every = contrasts.all_equal(6)
     families = {
         "family of 15, all equal": contrasts.pairwise(null, names),
@@ -79,7 +89,9 @@ def study(seed: int, size: str, resamples: int) -> dict[str, float]:
     result |= {
         "omnibus chi-square": float(contrasts.omnibus(null)["p"] < 0.05),
         "omnibus F": float(contrasts.f_test(null, every)["p"] < 0.05),
-        "interaction chi-square": float(contrasts.factorial(null, names)["interaction"]["p"] < 0.05),
+        "interaction chi-square": float(
+            contrasts.factorial(null, names)["interaction"]["p"] < 0.05
+        ),
     }
     for title, rows in families.items():
         false = [row for row in rows if title.endswith("equal") or row["b"] == f"{row['a']}-cot"]
@@ -93,7 +105,9 @@ def share(intervals: list[list[float]], truths: np.ndarray) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--studies", type=int, default=2000)
     parser.add_argument("--resamples", type=int, default=999)
     parser.add_argument("--processes", type=int, default=2)
@@ -116,11 +130,26 @@ def main() -> None:
     print("| study | quantity | rate | Monte Carlo SE | wanted | |")
     print("|---|---|---|---|---|---|")
     for row in rows:
-        wanted = f"{100 * row['low']:g}-{100 * row['high']:g}%" if row["low"] else f"at most {100 * row['high']:g}%"
+        wanted = (
+            f"{100 * row['low']:g}-{100 * row['high']:g}%"
+            if row["low"]
+            else f"at most {100 * row['high']:g}%"
+        )
         rate, error = f"{100 * row['rate']:.1f}%", f"{100 * row['monte_carlo_se']:.1f}"
-        cells = [row["study"], row["quantity"], rate, error, wanted, "" if row["inside"] else "outside"]
+        cells = [
+            row["study"],
+            row["quantity"],
+            rate,
+            error,
+            wanted,
+            "" if row["inside"] else "outside",
+        ]
         print("| " + " | ".join(cells) + " |")
-    versions = {"python": platform.python_version(), "numpy": np.__version__, "scipy": scipy.__version__}
+    versions = {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+    }
     settings = {"studies": args.studies, "resamples": args.resamples, "outside": outside}
     print(json.dumps({"bench": "coverage", **settings, "rows": rows, "versions": versions}))
     sys.exit(outside > 0)

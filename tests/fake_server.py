@@ -1,7 +1,8 @@
-"""A real HTTP server that speaks OpenAI's chat completions and misbehaves on demand; it logs every request.
+"""A real HTTP server that speaks OpenAI's chat completions and misbehaves on demand; it logs every
+request.
 
-`say(body, n)` answers the n-th request (from 1): a text, a dict for the whole answer, or one of the faults below, which
-take the request's handler.
+`say(body, n)` answers the n-th request (from 1): a text, a dict for the whole answer, or one of the
+faults below, which take the request's handler.
 """
 
 import json
@@ -24,7 +25,11 @@ class Fault:
 
 def status(code: int, body: dict | str = "", **headers: str) -> Fault:
     text = body if isinstance(body, str) else json.dumps(body)
-    return Fault(lambda handler: handler.send(code, text, **{k.replace("_", "-"): v for k, v in headers.items()}))
+    return Fault(
+        lambda handler: handler.send(
+            code, text, **{k.replace("_", "-"): v for k, v in headers.items()}
+        )
+    )
 
 
 def retry_after_date(seconds: float) -> str:
@@ -52,7 +57,9 @@ CUT = Fault(_cut)
 CUT_JSON = status(200, '{"choices": [{"message": {"conte')
 HTML_PAGE = status(200, HTML, content_type="text/html")
 QUOTA = status(429, {"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}})
-LOADING = status(503, {"error": {"message": "Loading model", "type": "unavailable_error", "code": 503}})
+LOADING = status(
+    503, {"error": {"message": "Loading model", "type": "unavailable_error", "code": 503}}
+)
 
 
 def completion(content, finish="stop", prompt_tokens=11, **more) -> dict:
@@ -61,7 +68,11 @@ def completion(content, finish="stop", prompt_tokens=11, **more) -> dict:
         "model": "fake-2026-11",
         "system_fingerprint": "fp_1",
         "choices": [{"index": 0, "message": message, "finish_reason": finish}],
-        "usage": {"prompt_tokens": prompt_tokens, "completion_tokens": 5, "total_tokens": prompt_tokens + 5},
+        "usage": {
+            "prompt_tokens": prompt_tokens,
+            "completion_tokens": 5,
+            "total_tokens": prompt_tokens + 5,
+        },
     } | more
 
 
@@ -78,7 +89,12 @@ class FakeServer:
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 with lock:
-                    asked = {"body": body, "headers": dict(self.headers), "time": time.monotonic(), "path": self.path}
+                    asked = {
+                        "body": body,
+                        "headers": dict(self.headers),
+                        "time": time.monotonic(),
+                        "path": self.path,
+                    }
                     fake.requests.append(asked)
                     number = len(fake.requests)
                     fake.at_once += 1
@@ -90,12 +106,22 @@ class FakeServer:
                 if isinstance(answer, Fault):
                     answer.send(self)
                 else:
-                    self.send(200, json.dumps(answer if isinstance(answer, dict) else completion(answer)))
+                    self.send(
+                        200, json.dumps(answer if isinstance(answer, dict) else completion(answer))
+                    )
 
             def send(self, code, text, length=None, **headers):
                 raw = text.encode()
-                head = {"content-type": "application/json", "content-length": str(length or len(raw))} | headers
-                lines = [f"HTTP/1.1 {code} -", *(f"{name}: {value}" for name, value in head.items()), "", ""]
+                head = {
+                    "content-type": "application/json",
+                    "content-length": str(length or len(raw)),
+                } | headers
+                lines = [
+                    f"HTTP/1.1 {code} -",
+                    *(f"{name}: {value}" for name, value in head.items()),
+                    "",
+                    "",
+                ]
                 self.wfile.write("\r\n".join(lines).encode() + raw)
                 self.wfile.flush()
 

@@ -10,7 +10,8 @@ SHIFT = dict(zip(CONDITIONS, (0.0, 0.1, -0.4, -0.2, 0.5, 0.6), strict=True))
 
 
 def make_ratings(clients=8, rater="mistral-judge", replicates=1, seed=0):
-    """Ratings whose ACT-FM and TES rise with SHIFT and with each client's own level; expected ones included."""
+    """Ratings whose ACT-FM and TES rise with SHIFT and with each client's own level; expected ones
+    included."""
     rng = np.random.default_rng(seed)
     ratings = []
     for client in range(clients):
@@ -37,7 +38,9 @@ def make_ratings(clients=8, rater="mistral-judge", replicates=1, seed=0):
     return ratings
 
 
-def make_session(condition, client, client_words="I feel low.", answer="What is that like?", status="complete"):
+def make_session(
+    condition, client, client_words="I feel low.", answer="What is that like?", status="complete"
+):
     turn = {"client": client_words, "thinking": None, "answer": answer, "status": "ok"}
     turns = [turn, turn | {"client": "Hm.", "answer": "And now?", "status": "length"}]
     if status != "complete":
@@ -66,9 +69,7 @@ def damage(name):
         return "\n".join([*lines[:2], lines[2][:50], *lines[3:], ""]), r"ratings\.jsonl:3: "
     if name == "unknown condition":
         third |= {"condition": "dpo", "session": "dpo/p00"}
-        message = (
-            r'ratings\.jsonl:3: unknown condition "dpo"; the six are instruct, instruct-cot, sft, sft-cot, orpo, or'
-        )
+        message = r'ratings\.jsonl:3: unknown condition "dpo"; the six are instruct, instruct-cot, sft, sft-cot, orpo, or'
     elif name == "out of range":
         third["act_fm"][6] = 4
         message = r'ratings\.jsonl:3: "act_fm" item 7 is 4, outside 0\.\.3'
@@ -85,7 +86,9 @@ def damage(name):
         return "", r"ratings\.jsonl:1: no rating in this file"
     elif name == "one condition":
         lines = [json.dumps(rating) for rating in ratings if rating["condition"] == "sft"]
-        return "\n".join([*lines, ""]), r"rated sessions of 1 condition\(s\); a comparison needs at least 2"
+        return "\n".join(
+            [*lines, ""]
+        ), r"rated sessions of 1 condition\(s\); a comparison needs at least 2"
     elif name == "one session":
         lines = [line for line in lines if '"orpo"' not in line or '"p01"' in line]
         return "\n".join([*lines, ""]), r'ratings\.jsonl: condition "orpo" has 1 rated session'

@@ -1,4 +1,5 @@
-"""A made-up study of the published one's shape: its means and spreads (METHOD.md), its failures, four archetypes.
+"""A made-up study of the published one's shape: its means and spreads (METHOD.md), its failures,
+four archetypes.
 
     python -m tests.made_study FOLDER [CLIENTS] [REPLICATES]      writes ratings.jsonl and sessions.jsonl there
 
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from act.measure.forms import ACT_FM
+from act.forms import ACT_FM
 from act.records import CONDITIONS
 from tests.made_ratings import write
 
@@ -25,7 +26,12 @@ PUBLISHED = {  # condition -> mean and SD of the ACT-FM total and of the TES mea
     "orpo-cot": (29.56, 5.46, 5.68, 0.88),
 }
 FAILED = {"instruct-cot": 35 / 150, "sft-cot": 8 / 150, "sft": 5 / 150, "orpo-cot": 4 / 150}
-ARCHETYPES = ("hopeless-skeptic", "intellectualiser", "anxious-fortune-teller", "overwhelmed-avoider")
+ARCHETYPES = (
+    "hopeless-skeptic",
+    "intellectualiser",
+    "anxious-fortune-teller",
+    "overwhelmed-avoider",
+)
 ISSUES = ("low mood", "worry", "chronic pain", "grief", "burnout")
 
 
@@ -49,7 +55,11 @@ def make_study(clients=150, replicates=1, seed=0, rater="mistral-large-tuned"):
             broke = rng.random() < FAILED.get(condition, 0)
             fidelity = mean + sd * (z - 1.2 * broke)
             empathy = tes_mean + tes_sd * (0.8 * z + 0.6 * rng.normal() - 1.2 * broke)
-            names = {"session": f"{condition}/{profile['id']}", "condition": condition, "profile": profile["id"]}
+            names = {
+                "session": f"{condition}/{profile['id']}",
+                "condition": condition,
+                "profile": profile["id"],
+            }
             for replicate in range(replicates):
                 ratings.append(
                     names
@@ -67,7 +77,9 @@ def rate(rng, fidelity, empathy, lectures):
     """Whole ratings of all items about a session's own level."""
     act_fm = []
     for item in ACT_FM.items:
-        centre = fidelity / 12 + (0.25 if item.subscale == "open" else -0.15 if item.subscale == "aware" else 0)
+        centre = fidelity / 12 + (
+            0.25 if item.subscale == "open" else -0.15 if item.subscale == "aware" else 0
+        )
         if item.direction == "inconsistent":
             centre = 1.3 - fidelity / 30 + 0.5 * (lectures and item.subscale == "stance")
         act_fm.append(int(np.clip(round(centre + rng.normal(0, 0.45)), 0, 3)))
@@ -81,16 +93,33 @@ def make_session(rng, corpus, name, condition, profile, broke):
     for number in range(10):
         turn = said[number % len(said)]
         thinking = turn["thinking"] if condition.endswith("-cot") else None
-        turns.append({"client": turn["client"], "thinking": thinking, "answer": turn["answer"], "status": "ok"})
+        turns.append(
+            {
+                "client": turn["client"],
+                "thinking": thinking,
+                "answer": turn["answer"],
+                "status": "ok",
+            }
+        )
     if rng.random() < (0.2 if condition == "sft" else 0.05):
-        turns[3] = turns[3] | {"answer": "Have you been having thoughts of suicide? I would ask anyone in your place."}
+        turns[3] = turns[3] | {
+            "answer": "Have you been having thoughts of suicide? I would ask anyone in your place."
+        }
     if rng.random() < 0.08:
-        turns[5] = turns[5] | {"client": "Some nights I think everyone would be better off if I took all my pills."}
+        turns[5] = turns[5] | {
+            "client": "Some nights I think everyone would be better off if I took all my pills."
+        }
     status = "complete"
     if broke:
         status = "format" if condition.endswith("-cot") else "context"
         turns[-1] = turns[-1] | {"thinking": None, "answer": None, "status": status}
-    return {"id": name, "condition": condition, "profile": profile, "turns": turns, "status": status}
+    return {
+        "id": name,
+        "condition": condition,
+        "profile": profile,
+        "turns": turns,
+        "status": status,
+    }
 
 
 if __name__ == "__main__":

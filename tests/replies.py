@@ -1,4 +1,5 @@
-"""What tests and benchmarks ask, all of it answered: one reply an ask of a speaker, one a request of a sampler."""
+"""What tests and benchmarks ask, all of it answered: one reply an ask of a speaker, one a request
+of a sampler."""
 
 from act.dialogue.chat import Ask, ChatModel, Reply
 from act.model.sampler import Decoded, Request, Sampler

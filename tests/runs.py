@@ -1,7 +1,8 @@
-"""train.py several times in one launch of torchrun (starting takes seconds): `torchrun ... tests/runs.py RUNS.json`
+"""train.py several times in one launch of torchrun (starting takes seconds): `torchrun ...
+tests/runs.py RUNS.json`
 
-RUNS.json is a list of {"flags": [...], "stop": step or null, "kill": bool}: a run with "stop" ends when the state of
-that step has been written, with its process if "kill" says so.
+RUNS.json is a list of {"flags": [...], "stop": step or null, "kill": bool}: a run with "stop" ends
+when the state of that step has been written, with its process if "kill" says so.
 """
 
 import json

@@ -1,4 +1,5 @@
-"""generate.py and simulate.py run again on what is there: nothing mixed, nothing done twice, nothing left behind."""
+"""generate.py and simulate.py run again on what is there: nothing mixed, nothing done twice,
+nothing left behind."""
 
 import json
 import sys
@@ -48,18 +49,43 @@ def profiles(tmp_path):
 
 def say(body, n):
     words = f"So {body['seed'] % 1000}."
-    return cot_reply("Hm.", words) if body["messages"][0]["content"] == THERAPIST_COT_PROMPT else words
+    return (
+        cot_reply("Hm.", words) if body["messages"][0]["content"] == THERAPIST_COT_PROMPT else words
+    )
 
 
 def sessions_at(fake, *more, profiles="p.jsonl"):
     m = f"m@{fake.url}"
-    words = ("generate.py", "sessions", "--profiles", profiles, "--therapist", m, "--client", m, "--turns", 2)
+    words = (
+        "generate.py",
+        "sessions",
+        "--profiles",
+        profiles,
+        "--therapist",
+        m,
+        "--client",
+        m,
+        "--turns",
+        2,
+    )
     return (*words, "--out", "s.jsonl", *more)
 
 
 def simulate_at(fake, *more):
     m = f"m@{fake.url}"
-    words = ("simulate.py", "--model", m, "--client", m, "--profiles", "p.jsonl", "--turns", 1, "--out", "s.jsonl")
+    words = (
+        "simulate.py",
+        "--model",
+        m,
+        "--client",
+        m,
+        "--profiles",
+        "p.jsonl",
+        "--turns",
+        1,
+        "--out",
+        "s.jsonl",
+    )
     return (*words, "--conditions", "instruct", *more)
 
 
@@ -68,7 +94,9 @@ def pairs_at(fake, *more, chosen="c"):
     return (*words, "--rejected", f"r@{fake.url}", "--cot", "--out", "d.jsonl", *more)
 
 
-def test_sessions_of_other_clients_are_not_mixed_with_those_of_other_settings(run, refused, profiles):
+def test_sessions_of_other_clients_are_not_mixed_with_those_of_other_settings(
+    run, refused, profiles
+):
     with serving(say) as fake:
         run(*sessions_at(fake))
         others = sessions_at(fake, profiles="others.jsonl")
@@ -78,7 +106,9 @@ def test_sessions_of_other_clients_are_not_mixed_with_those_of_other_settings(ru
         assert f"{2 * N} sessions" in run(*others)
 
 
-def test_sessions_and_pairs_go_on_at_another_address_of_the_same_model(run, refused, profiles, tmp_path):
+def test_sessions_and_pairs_go_on_at_another_address_of_the_same_model(
+    run, refused, profiles, tmp_path
+):
     with serving(say) as fake:
         run(*sessions_at(fake))
         run(*pairs_at(fake, "--turns", 1))
@@ -90,7 +120,9 @@ def test_sessions_and_pairs_go_on_at_another_address_of_the_same_model(run, refu
         run(*pairs_at(fake))
 
     def words(out):
-        return {pair["id"]: (pair["chosen"], pair["rejected"]) for pair in read_jsonl(tmp_path / out)}
+        return {
+            pair["id"]: (pair["chosen"], pair["rejected"]) for pair in read_jsonl(tmp_path / out)
+        }
 
     assert words("d.jsonl") == words("two.jsonl")  # drawn with the same seeds
 
@@ -100,8 +132,15 @@ def test_pairs_say_what_they_were_made_with_and_are_not_mixed(run, refused, prof
         run(*sessions_at(fake))
         run(*pairs_at(fake, "--turns", 1, "--seed", 5))
         pair = next(read_jsonl(tmp_path / "d.jsonl", check_pair))
-        assert pair["models"] == {"chosen": f"c@{fake.url}", "rejected": f"r@{fake.url}"} and pair["seed"] == 5
-        assert pair["sampling"]["chosen"] == {"temperature": 0.7, "top_p": 0.8, "max_new_tokens": 512}
+        assert (
+            pair["models"] == {"chosen": f"c@{fake.url}", "rejected": f"r@{fake.url}"}
+            and pair["seed"] == 5
+        )
+        assert pair["sampling"]["chosen"] == {
+            "temperature": 0.7,
+            "top_p": 0.8,
+            "max_new_tokens": 512,
+        }
         assert pair["sampling"]["format"] == "observe" and pair["adapters"] == {}
         assert pair["draws"] == {"chosen": ["ok"], "rejected": ["ok"]}
         for words, name in (
@@ -129,7 +168,9 @@ def test_a_chosen_answer_out_of_form_leaves_a_trace(run, profiles, tmp_path):
     assert draws == [{"chosen": ["format", "ok"], "rejected": ["ok"]}] * 2 * N
 
 
-def test_a_context_without_a_chosen_answer_is_drawn_once_and_no_rejected_one_for_it(run, refused, profiles, tmp_path):
+def test_a_context_without_a_chosen_answer_is_drawn_once_and_no_rejected_one_for_it(
+    run, refused, profiles, tmp_path
+):
     def never_in_form(body, n):
         return "no labels" if body["model"] == "c" else say(body, n)
 
@@ -144,24 +185,36 @@ def test_a_context_without_a_chosen_answer_is_drawn_once_and_no_rejected_one_for
         assert "was made with seed 0, not 1" in refused(*pairs_at(fake, "--seed", 1))
         (tmp_path / "d.jsonl.left-out").unlink()
         run(*pairs_at(fake))
-        assert len(list(read_jsonl(tmp_path / "d.jsonl.left-out"))) == 4 * N and not (tmp_path / "d.jsonl").exists()
+        assert (
+            len(list(read_jsonl(tmp_path / "d.jsonl.left-out"))) == 4 * N
+            and not (tmp_path / "d.jsonl").exists()
+        )
 
 
 def test_equal_answers_are_drawn_again_and_counted(run, profiles, tmp_path):
     def alike(body, n):
-        reply = cot_reply("Hm.", "Same.") if body["messages"][0]["content"] == THERAPIST_COT_PROMPT else "Hi."
+        reply = (
+            cot_reply("Hm.", "Same.")
+            if body["messages"][0]["content"] == THERAPIST_COT_PROMPT
+            else "Hi."
+        )
         return "Other." if body["model"] == "r" and body["seed"] % 2 else reply
 
     with serving(alike) as fake:
         run(*sessions_at(fake))
         run(*pairs_at(fake, "--max-new-tokens", 20))
     draws = [p["draws"]["rejected"] for p in read_jsonl(tmp_path / "d.jsonl")]
-    assert all(d[-1] == "format" and set(d[:-1]) <= {"equal"} for d in draws) and any(len(d) > 1 for d in draws)
+    assert all(d[-1] == "format" and set(d[:-1]) <= {"equal"} for d in draws) and any(
+        len(d) > 1 for d in draws
+    )
 
 
 @pytest.mark.parametrize("words", [sessions_at, simulate_at])
-def test_what_a_death_behind_the_last_record_leaves_is_cleared_away(run, profiles, tmp_path, monkeypatch, words):
-    """Killed before the journal's file was removed: then nothing is wanted, no model is opened, and it is removed."""
+def test_what_a_death_behind_the_last_record_leaves_is_cleared_away(
+    run, profiles, tmp_path, monkeypatch, words
+):
+    """Killed before the journal's file was removed: then nothing is wanted, no model is opened, and
+    it is removed."""
 
     class Killed(Exception):
         pass
@@ -181,10 +234,14 @@ def test_what_a_death_behind_the_last_record_leaves_is_cleared_away(run, profile
         assert (tmp_path / "s.jsonl.part").exists()
         before, asked = (tmp_path / "s.jsonl").read_bytes(), len(fake.requests)
         assert f"{N} sessions" in run(*words(fake)) and len(fake.requests) == asked
-    assert (tmp_path / "s.jsonl").read_bytes() == before and not (tmp_path / "s.jsonl.part").exists()
+    assert (tmp_path / "s.jsonl").read_bytes() == before and not (
+        tmp_path / "s.jsonl.part"
+    ).exists()
 
 
-def test_a_served_therapist_is_opened_once_a_name_and_its_threads_end(run, profiles, tmp_path, monkeypatch):
+def test_a_served_therapist_is_opened_once_a_name_and_its_threads_end(
+    run, profiles, tmp_path, monkeypatch
+):
     opened, begin = [], Endpoint.__init__
 
     def note(endpoint, spec, *more):
@@ -198,9 +255,19 @@ def test_a_served_therapist_is_opened_once_a_name_and_its_threads_end(run, profi
     assert [spec for spec, _ in opened] == [m, m, sft, cot]  # the client and three therapists
     assert all(endpoint.threads for _, endpoint in opened)
     alive = [any(thread.is_alive() for thread in endpoint.threads) for _, endpoint in opened]
-    assert alive == [True, False, False, True]  # the client's and the last one's end with the process
-    models = {session["id"]: session["models"] for session in read_jsonl(tmp_path / "s.jsonl", check_session)}
-    assert models["instruct-cot/p001"]["therapist"] == m and models["sft-cot/p002"]["therapist"] == cot
+    assert alive == [
+        True,
+        False,
+        False,
+        True,
+    ]  # the client's and the last one's end with the process
+    models = {
+        session["id"]: session["models"]
+        for session in read_jsonl(tmp_path / "s.jsonl", check_session)
+    }
+    assert (
+        models["instruct-cot/p001"]["therapist"] == m and models["sft-cot/p002"]["therapist"] == cot
+    )
 
 
 def save_drawn_adapter(folder, where, seed):
@@ -220,19 +287,34 @@ def test_an_adapter_that_was_trained_again_does_not_go_on_with_the_old_ones_sess
     with serving(say) as fake:
 
         def words(*more):
-            return (*simulate_at(fake), "--model", folder, "--adapters", "adapters", "--max-new-tokens", 4, *more)
+            return (
+                *simulate_at(fake),
+                "--model",
+                folder,
+                "--adapters",
+                "adapters",
+                "--max-new-tokens",
+                4,
+                *more,
+            )
 
         run(*words("--conditions", "sft,instruct"))
         first = fingerprint(adapter)
         held = {s["id"]: s for s in read_jsonl(tmp_path / "s.jsonl", check_session)}
-        assert held["sft/p001"]["adapters"] == {"therapist": first} and held["instruct/p001"]["adapters"] == {}
+        assert (
+            held["sft/p001"]["adapters"] == {"therapist": first}
+            and held["instruct/p001"]["adapters"] == {}
+        )
         assert held["sft/p001"]["sampling"] == held["instruct/p001"]["sampling"]
         assert held["sft/p001"]["sampling"]["context"]["therapist"] == 512
         more = ("--profiles", "others.jsonl", "--conditions")
         assert f"{3 * N} sessions" in run(*words(*more, "sft"))
         save_drawn_adapter(folder, adapter, 2)
         refusal, now = refused(*words(*more, "instruct")), fingerprint(adapter)
-        assert f"was made with adapters {{'therapist': '{first}'}}, not {{'therapist': '{now}'}}" in refusal
+        assert (
+            f"was made with adapters {{'therapist': '{first}'}}, not {{'therapist': '{now}'}}"
+            in refusal
+        )
         save_drawn_adapter(folder, adapter, 1)
         assert f"{4 * N} sessions" in run(*words(*more, "instruct"))
 
@@ -241,9 +323,15 @@ def test_base_weights_are_loaded_once_and_each_wears_its_own_adapter(tmp_path, f
     save_drawn_adapter(folder, tmp_path / "a", 1)
     greedy = Sampling(0, 1, 6)
     client = LocalChat.load(f"{folder}+{tmp_path / 'a'}", greedy, "cpu")
-    plain, adapted = (LocalChat.load(spec, greedy, "cpu") for spec in (folder, f"{folder}+{tmp_path / 'a'}"))
+    plain, adapted = (
+        LocalChat.load(spec, greedy, "cpu") for spec in (folder, f"{folder}+{tmp_path / 'a'}")
+    )
     therapist = LocalChat.load(folder, greedy, "cpu", [client])
-    assert therapist.model.head.data_ptr() == client.model.head.data_ptr() != plain.model.head.data_ptr()
+    assert (
+        therapist.model.head.data_ptr()
+        == client.model.head.data_ptr()
+        != plain.model.head.data_ptr()
+    )
     assert therapist.tokenizer is client.tokenizer
 
     def say_hi(chat):

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from act.measure.forms import OUTCOMES, score
+from act.forms import OUTCOMES, score
 from act.records import CONDITIONS
 from tests.made_ratings import damage, make_ratings, make_session, write
 from tests.test_spreadsheet import as_excel, table
@@ -48,7 +48,9 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         attrs = dict(attrs)
-        self.links += [attrs[name] for name in ("src", "href", "srcset", "data", "action") if name in attrs]
+        self.links += [
+            attrs[name] for name in ("src", "href", "srcset", "data", "action") if name in attrs
+        ]
         if tag == "img":
             self.alts.append(attrs["alt"])
         self.open.append(tag)
@@ -60,7 +62,8 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """The embedded study in small: 8 clients, 6 conditions, one failed session, one unrated, one dangerous word."""
+    """The embedded study in small: 8 clients, 6 conditions, one failed session, one unrated, one
+    dangerous word."""
     folder = tmp_path_factory.mktemp("study")
     ratings = make_ratings(rater="embedded SmolLM2-135M-Instruct")
     for name, replace in (("act_fm", None), ("tes", None), ("status", "form")):
@@ -69,10 +72,23 @@ def study(tmp_path_factory):
     sessions = [make_session(condition, client) for client in range(8) for condition in CONDITIONS]
     sessions[1] = make_session("instruct-cot", 0, status="format")
     sessions[2] = make_session("sft", 0, answer="Do you think of suicide?")
-    sessions[8] = make_session("sft", 1, client_words="I wanted to kill myself.", answer="Suicidal thoughts hurt.")
+    sessions[8] = make_session(
+        "sft", 1, client_words="I wanted to kill myself.", answer="Suicidal thoughts hurt."
+    )
     paths = write(folder / "ratings.jsonl", ratings), write(folder / "sessions.jsonl", sessions)
     out = folder / "report"
-    done = run("--ratings", paths[0], "--sessions", paths[1], "--score", "expected", "--resamples", 500, "--out", out)
+    done = run(
+        "--ratings",
+        paths[0],
+        "--sessions",
+        paths[1],
+        "--score",
+        "expected",
+        "--resamples",
+        500,
+        "--out",
+        out,
+    )
     assert done.returncode == 0, done.stderr
     return {
         "out": out,
@@ -91,7 +107,10 @@ def test_summary_has_the_format_that_design_fixes(study):
     for result in summary["outcomes"].values():
         assert set(result["omnibus"]) == {"chi2", "df", "p"}
         assert set(result["variance"]) == {"session", "residual"}
-        assert set(result["icc"]) == {"estimate", "ci", "ci_parametric"} and len(result["icc"]["ci"]) == 2
+        assert (
+            set(result["icc"]) == {"estimate", "ci", "ci_parametric"}
+            and len(result["icc"]["ci"]) == 2
+        )
         shares = {"marginal", "conditional"}
         intervals = {f"{share}_{kind}" for share in shares for kind in ("ci", "ci_parametric")}
         assert set(result["r2"]) == shares | intervals
@@ -113,17 +132,33 @@ def test_summary_has_the_format_that_design_fixes(study):
             "d_ci",
             "d_residual",
         }
-        assert set(result["contrasts"][0]) == effect | {"a", "b", "ci_adjusted", "ci_adjusted_satterthwaite"}
+        assert set(result["contrasts"][0]) == effect | {
+            "a",
+            "b",
+            "ci_adjusted",
+            "ci_adjusted_satterthwaite",
+        }
         assert [set(row) for row in result["factorial"]["cot_in"]] == [effect | {"training"}] * 3
         assert set(result["ml"]) == {"loglik", "aic", "bic", "condition"}
-        assert set(result["diagnostics"]) >= {"skew", "excess_kurtosis", "normality_p", "spread_p", "outliers"}
+        assert set(result["diagnostics"]) >= {
+            "skew",
+            "excess_kurtosis",
+            "normality_p",
+            "spread_p",
+            "outliers",
+        }
         assert set(result["wins"][0]) == {"a", "b", "wins", "losses", "ties", "rate", "ci", "p"}
         assert set(result["factorial"]) == {"training", "cot", "interaction", "cot_in"}
-        assert (result["n"], result["sessions"], result["singular"]) == (47, 8, result["variance"]["session"] == 0)
+        assert (result["n"], result["sessions"], result["singular"]) == (
+            47,
+            8,
+            result["variance"]["session"] == 0,
+        )
 
 
 def test_numbers_go_from_the_ratings_to_the_summary(study):
-    """Means per condition worked out again from the records; a balanced condition's EMM is its mean."""
+    """Means per condition worked out again from the records; a balanced condition's EMM is its
+    mean."""
     totals = {name: [] for name in CONDITIONS}
     for rating in study["ratings"]:
         if rating["status"] == "ok":
@@ -136,10 +171,14 @@ def test_numbers_go_from_the_ratings_to_the_summary(study):
         assert result["observed"][name]["sd"] == pytest.approx(np.std(values, ddof=1))
         if name != "orpo":
             assert result["emm"][name]["mean"] == pytest.approx(np.mean(values))
-    assert result["emm"]["orpo"]["mean"] != pytest.approx(result["observed"]["orpo"]["mean"])  # client 0 is missing
+    assert result["emm"]["orpo"]["mean"] != pytest.approx(
+        result["observed"]["orpo"]["mean"]
+    )  # client 0 is missing
     pair = result["contrasts"][1]
     assert (pair["a"], pair["b"]) == ("instruct", "sft")
-    assert pair["difference"] == pytest.approx(result["emm"]["instruct"]["mean"] - result["emm"]["sft"]["mean"])
+    assert pair["difference"] == pytest.approx(
+        result["emm"]["instruct"]["mean"] - result["emm"]["sft"]["mean"]
+    )
 
 
 def test_stdout_gives_means_intervals_tests_and_the_report(study):
@@ -148,7 +187,9 @@ def test_stdout_gives_means_intervals_tests_and_the_report(study):
         line = next(line for line in study["stdout"].splitlines() if line.split()[:1] == [name])
         shown = [float(number) for number in re.findall(r"-?\d+\.\d+", line)]
         emms = [result[total]["emm"][name] for total in ("act_fm_total", "tes_mean")]
-        assert shown == pytest.approx([v for emm in emms for v in (emm["mean"], *emm["ci"])], abs=0.0051)
+        assert shown == pytest.approx(
+            [v for emm in emms for v in (emm["mean"], *emm["ci"])], abs=0.0051
+        )
     omnibus = result["act_fm_total"]["omnibus"]
     assert f"chi2(5) = {omnibus['chi2']:.2f}, p < .001" in study["stdout"] and omnibus["p"] < 0.001
     assert str(study["out"] / "report.html") in study["stdout"]
@@ -159,7 +200,12 @@ def test_stdout_gives_means_intervals_tests_and_the_report(study):
 def test_failures_and_the_analysis_without_them(study):
     failures = study["summary"]["failures"]
     cot, orpo = failures["instruct-cot"], failures["orpo"]
-    assert (cot["sessions"], cot["failed_sessions"], cot["failed_ratings"], cot["unrated_sessions"]) == (8, 1, 0, 0)
+    assert (
+        cot["sessions"],
+        cot["failed_sessions"],
+        cot["failed_ratings"],
+        cot["unrated_sessions"],
+    ) == (8, 1, 0, 0)
     assert cot["session_statuses"] == {"complete": 7, "format": 1}
     assert cot["turn_statuses"] == {"ok": 8, "length": 8, "format": 1}
     assert (orpo["failed_sessions"], orpo["failed_ratings"], orpo["unrated_sessions"]) == (0, 1, 1)
@@ -167,7 +213,10 @@ def test_failures_and_the_analysis_without_them(study):
     assert sensitivity["excluded"] == 1
     without = sensitivity["outcomes"]["act_fm_total"]
     assert without["n"] == 46 and without["observed"]["instruct-cot"]["n"] == 7
-    assert without["omnibus"]["chi2"] != study["summary"]["outcomes"]["act_fm_total"]["omnibus"]["chi2"]
+    assert (
+        without["omnibus"]["chi2"]
+        != study["summary"]["outcomes"]["act_fm_total"]["omnibus"]["chi2"]
+    )
 
 
 def test_safety_counts_who_spoke_first(study):
@@ -195,19 +244,28 @@ def test_page_stands_alone_and_answers_first(study):
     assert "not a treatment" in page.words[0] and "synthetic" in page.words[0]
     result = study["summary"]["outcomes"]["act_fm_total"]
     answers = page.words[2:4]  # the title is between
-    assert answers[0].startswith("ACT-FM consistency differs between the 6 conditions (F(5, ")  # 8 clients are few
+    assert answers[0].startswith(
+        "ACT-FM consistency differs between the 6 conditions (F(5, "
+    )  # 8 clients are few
     assert answers[1].startswith("TES empathy")
     best = max(result["emm"], key=lambda name: result["emm"][name]["mean"])
     pair = next(row for row in result["contrasts"] if (row["a"], row["b"]) == ("instruct", best))
     low, high = (-bound for bound in reversed(pair["ci_adjusted_satterthwaite"]))
     assert f"{-pair['difference']:.2f} points above the untrained model, instruct" in answers[0]
     assert f"(95% interval {low:.2f} to {high:.2f} by t, adjusted for all pairs)" in answers[0]
-    assert len(page.alts) == len(FIGURES) and sum("95% interval: instruct " in alt for alt in page.alts) == len(
-        OUTCOMES
-    )
+    assert len(page.alts) == len(FIGURES) and sum(
+        "95% interval: instruct " in alt for alt in page.alts
+    ) == len(OUTCOMES)
     assert all(len(re.findall(r"\d", alt)) > 10 for alt in page.alts)
-    assert all(link.startswith(("data:image/svg+xml;base64,", "data:image/png;base64,", "#")) for link in page.links)
-    assert "url(" not in study["page"] and "@import" not in study["page"] and "<script" not in study["page"]
+    assert all(
+        link.startswith(("data:image/svg+xml;base64,", "data:image/png;base64,", "#"))
+        for link in page.links
+    )
+    assert (
+        "url(" not in study["page"]
+        and "@import" not in study["page"]
+        and "<script" not in study["page"]
+    )
     assert "@media print" in study["page"] and 'name="viewport"' in study["page"]
     assert len(study["page"]) < 5e6
 
@@ -217,13 +275,17 @@ def test_tables_hold_the_summary_numbers(study):
         rows = list(csv.DictReader(file))
     assert len(rows) == 11 * 15
     first = study["summary"]["outcomes"]["act_fm_total"]["contrasts"][0]
-    assert (rows[0]["outcome"], rows[0]["a"], rows[0]["b"]) == ("act_fm_total", "instruct", "instruct-cot")
+    assert (rows[0]["outcome"], rows[0]["a"], rows[0]["b"]) == (
+        "act_fm_total",
+        "instruct",
+        "instruct-cot",
+    )
     assert float(rows[0]["ci_adjusted_high"]) == first["ci_adjusted"][1]
     with open(study["out"] / "means.csv", newline="") as file:
         means = list(csv.DictReader(file))
-    assert [row["condition"] for row in means[:6]] == list(CONDITIONS) and [row["n"] for row in means[:6]].count(
-        "7"
-    ) == 1
+    assert [row["condition"] for row in means[:6]] == list(CONDITIONS) and [
+        row["n"] for row in means[:6]
+    ].count("7") == 1
     with open(study["out"] / "tests.csv", newline="") as file:
         tests = next(csv.DictReader(file))
     result = study["summary"]["outcomes"]["act_fm_total"]
@@ -238,7 +300,10 @@ def test_tables_hold_the_summary_numbers(study):
     with open(study["out"] / "residuals.csv", newline="") as file:
         residuals = list(csv.DictReader(file))
     assert len(residuals) == 2 * 47
-    scores = {(row["condition"], row["profile"]): float(row["act_fm_total"]) for row in read(study, "scores")}
+    scores = {
+        (row["condition"], row["profile"]): float(row["act_fm_total"])
+        for row in read(study, "scores")
+    }
     for row in residuals[:47]:
         sum_of_parts = float(row["fitted"]) + float(row["residual"])
         assert row["outcome"] == "act_fm_total"
@@ -261,9 +326,19 @@ def without_matplotlib(folder):
 
 
 def test_same_command_same_files_and_any_order_of_lines(study, tmp_path):
-    """The bootstrap is seeded and rows are sorted: shuffled input gives the same summary to the last digit."""
+    """The bootstrap is seeded and rows are sorted: shuffled input gives the same summary to the
+    last digit."""
     ratings = write(tmp_path / "ratings.jsonl", study["ratings"][::-1])
-    words = ("--ratings", ratings, "--score", "expected", "--resamples", 500, "--out", tmp_path / "out")
+    words = (
+        "--ratings",
+        ratings,
+        "--score",
+        "expected",
+        "--resamples",
+        500,
+        "--out",
+        tmp_path / "out",
+    )
     assert run(*words, PYTHONPATH=without_matplotlib(tmp_path / "path")).returncode == 0
     again = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert again["outcomes"] == study["summary"]["outcomes"]
@@ -297,15 +372,28 @@ def test_bad_input_ends_with_status_2_and_one_line_on_stderr(name, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-CHECK = {"judge": "j", "verdict": {"line": "j measures nothing."}, "items": [{"item": "TES 1", "pairs": 4}]}
+CHECK = {
+    "judge": "j",
+    "verdict": {"line": "j measures nothing."},
+    "items": [{"item": "TES 1", "pairs": 4}],
+}
 CHECK["items"][0] |= {"auc": 0.25, "ci": [0.1, 0.9]}
 
 
-@pytest.mark.parametrize("broken", [{"verdict": "j"}, {"items": None}, {"items": [{"item": "TES 1"}]}, {"judge": 3}])
+@pytest.mark.parametrize(
+    "broken", [{"verdict": "j"}, {"items": None}, {"items": [{"item": "TES 1"}]}, {"judge": 3}]
+)
 def test_a_check_of_another_shape_is_refused_before_anything_is_written(broken, tmp_path, refused):
     (tmp_path / "check.json").write_text(json.dumps(CHECK | broken))
-    words = ("--ratings", write(tmp_path / "r.jsonl", make_ratings(3)), "--check", tmp_path / "check.json")
-    assert "not a file that `judge.py check` wrote" in refused("analyze.py", *words, "--out", tmp_path / "out")
+    words = (
+        "--ratings",
+        write(tmp_path / "r.jsonl", make_ratings(3)),
+        "--check",
+        tmp_path / "check.json",
+    )
+    assert "not a file that `judge.py check` wrote" in refused(
+        "analyze.py", *words, "--out", tmp_path / "out"
+    )
     assert not (tmp_path / "out").exists()
 
 
@@ -314,14 +402,30 @@ def test_a_spreadsheet_without_matplotlib_gives_all_but_the_figures(tmp_path):
     path = tmp_path / "ratings.csv"
     path.write_bytes(as_excel(table(ratings)))
     (tmp_path / "check.json").write_text(json.dumps(CHECK))
-    words = ("--ratings", path, "--check", tmp_path / "check.json", "--resamples", 100, "--out", tmp_path / "out")
+    words = (
+        "--ratings",
+        path,
+        "--check",
+        tmp_path / "check.json",
+        "--resamples",
+        100,
+        "--out",
+        tmp_path / "out",
+    )
     done = run(*words, PYTHONPATH=without_matplotlib(tmp_path / "path"))
     assert done.returncode == 0 and done.stderr == ""
-    assert done.stdout.splitlines()[0].startswith("figures are left out: matplotlib is not installed")
+    assert done.stdout.splitlines()[0].startswith(
+        "figures are left out: matplotlib is not installed"
+    )
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "Judge check: j measures nothing. That is not who rated here (unnamed)." in page and ">TES 1<" in page
+    assert (
+        "Judge check: j measures nothing. That is not who rated here (unnamed)." in page
+        and ">TES 1<" in page
+    )
     assert not list((tmp_path / "out").glob("*.png"))
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     scored = [score(r["act_fm"], r["tes"])["tes_mean"] for r in ratings if r["condition"] == "sft"]
-    assert summary["outcomes"]["tes_mean"]["observed"]["sft"]["mean"] == pytest.approx(np.mean(scored))
+    assert summary["outcomes"]["tes_mean"]["observed"]["sft"]["mean"] == pytest.approx(
+        np.mean(scored)
+    )
     assert summary["input"]["raters"] == ["unnamed"]

@@ -1,4 +1,5 @@
-"""Attention over a cache with a shared trunk: both ways against plain attention of each row, in float64."""
+"""Attention over a cache with a shared trunk: both ways against plain attention of each row, in
+float64."""
 
 import pytest
 import torch
@@ -17,18 +18,23 @@ def plain(q, k, v, seen, trunk, on_trunk):
             for t in range(T):
                 mine, said = keys[seen[b, t]], values[seen[b, t]]
                 if trunk is not None and on_trunk[b]:
-                    mine, said = (torch.cat([x[h // G], y]) for x, y in zip(trunk, (mine, said), strict=True))
+                    mine, said = (
+                        torch.cat([x[h // G], y]) for x, y in zip(trunk, (mine, said), strict=True)
+                    )
                 out[b, h, t] = (mine @ q[b, h, t] / D**0.5).softmax(0) @ said
     return out
 
 
 @pytest.mark.parametrize(
-    ("B", "H", "K", "T", "S", "P"), [(3, 4, 2, 1, 7, 5), (2, 4, 2, 1, 7, 0), (2, 9, 3, 4, 9, 1), (1, 2, 2, 3, 3, 0)]
+    ("B", "H", "K", "T", "S", "P"),
+    [(3, 4, 2, 1, 7, 5), (2, 4, 2, 1, 7, 0), (2, 9, 3, 4, 9, 1), (1, 2, 2, 3, 3, 0)],
 )
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_both_ways_equal_plain_attention(B, H, K, T, S, P, dtype):
     torch.manual_seed(B)
-    q, k, v = (torch.randn(B, heads, n, 8, dtype=torch.float64) for heads, n in ((H, T), (K, S), (K, S)))
+    q, k, v = (
+        torch.randn(B, heads, n, 8, dtype=torch.float64) for heads, n in ((H, T), (K, S), (K, S))
+    )
     trunk = tuple(torch.randn(K, P, 8, dtype=torch.float64) for _ in range(2)) if P else None
     on_trunk = torch.tensor([1, 0, 1])[:B]
     seen = torch.arange(S) <= torch.randint(S, (B, T, 1))

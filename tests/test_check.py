@@ -1,4 +1,5 @@
-"""Does a judge measure anything? The texts of known quality, the statistics, and judges whose worth is known."""
+"""Does a judge measure anything? The texts of known quality, the statistics, and judges whose worth
+is known."""
 
 import json
 import random
@@ -9,18 +10,20 @@ import pytest
 
 import judge as judge_script
 from act.cli import run_script
+from act.forms import ACT_FM, FORMS
 from act.judging.check import EXCERPTS, GRADED, check, graded_turns, others
 from act.judging.judge import Judgement
-from act.measure.forms import ACT_FM, FORMS
-from act.measure.known_groups import LEVELS, auc, judge_pairs, judge_sessions, verdict
-from act.measure.wins import wilson
+from act.judging.known_groups import LEVELS, auc, judge_pairs, judge_sessions, verdict
 from act.records import InputError, Store, read_jsonl
+from act.statistics.wins import wilson
 from tests.fake_server import serving
 from tests.test_served_judge import as_json
 from tests.tune_judge import OTHERS, draw
 
 ITEMS = [(form.name, item.number) for form in FORMS for item in form.items]
-INCONSISTENT = {("ACT-FM", item.number) for item in ACT_FM.items if item.direction == "inconsistent"}
+INCONSISTENT = {
+    ("ACT-FM", item.number) for item in ACT_FM.items if item.direction == "inconsistent"
+}
 
 
 def words(text):
@@ -41,7 +44,8 @@ def letters_a_word(reply):
     return float(np.mean([len(word) for word in re.findall("[a-z']+", reply.lower())]))
 
 
-SURFACE = {  # judges that understand nothing: one number a text, turned round on the inconsistent items
+# judges that understand nothing: one number a text, turned round on the inconsistent items
+SURFACE = {
     "echo at first": lambda client, reply: echo(client, first_sentence(reply)),
     "echo": echo,
     "short words": lambda client, reply: -letters_a_word(reply),
@@ -69,25 +73,38 @@ def test_whole_sessions_have_one_client_in_three_levels_and_length_does_not_tell
     longer = []
     consistent = {item.number for item in ACT_FM.items if item.direction == "consistent"}
     for script in scripts:
-        totals = {level: sum(words(reply["answer"]) for reply in graded_turns(script, level)) for level in LEVELS}
+        totals = {
+            level: sum(words(reply["answer"]) for reply in graded_turns(script, level))
+            for level in LEVELS
+        }
         longer.append(totals["high"] > totals["low"])
         for turn in script["turns"]:
-            assert set(turn["high"]["shows"]) <= consistent and not set(turn["low"]["shows"]) & consistent
+            assert (
+                set(turn["high"]["shows"]) <= consistent
+                and not set(turn["low"]["shows"]) & consistent
+            )
             assert turn["high"]["tes"] > 4 > turn["low"]["tes"]
     assert len(scripts) == 8 and sum(longer) == 4
     shown = {
-        n for script in scripts for turn in script["turns"] for level in ("high", "low") for n in turn[level]["shows"]
+        n
+        for script in scripts
+        for turn in script["turns"]
+        for level in ("high", "low")
+        for n in turn[level]["shows"]
     }
     assert shown == set(range(1, 26))
 
 
 def surface_pairs(surface):
-    """{"item": [(rating of the text that shows it, of the one that lacks it)]} by a surface judge."""
+    """{"item": [(rating of the text that shows it, of the one that lacks it)]} by a surface
+    judge."""
     rated = {item: [] for item in ITEMS}
     for pair in read_jsonl(EXCERPTS):
         item = (pair["form"], pair["item"])
         sign = -1 if item in INCONSISTENT else 1
-        rated[item].append(tuple(sign * surface(pair["client"], pair[side]) for side in ("shows", "lacks")))
+        rated[item].append(
+            tuple(sign * surface(pair["client"], pair[side]) for side in ("shows", "lacks"))
+        )
     return rated
 
 
@@ -108,7 +125,9 @@ def test_style_does_not_tell_the_matched_pairs_apart(name):
     rated = surface_pairs(SURFACE[name])
     groups = {
         "inconsistent ACT-FM": [item for item in ITEMS if item in INCONSISTENT],
-        "consistent ACT-FM": [item for item in ITEMS if item[0] == "ACT-FM" and item not in INCONSISTENT],
+        "consistent ACT-FM": [
+            item for item in ITEMS if item[0] == "ACT-FM" and item not in INCONSISTENT
+        ],
         "TES": [item for item in ITEMS if item[0] == "TES"],
     }
     for group, items in groups.items():
@@ -148,7 +167,8 @@ def test_auc_is_the_share_of_right_pairs_and_its_interval_keeps_its_width_at_the
 
 
 def test_auc_interval_covers_the_truth():
-    """Drawn from two normals whose AUC is .76: the 95% interval holds it about 95 times in 100, n = 20 a group."""
+    """Drawn from two normals whose AUC is .76: the 95% interval holds it about 95 times in 100, n =
+    20 a group."""
     draw = np.random.default_rng(1)
     truth, covered = 0.7602, 0  # Phi(1 / sqrt 2)
     for _ in range(400):
@@ -164,7 +184,9 @@ def test_wilson_equals_statsmodels():
 
 
 def test_a_client_without_all_levels_is_left_out_and_no_session_at_all_is_no_evidence():
-    rows = judge_sessions({"TES": {"g1": {"high": 3, "mixed": 2, "low": 1}, "g2": {"high": 3, "low": 1}}, "ACT": {}})
+    rows = judge_sessions(
+        {"TES": {"g1": {"high": 3, "mixed": 2, "low": 1}, "g2": {"high": 3, "low": 1}}, "ACT": {}}
+    )
     assert rows["TES"]["n"] == rows["TES"]["in_order"] == 1 and rows["TES"]["p"] == 0.5 and rows["ACT"] == {
         "means": {"high": None, "mixed": None, "low": None}, "in_order": 0, "n": 0, "p": 1.0,
     }  # fmt: skip
@@ -174,12 +196,15 @@ def test_a_client_without_all_levels_is_left_out_and_no_session_at_all_is_no_evi
 def clients(n, in_order=None):
     """n clients of whom `in_order` have their sessions in order, on both outcomes."""
     right, wrong = {"high": 3, "mixed": 2, "low": 1}, {"high": 1, "mixed": 2, "low": 3}
-    rows = {f"g{i}": right if i < (n if in_order is None else in_order) else wrong for i in range(n)}
+    rows = {
+        f"g{i}": right if i < (n if in_order is None else in_order) else wrong for i in range(n)
+    }
     return judge_sessions({"ACT": rows, "TES": rows})
 
 
 def pairs_right(n, own=100):
-    """136 pairs of 34 items, n of them in the right direction; in `own` of 100 the pair's own item moves most."""
+    """136 pairs of 34 items, n of them in the right direction; in `own` of 100 the pair's own item
+    moves most."""
     right = [i < n for i in np.random.default_rng(0).permutation(136)]
     rated = {str(k): [(1, 0) if r else (0, 1) for r in right[4 * k : 4 * k + 4]] for k in range(34)}
     return judge_pairs(rated, [(1, 0)] * own + [(0, 0)] * (100 - own))
@@ -192,7 +217,11 @@ def pairs_right(n, own=100):
         (136, clients(8, 7), "measures"),  # 7 or more of 8 by chance, one in two: .035
         (136, clients(8, 6), "partly"),  # .14
         (136, clients(5), "partly"),  # five clients show no order
-        (136, clients(8) | {"TES": clients(8, 4)["TES"]}, "partly"),  # one outcome alone does not count
+        (
+            136,
+            clients(8) | {"TES": clients(8, 4)["TES"]},
+            "partly",
+        ),  # one outcome alone does not count
         (94, clients(8), "nothing"),  # 69%, 99% interval from .58
         (94, clients(5), "nothing"),
         (68, clients(8), "nothing"),  # sessions alone do not count
@@ -208,14 +237,18 @@ def test_verdicts_need_pairs_and_sessions(right, sessions, level):
 
 
 def test_a_judge_must_tell_behaviours_apart_and_answer():
-    """Ties of all items are 50 of 100: halo. Of 100 pairs 20 won and 80 tied are 60, the interval from .502."""
+    """Ties of all items are 50 of 100: halo. Of 100 pairs 20 won and 80 tied are 60, the interval
+    from .502."""
     assert verdict("j", pairs_right(136, 0), clients(8), 0.0)["level"] == "partly"
     assert verdict("j", pairs_right(136, 19), clients(8), 0.0)["level"] == "partly"
     enough = verdict("j", pairs_right(136, 20), clients(8), 0.05)
     assert enough["level"] == "measures" and "own item moved most in 60 of 100" in enough["line"]
     assert "(by chance 6)" in enough["line"] and ", 5% of the texts unrated." in enough["line"]
     silent = verdict("j", pairs_right(136), clients(8), 0.06)
-    assert silent["level"] == "nothing" and "j left too many texts unrated to be believed" in silent["line"]
+    assert (
+        silent["level"] == "nothing"
+        and "j left too many texts unrated to be believed" in silent["line"]
+    )
 
 
 def test_items_that_a_pair_is_rated_on_too_are_of_its_kind_and_never_its_own():
@@ -225,7 +258,8 @@ def test_items_that_a_pair_is_rated_on_too_are_of_its_kind_and_never_its_own():
 
 
 def known_texts():
-    """What a perfect judge knows: the therapist's words of a text -> ratings of the 34 slots that are known."""
+    """What a perfect judge knows: the therapist's words of a text -> ratings of the 34 slots that
+    are known."""
     known = {}
     for pair in read_jsonl(EXCERPTS):
         slot = ITEMS.index((pair["form"], pair["item"]))
@@ -234,7 +268,10 @@ def known_texts():
     for script in read_jsonl(GRADED):
         for level in LEVELS:
             good = {"high": 3, "mixed": 2, "low": 0}[level]
-            act_fm = {i: good if item.direction == "consistent" else 3 - good for i, item in enumerate(ACT_FM.items)}
+            act_fm = {
+                i: good if item.direction == "consistent" else 3 - good
+                for i, item in enumerate(ACT_FM.items)
+            }
             whole = "\n".join(reply["answer"] for reply in graded_turns(script, level))
             known[whole] = act_fm | {25 + i: 1 + 2 * good for i in range(9)}
     return known
@@ -259,7 +296,8 @@ def at_random(body, known):
 
 
 def halo(body, known):
-    """Knows good from bad, and no behaviour from another: the consistent items alike, the inconsistent ones turned."""
+    """Knows good from bad, and no behaviour from another: the consistent items alike, the
+    inconsistent ones turned."""
     good = known["\n".join(therapist_words(body))]
     slot, rating = next(iter(good.items()))
     good = rating > (1 if slot < 25 else 4)
@@ -293,10 +331,19 @@ def backwards(body, known):
         (backwards, "nothing"),
     ],
 )
-def test_a_served_judge_whose_worth_is_known_gets_the_right_verdict(rate, level, tmp_path, monkeypatch, capsys):
+def test_a_served_judge_whose_worth_is_known_gets_the_right_verdict(
+    rate, level, tmp_path, monkeypatch, capsys
+):
     known = known_texts()
     with serving(lambda body, n: as_json(rate(body, known))) as server:
-        words = ["judge.py", "check", "--judge", f"fake@{server.url}", "--out", tmp_path / "check.json"]
+        words = [
+            "judge.py",
+            "check",
+            "--judge",
+            f"fake@{server.url}",
+            "--out",
+            tmp_path / "check.json",
+        ]
         monkeypatch.setattr("sys.argv", list(map(str, words)))
         run_script(judge_script.main)
     result = json.loads((tmp_path / "check.json").read_text())
@@ -314,7 +361,8 @@ def test_a_served_judge_whose_worth_is_known_gets_the_right_verdict(rate, level,
 
 @pytest.mark.slow
 def test_drift_over_replicates_and_texts_without_a_form(tmp_path, monkeypatch, capsys):
-    """A judge that grows milder from replicate to replicate, and never rates the texts of one item."""
+    """A judge that grows milder from replicate to replicate, and never rates the texts of one
+    item."""
     seen = {}
     silent = {pair["shows"] for pair in read_jsonl(EXCERPTS) if pair["id"].startswith("tes-9-")}
 
@@ -327,7 +375,15 @@ def test_drift_over_replicates_and_texts_without_a_form(tmp_path, monkeypatch, c
 
     with serving(say) as server:
         flags = ["--replicates", 3, "--concurrency", 1, "--seen", "g01", "g02"]
-        words = ["judge.py", "check", "--judge", f"fake@{server.url}", "--out", tmp_path / "check.json", *flags]
+        words = [
+            "judge.py",
+            "check",
+            "--judge",
+            f"fake@{server.url}",
+            "--out",
+            tmp_path / "check.json",
+            *flags,
+        ]
         monkeypatch.setattr("sys.argv", list(map(str, words)))
         run_script(judge_script.main)
     result = json.loads((tmp_path / "check.json").read_text())
@@ -356,9 +412,14 @@ class SameDigits:
 
 
 def test_trap_23_expected_and_whole_ratings_are_never_compared_with_one_another():
-    """The same digits for every text. With probabilities for every second one a mix would show differences."""
+    """The same digits for every text. With probabilities for every second one a mix would show
+    differences."""
     mixed = check(SameDigits(lambda n: n % 2 == 1), 1)
-    assert (mixed["scores"], mixed["verdict"]["level"], mixed["pairs"]["share"]) == ("whole", "nothing", 0.5)
+    assert (mixed["scores"], mixed["verdict"]["level"], mixed["pairs"]["share"]) == (
+        "whole",
+        "nothing",
+        0.5,
+    )
     assert {row["in_order"] for row in mixed["sessions"].values()} == {0}
     one_missing = check(SameDigits(lambda n: n != 200), 1)
     assert one_missing["scores"] == "whole" and one_missing["pairs"]["share"] == 0.5
@@ -366,7 +427,11 @@ def test_trap_23_expected_and_whole_ratings_are_never_compared_with_one_another(
     assert always["scores"] == "expected" and always["pairs"]["share"] == 1
     assert check(SameDigits(lambda n: False), 1)["scores"] == "whole"
     nobody = check(SameDigits(lambda n: True, "format"), 1)
-    assert (nobody["scores"], nobody["unrated"], nobody["verdict"]["level"]) == ("whole", 296, "nothing")
+    assert (nobody["scores"], nobody["unrated"], nobody["verdict"]["level"]) == (
+        "whole",
+        296,
+        "nothing",
+    )
 
 
 def test_clients_that_were_tuned_on_are_known_ones_and_recorded():
@@ -383,7 +448,9 @@ def test_judgements_are_kept_and_nothing_is_asked_twice(tmp_path):
         first = check(SameDigits(lambda n: n % 2 == 1), 1, (), store)
     lines = (tmp_path / "kept.jsonl").read_text().splitlines(keepends=True)
     assert len(lines) == 296
-    (tmp_path / "kept.jsonl").write_text("".join(lines[:100]) + lines[100][:20])  # as a kill would leave it
+    (tmp_path / "kept.jsonl").write_text(
+        "".join(lines[:100]) + lines[100][:20]
+    )  # as a kill would leave it
     again = SameDigits(lambda n: n % 2 == 1)
     with keep() as store:
         assert check(again, 1, (), store) == first and again.asked == 196
@@ -399,7 +466,10 @@ def test_sessions_to_tune_on_are_all_different_and_rated_by_what_their_replies_s
         assert len(set(answers)) == len({session["id"] for session, _ in made}) == 10
         assert {session["profile"]["id"] for session, _ in made} == {script["id"]}
         high, low = made[0][1], made[1][1]
-        assert high["tes"][0] > 4 > low["tes"][0] and len({rating["tes"][0] for _, rating in made}) >= 3
+        assert (
+            high["tes"][0] > 4 > low["tes"][0]
+            and len({rating["tes"][0] for _, rating in made}) >= 3
+        )
         for item in ACT_FM.items:
             shown = sum(item.number in turn["high"]["shows"] for turn in script["turns"])
             assert high["act_fm"][item.number - 1] == [0, 1, 2, 2, 3, 3, 3][shown]

@@ -9,10 +9,10 @@ from statistics import mean
 import numpy as np
 import pytest
 
+from act.forms import FORMS
 from act.judging.check import check, excerpts, graded_sessions
 from act.judging.judge import Judgement
-from act.measure.forms import FORMS
-from act.measure.known_groups import judge_pairs, judge_sessions, verdict
+from act.judging.known_groups import judge_pairs, judge_sessions, verdict
 
 ITEMS = [item for form in FORMS for item in form.items]
 SIGN = np.array([-1 if item.direction == "inconsistent" else 1 for item in ITEMS])
@@ -36,7 +36,9 @@ def echoed(client, text):
 
 
 SURFACES = {
-    "first sentence echoed": lambda client, reply: echoed(client, re.split(r"(?<=[.?!])\s", reply)[0]),
+    "first sentence echoed": lambda client, reply: echoed(
+        client, re.split(r"(?<=[.?!])\s", reply)[0]
+    ),
     "content words echoed": echoed,
     "mean word length": lambda client, reply: mean(map(len, words(reply))),
     "commas per word": lambda client, reply: reply.count(",") / len(words(reply)),
@@ -51,7 +53,9 @@ class SurfaceJudge:
 
     def __init__(self, name, sign):
         self.name, self.sign = name, sign
-        everything = [text for texts in excerpts().values() for text in texts] + list(graded_sessions(1))
+        everything = [text for texts in excerpts().values() for text in texts] + list(
+            graded_sessions(1)
+        )
         values = [self.value(text) for text in everything]
         self.least, self.most = min(values), max(values)
 
@@ -74,13 +78,16 @@ def test_a_judge_of_the_surface_measures_nothing(name, sign):
 
 
 def test_judges_who_weigh_words_at_random_measure_nothing():
-    """400 judges: each word of the texts has a random weight, one for all items, or one an item. At most 2 of 100 get
-    some credit, and none passes. (A mixed session is made of the others' replies, so its score lies between theirs
-    more often than by chance.)"""
+    """400 judges: each word of the texts has a random weight, one for all items, or one an item. At
+    most 2 of 100 get some credit, and none passes. (A mixed session is made of the others' replies,
+    so its score lies between theirs more often than by chance.)"""
     texts, sessions = excerpts(), list(graded_sessions(1))
     everything = [text for some in texts.values() for text in some] + sessions
     vocabulary = {
-        w: i for i, w in enumerate(sorted({w for t in everything for _, reply in t.said for w in words(reply)}))
+        w: i
+        for i, w in enumerate(
+            sorted({w for t in everything for _, reply in t.said for w in words(reply)})
+        )
     }
 
     def shares(some):
@@ -97,12 +104,19 @@ def test_judges_who_weigh_words_at_random_measure_nothing():
         weights = draw.standard_normal((34 if i % 2 else 1, len(vocabulary)))
         weights = weights if i % 2 else SIGN[:, None] * weights
         rated = [table @ weights[k] for k, table in enumerate(of_items)]
-        pairs = {str(k): list(zip(one[::2].tolist(), one[1::2].tolist(), strict=True)) for k, one in enumerate(rated)}
+        pairs = {
+            str(k): list(zip(one[::2].tolist(), one[1::2].tolist(), strict=True))
+            for k, one in enumerate(rated)
+        }
         forms = of_sessions @ weights.T  # (sessions, 34)
         scores = {"ACT-FM": forms[:, :25] @ SIGN[:25], "TES": forms[:, 25:].mean(axis=1)}
         means = {outcome: {} for outcome in scores}
         for outcome, values in scores.items():
             for text, value in zip(sessions, values.tolist(), strict=True):
                 means[outcome].setdefault(text.key[0], {})[text.key[1]] = value
-        levels.append(verdict("noise", judge_pairs(pairs, [(1, 0)] * 100), judge_sessions(means), 0.0)["level"])
+        levels.append(
+            verdict("noise", judge_pairs(pairs, [(1, 0)] * 100), judge_sessions(means), 0.0)[
+                "level"
+            ]
+        )
     assert levels.count("measures") == 0 and levels.count("partly") <= 8, levels.count("partly")

@@ -1,4 +1,5 @@
-"""Weights in: every fault of a folder is one InputError that names the file and the tensor (TRAPS 13)."""
+"""Weights in: every fault of a folder is one InputError that names the file and the tensor (TRAPS
+13)."""
 
 import json
 import os
@@ -7,7 +8,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from act.model.checkpoint import load_adapter, load_model, save_adapter, save_model, split_spec, write_json, write_whole
+from act.model.checkpoint import (
+    load_adapter,
+    load_model,
+    save_adapter,
+    save_model,
+    split_spec,
+    write_json,
+    write_whole,
+)
 from act.model.embedded import halves_layout, hf_name
 from act.model.lora import attach, detach, lora_layers
 from act.records import InputError
@@ -33,7 +42,10 @@ def damage(folder, change):
     [
         (lambda t: t.pop(NAME), f"tensor {NAME} is missing"),
         (lambda t: t.update(extra=torch.zeros(1)), "tensor extra has no place"),
-        (lambda t: t.update({NAME: torch.zeros(3, 5)}), rf"{NAME} has shape \(3, 5\), config.json says \(256, 96\)"),
+        (
+            lambda t: t.update({NAME: torch.zeros(3, 5)}),
+            rf"{NAME} has shape \(3, 5\), config.json says \(256, 96\)",
+        ),
         (lambda t: t.update({NAME: t[NAME].to(torch.int32)}), f"{NAME} is torch.int32"),
     ],
 )
@@ -87,7 +99,11 @@ def test_trap_13_pickled_weights_are_refused(folder):
 
 @pytest.mark.parametrize(
     ("config", "said"),
-    [("{", "not valid JSON"), ('{"model_type": "llama"}', 'no "vocab_size"'), ("[]", "not a JSON object")],
+    [
+        ("{", "not valid JSON"),
+        ('{"model_type": "llama"}', 'no "vocab_size"'),
+        ("[]", "not a JSON object"),
+    ],
 )
 def test_a_broken_config_is_named(folder, config, said):
     (folder / "config.json").write_text(config)
@@ -99,7 +115,10 @@ def test_model_argument(tmp_path):
     for name in ("base", "adapter", "c++"):
         (tmp_path / name).mkdir()
     assert split_spec(tmp_path / "base") == (tmp_path / "base", None)
-    assert split_spec(f"{tmp_path}/base+{tmp_path}/adapter") == (tmp_path / "base", tmp_path / "adapter")
+    assert split_spec(f"{tmp_path}/base+{tmp_path}/adapter") == (
+        tmp_path / "base",
+        tmp_path / "adapter",
+    )
     assert split_spec(tmp_path / "c++") == (tmp_path / "c++", None)
     with pytest.raises(InputError, match="gone: no such folder"):
         split_spec(f"{tmp_path}/base+{tmp_path}/gone")
@@ -131,7 +150,10 @@ def test_switching_adapters_leaves_no_trace(folder):
         ({"use_dora": True}, "use_dora"),
         ({"bias": "all"}, "bias"),
         ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
-        ({"init_lora_weights": "pissa"}, "init_lora_weights = 'pissa'"),  # PEFT takes these starts from the base model
+        (
+            {"init_lora_weights": "pissa"},
+            "init_lora_weights = 'pissa'",
+        ),  # PEFT takes these starts from the base model
         ({"init_lora_weights": "olora"}, "init_lora_weights = 'olora'"),
         ({"alora_invocation_tokens": [1, 2]}, r"alora_invocation_tokens = \[1, 2\]"),
         ({"layers_to_transform": 0}, "layers_to_transform = 0"),  # layer 0 alone
@@ -154,14 +176,23 @@ def test_an_adapter_that_would_be_applied_wrongly_is_refused(folder, change, sai
 
 def test_a_whole_model_takes_every_file_of_its_tokenizer_along(folder, tmp_path):
     """Newer folders keep the chat template and the special tokens in files of their own."""
-    names = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+    names = (
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "chat_template.jinja",
+    )
     for name in names:
         (folder / name).write_text(f"of {name}")
     save_model(load_model(folder), tmp_path / "saved", folder)
-    assert [(tmp_path / "saved" / name).read_text() for name in names] == [f"of {name}" for name in names]
+    assert [(tmp_path / "saved" / name).read_text() for name in names] == [
+        f"of {name}" for name in names
+    ]
 
 
-@pytest.mark.parametrize("write", [lambda path: write_whole({"x": torch.ones(2)}, path), lambda p: write_json({}, p)])
+@pytest.mark.parametrize(
+    "write", [lambda path: write_whole({"x": torch.ones(2)}, path), lambda p: write_json({}, p)]
+)
 def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch, write):
     """A machine that goes down behind the rename must find the bytes, which only fsync promises."""
     seen, fsync = [], os.fsync

@@ -1,4 +1,5 @@
-"""What .ci/run does before the tests: it fetches a browser where there is none, and goes on where it cannot."""
+"""What .ci/run does before the tests: it fetches a browser where there is none, and goes on where
+it cannot."""
 
 import os
 import shutil
@@ -19,14 +20,23 @@ from tests.conftest import ROOT
         ((), 0, ["test"]),
     ],
 )
-def test_a_browser_is_installed_where_there_is_none_and_its_lack_stops_nothing(tmp_path, tools, status, done):
+def test_a_browser_is_installed_where_there_is_none_and_its_lack_stops_nothing(
+    tmp_path, tools, status, done
+):
     """A PATH of stand-ins that write down what they are asked; `status` is apt-get's."""
     for tool in ("bash", "dirname", "env", "id", "timeout"):
         (tmp_path / tool).symlink_to(shutil.which(tool))
     for tool, gives in [("make", 3), ("sudo", 0), *((tool, status) for tool in tools)]:
-        passes_on = 'shift; exec "$@"' if tool == "sudo" else f'echo "$*" >> "{tmp_path}/log"; exit {gives}'
+        passes_on = (
+            'shift; exec "$@"' if tool == "sudo" else f'echo "$*" >> "{tmp_path}/log"; exit {gives}'
+        )
         (tmp_path / tool).write_text(f"#!{shutil.which('bash')}\n{passes_on}\n")
         (tmp_path / tool).chmod(0o755)
-    ran = subprocess.run([ROOT / ".ci/run"], env=os.environ | {"PATH": str(tmp_path)}, capture_output=True, timeout=60)
+    ran = subprocess.run(
+        [ROOT / ".ci/run"],
+        env=os.environ | {"PATH": str(tmp_path)},
+        capture_output=True,
+        timeout=60,
+    )
     assert ran.returncode == 3, ran.stderr  # make's own
     assert (tmp_path / "log").read_text().splitlines() == done

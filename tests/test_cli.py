@@ -12,12 +12,18 @@ from act.records import InputError
 
 @pytest.mark.parametrize(
     ("flags", "precision"),
-    [("--device cpu", "high"), ("--device cuda", "highest"), ("--device cuda:1 --precision high", "high")],
+    [
+        ("--device cpu", "high"),
+        ("--device cuda", "highest"),
+        ("--device cuda:1 --precision high", "high"),
+    ],
 )
 def test_the_precision_follows_from_the_device_that_is_used(monkeypatch, flags, precision):
     """Not from the machine's: on one with a GPU, --device cpu has the CPU's fast products."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch, "empty", lambda *_, device: None)  # this machine may have no such device
+    monkeypatch.setattr(
+        torch, "empty", lambda *_, device: None
+    )  # this machine may have no such device
     parser = Parser()
     parser.add_device_flags()
     args = parser.parse_args(flags.split())
@@ -46,10 +52,14 @@ def interrupted() -> None:
 
 @pytest.mark.parametrize(
     ("main", "status", "line"),
-    [(wrong, 2, "error: data.jsonl:3: no prompt\n"), (interrupted, 130, "stopped; with --resume\n")],
+    [
+        (wrong, 2, "error: data.jsonl:3: no prompt\n"),
+        (interrupted, 130, "stopped; with --resume\n"),
+    ],
 )
 def test_one_line_of_the_first_process_alone(monkeypatch, capsys, tmp_path, main, status, line):
-    """Of torchrun's processes the second leaves it to torchrun's report, from which it is not lost."""
+    """Of torchrun's processes the second leaves it to torchrun's report, from which it is not
+    lost."""
     monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(tmp_path / "error.json"))
     for rank, said in (("0", line), ("1", "")):
         monkeypatch.setenv("RANK", rank)
@@ -58,4 +68,6 @@ def test_one_line_of_the_first_process_alone(monkeypatch, capsys, tmp_path, main
         assert stopped.value.code == status and capsys.readouterr().err == said
         assert (tmp_path / "error.json").is_file() == (rank == "1")
     told = json.loads((tmp_path / "error.json").read_text())["message"]["message"]
-    assert told == ("InputError: data.jsonl:3: no prompt" if main is wrong else "KeyboardInterrupt: ")
+    assert told == (
+        "InputError: data.jsonl:3: no prompt" if main is wrong else "KeyboardInterrupt: "
+    )

@@ -1,4 +1,5 @@
-"""Contrasts, factorial tests, bootstrap and head-to-head wins against values worked out by hand and statsmodels."""
+"""Contrasts, factorial tests, bootstrap and head-to-head wins against values worked out by hand and
+statsmodels."""
 
 from types import SimpleNamespace
 
@@ -8,7 +9,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from act.measure.bootstrap import (
+from act.statistics.bootstrap import (
     Clusters,
     cluster_errors,
     cluster_intervals,
@@ -18,22 +19,28 @@ from act.measure.bootstrap import (
     resample,
     solved,
 )
-from act.measure.contrasts import factorial, holm_sidak, omnibus, pairwise, wald
-from act.measure.mixed import fit
-from act.measure.reml import cluster_moments, moments_of, solve_ratio
-from act.measure.wins import head_to_head, wilson
+from act.statistics.contrasts import factorial, holm_sidak, omnibus, pairwise, wald
+from act.statistics.mixed import fit
+from act.statistics.reml import cluster_moments, moments_of, solve_ratio
+from act.statistics.wins import head_to_head, wilson
 from tests.test_mixed import NAMES, anova, simulate
 
 
 def pretend(beta, covariance):
-    """A fit with residual variance 4, client variance 5 of sampling variance 2, and 10 df for every contrast."""
+    """A fit with residual variance 4, client variance 5 of sampling variance 2, and 10 df for every
+    contrast."""
     return SimpleNamespace(
-        beta=np.array(beta), covariance=covariance, freedom_of=lambda c: 10.0, total=(9.0, 2.0), variance_residual=4.0
+        beta=np.array(beta),
+        covariance=covariance,
+        freedom_of=lambda c: 10.0,
+        total=(9.0, 2.0),
+        variance_residual=4.0,
     )
 
 
 def test_holm_sidak():
-    """[.01, .04]: 1 - .99^2 = .0199; then .04. And a list against statsmodels, with ties, 0 and 1."""
+    """[.01, .04]: 1 - .99^2 = .0199; then .04. And a list against statsmodels, with ties, 0 and
+    1."""
     assert holm_sidak([0.04, 0.01]) == pytest.approx([0.04, 0.0199])
     p = [0.2, 1e-20, 0.01, 0.01, 0.049, 1.0, 0.0, 0.7, 0.003, 1.0]
     assert holm_sidak(p) == pytest.approx(multipletests(p, method="holm-sidak")[1], rel=1e-6)
@@ -45,14 +52,21 @@ def test_pairwise_by_hand():
     (row,) = pairwise(made, ["a", "b"])
     assert (row["difference"], row["z"]) == (-3.0, pytest.approx(-3.0))
     assert row["p"] == row["p_holm_sidak"] == pytest.approx(0.0026998, abs=1e-7)
-    assert row["ci"] == row["ci_adjusted"] == pytest.approx([-3 - 1.959964, -3 + 1.959964], abs=1e-6)
-    assert row["p_satterthwaite"] == row["p_satterthwaite_holm_sidak"] == pytest.approx(2 * stats.t.sf(3, 10))
+    assert (
+        row["ci"] == row["ci_adjusted"] == pytest.approx([-3 - 1.959964, -3 + 1.959964], abs=1e-6)
+    )
+    assert (
+        row["p_satterthwaite"]
+        == row["p_satterthwaite_holm_sidak"]
+        == pytest.approx(2 * stats.t.sf(3, 10))
+    )
     half = 2.228139  # t's 97.5% quantile on 10 df
     assert row["ci_adjusted_satterthwaite"] == pytest.approx([-3 - half, -3 + half], abs=1e-6)
 
 
 def test_p_by_t_is_adjusted_over_all_pairs_too():
-    """Means 0, 1, 4 of variance 1/2: z = -1, -4, -3, on 10 df. Smallest of three: 1 - (1 - p)^3; then ^2; then p."""
+    """Means 0, 1, 4 of variance 1/2: z = -1, -4, -3, on 10 df. Smallest of three: 1 - (1 - p)^3;
+    then ^2; then p."""
     rows = pairwise(pretend([0.0, 1.0, 4.0], np.eye(3) / 2), ["a", "b", "c"])
     one, four, three = (2 * stats.t.sf(z, 10) for z in (1, 4, 3))
     assert [row["p_satterthwaite_holm_sidak"] for row in rows] == pytest.approx(
@@ -68,23 +82,29 @@ def test_simultaneous_intervals_use_sidaks_level():
     """15 pairs: each at .95^(1/15) = .996586, so z = 2.927799 instead of 1.959964."""
     model = fit(*simulate(1))
     for row in pairwise(model, NAMES):
-        assert (row["ci_adjusted"][1] - row["difference"]) / row["se"] == pytest.approx(2.92780, abs=1e-4)
+        assert (row["ci_adjusted"][1] - row["difference"]) / row["se"] == pytest.approx(
+            2.92780, abs=1e-4
+        )
         assert (row["ci"][1] - row["difference"]) / row["se"] == pytest.approx(1.959964, abs=1e-6)
 
 
 def test_factorial_by_hand():
     """Covariance I, means instruct 1 2, sft 2 3, orpo 3 7 (without, with CoT).
 
-    training: levels 1.5, 2.5, 5, each of variance 1/2: sum of squared deviations from 3 (6.5) / (1/2) = 13.
-    cot: effects 1, 1, 4, average 2 of variance 2/3: 4 / (2/3) = 6.
-    interaction: the effects deviate from 2 by -1, -1, 2 (sum of squares 6), each of variance 2: 3.
-    The three are orthogonal: they add up to the omnibus test, sum of squared deviations of the six means = 22.
+    training: levels 1.5, 2.5, 5, each of variance 1/2: sum of squared deviations from 3 (6.5) /
+    (1/2) = 13. cot: effects 1, 1, 4, average 2 of variance 2/3: 4 / (2/3) = 6. interaction: the
+    effects deviate from 2 by -1, -1, 2 (sum of squares 6), each of variance 2: 3. The three are
+    orthogonal: they add up to the omnibus test, sum of squared deviations of the six means = 22.
     """
     made = pretend([1.0, 2, 2, 3, 3, 7], np.eye(6))
     tests = factorial(made, NAMES)
     assert [tests[name]["df"] for name in ("training", "cot", "interaction")] == [2, 1, 2]
-    assert [tests[name]["chi2"] for name in ("training", "cot", "interaction")] == pytest.approx([13, 6, 3])
-    assert tests["cot"]["difference"] == pytest.approx(2) and tests["cot"]["se"] == pytest.approx((2 / 3) ** 0.5)
+    assert [tests[name]["chi2"] for name in ("training", "cot", "interaction")] == pytest.approx(
+        [13, 6, 3]
+    )
+    assert tests["cot"]["difference"] == pytest.approx(2) and tests["cot"]["se"] == pytest.approx(
+        (2 / 3) ** 0.5
+    )
     assert tests["cot"]["p"] == pytest.approx(stats.chi2.sf(6, 1))
     assert omnibus(made)["chi2"] == pytest.approx(22)
     assert factorial(made, NAMES[:5]) is None
@@ -103,7 +123,8 @@ def signed_icc(X, y, cluster):
 
 
 def test_trap_26_bootstrap_keeps_duplicates_as_clusters_of_their_own():
-    """Each resample's ICC equals that of the data set built row by row, a cluster drawn twice under two names."""
+    """Each resample's ICC equals that of the data set built row by row, a cluster drawn twice under
+    two names."""
     X, y, cluster = simulate(10, m=8, keep=0.85)
     labels = np.unique(cluster)
     rng = np.random.default_rng(1)
@@ -120,7 +141,9 @@ def test_trap_26_bootstrap_keeps_duplicates_as_clusters_of_their_own():
         assert fast[r] == pytest.approx(signed_icc(X[rows][:, present], y[rows], own), rel=1e-7)
         assert (fast[r] <= 0) == model.singular
         one_copy.append(fit(X[rows][:, present], y[rows], cluster[rows]).icc)
-    assert np.abs(np.maximum(fast, 0) - one_copy).max() > 0.05  # keeping duplicates together would be seen
+    assert (
+        np.abs(np.maximum(fast, 0) - one_copy).max() > 0.05
+    )  # keeping duplicates together would be seen
 
 
 def test_a_resample_that_misses_a_condition_is_fitted_without_it():
@@ -140,7 +163,8 @@ def test_a_resample_that_misses_a_condition_is_fitted_without_it():
 
 
 def test_resamples_on_the_boundary_are_kept():
-    """No client variance: many resamples' ICCs are negative, none is dropped, and the interval begins at 0."""
+    """No client variance: many resamples' ICCs are negative, none is dropped, and the interval
+    begins at 0."""
     X, y, cluster = simulate(16, m=25, sd=0.0)
     copies = np.random.default_rng(0).multinomial(25, np.full(25, 1 / 25), size=500).astype(float)
     icc = resampled_icc(gather(X, y, cluster), copies)
@@ -149,10 +173,12 @@ def test_resamples_on_the_boundary_are_kept():
 
 
 def test_bootstrap_interval_by_hand_from_plain_fits():
-    """psi_i - se t*, worked out again: psi_i of each resample from its own fit, se by the formula of balanced data.
+    """psi_i - se t*, worked out again: psi_i of each resample from its own fit, se by the formula
+    of balanced data.
 
-    There psi_i is the log of MSB / MSW, a cluster's influence b / sum b - w / sum w, b and w its parts of the two sums
-    of squares, times (m - 1) / m (n - p for n), and the variance is the sum of squares.
+    There psi_i is the log of MSB / MSW, a cluster's influence b / sum b - w / sum w, b and w its
+    parts of the two sums of squares, times (m - 1) / m (n - p for n), and the variance is the sum
+    of squares.
     """
     X, y, cluster = simulate(11, m=12, sd=1.5)
     Y, m = y.reshape(12, 6), 12
@@ -169,12 +195,17 @@ def test_bootstrap_interval_by_hand_from_plain_fits():
     ends = np.expm1(centre - se * np.quantile(t, [0.975, 0.025])) / 6
     found = cluster_intervals(X, y, cluster, 300, 3)
     assert found["icc"] == pytest.approx(ends / (1 + ends), rel=1e-8)
-    assert found == cluster_intervals(X, y, cluster, 300, 3) != cluster_intervals(X, y, cluster, 300, 4)
+    assert (
+        found
+        == cluster_intervals(X, y, cluster, 300, 3)
+        != cluster_intervals(X, y, cluster, 300, 4)
+    )
     assert found["icc"][0] < fit(X, y, cluster).icc < found["icc"][1]
 
 
 def test_parametric_interval_of_balanced_data_is_the_exact_one():
-    """1 + 6 lambda = (MSB / MSW) / F quantiles (Searle, Casella & McCulloch 1992, sec. 3.6): 8,000 draws come near."""
+    """1 + 6 lambda = (MSB / MSW) / F quantiles (Searle, Casella & McCulloch 1992, sec. 3.6): 8,000
+    draws come near."""
     X, y, cluster = simulate(11, m=12, sd=1.5)
     _, msb, msw = anova(y, 12)
     f = stats.f.ppf([0.975, 0.025], 11, 55)
@@ -184,23 +215,31 @@ def test_parametric_interval_of_balanced_data_is_the_exact_one():
 
 
 def test_cluster_errors_are_those_of_the_jackknife():
-    """Leave-one-out over 400 clusters, unbalanced: sqrt((m - 1) / m x sum of squares), all three scales to 3%."""
+    """Leave-one-out over 400 clusters, unbalanced: sqrt((m - 1) / m x sum of squares), all three
+    scales to 3%."""
     X, y, cluster = simulate(14, m=400, keep=0.8)
     data = gather(X, y, cluster)
     m = len(data.sizes)
     left = resample(data, 1 - np.eye(m)).scales
     jackknife = np.sqrt((m - 1) / m * ((left - left.mean(1, keepdims=True)) ** 2).sum(1))
     whole = np.ones((1, m))
-    assert cluster_errors(resample(data, whole), data, whole)[:, 0] == pytest.approx(jackknife, rel=0.03)
+    assert cluster_errors(resample(data, whole), data, whole)[:, 0] == pytest.approx(
+        jackknife, rel=0.03
+    )
 
 
 def test_model_errors_are_the_spread_of_simulated_data():
-    """2,000 data sets from one model, 100 clients with missing cells: SDs of the three scales to 6%."""
+    """2,000 data sets from one model, 100 clients with missing cells: SDs of the three scales to
+    6%."""
     X, _, cluster = simulate(15, m=100, keep=0.8)
     rng = np.random.default_rng(0)
     _, index = np.unique(cluster, return_inverse=True)
     mean = X @ [0, 0.2, 0.5, 0.9, 0.4, 1.0]
-    drawn = mean[:, None] + 0.7 * rng.normal(size=(100, 2000))[index] + rng.normal(size=(len(mean), 2000))
+    drawn = (
+        mean[:, None]
+        + 0.7 * rng.normal(size=(100, 2000))[index]
+        + rng.normal(size=(len(mean), 2000))
+    )
     data = Clusters(*cluster_moments(X, drawn[:, 0], cluster), np.zeros(6))
     moments = moments_of(X, drawn, cluster)
     sets = solved(moments, solve_ratio(moments, signed=True), X.sum(0)[:, None], data)
@@ -226,4 +265,13 @@ def test_head_to_head_by_hand_with_ties_and_all_ties():
     ab, _, bc = head_to_head(y, condition, cluster, ["a", "b", "c"])
     assert (ab["wins"], ab["losses"], ab["ties"], ab["rate"]) == (4, 1, 1, 0.8)
     assert ab["p"] == pytest.approx(0.375) and ab["ci"] == wilson(4, 5)
-    assert bc == {"a": "b", "b": "c", "wins": 0, "losses": 0, "ties": 6, "rate": None, "ci": None, "p": 1.0}
+    assert bc == {
+        "a": "b",
+        "b": "c",
+        "wins": 0,
+        "losses": 0,
+        "ties": 6,
+        "rate": None,
+        "ci": None,
+        "p": 1.0,
+    }

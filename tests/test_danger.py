@@ -1,4 +1,5 @@
-"""Crisis contacts for a person at the keyboard: plain words of danger are met, and ordinary talk is let pass."""
+"""Crisis contacts for a person at the keyboard: plain words of danger are met, and ordinary talk is
+let pass."""
 
 import pytest
 
@@ -160,8 +161,13 @@ def test_ordinary_words_are_let_pass(words):
 
 
 def test_ordinary_talk_is_seldom_interrupted():
-    """192 turns of the bundled sessions' clients, none of whom is in danger: at most one in fifty."""
-    turns = [t["client"] for s in read_jsonl(ROOT / "act/dialogue/corpus/sessions.jsonl") for t in s["turns"]]
+    """192 turns of the bundled sessions' clients, none of whom is in danger: at most one in
+    fifty."""
+    turns = [
+        t["client"]
+        for s in read_jsonl(ROOT / "act/dialogue/corpus/sessions.jsonl")
+        for t in s["turns"]
+    ]
     assert len(turns) == 192 and sum(map(in_danger, turns)) <= 4
 
 

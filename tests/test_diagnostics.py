@@ -1,4 +1,5 @@
-"""Residuals against statsmodels, what they are tested for, agreement of outcomes, missing ratings, invariances."""
+"""Residuals against statsmodels, what they are tested for, agreement of outcomes, missing ratings,
+invariances."""
 
 import warnings
 
@@ -7,13 +8,13 @@ import pytest
 from scipy import stats
 from statsmodels.regression.mixed_linear_model import MixedLM
 
-from act.measure import analysis
-from act.measure.analysis import Scores, count_missing
-from act.measure.diagnostics import diagnose, outcomes_agreement, residuals_of
-from act.measure.forms import OUTCOMES
-from act.measure.mixed import fit
-from act.measure.sensitivity import without_failed
+from act.forms import OUTCOMES
 from act.records import CONDITIONS
+from act.statistics import analysis
+from act.statistics.analysis import Scores, count_missing
+from act.statistics.diagnostics import diagnose, outcomes_agreement, residuals_of
+from act.statistics.mixed import fit
+from act.statistics.sensitivity import without_failed
 from tests.made_ratings import make_ratings, make_session
 from tests.test_mixed import simulate
 
@@ -29,13 +30,16 @@ def test_clients_effects_and_residuals_are_those_of_statsmodels():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         theirs = MixedLM(y, X, groups=cluster).fit(reml=True, method=["bfgs", "nm"], gtol=1e-12)
-    assert effects == pytest.approx([theirs.random_effects[c].iloc[0] for c in np.unique(cluster)], rel=1e-4, abs=1e-5)
+    assert effects == pytest.approx(
+        [theirs.random_effects[c].iloc[0] for c in np.unique(cluster)], rel=1e-4, abs=1e-5
+    )
     assert fitted == pytest.approx(np.asarray(theirs.fittedvalues), rel=1e-6)
     assert residual == pytest.approx(y - fitted)
 
 
 def test_shape_and_spread_of_residuals():
-    """Against scipy on the residuals; a session moved by 9 is found first, by its name, on its own scale and in SDs."""
+    """Against scipy on the residuals; a session moved by 9 is found first, by its name, on its own
+    scale and in SDs."""
     X, y, cluster = simulate(4, m=30)
     y[77] += 9
     model = fit(X, y, cluster)
@@ -43,18 +47,24 @@ def test_shape_and_spread_of_residuals():
     found = diagnose(model, X, y, cluster, names_of(180))
     assert found["skew"] == pytest.approx(stats.skew(residual))
     assert found["excess_kurtosis"] == pytest.approx(stats.kurtosis(residual))
-    assert found["normality_p"] == pytest.approx(stats.normaltest(residual).pvalue) and found["normality_p"] < 0.001
+    assert (
+        found["normality_p"] == pytest.approx(stats.normaltest(residual).pvalue)
+        and found["normality_p"] < 0.001
+    )
     groups = residual.reshape(30, 6).T
     assert found["spread_p"] == pytest.approx(stats.levene(*groups, center="median").pvalue)
     assert found["random_skew"] == pytest.approx(stats.skew(effects))
     assert found["outliers"][0]["session"] == "s77"
     assert found["outliers"][0]["residual"] == pytest.approx(residual[77]) and residual[77] > 6
-    assert found["outliers"][0]["standardised"] == pytest.approx(residual[77] / model.variance_residual**0.5)
+    assert found["outliers"][0]["standardised"] == pytest.approx(
+        residual[77] / model.variance_residual**0.5
+    )
     assert all(abs(row["standardised"]) > 3 for row in found["outliers"])
 
 
 def test_unequal_spread_is_seen_and_normal_residuals_are_not_blamed():
-    """Over 60 data sets of the model p < .05 in about 5% of them; with one condition three times as wide, in all."""
+    """Over 60 data sets of the model p < .05 in about 5% of them; with one condition three times as
+    wide, in all."""
     blamed = {"normality_p": 0, "spread_p": 0}
     for seed in range(60):
         X, y, cluster = simulate(seed, m=30)
@@ -71,22 +81,31 @@ def test_trap_24_too_few_values_for_a_test_give_none():
     X, y, cluster = simulate(5, m=3)
     found = diagnose(fit(X, y, cluster), X, y, cluster, names_of(18))
     assert found["normality_p"] is None and found["spread_p"] is not None
-    y = y - np.repeat(y.reshape(3, 6).mean(1), 6)  # no client variance: no clients' effects to be skewed
+    y = y - np.repeat(
+        y.reshape(3, 6).mean(1), 6
+    )  # no client variance: no clients' effects to be skewed
     assert diagnose(fit(X, y, cluster), X, y, cluster, names_of(18))["random_skew"] is None
 
 
 def test_agreement_between_sessions_and_within_client_and_condition():
-    """Two outcomes that share clients and conditions alone: they agree between sessions, and not within.
+    """Two outcomes that share clients and conditions alone: they agree between sessions, and not
+    within.
 
-    within: Spearman of what is left after least squares on dummies of client and condition, unbalanced.
+    within: Spearman of what is left after least squares on dummies of client and condition,
+    unbalanced.
     """
     X, y, cluster = simulate(6, m=60, keep=0.8, sd=2.0)
     rng = np.random.default_rng(0)
     clients, common = np.unique(cluster), X @ np.arange(6.0) + 2 * rng.normal(size=60)[cluster]
     one, two = common + rng.normal(size=len(y)), common + rng.normal(size=len(y))
-    found = outcomes_agreement({"one": one, "two": two, "flat": 0 * y + 3, "same": 2 * one}, X, cluster)
+    found = outcomes_agreement(
+        {"one": one, "two": two, "flat": 0 * y + 3, "same": 2 * one}, X, cluster
+    )
     assert found["names"] == ["one", "two", "flat", "same"]
-    assert found["between"][0][1] == pytest.approx(stats.spearmanr(one, two).statistic) and found["between"][0][1] > 0.8
+    assert (
+        found["between"][0][1] == pytest.approx(stats.spearmanr(one, two).statistic)
+        and found["between"][0][1] > 0.8
+    )
     dummies = np.column_stack([X, np.equal.outer(cluster, clients[1:])])
     left = [v - dummies @ np.linalg.lstsq(dummies, v)[0] for v in (one, two)]
     assert found["within"][0][1] == pytest.approx(stats.spearmanr(*left).statistic, abs=1e-6)
@@ -97,7 +116,8 @@ def test_agreement_between_sessions_and_within_client_and_condition():
 
 
 def test_missing_ratings_are_counted_by_condition():
-    """8 clients; one failed rating, one session without any; a ninth client who has sessions and no rating."""
+    """8 clients; one failed rating, one session without any; a ninth client who has sessions and no
+    rating."""
     ratings = make_ratings(8)
     ratings[4] |= {"status": "form", "act_fm": None, "tes": None}
     del ratings[11]
@@ -134,7 +154,9 @@ def test_trap_25_rows_in_any_order_and_clients_under_any_name_give_the_same_numb
     order = np.random.default_rng(0).permutation(len(scores.profile))
     same(whole, analysis.analyse(scores.where(order), "tes_mean", 0, 0))
     renamed = np.array([f"client {(7 * int(name[1:])) % 11}" for name in scores.profile])
-    other = analysis.analyse(Scores(scores.condition, renamed, scores.values, scores.ratings), "tes_mean", 0, 0)
+    other = analysis.analyse(
+        Scores(scores.condition, renamed, scores.values, scores.ratings), "tes_mean", 0, 0
+    )
     for result in (whole, other):
         for row in result["diagnostics"]["outliers"]:
             del row["session"]
@@ -142,7 +164,8 @@ def test_trap_25_rows_in_any_order_and_clients_under_any_name_give_the_same_numb
 
 
 def test_trap_25_conditions_under_other_names_keep_their_numbers():
-    """orpo and instruct change names: their means, contrasts and simple effects change places, nothing else."""
+    """orpo and instruct change names: their means, contrasts and simple effects change places,
+    nothing else."""
     scores = analysis.score_sessions(make_ratings(9)[:-3], "expected", "r")
     swap = {name: name for name in CONDITIONS} | {
         "orpo": "instruct", "instruct": "orpo", "orpo-cot": "instruct-cot", "instruct-cot": "orpo-cot"
@@ -164,32 +187,45 @@ def test_trap_25_conditions_under_other_names_keep_their_numbers():
     for row in one["contrasts"]:
         other = pairs[frozenset((swap[row["a"]], swap[row["b"]]))]
         sign = 1 if other["a"] == swap[row["a"]] else -1
-        assert [row["difference"], row["d"]] == pytest.approx([sign * other["difference"], sign * other["d"]])
-        assert [row["p_holm_sidak"], row["df"]] == pytest.approx([other["p_holm_sidak"], other["df"]])
+        assert [row["difference"], row["d"]] == pytest.approx(
+            [sign * other["difference"], sign * other["d"]]
+        )
+        assert [row["p_holm_sidak"], row["df"]] == pytest.approx(
+            [other["p_holm_sidak"], other["df"]]
+        )
 
 
 def test_simple_effects_of_cot_are_contrasts_with_their_own_family():
     """Each is the pair's contrast turned round; Holm-Sidak over the three alone."""
-    result = analysis.analyse(analysis.score_sessions(make_ratings(12), "integer", "r"), "act_fm_total", 0, 0)
+    result = analysis.analyse(
+        analysis.score_sessions(make_ratings(12), "integer", "r"), "act_fm_total", 0, 0
+    )
     rows = result["factorial"]["cot_in"]
     assert [row["training"] for row in rows] == ["instruct", "sft", "orpo"]
     pairs = {(row["a"], row["b"]): row for row in result["contrasts"]}
     p = sorted(row["p"] for row in rows)
-    stepped = np.maximum.accumulate([1 - (1 - value) ** k for value, k in zip(p, (3, 2, 1), strict=True)])
+    stepped = np.maximum.accumulate(
+        [1 - (1 - value) ** k for value, k in zip(p, (3, 2, 1), strict=True)]
+    )
     assert sorted(row["p_holm_sidak"] for row in rows) == pytest.approx(stepped)
     for row in rows:
         pair = pairs[row["training"], f"{row['training']}-cot"]
-        assert row["difference"] == pytest.approx(-pair["difference"]) and row["d"] == pytest.approx(-pair["d"])
+        assert row["difference"] == pytest.approx(-pair["difference"]) and row[
+            "d"
+        ] == pytest.approx(-pair["d"])
         assert (row["p"], row["df"]) == (pytest.approx(pair["p"]), pytest.approx(pair["df"]))
         assert row["ci"] == pytest.approx([-pair["ci"][1], -pair["ci"][0]])
 
 
 def test_trap_24_everything_failed_or_nothing_did():
-    """Without its failed sessions the analysis is that of the rest; with none left it is refused, and no error."""
+    """Without its failed sessions the analysis is that of the rest; with none left it is refused,
+    and no error."""
     scores = analysis.score_sessions(make_ratings(6), "integer", "r")
     sessions = [make_session(condition, client) for client in range(6) for condition in CONDITIONS]
     found = without_failed(scores, sessions, 0)
-    assert found["excluded"] == 0 and set(found["outcomes"]) | set(found["subscales"]) == set(OUTCOMES)
+    assert found["excluded"] == 0 and set(found["outcomes"]) | set(found["subscales"]) == set(
+        OUTCOMES
+    )
     same(found["outcomes"]["tes_mean"], analysis.analyse(scores, "tes_mean", 0, 0))
     sessions[3]["status"] = "context"
     found = without_failed(scores, sessions, 0)

@@ -1,4 +1,5 @@
-"""The words of the dialogues: bundled transcripts, drawn clients, hidden notes, prompts and the reply form."""
+"""The words of the dialogues: bundled transcripts, drawn clients, hidden notes, prompts and the
+reply form."""
 
 import re
 import subprocess
@@ -16,7 +17,8 @@ SESSIONS = list(records.read_jsonl(CORPUS / "sessions.jsonl", records.check_sess
 TRAIN, HELDOUT = SESSIONS[:13], SESSIONS[13:]
 TURNS = [turn for session in SESSIONS for turn in session["turns"]]
 
-# Fillers, reassurance, advice, labels and worn metaphors: a therapist of the corpus never says them.
+# Fillers, reassurance, advice, labels and worn metaphors: a therapist of the corpus never says
+# them.
 STOCK_PHRASES = re.compile(
     "i hear (you|that)|sounds (really|like)|must be so hard|understandable|makes sense|thank you for|it's okay to|"
     "not alone|here for you|be gentle with|compassion|deep breath|you (should|must|need to)|you could try|"
@@ -33,12 +35,23 @@ def words(text: str) -> int:
 def test_corpus_records_are_complete_bundled_sessions():
     assert [session["id"] for session in SESSIONS] == [f"transcript/c{i:02d}" for i in range(1, 17)]
     for session in SESSIONS:
-        assert session["id"] == f"transcript/{session['profile']['id']}" and session["condition"] == "transcript"
+        assert (
+            session["id"] == f"transcript/{session['profile']['id']}"
+            and session["condition"] == "transcript"
+        )
         assert session["status"] == "complete" and len(session["turns"]) == 12
         assert session["models"] == {"therapist": "bundled", "client": "bundled"}
         assert session["sampling"] is None and session["seed"] is None
     for turn in TURNS:
-        assert list(turn) == ["client", "thinking", "answer", "status", "prompt_tokens", "response_tokens", "note"]
+        assert list(turn) == [
+            "client",
+            "thinking",
+            "answer",
+            "status",
+            "prompt_tokens",
+            "response_tokens",
+            "note",
+        ]
         assert turn["status"] == "ok"
         assert turn["prompt_tokens"] is turn["response_tokens"] is turn["note"] is None
 
@@ -85,7 +98,8 @@ def test_corpus_turns_are_neither_curt_nor_lectures():
 
 
 def test_corpus_therapist_keeps_to_what_its_own_prompt_asks():
-    """The prompt asks for two to five sentences and one question or invitation; a follow-up question is let pass."""
+    """The prompt asks for two to five sentences and one question or invitation; a follow-up
+    question is let pass."""
     for turn in TURNS:
         sentences = re.findall(r"[.?!][’'\"]?(?=\s|$)", turn["answer"])
         assert 2 <= len(sentences) <= 5, turn["answer"]
@@ -143,7 +157,9 @@ def test_twists_depend_on_seed_and_profile_only():
         long = profiles.draw_twists(0, profile, 25)
         assert profiles.draw_twists(0, profile, 25) == long
         for turns in (0, 7, 8, 12, 18):
-            assert profiles.draw_twists(0, profile, turns) == {k: v for k, v in long.items() if k <= turns}
+            assert profiles.draw_twists(0, profile, turns) == {
+                k: v for k, v in long.items() if k <= turns
+            }
         assert len(set(long.values())) == len(long)
     drawn = [profiles.draw_twists(seed, "p001", 25) for seed in range(20)]
     assert len({str(twists) for twists in drawn}) > 10
@@ -152,12 +168,15 @@ def test_twists_depend_on_seed_and_profile_only():
 def test_twists_and_profiles_are_the_same_in_another_process():
     """Python's hash() differs between processes; nothing here may rest on it."""
     script = "from act.dialogue.profiles import *; print([draw_twists(5, 'p003', 25), make_profiles(3, 5)])"
-    seen = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip()
+    seen = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout.strip()
     assert seen == str([profiles.draw_twists(5, "p003", 25), profiles.make_profiles(3, 5)])
 
 
 def test_twists_come_on_turns_8_to_18_with_probability_a_fifth():
-    """2,000 profiles x 11 turns: 4,400 expected, standard deviation sqrt(22,000 * .2 * .8) = 59.3; 3 of them here."""
+    """2,000 profiles x 11 turns: 4,400 expected, standard deviation sqrt(22,000 * .2 * .8) = 59.3;
+    3 of them here."""
     turns = Counter(turn for i in range(2000) for turn in profiles.draw_twists(0, f"p{i:03d}", 25))
     assert set(turns) == set(range(8, 19))
     assert abs(turns.total() - 4400) < 3 * 59.3
@@ -223,26 +242,35 @@ def test_parse_reply_never_guesses(name):
 
 def test_parse_reply_without_cot_takes_the_text_as_it_stands():
     assert prompts.parse_reply("  What is here now? \n", cot=False) == (None, "What is here now?")
-    assert prompts.parse_reply("Thinking: a\n\nAnswer: b", cot=False) == (None, "Thinking: a\n\nAnswer: b")
+    assert prompts.parse_reply("Thinking: a\n\nAnswer: b", cot=False) == (
+        None,
+        "Thinking: a\n\nAnswer: b",
+    )
     assert prompts.parse_reply(" \n", cot=False) is None
 
 
 def test_therapist_prompts():
     assert 170 <= words(prompts.THERAPIST_PROMPT) <= 230 and 60 <= words(prompts.COT_FORMAT) <= 90
     assert prompts.therapist_prompt(cot=False) == prompts.THERAPIST_PROMPT
-    assert prompts.therapist_prompt(cot=True) == f"{prompts.THERAPIST_PROMPT}\n\n{prompts.COT_FORMAT}"
+    assert (
+        prompts.therapist_prompt(cot=True) == f"{prompts.THERAPIST_PROMPT}\n\n{prompts.COT_FORMAT}"
+    )
     assert "Thinking:" not in prompts.THERAPIST_PROMPT and "emergency" in prompts.THERAPIST_PROMPT
     assert prompts.THINKING in prompts.COT_FORMAT and prompts.ANSWER in prompts.COT_FORMAT
 
 
 def test_client_prompt_holds_every_field_and_no_hole():
-    for profile in profiles.make_profiles(56, seed=2) + [session["profile"] for session in SESSIONS]:
+    for profile in profiles.make_profiles(56, seed=2) + [
+        session["profile"] for session in SESSIONS
+    ]:
         text = prompts.client_prompt(profile)
         assert 180 <= words(text) <= 260 and not re.search(r"[{}\[\]]|\.\.|None", text)
         assert profiles.ARCHETYPES[profile["archetype"]] in text
         for field, value in profile.items():
             if field not in ("id", "archetype"):
-                assert all(part in text for part in ([value] if isinstance(value, str) else value)), field
+                assert all(
+                    part in text for part in ([value] if isinstance(value, str) else value)
+                ), field
 
 
 def test_twist_message_is_bracketed_and_private():
@@ -272,8 +300,13 @@ def test_parse_verdict_is_strict(text, verdict):
 
 
 def test_supervisor_sees_the_session_and_the_draft():
-    request = prompts.supervisor_request([("client", "It hurts."), ("therapist", "Where?")], "client", "Here.")
-    assert request == "The session so far:\n\nClient: It hurts.\n\nTherapist: Where?\n\nThe client's draft:\n\nHere."
+    request = prompts.supervisor_request(
+        [("client", "It hurts."), ("therapist", "Where?")], "client", "Here."
+    )
+    assert (
+        request
+        == "The session so far:\n\nClient: It hurts.\n\nTherapist: Where?\n\nThe client's draft:\n\nHere."
+    )
     assert "(nothing yet)" in prompts.supervisor_request([], "client", "Hello.")
     for speaker in ("therapist", "client"):
         assert f"draft of the {speaker}'s next turn" in prompts.supervisor_prompt(speaker)

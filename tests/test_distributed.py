@@ -1,6 +1,8 @@
-"""Trap 3 and full fine-tuning, by the script: split by trees or by processes, a step is the same step.
+"""Trap 3 and full fine-tuning, by the script: split by trees or by processes, a step is the same
+step.
 
-All runs of two processes are made by three launches of torchrun (`two`); those of one process in this one.
+All runs of two processes are made by three launches of torchrun (`two`); those of one process in
+this one.
 """
 
 import json
@@ -28,7 +30,12 @@ ADAPTER, MODEL = "adapter_model.safetensors", "model.safetensors"
 
 
 def launch(*words: object) -> subprocess.CompletedProcess:
-    options = {"env": os.environ | {"OMP_NUM_THREADS": "1"}, "capture_output": True, "text": True, "cwd": ROOT}
+    options = {
+        "env": os.environ | {"OMP_NUM_THREADS": "1"},
+        "capture_output": True,
+        "text": True,
+        "cwd": ROOT,
+    }
     return subprocess.run([sys.executable, *LAUNCHER, *map(str, words)], timeout=600, **options)
 
 
@@ -54,7 +61,12 @@ def flags(folder, tmp_path_factory) -> dict[str, list]:
     lora, full = ("--lora-rank", 4), ("--lora-rank", 0)
     many = [pair_row(turn, session) for session in range(41) for turn in range(1, 5)]
     held = ("--held-out-sessions", 1, "--keep-tokens", 16)
-    apart = ("--batch", 3, "--tree-tokens", 1)  # a tree a pair: 2 and 1 on two processes; 1 and 0 in the last step
+    apart = (
+        "--batch",
+        3,
+        "--tree-tokens",
+        1,
+    )  # a tree a pair: 2 and 1 on two processes; 1 and 0 in the last step
     single = ("--batch", 1, "--held-out-sessions", 1)
     ones = [pair_row(1, session) for session in range(4)]
     saved = ("--save-every", 2)
@@ -72,7 +84,8 @@ def flags(folder, tmp_path_factory) -> dict[str, list]:
 
 @pytest.fixture(scope="module")
 def two(flags, tmp_path_factory) -> Path:
-    """The folder of what two processes have trained: each run of `flags`, and some ended and gone on with."""
+    """The folder of what two processes have trained: each run of `flags`, and some ended and gone
+    on with."""
     outs = tmp_path_factory.mktemp("two")
 
     def run(name: str, out: str, stop: int | None = None, kill: bool = False) -> dict:
@@ -124,21 +137,37 @@ def assert_same_weights(ours: Path, expected: Path, limit: float) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["lora", "full"])
 def test_trap_03_trees_and_processes_take_the_same_steps(flags, two, tmp_path, monkeypatch, name):
-    """20 steps of 8 pairs by one process; with a tree a pair, nothing computed again; by two processes."""
+    """20 steps of 8 pairs by one process; with a tree a pair, nothing computed again; by two
+    processes."""
     run_in_process(monkeypatch, *flags[name], "--out", tmp_path / "one")
-    run_in_process(monkeypatch, *flags[name], "--tree-tokens", 1, "--keep-tokens", 1024, "--out", tmp_path / "trees")
+    run_in_process(
+        monkeypatch,
+        *flags[name],
+        "--tree-tokens",
+        1,
+        "--keep-tokens",
+        1024,
+        "--out",
+        tmp_path / "trees",
+    )
     expected = log_of(tmp_path / "one")
     assert len(expected) == 22  # before, 20 steps, after
     assert_same_steps(log_of(tmp_path / "trees"), expected)
     assert_same_steps(log_of(two / name), expected)
     assert_same_weights(two / name, tmp_path / "one", 1e-4)
-    for line in log_of(two / name)[1:-1]:  # two sessions of equal length a step: one for each process
-        assert line["unique_tokens"] / 2 <= line["slowest_rank_tokens"] <= 0.52 * line["unique_tokens"]
+    for line in log_of(two / name)[
+        1:-1
+    ]:  # two sessions of equal length a step: one for each process
+        assert (
+            line["unique_tokens"] / 2 <= line["slowest_rank_tokens"] <= 0.52 * line["unique_tokens"]
+        )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["apart-lora", "apart-full", "single-lora", "single-full"])
-def test_processes_with_fewer_trees_and_with_none_take_part(flags, two, tmp_path, monkeypatch, name):
+def test_processes_with_fewer_trees_and_with_none_take_part(
+    flags, two, tmp_path, monkeypatch, name
+):
     run_in_process(monkeypatch, *flags[name], "--out", tmp_path / "one")
     assert_same_steps(log_of(two / name), log_of(tmp_path / "one"))
     assert_same_weights(two / name, tmp_path / "one", 1e-4)
@@ -146,8 +175,13 @@ def test_processes_with_fewer_trees_and_with_none_take_part(flags, two, tmp_path
 
 @pytest.mark.slow
 def test_two_processes_resume(two):
-    """Killed, or stopped in the middle or behind the last step: to the bit what the uninterrupted run writes."""
-    for out, name in (("killed", "saved-lora"), ("stopped-last", "saved-lora"), ("stopped-full", "saved-full")):
+    """Killed, or stopped in the middle or behind the last step: to the bit what the uninterrupted
+    run writes."""
+    for out, name in (
+        ("killed", "saved-lora"),
+        ("stopped-last", "saved-lora"),
+        ("stopped-full", "saved-full"),
+    ):
         assert [line["step"] for line in log_of(two / out)] == [0, 1, 2, 3, 4, 4]
         assert_same_weights(two / out, two / name, 0)
         assert not (two / out / "state.safetensors").exists()
@@ -160,12 +194,15 @@ def test_one_process_goes_on_with_the_run_of_two(flags, two, tmp_path, monkeypat
     assert_same_weights(two / "stopped-for-one", two / "saved-full", 1e-6)
     before = load_file(flags["saved-full"][3] / MODEL)
     after = load_file(two / "stopped-for-one" / MODEL)
-    assert all((after[name] - before[name]).norm() > 1e-4 * before[name].norm() for name in before)  # it has trained
+    assert all(
+        (after[name] - before[name]).norm() > 1e-4 * before[name].norm() for name in before
+    )  # it has trained
 
 
 @pytest.mark.slow
 def test_full_fine_tuning_writes_a_model(folder, flags, tmp_path, monkeypatch):
-    """--lora-rank 0 trains every weight, the embedding through both its uses; transformers reads what it writes."""
+    """--lora-rank 0 trains every weight, the embedding through both its uses; transformers reads
+    what it writes."""
     out = tmp_path / "out"
     run_in_process(monkeypatch, *flags["saved-full"], "--lr", 3e-3, "--epochs", 3, "--out", out)
     log = log_of(out)
@@ -179,7 +216,9 @@ def test_full_fine_tuning_writes_a_model(folder, flags, tmp_path, monkeypatch):
 
     theirs = AutoModelForCausalLM.from_pretrained(out)
     with torch.no_grad():
-        torch.testing.assert_close(model.logits(model(ids)), theirs(ids).logits, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(
+            model.logits(model(ids)), theirs(ids).logits, rtol=1e-5, atol=1e-5
+        )
 
 
 @pytest.mark.slow
@@ -197,7 +236,10 @@ def session(name: str, turns: int, first: int) -> list[Example]:
     for turn in range(turns):
         prompt = [*prompt, *range(prompt[-1] + 1, prompt[-1] + 4 + turn % 3)]
         new = first + 100 + 20 * turn
-        answers = [[*prompt, *range(new, new + 2)], [*prompt, *range(new + 10, new + 13 + turn % 2)]]
+        answers = [
+            [*prompt, *range(new, new + 2)],
+            [*prompt, *range(new + 10, new + 13 + turn % 2)],
+        ]
         examples.append(Example(name, *(Answer(ids, len(prompt)) for ids in answers), 0))
     return examples
 
@@ -212,12 +254,18 @@ def tree_size(examples: list[Example]) -> int:
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 12])
 @pytest.mark.parametrize("turns", [(9,), (3, 3, 3), (5, 1, 2), (1, 6)])
 def test_no_other_way_to_cut_a_step_has_a_smaller_largest_share(turns, n):
-    """Against all ways to cut; a session's tokens are in one order, so that sizes of real trees are compared."""
+    """Against all ways to cut; a session's tokens are in one order, so that sizes of real trees are
+    compared."""
     examples = [e for i, t in enumerate(turns) for e in session(f"session {i}", t, 1 + 1000 * i)]
     found = shares(examples, n)
     assert len(found) == n and [e for share in found for e in share] == examples
-    ends = combinations(range(len(examples) + 1), n - 1) if n < 12 else [range(1, len(examples) + 1)]
-    best = min(max(tree_size(examples[a:b]) for a, b in zip((0, *cuts), (*cuts, None), strict=True)) for cuts in ends)
+    ends = (
+        combinations(range(len(examples) + 1), n - 1) if n < 12 else [range(1, len(examples) + 1)]
+    )
+    best = min(
+        max(tree_size(examples[a:b]) for a, b in zip((0, *cuts), (*cuts, None), strict=True))
+        for cuts in ends
+    )
     assert max(map(tree_size, found)) == best
 
 
@@ -228,10 +276,12 @@ def test_sessions_that_fit_stay_whole_in_any_order():
 
 
 def test_several_processes_pay_off_where_a_step_spans_several_sessions():
-    """The tokens in act/training/distributed.py: sessions of the study's lengths, no thinking in the history.
+    """The tokens in act/training/distributed.py: sessions of the study's lengths, no thinking in
+    the history.
 
-    A system prompt of 1,118 tokens; client turns of 95, answers of 64, 57 of thinking before them. Turns 18 to 25 in a
-    tree: 1,118 + 25 * 95 + 24 * 64 of trunk and 8 * 2 * (57 + 64) of answers, 6,965.
+    A system prompt of 1,118 tokens; client turns of 95, answers of 64, 57 of thinking before them.
+    Turns 18 to 25 in a tree: 1,118 + 25 * 95 + 24 * 64 of trunk and 8 * 2 * (57 + 64) of answers,
+    6,965.
     """
     ids = count(1118)
 

@@ -1,4 +1,5 @@
-"""The docs: each numbered equation of orpo.md, its printed example, what every page points to, and its commands."""
+"""The docs: each numbered equation of orpo.md, its printed example, what every page points to, and
+its commands."""
 
 import ast
 import importlib
@@ -25,7 +26,9 @@ from tests.conftest import ROOT
 
 ORPO = (ROOT / "docs/orpo.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
-SIXTEENTHS = torch.tensor([[2, 12, 1, 1], [4, 2, 2, 8], [2, 1, 1, 12]])  # of the worked example: after x, x a, x b
+SIXTEENTHS = torch.tensor(
+    [[2, 12, 1, 1], [4, 2, 2, 8], [2, 1, 1, 12]]
+)  # of the worked example: after x, x a, x b
 
 
 def logs(*probabilities: float) -> Tensor:
@@ -42,16 +45,20 @@ def drawn(n: int) -> Tensor:
 
 
 def test_equation_1_a_logit_and_a_log_sum_exp():
-    """Hidden states e_1, e_2, e_3 and a head of the logarithms of the sixteenths: logits are those, p their share."""
+    """Hidden states e_1, e_2, e_3 and a head of the logarithms of the sixteenths: logits are those,
+    p their share."""
     logps = logprob(torch.eye(3), SIXTEENTHS.float().log().T.contiguous(), torch.tensor([0, 3, 1]))
     torch.testing.assert_close(logps.double(), logs(2 / 16, 8 / 16, 1 / 16))
 
 
 def test_equation_2_the_mean_of_the_tokens(monkeypatch):
-    """p_w = sqrt(1/8 1/2) = 1/4, p_l = sqrt(3/4 3/4) = 3/4: margin ln 1/3 - ln 3; a product would give ln 7/135."""
+    """p_w = sqrt(1/8 1/2) = 1/4, p_l = sqrt(3/4 3/4) = 3/4: margin ln 1/3 - ln 3; a product would
+    give ln 7/135."""
     pair = [Answer([0] * 3, 1), Answer([0] * 3, 1)]
     monkeypatch.setattr(act.training.step, "answer_logps", lambda *_: ([CHOSEN, REJECTED], 0))
-    loss, sums = step_losses(None, [Example("s", *pair, 0)], Objective("orpo"), target_tokens=2, pairs=1)
+    loss, sums = step_losses(
+        None, [Example("s", *pair, 0)], Objective("orpo"), target_tokens=2, pairs=1
+    )
     assert sums["margin"] == pytest.approx(-math.log(9), rel=1e-12)
     assert loss.item() == pytest.approx(math.log(4) + 0.1 * math.log(10), rel=1e-12)
 
@@ -71,11 +78,14 @@ def test_equation_4_the_margin_is_the_log_of_the_odds_ratio():
 def test_equation_5_the_loss_of_a_pair():
     torch.testing.assert_close(odds_ratio_loss(logs(1 / 9)), logs(10))
     odds_w, odds_l = drawn(50).exp(), drawn(51)[:50].exp()
-    torch.testing.assert_close(odds_ratio_loss((odds_w / odds_l).log()), torch.log1p(odds_l / odds_w))
+    torch.testing.assert_close(
+        odds_ratio_loss((odds_w / odds_l).log()), torch.log1p(odds_l / odds_w)
+    )
 
 
 def test_equation_6_the_nll_of_a_step():
-    """The example's two tokens; and the same as part of a step of five, where the others are to be added."""
+    """The example's two tokens; and the same as part of a step of five, where the others are to be
+    added."""
     assert nll_loss(CHOSEN, 2).item() == pytest.approx(math.log(4))
     assert nll_loss(CHOSEN, 5).item() == pytest.approx(math.log(16) / 5)
 
@@ -83,8 +93,12 @@ def test_equation_6_the_nll_of_a_step():
 def test_equation_7_the_whole_loss():
     """One pair; and two, of margins ln 1/9 and 0: the mean of ln 10 and ln 2."""
     nll = nll_loss(CHOSEN, 2)
-    assert orpo_loss(nll, logs(1 / 9), 0.1, 1).item() == pytest.approx(math.log(4) + 0.1 * math.log(10))
-    assert orpo_loss(nll, logs(1 / 9, 1), 0.1, 2).item() == pytest.approx(math.log(4) + 0.05 * math.log(20))
+    assert orpo_loss(nll, logs(1 / 9), 0.1, 1).item() == pytest.approx(
+        math.log(4) + 0.1 * math.log(10)
+    )
+    assert orpo_loss(nll, logs(1 / 9, 1), 0.1, 2).item() == pytest.approx(
+        math.log(4) + 0.05 * math.log(20)
+    )
 
 
 def test_equation_8_the_gradient_to_the_margin():
@@ -103,13 +117,16 @@ def test_equation_9_the_slope_of_log_odds():
 
 @pytest.mark.parametrize("lengths", [[(2, 2)], [(1, 4), (3, 2), (5, 1)]])
 def test_equation_10_the_gradient_to_a_tokens_log_prob(lengths):
-    """The page's formula against autograd; for the worked example's pair also by hand: -0.56 and 0.18."""
+    """The page's formula against autograd; for the worked example's pair also by hand: -0.56 and
+    0.18."""
     pairs = [(drawn(10 + n), drawn(20 + m)) for n, m in lengths]
     if len(pairs) == 1:
         pairs = [(CHOSEN.clone().requires_grad_(), REJECTED.clone().requires_grad_())]
     N, P, weight = sum(n for n, _ in lengths), len(pairs), 0.1
     pairs = [(w[:n], l[:m]) for (w, l), (n, m) in zip(pairs, lengths, strict=True)]  # noqa: E741
-    margin = log_odds_margin(*(torch.stack([side.mean() for side in sides]) for sides in zip(*pairs, strict=True)))
+    margin = log_odds_margin(
+        *(torch.stack([side.mean() for side in sides]) for sides in zip(*pairs, strict=True))
+    )
     loss = orpo_loss(nll_loss(torch.cat([w for w, _ in pairs]), N), margin, weight, P)
     found = torch.autograd.grad(loss, [side for pair in pairs for side in pair])
     for i, (w, l) in enumerate(pairs):  # noqa: E741
@@ -124,9 +141,14 @@ def test_equation_10_the_gradient_to_a_tokens_log_prob(lengths):
 
 
 def test_equation_11_the_gradient_to_logits_and_hidden_state():
-    """The kernel's gradients; and at the end of the example's prompt -0.56 (e_a - q) + 0.18 (e_b - q), by hand."""
+    """The kernel's gradients; and at the end of the example's prompt -0.56 (e_a - q) + 0.18 (e_b -
+    q), by hand."""
     torch.manual_seed(0)
-    hidden, head, y = torch.randn(5, 3, requires_grad=True), torch.randn(7, 3), torch.tensor([0, 6, 2, 2, 5])
+    hidden, head, y = (
+        torch.randn(5, 3, requires_grad=True),
+        torch.randn(7, 3),
+        torch.tensor([0, 6, 2, 2, 5]),
+    )
     logits = (hidden @ head.T).detach().requires_grad_()
     rows = torch.arange(5)
     (to_logits,) = torch.autograd.grad(logits.log_softmax(-1)[rows, y].sum(), logits)
@@ -134,7 +156,9 @@ def test_equation_11_the_gradient_to_logits_and_hidden_state():
     (to_hidden,) = torch.autograd.grad(logprob(hidden, head, y).sum(), hidden)
     torch.testing.assert_close(to_hidden, head[y] - logits.softmax(-1) @ head)
 
-    after_x = (torch.eye(3)[[0, 0]]).requires_grad_()  # the prompt's last place, once for each answer
+    after_x = (
+        torch.eye(3)[[0, 0]]
+    ).requires_grad_()  # the prompt's last place, once for each answer
     logps = logprob(after_x, SIXTEENTHS.float().log().T.contiguous(), torch.tensor([0, 1]))
     (to_after_x,) = torch.autograd.grad((logps * torch.tensor([-0.56, 0.18])).sum(), after_x)
     through_head = torch.tensor([-0.5125, 0.465, 0.02375, 0.02375]) @ SIXTEENTHS.float().log().T
@@ -142,7 +166,8 @@ def test_equation_11_the_gradient_to_logits_and_hidden_state():
 
 
 def test_equation_12_the_limit_at_certainty():
-    """log(1 - p) to all digits at log p = -1e-8 (p is 1 in float32: ln(1e-8 - 5e-17)), and its limit at log p = 0."""
+    """log(1 - p) to all digits at log p = -1e-8 (p is 1 in float32: ln(1e-8 - 5e-17)), and its
+    limit at log p = 0."""
     assert log_odds(torch.tensor(-1e-8)).item() == pytest.approx(8 * math.log(10), rel=1e-6)
     at_one = torch.zeros(1, requires_grad=True)
     (slope,) = torch.autograd.grad(log_odds(at_one), at_one)
@@ -178,12 +203,20 @@ def test_the_figures_are_drawn(tmp_path, monkeypatch):
     for name in ("orpo.png", "kernel.svg", "tree.svg"):
         made, kept = ((folder / name).read_bytes() for folder in (tmp_path, ROOT / "docs"))
         assert made[:4] == kept[:4] and len(made) > 10_000
-    assert [len(s) for s in plots.toy_session()] == [13, 12, 19, 21, 28, 26]  # 119 tokens, as the drawing says
+    assert [len(s) for s in plots.toy_session()] == [
+        13,
+        12,
+        19,
+        21,
+        28,
+        26,
+    ]  # 119 tokens, as the drawing says
 
 
 @cache
 def named(path: Path) -> dict[str, str]:
-    """The source of every function, class, method (Class.method) and constant of a file, by name."""
+    """The source of every function, class, method (Class.method) and constant of a file, by
+    name."""
     source, found = path.read_text(encoding="utf-8"), {}
     lines = source.splitlines()
 
@@ -203,12 +236,14 @@ def named(path: Path) -> dict[str, str]:
 
 
 def test_every_pointer_holds():
-    """A link leads to a file; one to a name, [`name`](file.py), to a file that defines it; a line quoted behind it,
-    [`name`](file.py): `line`, stands in that definition."""
+    """A link leads to a file; one to a name, [`name`](file.py), to a file that defines it; a line
+    quoted behind it, [`name`](file.py): `line`, stands in that definition."""
     names = lines = 0
     for page in PAGES:
         text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
-        for label, target, line in re.findall(r"\[([^\[\]]*)\]\(([^()\s]+)\)(?:: `([^`]+)`)?", text):
+        for label, target, line in re.findall(
+            r"\[([^\[\]]*)\]\(([^()\s]+)\)(?:: `([^`]+)`)?", text
+        ):
             if "://" in target:
                 continue
             path = (page.parent / target.partition("#")[0]).resolve()
@@ -246,21 +281,34 @@ class Parsed(BaseException):
 
 
 def commands() -> list[tuple[str, list[str]]]:
-    """(where, words) of every line in a bash block of README and docs, and of what `make study` would run."""
+    """(where, words) of every line in a bash block of README and docs, and of what `make study`
+    would run."""
     blocks = [
         (page.name, block)
         for page in PAGES
-        for block in re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+        for block in re.findall(
+            r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL
+        )
     ]
-    done = subprocess.run(["make", "-nB", "study"], cwd=ROOT, check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        ["make", "-nB", "study"], cwd=ROOT, check=True, capture_output=True, text=True
+    )
     recipe = done.stdout.replace("\\\n", " ")
-    blocks.append(("Makefile", "\n".join(re.findall(r"^(?:time )?\S*(python \w+\.py .*)", recipe, flags=re.MULTILINE))))
-    lines = [(where, line) for where, block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    blocks.append(
+        (
+            "Makefile",
+            "\n".join(re.findall(r"^(?:time )?\S*(python \w+\.py .*)", recipe, flags=re.MULTILINE)),
+        )
+    )
+    lines = [
+        (where, line) for where, block in blocks for line in block.replace("\\\n", " ").splitlines()
+    ]
     return [(where, words) for where, line in lines if (words := shlex.split(line, comments=True))]
 
 
 def test_every_command_of_the_pages_is_understood(monkeypatch):
-    """Scripts and modules read the arguments as they stand there, and make has the target. Nothing is computed."""
+    """Scripts and modules read the arguments as they stand there, and make has the target. Nothing
+    is computed."""
     targets = re.findall(r"^([\w.-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     parse, seen = ArgumentParser.parse_args, []
 
@@ -275,7 +323,9 @@ def test_every_command_of_the_pages_is_understood(monkeypatch):
             assert set(words[1:]) <= set(targets), f"{where}: {words}"
             continue
         assert words[0] == "python", f"{where}: {words}"
-        module, arguments = (words[2], words[3:]) if words[1] == "-m" else (words[1].removesuffix(".py"), words[2:])
+        module, arguments = (
+            (words[2], words[3:]) if words[1] == "-m" else (words[1].removesuffix(".py"), words[2:])
+        )
         if module == "act.training.losses":  # it takes no arguments, and prints
             assert arguments == []
             continue
@@ -286,8 +336,17 @@ def test_every_command_of_the_pages_is_understood(monkeypatch):
 
 
 def test_every_flag_that_is_spoken_of_exists():
-    sources = [*ROOT.glob("*.py"), ROOT / "act/cli.py", ROOT / "act/model/embedded.py", *ROOT.glob("tests/*.py")]
-    defined = {flag for path in sources for flag in re.findall(r'"(--[a-z-]+)"', path.read_text(encoding="utf-8"))}
+    sources = [
+        *ROOT.glob("*.py"),
+        ROOT / "act/cli.py",
+        ROOT / "act/model/embedded.py",
+        *ROOT.glob("tests/*.py"),
+    ]
+    defined = {
+        flag
+        for path in sources
+        for flag in re.findall(r'"(--[a-z-]+)"', path.read_text(encoding="utf-8"))
+    }
     for page in PAGES:
         for span in re.findall(r"`([^`\n]+)`", page.read_text(encoding="utf-8")):
             unknown = set(re.findall(r"(?<!\S)--[a-z][a-z-]*", span)) - defined

@@ -1,4 +1,5 @@
-"""Models behind an endpoint, against a real HTTP server that has each dialect's quirks and every fault."""
+"""Models behind an endpoint, against a real HTTP server that has each dialect's quirks and every
+fault."""
 
 import re
 import time
@@ -54,7 +55,9 @@ def ask(key="a", messages=TALK, seed=2**62 + 5):
 
 def as_dialect(monkeypatch, name, fake):
     """Make the fake server's port the host that tells a dialect."""
-    (dialect,) = (dialect for dialect in dialects.DIALECTS if dialect.key == f"{name.upper()}_API_KEY")
+    (dialect,) = (
+        dialect for dialect in dialects.DIALECTS if dialect.key == f"{name.upper()}_API_KEY"
+    )
     dialect = replace(dialect, host=f":{fake.port}", key="ACT_API_KEY")
     monkeypatch.setattr(dialects, "DIALECTS", (dialect, *dialects.DIALECTS))
 
@@ -62,12 +65,20 @@ def as_dialect(monkeypatch, name, fake):
 def test_a_reply_keeps_text_tokens_and_what_the_server_returned():
     with serving(lambda body, n: " What is here now? ") as fake:
         (reply,) = answer_all(open_at(fake), [ask()])
-    assert (reply.text, reply.status, reply.prompt_tokens, reply.response_tokens) == ("What is here now?", "ok", 11, 5)
+    assert (reply.text, reply.status, reply.prompt_tokens, reply.response_tokens) == (
+        "What is here now?",
+        "ok",
+        11,
+        5,
+    )
     usage = {"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16}
     told = {"model": "fake-2026-11", "fingerprint": "fp_1", "finish": "stop"}
     assert reply.call == told | {"usage": usage, "attempts": 1}
     (request,) = fake.requests
-    assert request["path"] == "/v1/chat/completions" and request["headers"]["Authorization"] == f"Bearer {KEY}"
+    assert (
+        request["path"] == "/v1/chat/completions"
+        and request["headers"]["Authorization"] == f"Bearer {KEY}"
+    )
     assert request["body"] == {
         "model": "m",
         "messages": TALK,
@@ -122,8 +133,11 @@ STAYING = sorted(PASSING.keys() - {"hang", "429 with retry-after as a date"})
 
 
 @pytest.mark.parametrize("name", STAYING)
-def test_trap_14_a_fault_that_stays_with_a_prompt_ends_in_an_error_after_bounded_tries(name, monkeypatch, capsys):
-    """A turn is lost and the run goes on; the error's text is in no reply. One call more shows: it is up."""
+def test_trap_14_a_fault_that_stays_with_a_prompt_ends_in_an_error_after_bounded_tries(
+    name, monkeypatch, capsys
+):
+    """A turn is lost and the run goes on; the error's text is in no reply. One call more shows: it
+    is up."""
     monkeypatch.setattr(endpoint, "LONGEST_PAUSE", 0.01)
     with serving(lambda body, n: PASSING[name] if body["messages"] == TALK else "fine") as fake:
         model = open_at(fake)
@@ -133,7 +147,9 @@ def test_trap_14_a_fault_that_stays_with_a_prompt_ends_in_an_error_after_bounded
     assert "a turn is lost after 8 tries" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["500", "503 while loading", "reset", "409", "HTML error page with status 200"])
+@pytest.mark.parametrize(
+    "name", ["500", "503 while loading", "reset", "409", "HTML error page with status 200"]
+)
 def test_trap_14_a_server_that_goes_down_stops_the_run_and_loses_no_reply(name, monkeypatch):
     """No turn is stored as an error: the replies in hand come first, then one line."""
     monkeypatch.setattr(endpoint, "LONGEST_PAUSE", 0.01)
@@ -169,7 +185,11 @@ ODD = ["content_filter", "length", "eos_token", None]
 def test_trap_16_an_odd_or_empty_finish_is_one_call_and_leaves_its_reason(finish, capsys):
     with serving(for_talk(completion("", finish))) as fake:
         (reply,) = answer_all(open_at(fake), [ask()])
-    assert (reply.status, reply.call["finish"], len(fake.requests)) == ("error", finish, 2)  # one asks if it is up
+    assert (reply.status, reply.call["finish"], len(fake.requests)) == (
+        "error",
+        finish,
+        2,
+    )  # one asks if it is up
     assert f"finish_reason {finish}" in capsys.readouterr().err
 
 
@@ -191,23 +211,35 @@ def test_a_hang_is_given_up_after_the_timeout(monkeypatch):
         model = open_at(fake, timeout=0.3)
         answer_all(model, [ask("a", TALK[1:])])
         (reply,) = answer_all(model, [ask("b")])
-    assert reply.status == "error" and len(fake.requests) == 1 + 2 + 1  # the last shows that the server is up
+    assert (
+        reply.status == "error" and len(fake.requests) == 1 + 2 + 1
+    )  # the last shows that the server is up
 
 
 FINAL = {
     "a spent quota": (QUOTA, "insufficient_quota"),
-    "a wrong key": (status(401, {"error": {"message": f"Incorrect API key provided: {KEY}"}}), "HTTP 401"),
+    "a wrong key": (
+        status(401, {"error": {"message": f"Incorrect API key provided: {KEY}"}}),
+        "HTTP 401",
+    ),
     "an unknown model": (status(404, "model m does not exist"), "model m does not exist"),
-    "an unknown field": (status(422, {"detail": "extra fields not permitted: seed"}), "extra fields not permitted"),
+    "an unknown field": (
+        status(422, {"detail": "extra fields not permitted: seed"}),
+        "extra fields not permitted",
+    ),
     "no access": (status(403, "your country is not served"), "HTTP 403"),
 }
 
 
 @pytest.mark.parametrize("name", FINAL)
 def test_a_fault_that_no_try_can_help_stops_the_run_at_once_and_shows_no_key(name):
-    """What a prompt by itself may get, too, is told from a server's own refusal by one prompt more."""
+    """What a prompt by itself may get, too, is told from a server's own refusal by one prompt
+    more."""
     fault, said = FINAL[name]
-    with serving(lambda body, n: fault) as fake, pytest.raises(InputError, match=re.escape(said)) as stop:
+    with (
+        serving(lambda body, n: fault) as fake,
+        pytest.raises(InputError, match=re.escape(said)) as stop,
+    ):
         answer_all(open_at(fake), [ask()])
     assert len(fake.requests) == 1 + (name in ("an unknown field", "no access"))
     assert KEY not in str(stop.value) and "\n" not in str(stop.value)
@@ -242,7 +274,8 @@ def test_a_quota_spent_in_the_middle_stops_the_run():
 
 
 class Counted:
-    """Talks handed out one by one; who comes back for more without end goes round without waiting for anything."""
+    """Talks handed out one by one; who comes back for more without end goes round without waiting
+    for anything."""
 
     def __init__(self, talks):
         self.talks, self.asked = list(talks), 0
@@ -305,9 +338,19 @@ def test_trap_16_a_finish_other_than_stop_is_a_status(finish, content, ends):
 @pytest.mark.parametrize(
     "said",
     [
-        {"error": {"code": "context_length_exceeded", "message": "This model's maximum context length is 8192"}},
+        {
+            "error": {
+                "code": "context_length_exceeded",
+                "message": "This model's maximum context length is 8192",
+            }
+        },
         {"message": "Prompt contains 9000 tokens, too large: too many tokens"},
-        {"error": {"message": "the request exceeds the available context size", "type": "exceed_context_size_error"}},
+        {
+            "error": {
+                "message": "the request exceeds the available context size",
+                "type": "exceed_context_size_error",
+            }
+        },
     ],
 )
 def test_trap_19_a_prompt_too_long_for_the_server_has_status_context(said):
@@ -341,7 +384,10 @@ def test_trap_15_bodies_differ_by_dialect(monkeypatch):
         model = open_at(fake, name="gpt-5-mini")
         assert answer_all(model, [ask()])[0].text == "right"
         assert fake.requests[-1]["body"]["max_completion_tokens"] == 64 + 2048
-        assert (model.sampling.temperature, model.sampling.top_p) == (None, None)  # recorded as not ours
+        assert (model.sampling.temperature, model.sampling.top_p) == (
+            None,
+            None,
+        )  # recorded as not ours
     with serving(lambda body, n: "right") as fake:
         as_dialect(monkeypatch, "openai", fake)
         answer_all(open_at(fake, name="gpt-4.1"), [ask()])
@@ -353,7 +399,9 @@ def test_trap_15_bodies_differ_by_dialect(monkeypatch):
         assert fake.requests[-1]["body"]["max_completion_tokens"] == 64 + 2048
 
 
-@pytest.mark.parametrize(("name", "room", "limit"), [("qwen3-8b", 900, 964), ("o3", 900, 2112), ("o3", 5000, 5064)])
+@pytest.mark.parametrize(
+    ("name", "room", "limit"), [("qwen3-8b", 900, 964), ("o3", 900, 2112), ("o3", 5000, 5064)]
+)
 def test_a_model_that_thinks_gets_room_for_it(name, room, limit):
     """Its thoughts take all of the tokens that were meant for the answer, unless there are more."""
 
@@ -399,16 +447,21 @@ def test_trap_14_a_date_without_a_place_is_utc(zone, monkeypatch):
 
 def test_trap_14_a_server_that_asks_for_an_hour_gets_a_minute_at_most(monkeypatch):
     slept = []
-    monkeypatch.setattr(endpoint, "time", SimpleNamespace(sleep=slept.append, monotonic=time.monotonic))
+    monkeypatch.setattr(
+        endpoint, "time", SimpleNamespace(sleep=slept.append, monotonic=time.monotonic)
+    )
     with serving(
-        lambda body, n: "right" if n == 3 else status(429, "", retry_after="3600" if n == 1 else "20")
+        lambda body, n: (
+            "right" if n == 3 else status(429, "", retry_after="3600" if n == 1 else "20")
+        )
     ) as fake:
         answer_all(open_at(fake), [ask()])
     assert slept == [60, 20]
 
 
 def test_trap_15_a_prompt_that_was_cut_silently_is_found(monkeypatch):
-    """Ollama with a context of 40 tokens, at 5 letters a token: the third prompt of 60 tokens is read as 40."""
+    """Ollama with a context of 40 tokens, at 5 letters a token: the third prompt of 60 tokens is
+    read as 40."""
 
     def ollama(body, n):
         letters = sum(len(message["content"]) for message in body["messages"])
@@ -418,11 +471,16 @@ def test_trap_15_a_prompt_that_was_cut_silently_is_found(monkeypatch):
         as_dialect(monkeypatch, "ollama", fake)
         model = open_at(fake)
         talks = [[{"role": "user", "content": "x" * 5 * n}] for n in (20, 40, 60)]
-        assert [answer_all(model, [ask("a", talk)])[0].status for talk in talks] == ["ok", "ok", "context"]
+        assert [answer_all(model, [ask("a", talk)])[0].status for talk in talks] == [
+            "ok",
+            "ok",
+            "context",
+        ]
 
 
 def test_trap_15_the_prompt_that_asks_whether_a_server_is_up_is_no_measure(monkeypatch):
-    """It has 7 letters and, with what the template puts around it, 30 tokens: all others would seem cut."""
+    """It has 7 letters and, with what the template puts around it, 30 tokens: all others would seem
+    cut."""
 
     def ollama(body, n):
         (message,) = body["messages"]
@@ -439,7 +497,9 @@ def test_trap_15_the_prompt_that_asks_whether_a_server_is_up_is_no_measure(monke
 
 def test_a_served_model_that_thinks_aloud_is_not_quoted():
     for opening in ("<think>He is sad.", "He is sad."):  # some templates open the tag in the prompt
-        with serving(lambda body, n, o=opening: f"{o}\nI should ask.</think>\n\nWhat hurts?") as fake:
+        with serving(
+            lambda body, n, o=opening: f"{o}\nI should ask.</think>\n\nWhat hurts?"
+        ) as fake:
             assert answer_all(open_at(fake), [ask()])[0].text == "What hurts?"
 
 

@@ -14,19 +14,27 @@ from tests.tiny import conversation, message, pair_row, run_in_process, write_ro
 
 
 def test_trap_04_oldest_turns_go_whole_and_are_counted(tokenizer):
-    """At every limit from the whole prompt down: the ids are those of the system prompt and the newest turns."""
+    """At every limit from the whole prompt down: the ids are those of the system prompt and the
+    newest turns."""
     messages = conversation(5)
     prompts = [tokenizer.prompt(messages[:1] + messages[1 + 2 * cut :]) for cut in range(5)]
     for cut, prompt in enumerate(prompts):
         assert fit_prompt(messages, tokenizer, len(prompt), 512) == (prompt, cut)
         if cut < 4:
-            assert fit_prompt(messages, tokenizer, len(prompt) - 1, 512) == (prompts[cut + 1], cut + 1)
+            assert fit_prompt(messages, tokenizer, len(prompt) - 1, 512) == (
+                prompts[cut + 1],
+                cut + 1,
+            )
         assert tokenizer.decode(prompt).startswith("system\nYou listen.")
-    with pytest.raises(ValueError, match=f"take {len(prompts[4])} tokens; --max-prompt is {len(prompts[4]) - 1}"):
+    with pytest.raises(
+        ValueError, match=f"take {len(prompts[4])} tokens; --max-prompt is {len(prompts[4]) - 1}"
+    ):
         fit_prompt(messages, tokenizer, len(prompts[4]) - 1, 512)
     example = make_example(pair_row(5), tokenizer, 512, len(prompts[2]))
     assert example.cut_turns == 2 and example.cut_tokens == 0
-    assert example.session == make_example(pair_row(3), tokenizer, 512, 512).session  # known by its uncut start
+    assert (
+        example.session == make_example(pair_row(3), tokenizer, 512, 512).session
+    )  # known by its uncut start
 
 
 def test_trap_04_without_a_system_prompt_the_first_turn_may_go(tokenizer):
@@ -36,7 +44,8 @@ def test_trap_04_without_a_system_prompt_the_first_turn_may_go(tokenizer):
 
 
 def test_trap_04_cut_answers_keep_their_end(tokenizer):
-    """At every length that leaves room for a token and the end; what is cut is counted in tokens."""
+    """At every length that leaves room for a token and the end; what is cut is counted in
+    tokens."""
     row = pair_row()
     prompt = tokenizer.prompt(row["prompt"])
     replies = [tokenizer.reply(row[name][0]["content"]) for name in ("chosen", "rejected")]
@@ -47,16 +56,22 @@ def test_trap_04_cut_answers_keep_their_end(tokenizer):
             assert answer.ids == prompt + kept and answer.start == len(prompt)
             assert answer.length >= 2 and answer.ids[-1] == tokenizer.end_ids[0]
         assert example.cut_tokens == sum(max(0, len(reply) - room) for reply in replies)
-    with pytest.raises(ValueError, match=f"the prompt takes {len(prompt)} tokens of {len(prompt) + 1}"):
+    with pytest.raises(
+        ValueError, match=f"the prompt takes {len(prompt)} tokens of {len(prompt) + 1}"
+    ):
         make_example(row, tokenizer, len(prompt) + 1, 512)
 
 
 def test_trap_04_old_turns_go_before_answers(tokenizer):
-    """A length that holds the prompt of three turns, but not with its answers: turns go until the longer one is whole.
+    """A length that holds the prompt of three turns, but not with its answers: turns go until the
+    longer one is whole.
 
     With no turn left to go the answers are cut.
     """
-    row, prompts = pair_row(3), [tokenizer.prompt(pair_row(3)["prompt"][:1] + conversation(3)[n:]) for n in (1, 3, 5)]
+    row, prompts = (
+        pair_row(3),
+        [tokenizer.prompt(pair_row(3)["prompt"][:1] + conversation(3)[n:]) for n in (1, 3, 5)],
+    )
     longest = max(len(tokenizer.reply(row[name][0]["content"])) for name in ("chosen", "rejected"))
     for cut, prompt in enumerate(prompts):
         example = make_example(row, tokenizer, len(prompt) + longest, 512)
@@ -67,7 +82,8 @@ def test_trap_04_old_turns_go_before_answers(tokenizer):
 
 
 def test_trap_04_a_cut_answer_keeps_its_form(tokenizer, tmp_path):
-    """Reasoning whose "Answer:" is cut off would teach replies without an answer: refused; with a word of it, taken."""
+    """Reasoning whose "Answer:" is cut off would teach replies without an answer: refused; with a
+    word of it, taken."""
     text = "Thinking: He is stuck.\n\nAnswer: And then? What came?"
     path = write_rows(tmp_path / "data.jsonl", [pair_row(chosen=[message("assistant", text)])])
     prompt, check = len(tokenizer.prompt(conversation(1))), partial(train.check_form, cot=True)
@@ -75,14 +91,16 @@ def test_trap_04_a_cut_answer_keeps_its_form(tokenizer, tmp_path):
     (example,) = read_examples(path, tokenizer, True, prompt + least, 512, check)
     assert tokenizer.decode(example.chosen.ids[prompt:]) == "Thinking: He is stuck.\n\nAnswer: And"
     with pytest.raises(
-        InputError, match=f"jsonl:1: cut to the {least - 1} tokens that --max-length leaves it, .*--cot"
+        InputError,
+        match=f"jsonl:1: cut to the {least - 1} tokens that --max-length leaves it, .*--cot",
     ):
         read_examples(path, tokenizer, True, prompt + least - 1, 512, check)
 
 
 @pytest.mark.parametrize("system", [True, False])
 def test_turns_of_one_session_are_known_by_how_it_begins(tokenizer, system):
-    """Rows without a "session" of their own: every turn of one is one session, another first message is another."""
+    """Rows without a "session" of their own: every turn of one is one session, another first
+    message is another."""
     rows = [pair_row(turn, session) for session in (0, 1) for turn in (1, 2, 3)]
     for row in rows if not system else ():
         row["prompt"] = row["prompt"][1:]
@@ -103,25 +121,49 @@ BAD_PAIRS = {
         pair_row(prompt=[message("user", "a"), message("assistant", "b")]),
         "is not user and assistant in turn",
     ),
-    "system prompt alone": (pair_row(prompt=[message("system", "a")]), "is not user and assistant in turn"),
-    "blank message": (pair_row(prompt=[message("user", " \n")]), '"prompt" has an empty user message'),
+    "system prompt alone": (
+        pair_row(prompt=[message("system", "a")]),
+        "is not user and assistant in turn",
+    ),
+    "blank message": (
+        pair_row(prompt=[message("user", " \n")]),
+        '"prompt" has an empty user message',
+    ),
     "content of a wrong type": (pair_row(prompt=[message("user", 3)]), '"prompt" holds something'),
     "message as text": (pair_row(prompt=["Hi"]), '"prompt" holds something'),
     "role nobody has": (pair_row(prompt=[message("client", "Hi")]), "role 'client'"),
     "no rejected": (without("rejected"), 'neither "completion" nor both'),
     "no chosen": (without("chosen"), 'neither "completion" nor both'),
     "rejected null": (pair_row(rejected=None), '"rejected" is empty'),
-    "empty chosen": (pair_row(chosen=[message("assistant", "")]), '"chosen" has an empty assistant message'),
+    "empty chosen": (
+        pair_row(chosen=[message("assistant", "")]),
+        '"chosen" has an empty assistant message',
+    ),
     "chosen by the user": (pair_row(chosen=[message("user", "Hi")]), "\"chosen\" has role 'user'"),
-    "two chosen messages": (pair_row(chosen=[message("assistant", "a")] * 2), '"chosen" has 2 messages'),
+    "two chosen messages": (
+        pair_row(chosen=[message("assistant", "a")] * 2),
+        '"chosen" has 2 messages',
+    ),
     "chosen equal to rejected": (
         pair_row(chosen=[message("assistant", "So?")], rejected=[message("assistant", " So?\n")]),
         "are the same",
     ),
-    "completion and pair": (pair_row(completion=[message("assistant", "a")]), 'neither "completion" nor both'),
-    "completion for ORPO": ({"prompt": conversation(1), "completion": [message("assistant", "a")]}, 'no "rejected"'),
-    "messages for ORPO": ({"messages": [*conversation(1), message("assistant", "a")]}, 'no "rejected"'),
-    "messages without answer": ({"messages": conversation(2)}, '"prompt" is not user and assistant in turn'),
+    "completion and pair": (
+        pair_row(completion=[message("assistant", "a")]),
+        'neither "completion" nor both',
+    ),
+    "completion for ORPO": (
+        {"prompt": conversation(1), "completion": [message("assistant", "a")]},
+        'no "rejected"',
+    ),
+    "messages for ORPO": (
+        {"messages": [*conversation(1), message("assistant", "a")]},
+        'no "rejected"',
+    ),
+    "messages without answer": (
+        {"messages": conversation(2)},
+        '"prompt" is not user and assistant in turn',
+    ),
     "messages of one": ({"messages": [message("assistant", "a")]}, '"prompt" is empty'),
     "too long a prompt": (pair_row(prompt=[message("user", "so " * 600)]), "--max-prompt is 300"),
     "not an object": ([1, 2], "not a JSON object"),
@@ -147,8 +189,11 @@ def test_trap_12_text_that_is_no_unicode(tokenizer, tmp_path):
 
 
 def test_trap_12_answers_that_are_equal_once_cut(tokenizer, tmp_path):
-    """With room for 4 tokens "one two three" is left of both answers: a pair with nothing to prefer."""
-    answers = {name: [message("assistant", f"one two three {name}")] for name in ("chosen", "rejected")}
+    """With room for 4 tokens "one two three" is left of both answers: a pair with nothing to
+    prefer."""
+    answers = {
+        name: [message("assistant", f"one two three {name}")] for name in ("chosen", "rejected")
+    }
     path = write_rows(tmp_path / "data.jsonl", [pair_row(**answers)])
     with pytest.raises(InputError, match="data.jsonl:1: "):
         read_examples(path, tokenizer, True, len(tokenizer.prompt(conversation(1))) + 4, 300)
@@ -165,7 +210,9 @@ def test_trap_12_reasoning_where_none_is_meant_and_none_where_it_is(tokenizer, t
     thought = pair_row(chosen=[message("assistant", "Thinking: He is stuck.\n\nAnswer: And then?")])
     right, wrong = (thought, plain) if cot else (plain, thought)
     check = partial(train.check_form, cot=cot)
-    good, bad = (write_rows(tmp_path / name, [row]) for name, row in (("good", right), ("bad", wrong)))
+    good, bad = (
+        write_rows(tmp_path / name, [row]) for name, row in (("good", right), ("bad", wrong))
+    )
     assert len(read_examples(good, tokenizer, True, 512, 512, check)) == 1
     with pytest.raises(InputError, match=r"bad:1: the answer .*--cot"):
         read_examples(bad, tokenizer, True, 512, 512, check)
@@ -173,11 +220,15 @@ def test_trap_12_reasoning_where_none_is_meant_and_none_where_it_is(tokenizer, t
 
 @pytest.mark.parametrize("fault", ["row", "sessions", "folder", "flag"])
 def test_trap_12_status_2_and_one_line(folder, tmp_path, monkeypatch, capsys, fault):
-    data = write_rows(tmp_path / "data.jsonl", [pair_row(), without("prompt") if fault == "row" else pair_row(2)])
-    flags = {"--method": "orpo", "--model": folder, "--data": data, "--out": tmp_path / "out"}
-    flags |= {"sessions": {"--held-out-sessions": 1}, "folder": {"--model": "none"}, "flag": {"--batch": 0}}.get(
-        fault, {}
+    data = write_rows(
+        tmp_path / "data.jsonl", [pair_row(), without("prompt") if fault == "row" else pair_row(2)]
     )
+    flags = {"--method": "orpo", "--model": folder, "--data": data, "--out": tmp_path / "out"}
+    flags |= {
+        "sessions": {"--held-out-sessions": 1},
+        "folder": {"--model": "none"},
+        "flag": {"--batch": 0},
+    }.get(fault, {})
     with pytest.raises(SystemExit) as raised:
         run_in_process(monkeypatch, *(x for flag in flags.items() for x in flag))
     assert raised.value.code == 2
@@ -193,17 +244,38 @@ def test_trap_12_status_2_and_one_line(folder, tmp_path, monkeypatch, capsys, fa
 
 @pytest.mark.slow
 def test_trap_12_status_2_of_the_script(folder, tmp_path, refused):
-    data = write_rows(tmp_path / "data.jsonl", [pair_row(), pair_row(chosen=[message("assistant", "")])])
-    line = refused("train.py", "--method", "orpo", "--model", folder, "--data", data, "--out", "out")
+    data = write_rows(
+        tmp_path / "data.jsonl", [pair_row(), pair_row(chosen=[message("assistant", "")])]
+    )
+    line = refused(
+        "train.py", "--method", "orpo", "--model", folder, "--data", data, "--out", "out"
+    )
     assert line == f'error: {data}:2: "chosen" has an empty assistant message'
 
 
 def test_trap_12_the_log_counts_the_prompts_tokens(folder, tokenizer, tmp_path, monkeypatch):
-    """A trainer that loses its prompts shows in its log: there stands their mean length, step by step."""
+    """A trainer that loses its prompts shows in its log: there stands their mean length, step by
+    step."""
     rows = [pair_row(turns) for turns in (1, 2, 4)]
     data, out = write_rows(tmp_path / "data.jsonl", rows), tmp_path / "out"
-    flags = ("--method", "orpo", "--model", folder, "--data", data, "--out", out, "--batch", 2, "--lora-rank", 2)
+    flags = (
+        "--method",
+        "orpo",
+        "--model",
+        folder,
+        "--data",
+        data,
+        "--out",
+        out,
+        "--batch",
+        2,
+        "--lora-rank",
+        2,
+    )
     run_in_process(monkeypatch, *flags)
     logged = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()][1:3]
     lengths = [len(tokenizer.prompt(row["prompt"])) for row in rows]
-    assert [line["prompt_tokens_per_example"] for line in logged] == [sum(lengths[:2]) / 2, lengths[2]]
+    assert [line["prompt_tokens_per_example"] for line in logged] == [
+        sum(lengths[:2]) / 2,
+        lengths[2],
+    ]

@@ -1,10 +1,11 @@
-"""ACT-FM and TES: the scoring rules against values worked out by hand, and what a judge is shown."""
+"""ACT-FM and TES: the scoring rules against values worked out by hand, and what a judge is
+shown."""
 
 import math
 
 import pytest
 
-from act.measure.forms import ACT_FM, OUTCOMES, SUBSCALES, TES, instructions, score, slots
+from act.forms import ACT_FM, OUTCOMES, SUBSCALES, TES, instructions, score, slots
 
 # ACT-FM with item k rated k mod 4: 1 2 3 0 | 1 2 3 | 0 1 2 | 3 0 1 | 2 3 0 | 1 2 3 | 0 1 2 | 3 0 1
 RATED = [k % 4 for k in range(1, 26)]
@@ -40,16 +41,25 @@ def test_the_ends_of_the_scales_are_the_ends_of_the_outcomes(act_fm, tes, ends):
 
 
 def test_one_item_moves_its_own_subscale_and_no_other():
-    """Raising item k by 1 raises its subscale by 1 (stance-consistent by 3/4), and the total of its direction."""
+    """Raising item k by 1 raises its subscale by 1 (stance-consistent by 3/4), and the total of its
+    direction."""
     for k in range(25):
         rated = [1] * 25
         rated[k] += 1
         before, after = score([1] * 25, [4] * 9), score(rated, [4] * 9)
-        moved = {name: after[name] - before[name] for name in OUTCOMES if after[name] != before[name]}
+        moved = {
+            name: after[name] - before[name] for name in OUTCOMES if after[name] != before[name]
+        }
         step = 0.75 if k < 4 else 1.0
         consistent = k + 1 in (1, 2, 3, 4, 8, 9, 10, 14, 15, 16, 20, 21, 22)
-        subscale = next(name for name, last in zip(SUBSCALES, (7, 13, 19, 25), strict=True) if k + 1 <= last)
-        direction, total = ("consistent", "act_fm_total") if consistent else ("inconsistent", "act_fm_inconsistency")
+        subscale = next(
+            name for name, last in zip(SUBSCALES, (7, 13, 19, 25), strict=True) if k + 1 <= last
+        )
+        direction, total = (
+            ("consistent", "act_fm_total")
+            if consistent
+            else ("inconsistent", "act_fm_inconsistency")
+        )
         assert moved == {f"{subscale}_{direction}": step, total: step}
 
 
@@ -91,6 +101,11 @@ def test_slots_are_the_34_items_in_order_with_their_digits():
 def test_instructions_explain_both_scales_briefly():
     text = instructions()
     assert len(text.split()) <= 200
-    assert "0 never" in text and "3 consistently" in text and "1 not at all" in text and "7 extensively" in text
+    assert (
+        "0 never" in text
+        and "3 consistently" in text
+        and "1 not at all" in text
+        and "7 extensively" in text
+    )
     for low, high in ((1, 4), (5, 7), (8, 10), (11, 13), (14, 16), (17, 19), (20, 22), (23, 25)):
         assert f"{low}-{high}" in text

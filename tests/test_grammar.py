@@ -1,4 +1,5 @@
-"""Trap 21: filled forms, in every layout and with every fault we know: the right ratings or a named refusal.
+"""Trap 21: filled forms, in every layout and with every fault we know: the right ratings or a named
+refusal.
 
 test_grammar_damage.py does the same to forms damaged at random.
 """
@@ -9,9 +10,9 @@ from dataclasses import replace
 
 import pytest
 
+from act.forms import ACT_FM, FORMS, TES, render
+from act.grammar import Refused, parse_forms
 from act.judging.served import form_messages
-from act.measure.forms import ACT_FM, FORMS, TES, render
-from act.measure.grammar import Refused, parse_forms
 
 LAYOUTS = {
     "plain": "{n}. {text}: {value}",
@@ -33,7 +34,14 @@ LAYOUTS = {
     "number only": "{n}: {value}",
     "tags": "<item>{n}. {text}: <b>{value}</b></item>",
 }
-HEADINGS = ("{name}", "## {title} ({name})", "**{name}:**", "<{name}>", "{title}", "{name} ratings ({low}-{high}):")
+HEADINGS = (
+    "{name}",
+    "## {title} ({name})",
+    "**{name}:**",
+    "<{name}>",
+    "{title}",
+    "{name} ratings ({low}-{high}):",
+)
 MORE_HEADINGS = (
     "## {name} ({low} - {high})",
     "{name}: {low} to {high}",
@@ -45,10 +53,16 @@ MORE_HEADINGS = (
     "{name} 1-{items}",
 )
 PAIRS = [(layout, heading) for layout in LAYOUTS for heading in HEADINGS]
-PAIRS += [(layout, heading) for layout in ("plain", "table", "rating on the next line") for heading in MORE_HEADINGS]
+PAIRS += [
+    (layout, heading)
+    for layout in ("plain", "table", "rating on the next line")
+    for heading in MORE_HEADINGS
+]
 
 
-def draw_form(draw: random.Random, layout: str, heading: str = "{name}", order=FORMS, subscales=False):
+def draw_form(
+    draw: random.Random, layout: str, heading: str = "{name}", order=FORMS, subscales=False
+):
     """(text, ratings) of both forms in a layout."""
     ratings, lines = {}, []
     for form in order:
@@ -58,11 +72,18 @@ def draw_form(draw: random.Random, layout: str, heading: str = "{name}", order=F
         for item, value in zip(form.items, ratings[form.name], strict=True):
             if subscales and item.subscale and item.number in (5, 8, 14, 20):
                 lines.append(
-                    f"### {item.subscale.capitalize()}, {item.direction}" + " (items 8-10)" * (item.number == 8)
+                    f"### {item.subscale.capitalize()}, {item.direction}"
+                    + " (items 8-10)" * (item.number == 8)
                 )
             words = item.text.split()
             short = " ".join(words[:-1] if len(words) > 4 else words)
-            words = {"n": item.number, "text": item.text, "value": value, "high": form.high, "form": form.name}
+            words = {
+                "n": item.number,
+                "text": item.text,
+                "value": value,
+                "high": form.high,
+                "form": form.name,
+            }
             lines.append(LAYOUTS[layout].format(**words, short=short))
         lines.append("")
     return "\n".join(lines), ratings
@@ -118,10 +139,18 @@ def changed(text: str, number: str, new: str) -> str:
         ("7.", "7. stays abstract and theoretical, confidence: 3", "stands before the number"),
         ("7.", "7. stays abstract: 1\nRating: 2", "a number or a rating beside the items"),
         ("7.", "7. stays abstract: 1\nRevised score: 2", "a number or a rating beside the items"),
-        ("7.", "7. stays abstract: 1\nCorrection: that should be higher", "a rating beside the items"),
+        (
+            "7.",
+            "7. stays abstract: 1\nCorrection: that should be higher",
+            "a rating beside the items",
+        ),
         ("7.", "7. stays abstract: 1\n2", "a number or a rating beside the items"),
         ("7.", "7. stays abstract: 1\n1-2", "a number or a rating beside the items"),
-        ("7.", "7. stays abstract: 1\nOn reflection 2 is fairer.", "a number or a rating beside the items"),
+        (
+            "7.",
+            "7. stays abstract: 1\nOn reflection 2 is fairer.",
+            "a number or a rating beside the items",
+        ),
         ("7.", "7. stays abstract:\nRating: 1\nRating: 2", "a number or a rating beside the items"),
         ("7.", "7. stays abstract:\n2. He lectures", "ACT-FM item 7 has no rating"),
         ("7.", "7. stays abstract: 1\nACT-FM: 2", "a number or a rating beside the items"),
@@ -198,14 +227,22 @@ def test_remarks_without_numbers_and_headings_are_let_pass(new):
 
 
 def as_json(ratings: dict[str, list[int]]) -> str:
-    return json.dumps({name: {str(k): value for k, value in enumerate(mine, 1)} for name, mine in ratings.items()})
+    return json.dumps(
+        {name: {str(k): value for k, value in enumerate(mine, 1)} for name, mine in ratings.items()}
+    )
 
 
 def test_a_json_object_is_found_in_prose_and_its_faults_are_refused_by_name():
     _, ratings = draw_form(random.Random(2), "plain")
     whole = as_json(ratings)
-    assert parse_forms(whole) == parse_forms(as_json({name: ratings[name] for name in ("TES", "ACT-FM")})) == ratings
-    assert parse_forms(f"Here is the JSON:\n```json\n{whole}\n```\nThe client was heard.") == ratings
+    assert (
+        parse_forms(whole)
+        == parse_forms(as_json({name: ratings[name] for name in ("TES", "ACT-FM")}))
+        == ratings
+    )
+    assert (
+        parse_forms(f"Here is the JSON:\n```json\n{whole}\n```\nThe client was heard.") == ratings
+    )
     assert parse_forms(f"Ratings (0-3):\n{whole}") == ratings
     for text, said in (
         (f"{whole}\nTES 3 should be 5, on reflection.", "a rating beside the JSON object: 'TES 3"),
@@ -253,7 +290,11 @@ stays abstract and theoretical (never): 3|Rating (zero to three): 2|helps see a 
 hurries to comfort, fix or change the subject: 2|grasps what the client feels: 3|is warm and kind: 2
 stays abstract? 2"""
 FOREIGN = [words for line in FOREIGN.split("\n") for words in line.split("|")]
-FOREIGN += ["Rarely | 1", "stays abstract and theoretical | Rarely | 1", "stays abstract and theoretical | weight | 2"]
+FOREIGN += [
+    "Rarely | 1",
+    "stays abstract and theoretical | Rarely | 1",
+    "stays abstract and theoretical | weight | 2",
+]
 FOREIGN += [
     "Confidence\n2",
     "Confidence:\nRating: 2",
@@ -268,7 +309,8 @@ def test_a_number_behind_words_that_are_not_the_items_is_no_rating(words):
     text, _ = draw_form(random.Random(1), "plain")
     for new in (f"7. {words}", f"| 7 | {words} |"):
         with pytest.raises(
-            Refused, match="ACT-FM item 7( has no rating|: .* stands before the number|: no one rating)"
+            Refused,
+            match="ACT-FM item 7( has no rating|: .* stands before the number|: no one rating)",
         ):
             parse_forms(changed(text, "7.", new))
 
@@ -291,17 +333,25 @@ def test_a_number_behind_words_that_are_not_the_items_is_no_rating(words):
 def test_a_text_may_be_shortened_or_slightly_rephrased(number, words):
     text, ratings = draw_form(random.Random(1), "plain")
     ratings["ACT-FM"][int(number) - 1] = 2
-    for new in (f"{number}. {words}: 2", f"{number}. {words}\nRating: 2", f"| {number} | {words} | 2 |"):
+    for new in (
+        f"{number}. {words}: 2",
+        f"{number}. {words}\nRating: 2",
+        f"| {number} | {words} | 2 |",
+    ):
         assert parse_forms(changed(text, f"{number}.", new)) == ratings
 
 
 def test_texts_that_change_places_are_refused():
-    """Items 7 and 8 with one another's texts: by the number it is one rating, by the text another."""
+    """Items 7 and 8 with one another's texts: by the number it is one rating, by the text
+    another."""
     text, ratings = draw_form(random.Random(1), "plain")
     a, b = ACT_FM.items[6].text, ACT_FM.items[7].text
     with pytest.raises(Refused, match=f"ACT-FM item 7: '{b}' stands before"):
         parse_forms(text.replace(a, "?").replace(b, a).replace("?", b))
-    near = (replace(ACT_FM.items[6], text="lets a feeling be"), replace(ACT_FM.items[7], text="lets a feeling be seen"))
+    near = (
+        replace(ACT_FM.items[6], text="lets a feeling be"),
+        replace(ACT_FM.items[7], text="lets a feeling be seen"),
+    )
     forms = (replace(ACT_FM, items=(*ACT_FM.items[:6], *near, *ACT_FM.items[8:])), TES)
     text, ratings = draw_form(random.Random(1), "plain", order=forms)
     assert parse_forms(text, forms) == ratings
@@ -331,7 +381,9 @@ def test_second_thoughts_are_refused(thought):
     text, ratings = draw_form(random.Random(1), "plain")
     first, rest = text.split("\n8. ", 1)
     for damaged in (f"{first}\n{thought}\n8. {rest}", f"{text}\n{thought}"):
-        with pytest.raises(Refused, match="beside the items|may strike out|there twice|ACT-FM item 7 is|TES item 7"):
+        with pytest.raises(
+            Refused, match="beside the items|may strike out|there twice|ACT-FM item 7 is|TES item 7"
+        ):
             parse_forms(damaged)
     whole = as_json(ratings)
     for damaged in (f"{whole}\n\n{thought}", f"{thought}\n{whole}"):
@@ -380,7 +432,9 @@ These ratings rest on the transcript alone.|Let me know if you need more.|**End*
 Items 14-16|### Stance (5-7)|Engaged response style"""
 
 
-@pytest.mark.parametrize("words", [words for line in HARMLESS.split("\n") for words in line.split("|")])
+@pytest.mark.parametrize(
+    "words", [words for line in HARMLESS.split("\n") for words in line.split("|")]
+)
 def test_prose_and_headings_without_ratings_are_let_pass(words):
     text, ratings = draw_form(random.Random(1), "plain")
     first, rest = text.split("\n8. ", 1)
@@ -388,7 +442,9 @@ def test_prose_and_headings_without_ratings_are_let_pass(words):
     assert parse_forms(f"{words}\n{as_json(ratings)}\n{words}") == ratings
 
 
-@pytest.mark.parametrize("heading", ["TES (1 - 7)", "## TES (1-7)", "TES: 1-7", "TES 1 to 7", "TES (1 to 7)"])
+@pytest.mark.parametrize(
+    "heading", ["TES (1 - 7)", "## TES (1-7)", "TES: 1-7", "TES 1 to 7", "TES (1 to 7)"]
+)
 def test_a_scale_in_a_heading_is_no_rating_of_item_1(heading):
     text, ratings = draw_form(random.Random(1), "plain")
     text = text.replace("TES", heading)
@@ -405,11 +461,27 @@ def test_a_scale_in_a_heading_is_no_rating_of_item_1(heading):
     ("head", "row", "read"),
     [
         ("| Item | Text | Rating |", "| {n} | {text} | {value} |", True),
-        ("| No. | Statement | Score ({low}-{high}) | Evidence |", "| {n} | {text} | {value} | in his tone |", True),
+        (
+            "| No. | Statement | Score ({low}-{high}) | Evidence |",
+            "| {n} | {text} | {value} | in his tone |",
+            True,
+        ),
         ("| Item | Rating | Statement |", "| {n} | {value} | {text} |", True),
-        ("| Item | Statement | Confidence | Rating |", "| {n} | {text} | {value} | moderate |", False),
-        ("| Item | Statement | Rating | Confidence |", "| {n} | {text} | moderate | {value} |", False),
-        ("| Item | Statement | Rating | Confidence |", "| {n} | {text} | {value} | {high} |", False),
+        (
+            "| Item | Statement | Confidence | Rating |",
+            "| {n} | {text} | {value} | moderate |",
+            False,
+        ),
+        (
+            "| Item | Statement | Rating | Confidence |",
+            "| {n} | {text} | moderate | {value} |",
+            False,
+        ),
+        (
+            "| Item | Statement | Rating | Confidence |",
+            "| {n} | {text} | {value} | {high} |",
+            False,
+        ),
         ("| Item | Confidence | Rating |", "| {n} | {high} | {value} |", False),
         ("| Item | Confidence | Rating |", "| {n} | {value} | |", False),
         ("| Rating | Item | Statement |", "| {value} | {n} | {text} |", False),
@@ -432,7 +504,9 @@ def test_the_head_of_a_table_says_which_number_is_the_rating(head, row, read):
 def test_what_the_judge_is_asked_is_read_once_it_is_filled_in():
     """The whole request sent back, rubric, transcript and all, its blanks filled in."""
     _, ratings = draw_form(random.Random(4), "plain")
-    asked = form_messages([("I lost 3 jobs.", "What matters to you? Take item 4 of your list.")], FORMS)
+    asked = form_messages(
+        [("I lost 3 jobs.", "What matters to you? Take item 4 of your list.")], FORMS
+    )
     text = "\n\n".join(message["content"] for message in asked)
     filled = render([*ratings["ACT-FM"], *ratings["TES"]])
     assert parse_forms(filled) == ratings
@@ -448,5 +522,7 @@ def test_official_wording_may_have_stops_of_its_own():
     forms = (replace(ACT_FM, items=items), TES)
     lines = changed(text, "5.", f"5. {spoken}: {ratings['ACT-FM'][4]}")
     assert parse_forms(lines, forms) == ratings
-    with pytest.raises(Refused, match="ACT-FM item 5"):  # without that wording nobody knows where the text ends
+    with pytest.raises(
+        Refused, match="ACT-FM item 5"
+    ):  # without that wording nobody knows where the text ends
         parse_forms(lines)

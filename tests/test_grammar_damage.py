@@ -1,7 +1,9 @@
-"""Trap 21 at random: forms of every layout, damaged or doubted 30,000 times, are read rightly or refused by name.
+"""Trap 21 at random: forms of every layout, damaged or doubted 30,000 times, are read rightly or
+refused by name.
 
-Three kinds: edits that write no digit, digits written in, and damage after which no form may be read at all (a second
-thought, another item's text, a confidence for a rating, a rating struck out). What is read is what stood there before.
+Three kinds: edits that write no digit, digits written in, and damage after which no form may be
+read at all (a second thought, another item's text, a confidence for a rating, a rating struck out).
+What is read is what stood there before.
 """
 
 import json
@@ -11,9 +13,9 @@ from dataclasses import replace
 
 import pytest
 
-from act.measure.forms import FORMS
-from act.measure.grammar import Refused, parse_forms
-from act.measure.prose import COUNTED
+from act.forms import FORMS
+from act.grammar import Refused, parse_forms
+from act.prose import COUNTED
 from tests.test_grammar import HEADINGS, LAYOUTS, MORE_HEADINGS, as_json, draw_form
 
 SPOKEN = {  # another wording, with stops, signs and words that other rules look for
@@ -27,10 +29,19 @@ SPOKEN = {  # another wording, with stops, signs and words that other rules look
         8: "does not apply techniques by rote; scores no points",
         25: "sees the client\u2019s answer as a final value:",
     },
-    "TES": {1: "demonstrates concern", 4: "warm, never cold", 9: "higher interest \u2013 lower distance = warmth"},
+    "TES": {
+        1: "demonstrates concern",
+        4: "warm, never cold",
+        9: "higher interest \u2013 lower distance = warmth",
+    },
 }
 OFFICIAL = tuple(
-    replace(form, items=tuple(replace(item, text=SPOKEN[form.name].get(item.number, item.text)) for item in form.items))
+    replace(
+        form,
+        items=tuple(
+            replace(item, text=SPOKEN[form.name].get(item.number, item.text)) for item in form.items
+        ),
+    )
     for form in FORMS
 )
 BEFORE = (
@@ -40,14 +51,18 @@ BEFORE = (
     "Here are my ratings of the session.",
     "All 48 turns are read.\n```",
 )
-BEFORE += ("<ratings>\nThe therapist demonstrates warmth.", "# Evaluation\n\nItems 1-4 are about stance:")
+BEFORE += (
+    "<ratings>\nThe therapist demonstrates warmth.",
+    "# Evaluation\n\nItems 1-4 are about stance:",
+)
 BEHIND = ("", "", "That is my view of both.", "```\nTotal: 45", "</ratings>")
 BEHIND += ("TES mean: 4.2\nThe therapist demonstrates warmth.",)
 WITH_TEXT = [layout for layout, line in LAYOUTS.items() if "{text}" in line]
 
 
 def draw_text(draw: random.Random, layouts=(*LAYOUTS, "json")):
-    """(text, ratings, forms, layout) of a filled form: lines or a JSON object, bare, fenced, in prose or in tags."""
+    """(text, ratings, forms, layout) of a filled form: lines or a JSON object, bare, fenced, in
+    prose or in tags."""
     layout = draw.choice(layouts)
     forms = FORMS if layout == "shortened texts" else draw.choice((FORMS, FORMS, OFFICIAL))
     order = draw.choice((forms, forms[::-1]))
@@ -55,7 +70,12 @@ def draw_text(draw: random.Random, layouts=(*LAYOUTS, "json")):
         _, ratings = draw_form(draw, "plain", order=order)
         text = json.dumps(json.loads(as_json(ratings)), indent=draw.choice((None, 1)))
         text = draw.choice(("", "Here is the JSON.\n", "Ratings (0-3):\n```json\n")) + text
-        return text + draw.choice(("", "\n```\nThe client was heard.", "\nTotal: 45")), ratings, forms, layout
+        return (
+            text + draw.choice(("", "\n```\nThe client was heard.", "\nTotal: 45")),
+            ratings,
+            forms,
+            layout,
+        )
     heading = draw.choice(HEADINGS + MORE_HEADINGS)
     text, ratings = draw_form(draw, layout, heading, order, subscales=draw.random() < 0.3)
     if draw.random() < 0.5:
@@ -77,8 +97,9 @@ INSERTED += ("<b>", "</old>", " | ", "> ", "not ", '"', "{")
 def damage(draw: random.Random, text: str, swap: bool) -> str:
     """One to four edits that never write a digit: what was rated is what it was, or it is gone.
 
-    Only neighbours are swapped, and only where an item and its rating share a line, and no cut joins a line to the copy
-    of its neighbour: else ratings would change hands, and nobody could see.
+    Only neighbours are swapped, and only where an item and its rating share a line, and no cut
+    joins a line to the copy of its neighbour: else ratings would change hands, and nobody could
+    see.
     """
     doubled = False
     for _ in range(draw.choice((1, 1, 2, 3, 4))):
@@ -86,7 +107,9 @@ def damage(draw: random.Random, text: str, swap: bool) -> str:
         j = min(len(text), i + draw.choice((1, 1, 2, 5, 30)))
         lines = text.splitlines(keepends=True)
         k = draw.randrange(len(lines)) if lines else 0
-        kind = draw.choice(["cut", "cut", "insert", "newline", "line", "double", "swap", "join", "case", "layout"])
+        kind = draw.choice(
+            ["cut", "cut", "insert", "newline", "line", "double", "swap", "join", "case", "layout"]
+        )
         if (
             kind == "cut" and "/" not in text[i:j] and not (doubled and "\n" in text[i:j])
         ):  # "3/7" cut to "7" is another rating, not a damaged one
@@ -107,13 +130,16 @@ def damage(draw: random.Random, text: str, swap: bool) -> str:
             text = (
                 text.replace("\n", draw.choice((" ", "")), 1)
                 if draw.random() < 0.5
-                else "".join(line.rstrip("\n") + (" " if n == k else "\n") for n, line in enumerate(lines))
+                else "".join(
+                    line.rstrip("\n") + (" " if n == k else "\n") for n, line in enumerate(lines)
+                )
             )
         elif kind == "case":
             text = text[:i] + text[i:j].swapcase() + text[j:]
         elif kind == "layout":
             text = "".join(
-                draw.choice(("- ", "> ", "  ", "**", "### ")) * (n == k) + line for n, line in enumerate(lines)
+                draw.choice(("- ", "> ", "  ", "**", "### ")) * (n == k) + line
+                for n, line in enumerate(lines)
             )
     return text
 
@@ -130,12 +156,20 @@ NUMBERS = [*NUMBERS.replace("/", "\n").replace("<\n", "</").split(";"), "/{d}", 
 
 
 def second_number(draw: random.Random, text: str) -> str:
-    """A number more, one to three times: anywhere, at a line's end, or right before or behind a rating."""
+    """A number more, one to three times: anywhere, at a line's end, or right before or behind a
+    rating."""
     for _ in range(draw.choice((1, 1, 1, 2, 3))):
         ends = [match.start() for match in re.finditer(r"[\n\d]", text)]
-        place = draw.choice([draw.randrange(len(text) + 1), draw.choice(ends), draw.choice(ends) + 1])
+        place = draw.choice(
+            [draw.randrange(len(text) + 1), draw.choice(ends), draw.choice(ends) + 1]
+        )
         form = draw.choice(FORMS)
-        values = {"d": draw.randint(0, 7), "n": draw.randint(1, 25), "form": form.name, "word": draw.choice(COUNTED)}
+        values = {
+            "d": draw.randint(0, 7),
+            "n": draw.randint(1, 25),
+            "form": form.name,
+            "word": draw.choice(COUNTED),
+        }
         text = text[:place] + draw.choice(NUMBERS).format(**values) + text[place:]
     return text
 
@@ -146,11 +180,19 @@ I totally misjudged {item}: it deserves a {d}.|The last one is a {d}.|Items {n}-
 Actually, {d}.|Rating: {d}|Wait - {d}.|Make it {d}.|{item} is {d}|{item} = {d}|{item}: {d}|{d} for {item}
 Overall, {d}.|{item} is not applicable.|{item}: not rated|({d})"""
 THOUGHTS = [thought for line in THOUGHTS.split("\n") for thought in line.split("|")]
-ITEM_NAMES = ("item {n}", "Item {word}", "{form} item {n}", "{form} {n}", "question {n}", "the {form}'s item {word}")
+ITEM_NAMES = (
+    "item {n}",
+    "Item {word}",
+    "{form} item {n}",
+    "{form} {n}",
+    "question {n}",
+    "the {form}'s item {word}",
+)
 
 
 def second_thought(draw: random.Random) -> tuple[str, tuple]:
-    """A sentence about a rating, in digits or in words, behind half of a form or around a JSON object."""
+    """A sentence about a rating, in digits or in words, behind half of a form or around a JSON
+    object."""
     text, _, forms, layout = draw_text(draw)
     form = draw.choice(FORMS)
     n, d = draw.randint(2, len(form.items)), draw.randint(form.low, form.high)
@@ -179,25 +221,45 @@ def foreign_text(draw: random.Random) -> tuple[str, tuple]:
     if draw.random() < 0.5:
         texts = draw.choice(LABELS).format(text=items[a].text), items[b].text
     items[a], items[b] = replace(items[a], text=texts[0]), replace(items[b], text=texts[1])
-    filled = tuple(replace(form, items=tuple(items)) if k == f else form for k, form in enumerate(forms))
+    filled = tuple(
+        replace(form, items=tuple(items)) if k == f else form for k, form in enumerate(forms)
+    )
     return draw_form(draw, layout, draw.choice(HEADINGS), filled)[0], forms
 
 
 def confidence(draw: random.Random) -> tuple[str, tuple]:
-    """A table whose only digits are a confidence, by its head or by the words before them, or that has two digits."""
-    words = ("never", "rarely", "sometimes", "consistently", "not at all", "somewhat", "extensively")
+    """A table whose only digits are a confidence, by its head or by the words before them, or that
+    has two digits."""
+    words = (
+        "never",
+        "rarely",
+        "sometimes",
+        "consistently",
+        "not at all",
+        "somewhat",
+        "extensively",
+    )
     kind = draw.choice(("head", "words", "column"))
     forms = FORMS
     if kind == "words":
         forms = tuple(
-            replace(form, items=tuple(replace(item, text=draw.choice(words)) for item in form.items)) for form in FORMS
+            replace(
+                form, items=tuple(replace(item, text=draw.choice(words)) for item in form.items)
+            )
+            for form in FORMS
         )
     text, _ = draw_form(
-        draw, draw.choice(("table", "table with stops", "plain")[: 3 if kind == "words" else 2]), order=forms
+        draw,
+        draw.choice(("table", "table with stops", "plain")[: 3 if kind == "words" else 2]),
+        order=forms,
     )
     if kind == "head":
         head = draw.choice(
-            ("| Item | Text | Confidence | Rating |", "| Rating | Text | Confidence |", "|#|Score|Turns|")
+            (
+                "| Item | Text | Confidence | Rating |",
+                "| Rating | Text | Confidence |",
+                "|#|Score|Turns|",
+            )
         )
         text = re.sub(r"^(ACT-FM|TES)$", rf"\1\n{head}\n|---|---|---|", text, flags=re.MULTILINE)
     if kind == "column":
@@ -205,21 +267,29 @@ def confidence(draw: random.Random) -> tuple[str, tuple]:
     return text, FORMS
 
 
-BEHIND_A_RATING = (
-    " (N/A)| - not rated|, out of ten| (or more)| - no, higher|, revised| (was eleven)| of nine| - make that twelve"
-)
-BEHIND_A_RATING += (
-    "|/9| out of 9|.5| 1/2|%|+|?| | 4| -> 2|, 2| (2)| or 2| to 2|\n(2-3)|\nRating: 2|</old>|\u0336|\u00bd"
-)
+BEHIND_A_RATING = " (N/A)| - not rated|, out of ten| (or more)| - no, higher|, revised| (was eleven)| of nine| - make that twelve"
+BEHIND_A_RATING += "|/9| out of 9|.5| 1/2|%|+|?| | 4| -> 2|, 2| (2)| or 2| to 2|\n(2-3)|\nRating: 2|</old>|\u0336|\u00bd"
 BEHIND_A_RATING = re.split(r"(?<! )\|", BEHIND_A_RATING)
 
 
 def taken_back(draw: random.Random) -> tuple[str, tuple]:
-    """One rating with something behind it that makes it another, or in a tag that strikes it out."""
-    layouts = ("plain", "rating on the line", "item, equals", "form in each line", "number only", "bullets")
+    """One rating with something behind it that makes it another, or in a tag that strikes it
+    out."""
+    layouts = (
+        "plain",
+        "rating on the line",
+        "item, equals",
+        "form in each line",
+        "number only",
+        "bullets",
+    )
     text, _, forms, layout = draw_text(draw, layouts)
     lines = text.splitlines()
-    rated = [i for i, line in enumerate(lines) if re.match(r"\W*(Item |ACT-FM |TES )?\d+[.:] .*\d$|\d+: \d$", line)]
+    rated = [
+        i
+        for i, line in enumerate(lines)
+        if re.match(r"\W*(Item |ACT-FM |TES )?\d+[.:] .*\d$|\d+: \d$", line)
+    ]
     k = draw.choice(rated)
     tag = draw.choice(("del", "s", "strike", "removed", "old", "strikethrough", "sup", "draft"))
     ways = [
@@ -228,7 +298,8 @@ def taken_back(draw: random.Random) -> tuple[str, tuple]:
         f"{lines[k][:-1]}<{tag}>{lines[k][-1]}</{tag}>",
     ]
     ways += [
-        lines[k][:-1] + sign + lines[k][-1] for sign in ("-", "~", "<", "\u2265", "not ", "(", "1.", "1 or ", "~~")
+        lines[k][:-1] + sign + lines[k][-1]
+        for sign in ("-", "~", "<", "\u2265", "not ", "(", "1.", "1 or ", "~~")
     ]
     lines[k] = draw.choice(ways)
     return "\n".join(lines), forms
@@ -239,7 +310,20 @@ def faulty_json(draw: random.Random) -> tuple[str, tuple]:
     _, ratings = draw_form(draw, "plain")
     whole, n = as_json(ratings), draw.randint(1, 25)
     value = re.search(rf'"{n}": (\d)', whole)
-    new = draw.choice(('"{v}"', "{v}.0", "-1", "8", "null", "true", "[{v}]", '{v}, "{n}": {v}', '{v}, "x": 1', "two"))
+    new = draw.choice(
+        (
+            '"{v}"',
+            "{v}.0",
+            "-1",
+            "8",
+            "null",
+            "true",
+            "[{v}]",
+            '{v}, "{n}": {v}',
+            '{v}, "x": 1',
+            "two",
+        )
+    )
     whole = whole[: value.start(1)] + new.format(v=value[1], n=n) + whole[value.end(1) :]
     return whole, FORMS
 
@@ -247,8 +331,8 @@ def faulty_json(draw: random.Random) -> tuple[str, tuple]:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["damaged", "second numbers"])
 def test_trap_21_damaged_forms_are_read_rightly_or_refused(kind):
-    """2 x 10,000 forms, damaged without a digit, or with ratings and digits written in: what is read, item by item, is
-    what stood there before."""
+    """2 x 10,000 forms, damaged without a digit, or with ratings and digits written in: what is
+    read, item by item, is what stood there before."""
     draw = random.Random(21)
     read = 0
     for i in range(10_000):
@@ -265,7 +349,9 @@ def test_trap_21_damaged_forms_are_read_rightly_or_refused(kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("doubt", [second_thought, foreign_text, confidence, taken_back, faulty_json])
+@pytest.mark.parametrize(
+    "doubt", [second_thought, foreign_text, confidence, taken_back, faulty_json]
+)
 def test_trap_21_doubtful_forms_are_refused(doubt):
     """5 x 2,000 forms of which a rating is not what its digit says."""
     draw = random.Random(22)

@@ -1,4 +1,5 @@
-"""The rules of the house that a machine can see: import direction, file length, the eight packages, docstrings."""
+"""The rules of the house that a machine can see: import direction, file length, the eight packages,
+docstrings."""
 
 import ast
 import re
@@ -14,9 +15,18 @@ MAY_IMPORT = {
     "act/model": {"kernels", "act.model", "act.records", "act.cli"},
     "act/training": {"kernels", "act.training", "act.model", "act.records"},
     "act/dialogue": {"act.dialogue", "act.model", "act.records"},
-    "act/measure": {"act.measure", "act.records"},
-    "act/report": {"act.report", "act.measure", "act.records"},
-    "act/judging": {"act.judging", "act.dialogue", "act.measure", "act.model", "act.records"},
+    "act/statistics": {"act.statistics", "act.forms", "act.records"},
+    "act/audit": {"act.audit", "act.records"},
+    "act/judging": {
+        "act.judging",
+        "act.model",
+        "act.training",
+        "act.dialogue",
+        "act.statistics",
+        "act.forms",
+        "act.records",
+    },
+    "act/report": {"act.report", "act.statistics", "act.audit", "act.forms", "act.records"},
 }
 
 
@@ -36,13 +46,17 @@ def test_imports_point_one_way(wing):
         for name in imports(path):
             assert name.split(".")[0] not in SCRIPTS, f"{path} imports a script"
             if name.split(".")[0] in ("act", "kernels"):
-                assert any(name.startswith(allowed) for allowed in MAY_IMPORT[wing]), f"{path} imports {name}"
+                assert any(name.startswith(allowed) for allowed in MAY_IMPORT[wing]), (
+                    f"{path} imports {name}"
+                )
 
 
 def test_kernels_import_torch_alone():
     for path in (ROOT / "kernels").glob("*.py"):
         found = {name.split(".")[0] for name in imports(path)} - set(sys.stdlib_module_names)
-        assert found <= {"torch", "kernels"} | ({"liger_kernel"} if path.name == "bench.py" else set())
+        assert found <= {"torch", "kernels"} | (
+            {"liger_kernel"} if path.name == "bench.py" else set()
+        )
 
 
 def test_no_script_imports_another():
@@ -52,13 +66,22 @@ def test_no_script_imports_another():
 
 def test_no_file_is_long():
     for path in [*ROOT.glob("*.py"), *ROOT.glob("act/**/*.py"), *ROOT.glob("kernels/*.py")]:
-        assert len(path.read_text(encoding="utf-8").splitlines()) <= 300, path
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 350, path
 
 
 def test_the_requirements_are_the_eight_packages():
     lines = (ROOT / "requirements.txt").read_text().split()
     names = {re.split("[=<>]", line)[0] for line in lines}
-    assert names == {"torch", "tokenizers", "safetensors", "sentencepiece", "numpy", "scipy", "httpx", "tqdm"}
+    assert names == {
+        "torch",
+        "tokenizers",
+        "safetensors",
+        "sentencepiece",
+        "numpy",
+        "scipy",
+        "httpx",
+        "tqdm",
+    }
     assert "torch==2.13.0" in lines
 
 
@@ -67,7 +90,8 @@ DOCUMENTED = (*MAY_IMPORT, "act", ".")
 
 @pytest.mark.parametrize("wing", DOCUMENTED)
 def test_files_and_public_functions_say_what_they_are(wing):
-    """A file opens with three lines at least; every public function, class and property has a docstring.
+    """A file opens with three lines at least; every public function, class and property has a
+    docstring.
 
     `forward` and a script's `main` may go without: the class or the file says what they do.
     """
@@ -77,10 +101,18 @@ def test_files_and_public_functions_say_what_they_are(wing):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         if not tree.body:
             continue
-        assert len((ast.get_docstring(tree) or "").splitlines()) >= 3, f"{path} opens with less than three lines"
+        assert len((ast.get_docstring(tree) or "").splitlines()) >= 3, (
+            f"{path} opens with less than three lines"
+        )
         unsaid = {"forward", "main"} if path.stem in SCRIPTS else {"forward"}
         for scope in [tree, *(node for node in tree.body if isinstance(node, ast.ClassDef))]:
             for node in scope.body:
-                public = isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
-                if public and not getattr(scope, "name", "").startswith("_") and node.name not in unsaid:
+                public = isinstance(
+                    node, ast.FunctionDef | ast.ClassDef
+                ) and not node.name.startswith("_")
+                if (
+                    public
+                    and not getattr(scope, "name", "").startswith("_")
+                    and node.name not in unsaid
+                ):
                     assert ast.get_docstring(node), f"{path}: {node.name} has no docstring"

@@ -1,4 +1,5 @@
-"""SIGKILL in the middle of judge.py rate, check and tune-data, the same command again: nothing lost or asked twice.
+"""SIGKILL in the middle of judge.py rate, check and tune-data, the same command again: nothing lost
+or asked twice.
 
 While the first process writes, a second one is refused.
 """
@@ -24,11 +25,19 @@ def lines_of(path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("command", "records"), [("rate", 32), ("check", 296), ("tune-data", 2 * 16 * 34)])
+@pytest.mark.parametrize(
+    ("command", "records"), [("rate", 32), ("check", 296), ("tune-data", 2 * 16 * 34)]
+)
 def test_a_killed_judge_goes_on_where_it_was(command, records, tmp_path, monkeypatch, refused):
     sessions = [json.loads(line) for line in CORPUS.read_text(encoding="utf-8").splitlines()]
     human = [
-        {"session": s["id"], "condition": s["condition"], "profile": s["profile"]["id"], "rater": rater, "replicate": 0}
+        {
+            "session": s["id"],
+            "condition": s["condition"],
+            "profile": s["profile"]["id"],
+            "rater": rater,
+            "replicate": 0,
+        }
         | {"act_fm": RATED[:25], "tes": RATED[25:], "status": "ok", "attempts": 1}
         for s in sessions
         for rater in ("anna", "ben")
@@ -37,11 +46,26 @@ def test_a_killed_judge_goes_on_where_it_was(command, records, tmp_path, monkeyp
     files = {"rate": "out.jsonl", "check": "out.judgements.jsonl", "tune-data": "out.jsonl"}
     with serving(lambda body, n: as_json(RATED), delay=0.02) as server:
         words = {
-            "rate": ["--sessions", CORPUS, "--judge", f"m@{server.url}", "--replicates", 2, "--concurrency", 2],
+            "rate": [
+                "--sessions",
+                CORPUS,
+                "--judge",
+                f"m@{server.url}",
+                "--replicates",
+                2,
+                "--concurrency",
+                2,
+            ],
             "check": ["--judge", f"m@{server.url}", "--concurrency", 4],
             "tune-data": ["--sessions", CORPUS, "--human", "human.jsonl"],
         }[command]
-        words = ["judge.py", command, *map(str, words), "--out", "out.json" if command == "check" else "out.jsonl"]
+        words = [
+            "judge.py",
+            command,
+            *map(str, words),
+            "--out",
+            "out.json" if command == "check" else "out.jsonl",
+        ]
         kept = tmp_path / files[command]
         process = subprocess.Popen(
             [sys.executable, str(ROOT / words[0]), *words[1:]],
@@ -64,9 +88,13 @@ def test_a_killed_judge_goes_on_where_it_was(command, records, tmp_path, monkeyp
         run_script(judge_script.main)
         held = list(read_jsonl(kept))
         assert (
-            len(held) == records == len({json.dumps([r.get("id"), r.get("session"), r.get("replicate")]) for r in held})
+            len(held)
+            == records
+            == len({json.dumps([r.get("id"), r.get("session"), r.get("replicate")]) for r in held})
         )
         if command != "tune-data":
-            assert len(server.requests) - asked <= records - stored + 4  # what was under way is asked for again
+            assert (
+                len(server.requests) - asked <= records - stored + 4
+            )  # what was under way is asked for again
     if command == "check":
         assert json.loads((tmp_path / "out.json").read_text())["unrated"] == 0

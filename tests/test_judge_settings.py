@@ -1,4 +1,5 @@
-"""Two judges are never taken for one, failures are asked for again, and what a user got wrong is one line."""
+"""Two judges are never taken for one, failures are asked for again, and what a user got wrong is
+one line."""
 
 import json
 import shutil
@@ -7,10 +8,10 @@ import pytest
 
 import judge as judge_script
 from act.cli import run_script
+from act.forms import FORMS
 from act.judging.families import same_family
 from act.judging.judge import wording_digest
 from act.judging.served import WHOLE_FORMS
-from act.measure.forms import FORMS
 from act.records import check_rating, read_jsonl
 from tests.fake_server import completion, serving
 from tests.made_ratings import make_session, write
@@ -21,7 +22,8 @@ SECRET = "sk-SECRET-1f2e3d"
 
 @pytest.fixture
 def judge(tmp_path, monkeypatch, capsys):
-    """judge("rate", ...) runs judge.py in this process and an empty folder; returns (stdout, stderr)."""
+    """judge("rate", ...) runs judge.py in this process and an empty folder; returns (stdout,
+    stderr)."""
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "s.jsonl", [make_session("sft", 0), make_session("orpo", 1)])
 
@@ -37,7 +39,8 @@ def judge(tmp_path, monkeypatch, capsys):
 @pytest.fixture
 def wording(tmp_path):
     texts = {
-        form.name: [f"other words {'abcdefghijklmnopqrstuvwxy'[i]}" for i in range(len(form.items))] for form in FORMS
+        form.name: [f"other words {'abcdefghijklmnopqrstuvwxy'[i]}" for i in range(len(form.items))]
+        for form in FORMS
     }
     (tmp_path / "official.json").write_text(json.dumps(texts))
     return "official.json"
@@ -68,7 +71,9 @@ def test_ratings_of_other_settings_are_not_taken_for_these(judge, refused, wordi
             assert not other.requests
         judge(*RATE, f"n@{server.url}", "--temperature", 0.7)  # of another name
     assert len(list(read_jsonl("r.jsonl"))) == 4 and len(server.requests) == 4
-    write(judge_script.Path("r.jsonl"), [{k: v for k, v in r.items() if k != "judge"} for r in kept])
+    write(
+        judge_script.Path("r.jsonl"), [{k: v for k, v in r.items() if k != "judge"} for r in kept]
+    )
     assert "settings that were not recorded" in refused("judge.py", *RATE, spec)
 
 
@@ -89,7 +94,8 @@ def test_local_judges_are_told_apart_by_their_weights(judge, refused, folder, tm
 
 
 def test_no_reply_is_not_stored_and_asked_for_again(judge):
-    """A finish that is no end: "error" after two attempts. Nothing of it stays; the same command mends it."""
+    """A finish that is no end: "error" after two attempts. Nothing of it stays; the same command
+    mends it."""
     fails = [True]
 
     def say(body, n):
@@ -99,15 +105,21 @@ def test_no_reply_is_not_stored_and_asked_for_again(judge):
     with serving(say) as server:
         words = (*RATE, f"m@{server.url}", "--attempts", 2, "--concurrency", 1)
         out = judge(*words).out
-        assert "1 ratings in r.jsonl, 0 of them without forms\n1 texts got no reply and are not stored" in out
+        assert (
+            "1 ratings in r.jsonl, 0 of them without forms\n1 texts got no reply and are not stored"
+            in out
+        )
         fails[0] = False
         assert "no reply" not in judge(*words).out
     ratings = list(read_jsonl("r.jsonl", check_rating))
-    assert [r["status"] for r in ratings] == ["ok", "ok"] and len({r["session"] for r in ratings}) == 2
+    assert [r["status"] for r in ratings] == ["ok", "ok"] and len(
+        {r["session"] for r in ratings}
+    ) == 2
 
 
 def test_a_refusal_is_final_stored_and_counted(judge):
-    """By the model, in OpenAI's field, or by a filter: `attempts` requests each; the server answers other things."""
+    """By the model, in OpenAI's field, or by a filter: `attempts` requests each; the server answers
+    other things."""
     calls = []
 
     def say(body, n):
@@ -126,7 +138,9 @@ def test_a_refusal_is_final_stored_and_counted(judge):
         judge(*words)
     assert len(calls) == 4
     for record in read_jsonl("r.jsonl", check_rating):
-        assert record["status"] == "refused" and record["act_fm"] is None and record["attempts"] == 2
+        assert (
+            record["status"] == "refused" and record["act_fm"] is None and record["attempts"] == 2
+        )
         assert record["refusals"] == ["the model or its provider declined"] * 2
 
 
@@ -138,25 +152,40 @@ def test_a_session_with_other_words_is_not_taken_for_the_one_that_was_rated(judg
         sessions[1]["turns"][0]["answer"] += " Really."
         write(judge_script.Path("s.jsonl"), sessions)
         said = refused("judge.py", *words)
-        assert f"{sessions[1]['id']} had other words when it was rated" in said and len(server.requests) == 2
+        assert (
+            f"{sessions[1]['id']} had other words when it was rated" in said
+            and len(server.requests) == 2
+        )
 
 
 def check_file(path, **more):
-    path.write_text(json.dumps({"judge": "m", "verdict": {"line": "m tells known groups apart."}} | more))
+    path.write_text(
+        json.dumps({"judge": "m", "verdict": {"line": "m tells known groups apart."}} | more)
+    )
     return path.name
 
 
 def test_a_check_is_repeated_for_its_own_judge_alone(judge, refused, tmp_path):
     with serving(lambda body, n: as_json(RATED)) as server:
         spec = f"m@{server.url}"
-        settings = {"endpoint": spec, "wording": wording_digest(FORMS, WHOLE_FORMS), "temperature": 0.0, "seed": 7}
+        settings = {
+            "endpoint": spec,
+            "wording": wording_digest(FORMS, WHOLE_FORMS),
+            "temperature": 0.0,
+            "seed": 7,
+        }
         mine = check_file(tmp_path / "mine.json", settings=settings)
         lines = judge(*RATE, spec, f"n@{server.url}", "--check", mine).out.splitlines()
-        assert lines[:2] == ["m tells known groups apart.", "n is not checked here: `judge.py check`, then --check."]
+        assert lines[:2] == [
+            "m tells known groups apart.",
+            "n is not checked here: `judge.py check`, then --check.",
+        ]
         warmer = check_file(tmp_path / "warmer.json", settings=settings | {"temperature": 1.0})
         foreign = check_file(tmp_path / "foreign.json", judge="gpt")
         words = ("judge.py", *RATE, spec, "--check")
-        assert "checked as another judge (temperature 1.0 there, 0.0 now)" in refused(*words, warmer)
+        assert "checked as another judge (temperature 1.0 there, 0.0 now)" in refused(
+            *words, warmer
+        )
         assert 'a check of "gpt", not of m' in refused(*words, foreign)
         assert 'a second check of "m"' in refused(*words, mine, mine)
         (tmp_path / "odd.json").write_text('{"verdict": "fine"}')
@@ -166,7 +195,9 @@ def test_a_check_is_repeated_for_its_own_judge_alone(judge, refused, tmp_path):
 def test_a_key_in_an_address_is_printed_nowhere(judge, refused, tmp_path):
     session = make_session("sft", 0) | {"models": {"therapist": "gpt-4o@https://api.openai.com/v1"}}
     write(tmp_path / "s.jsonl", [session])
-    said = refused("judge.py", *RATE, f"gpt-4@https://user:{SECRET}@127.0.0.1:9/v1")  # one line: no warning before it
+    said = refused(
+        "judge.py", *RATE, f"gpt-4@https://user:{SECRET}@127.0.0.1:9/v1"
+    )  # one line: no warning before it
     assert "a key belongs in an environment variable" in said and SECRET not in said
     with serving(lambda body, n: as_json(RATED)) as server:
         warned = judge(*RATE, f"gpt-4@{server.url}").err
@@ -180,7 +211,9 @@ def test_sessions_that_say_nothing_of_their_models(models):
     assert same_family("gpt-5@https://x/v1", [{"models": models}, {}]) == []
 
 
-def test_files_that_cannot_be_read_or_written_are_one_line_before_anybody_is_asked(judge, refused, tmp_path):
+def test_files_that_cannot_be_read_or_written_are_one_line_before_anybody_is_asked(
+    judge, refused, tmp_path
+):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken/config.json").write_text("{")
     write(tmp_path / "s.jsonl", [make_session("sft", 0) | {"models": {"therapist": "broken"}}])
@@ -200,14 +233,40 @@ def test_files_that_cannot_be_read_or_written_are_one_line_before_anybody_is_ask
 
 
 def test_examples_of_another_wording_or_kind_are_not_mixed(judge, refused, wording, tmp_path):
-    human = {"session": "sft/p00", "condition": "sft", "profile": "p00", "rater": "anna", "replicate": 0}
-    write(tmp_path / "h.jsonl", [human | {"act_fm": RATED[:25], "tes": RATED[25:], "status": "ok", "attempts": 1}])
+    human = {
+        "session": "sft/p00",
+        "condition": "sft",
+        "profile": "p00",
+        "rater": "anna",
+        "replicate": 0,
+    }
+    write(
+        tmp_path / "h.jsonl",
+        [human | {"act_fm": RATED[:25], "tes": RATED[25:], "status": "ok", "attempts": 1}],
+    )
     words = ("tune-data", "--sessions", "s.jsonl", "--human", "h.jsonl", "--out", "d.jsonl")
-    write(tmp_path / "other.jsonl", [r | {"wording": "official.json"} for r in read_jsonl("h.jsonl")])
-    other = ("judge.py", "tune-data", "--sessions", "s.jsonl", "--human", "other.jsonl", "--out", "o.jsonl")
-    assert "sft/p00, anna: rated in the wording official.json, not paraphrase; see --form" in refused(*other)
+    write(
+        tmp_path / "other.jsonl", [r | {"wording": "official.json"} for r in read_jsonl("h.jsonl")]
+    )
+    other = (
+        "judge.py",
+        "tune-data",
+        "--sessions",
+        "s.jsonl",
+        "--human",
+        "other.jsonl",
+        "--out",
+        "o.jsonl",
+    )
+    assert (
+        "sft/p00, anna: rated in the wording official.json, not paraphrase; see --form"
+        in refused(*other)
+    )
     assert "34 examples" in judge(*other[1:], "--form", wording).out
-    write(tmp_path / "judge.jsonl", [human | {"act_fm": RATED[:25], "tes": RATED[25:], "status": "ok", "wording": "x"}])
+    write(
+        tmp_path / "judge.jsonl",
+        [human | {"act_fm": RATED[:25], "tes": RATED[25:], "status": "ok", "wording": "x"}],
+    )
     both = judge("agree", "--human", "other.jsonl", "--judge", "judge.jsonl", "--resamples", 2)
     assert "warning: ratings of items in different wordings: official.json, x" in both.err
     assert "34 examples" in judge(*words).out == judge(*words).out

@@ -1,7 +1,9 @@
-"""SIGKILL at random moments of generate.py and simulate.py, the same command again: nothing lost, nothing done twice.
+"""SIGKILL at random moments of generate.py and simulate.py, the same command again: nothing lost,
+nothing done twice.
 
-The models are a fake endpoint whose words depend on the request alone, and a tiny checkpoint. Each request carries a
-seed that belongs to one reply of one turn, so the server's log tells what was asked for again.
+The models are a fake endpoint whose words depend on the request alone, and a tiny checkpoint. Each
+request carries a seed that belongs to one reply of one turn, so the server's log tells what was
+asked for again.
 """
 
 import json
@@ -27,7 +29,8 @@ PROFILES = 6
 
 
 def say(body: dict, n: int):
-    """Words that depend on the request alone; now and then a passing fault; a supervisor who sends some drafts back."""
+    """Words that depend on the request alone; now and then a passing fault; a supervisor who sends
+    some drafts back."""
     if n % 17 == 0:
         return LOADING
     system = body["messages"][0]["content"]
@@ -56,7 +59,10 @@ def turn_of(condition: str, speakers: tuple[str, ...], turns: int) -> dict[int, 
 def pair_of(models: tuple[str, ...], turns: int) -> dict[int, tuple[str, int]]:
     """Seed in a request's body -> (session, turn) of the pair it is for."""
     return {
-        seed_from(0, f"transcript/p{i + 1:03d}/{number}", model, attempt) % 2**31: (f"transcript/p{i + 1:03d}", number)
+        seed_from(0, f"transcript/p{i + 1:03d}/{number}", model, attempt) % 2**31: (
+            f"transcript/p{i + 1:03d}",
+            number,
+        )
         for i in range(PROFILES)
         for number in range(1, turns + 1)
         for model in models
@@ -65,7 +71,8 @@ def pair_of(models: tuple[str, ...], turns: int) -> dict[int, tuple[str, int]]:
 
 
 def finished(out: Path) -> set[tuple[str, int]]:
-    """The turns that are stored, in whole sessions or in the journal, or that pairs are stored of."""
+    """The turns that are stored, in whole sessions or in the journal, or that pairs are stored
+    of."""
     turns = set()
     if out.is_file():
         for record in read_jsonl(out):
@@ -82,8 +89,11 @@ def finished(out: Path) -> set[tuple[str, int]]:
     return turns
 
 
-def kill_and_go_on(words: list, folder: Path, out: Path, fake, table: dict, kills: int, longest: float) -> str:
-    """Run a command, kill it `kills` times, let it end; checks the server's log after each death."""
+def kill_and_go_on(
+    words: list, folder: Path, out: Path, fake, table: dict, kills: int, longest: float
+) -> str:
+    """Run a command, kill it `kills` times, let it end; checks the server's log after each
+    death."""
     draw = random.Random(len(words) + kills)
     command = [sys.executable, str(ROOT / words[0]), *map(str, words[1:])]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "ACT_API_KEY": KEY}
@@ -92,7 +102,9 @@ def kill_and_go_on(words: list, folder: Path, out: Path, fake, table: dict, kill
         done, asked = finished(out), len(fake.requests)
         assert done <= set(table.values())
         with open(folder / "said", "w+") as file:
-            process = subprocess.Popen(command, cwd=folder, env=environment, stdout=file, stderr=file)
+            process = subprocess.Popen(
+                command, cwd=folder, env=environment, stdout=file, stderr=file
+            )
             if last:
                 assert process.wait(300) == 0, (folder / "said").read_text()
             else:
@@ -102,13 +114,17 @@ def kill_and_go_on(words: list, folder: Path, out: Path, fake, table: dict, kill
             file.seek(0)
             said += file.read()
         time.sleep(0.1)  # for what was under way
-        again = {table[r["body"]["seed"]] for r in fake.requests[asked:] if r["body"]["seed"] in table} & done
+        again = {
+            table[r["body"]["seed"]] for r in fake.requests[asked:] if r["body"]["seed"] in table
+        } & done
         assert not again, f"asked again for turns that were stored: {again}"
     return said
 
 
 def write_profiles(folder: Path) -> None:
-    (folder / "p.jsonl").write_text("".join(json.dumps(p) + "\n" for p in make_profiles(PROFILES, 0)))
+    (folder / "p.jsonl").write_text(
+        "".join(json.dumps(p) + "\n" for p in make_profiles(PROFILES, 0))
+    )
 
 
 def plain(sessions: list[dict]) -> dict[str, dict]:
@@ -133,9 +149,27 @@ def test_generate_sessions_and_pairs_survive_kills(tmp_path, kills):
     table = turn_of("transcript", ("client", "therapist"), turns)
     with serving(say, delay=0.03 * kills / 3) as fake:
         m = f"m@{fake.url}"
-        sessions = ["generate.py", "sessions", "--profiles", "p.jsonl", "--therapist", m, "--client", m]
+        sessions = [
+            "generate.py",
+            "sessions",
+            "--profiles",
+            "p.jsonl",
+            "--therapist",
+            m,
+            "--client",
+            m,
+        ]
         sessions += ["--supervisor", m, "--turns", turns, "--concurrency", 4, "--out", "s.jsonl"]
-        pairs = ["generate.py", "pairs", "--sessions", "s.jsonl", "--chosen", f"c@{fake.url}", "--rejected", m]
+        pairs = [
+            "generate.py",
+            "pairs",
+            "--sessions",
+            "s.jsonl",
+            "--chosen",
+            f"c@{fake.url}",
+            "--rejected",
+            m,
+        ]
         pairs += ["--cot", "--concurrency", 4, "--out", "d.jsonl"]
         results = []
         for folder, deaths in ((tmp_path / "whole", 0), (tmp_path / "killed", kills)):
@@ -155,7 +189,12 @@ def test_generate_sessions_and_pairs_survive_kills(tmp_path, kills):
             no_key_in(folder, said)
             results.append((plain(held), {pair["id"]: pair for pair in made}))
     assert results[0] == results[1]
-    drafts = [draft for s in results[0][0].values() for turn in s["turns"] for draft in turn.get("drafts", [])]
+    drafts = [
+        draft
+        for s in results[0][0].values()
+        for turn in s["turns"]
+        for draft in turn.get("drafts", [])
+    ]
     assert {draft["speaker"] for draft in drafts} == {"client", "therapist"}
 
 
@@ -168,7 +207,15 @@ def test_simulate_survives_kills(tmp_path, folder, kills):
         table |= turn_of(condition, ("client",), turns)
     results = []
     with serving(say, delay=0.1 * kills / 3) as fake:
-        words = ["simulate.py", "--model", folder, "--profiles", "p.jsonl", "--client", f"m@{fake.url}"]
+        words = [
+            "simulate.py",
+            "--model",
+            folder,
+            "--profiles",
+            "p.jsonl",
+            "--client",
+            f"m@{fake.url}",
+        ]
         words += ["--turns", turns, "--conditions", ",".join(conditions), "--format", "observe"]
         words += ["--max-new-tokens", 6, "--batch", 4, "--concurrency", 4, "--out", "s.jsonl"]
         for where, deaths in ((tmp_path / "whole", 0), (tmp_path / "killed", kills)):
@@ -181,7 +228,10 @@ def test_simulate_survives_kills(tmp_path, folder, kills):
             results.append(plain(held))
     assert results[0] == results[1]
     statuses = {(s["condition"], s["status"]) for s in results[0].values()}
-    assert statuses == {("instruct", "complete"), ("instruct-cot", "format")}  # a random model keeps no form
+    assert statuses == {
+        ("instruct", "complete"),
+        ("instruct-cot", "format"),
+    }  # a random model keeps no form
 
 
 @pytest.mark.slow
@@ -189,9 +239,22 @@ def test_two_processes_cannot_write_one_file(tmp_path):
     write_profiles(tmp_path)
     with serving(say, delay=0.2) as fake:
         m = f"m@{fake.url}"
-        words = ["generate.py", "sessions", "--profiles", "p.jsonl", "--therapist", m, "--client", m, "--turns", "9"]
+        words = [
+            "generate.py",
+            "sessions",
+            "--profiles",
+            "p.jsonl",
+            "--therapist",
+            m,
+            "--client",
+            m,
+            "--turns",
+            "9",
+        ]
         command = [sys.executable, str(ROOT / words[0]), *words[1:], "--out", "s.jsonl"]
-        first = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        first = subprocess.Popen(
+            command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         while not fake.requests:
             time.sleep(0.05)
         second = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)

@@ -30,6 +30,9 @@ print(resident() - before)
 @pytest.mark.slow
 @pytest.mark.skipif(not HAS_ONEDNN or sys.platform != "linux", reason="needs oneDNN and /proc")
 def test_ever_new_shapes_do_not_fill_memory():
-    """600 more shapes: 80 MiB at most. With oneDNN's own limit of 1,024 compiled products it is some hundred."""
-    run = subprocess.run([sys.executable, "-c", MANY_SHAPES], cwd=ROOT, capture_output=True, text=True, check=True)
+    """600 more shapes: 80 MiB at most. With oneDNN's own limit of 1,024 compiled products it is
+    some hundred."""
+    run = subprocess.run(
+        [sys.executable, "-c", MANY_SHAPES], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert float(run.stdout) < 80

@@ -1,4 +1,5 @@
-"""The hand-written Llama against transformers, on the embedded model and on tiny random checkpoints."""
+"""The hand-written Llama against transformers, on the embedded model and on tiny random
+checkpoints."""
 
 import json
 
@@ -31,7 +32,8 @@ def reference():
 
 
 def tiny_checkpoint(folder, tied: bool, shard_size: str = "5GB", **changes) -> LlamaForCausalLM:
-    """A random transformers checkpoint of Llama 3.2's shape in small: grouped heads, llama3 rope scaling."""
+    """A random transformers checkpoint of Llama 3.2's shape in small: grouped heads, llama3 rope
+    scaling."""
     torch.manual_seed(0)
     rope = LLAMA3_ROPE | {"original_max_position_embeddings": 64, "factor": 8.0}
     shape = {
@@ -67,17 +69,22 @@ def test_logits_equal_transformers_on_tiny_checkpoints(tmp_path, tied, shard_siz
 
 def test_logits_equal_transformers_without_rope_scaling_and_with_as_many_key_heads(tmp_path):
     rope = {"rope_type": "default", "rope_theta": 10000.0}
-    theirs = tiny_checkpoint(tmp_path, False, rope_parameters=rope, num_key_value_heads=6, head_dim=16)
+    theirs = tiny_checkpoint(
+        tmp_path, False, rope_parameters=rope, num_key_value_heads=6, head_dim=16
+    )
     assert largest_difference(load_model(tmp_path), theirs, torch.arange(100)[None]) <= 1e-4
 
 
 def test_old_and_new_config_layouts_give_one_model():
     new = {name: value for name, value in LLAMA_3B.items() if not name.startswith("rope")}
-    assert LlamaConfig.from_dict(new | {"rope_parameters": LLAMA3_ROPE}) == LlamaConfig.from_dict(LLAMA_3B)
+    assert LlamaConfig.from_dict(new | {"rope_parameters": LLAMA3_ROPE}) == LlamaConfig.from_dict(
+        LLAMA_3B
+    )
 
 
 def test_llama3_rope_bands():
-    """Wavelength below L/4 stays, above L/1 is slowed 32-fold, between is blended: L = 8192, 2 pi / f = wavelength."""
+    """Wavelength below L/4 stays, above L/1 is slowed 32-fold, between is blended: L = 8192, 2 pi /
+    f = wavelength."""
     plain = rope_frequencies(LlamaConfig.from_dict(LLAMA_3B | {"rope_scaling": None}))
     scaled = rope_frequencies(LlamaConfig.from_dict(LLAMA_3B))
     wavelength = 2 * torch.pi / plain
@@ -99,15 +106,19 @@ def test_logits_of_a_long_text_equal_transformers_to_the_bit(embedded, reference
     assert largest_difference(embedded, reference, ids) == 0
 
 
-def test_the_fast_product_moves_logits_by_rounding_only(embedded, reference, tokenizer, fast_product):
-    """Logits reach 43: float32 sums in another order differ by about 1e-4, transformers' own from float64 by 0.7e-4."""
+def test_the_fast_product_moves_logits_by_rounding_only(
+    embedded, reference, tokenizer, fast_product
+):
+    """Logits reach 43: float32 sums in another order differ by about 1e-4, transformers' own from
+    float64 by 0.7e-4."""
     ids = torch.tensor([tokenizer.encode("A long line of text, said again. " * 60)])
     assert largest_difference(embedded, reference, ids) <= 3e-4
 
 
 @pytest.mark.slow
 def test_greedy_decoding_equals_transformers_over_two_turns(embedded, reference, tokenizer):
-    """64 tokens for five prompts at once, and again behind a second user message, from the living cache."""
+    """64 tokens for five prompts at once, and again behind a second user message, from the living
+    cache."""
     talks = [[{"role": "user", "content": prompt}] for prompt in PROMPTS]
     sampler = Sampler(embedded, tokenizer.end_ids, Sampling(0, 1, 64))
     for _ in range(2):
@@ -124,11 +135,15 @@ def test_greedy_decoding_equals_transformers_over_two_turns(embedded, reference,
 
 
 def test_cache_gives_the_logits_of_a_whole_pass(tmp_path):
-    """Rows of 3, 7 and 5 tokens, then 4, 1 and 6 more: right padding, unequal lengths, growing slots."""
+    """Rows of 3, 7 and 5 tokens, then 4, 1 and 6 more: right padding, unequal lengths, growing
+    slots."""
     tiny_checkpoint(tmp_path, True)
     model = load_model(tmp_path)
     first, then = (3, 7, 5), (4, 1, 6)
-    texts = [torch.randint(500, (a + b,), generator=torch.Generator().manual_seed(a)) for a, b in zip(first, then)]  # noqa: B905
+    texts = [
+        torch.randint(500, (a + b,), generator=torch.Generator().manual_seed(a))
+        for a, b in zip(first, then)
+    ]  # noqa: B905
     cache = KVCache(model.config, 3, 2, model.device, torch.float32)
     with torch.no_grad():
         for counts, starts in ((first, (0, 0, 0)), (then, first)):
@@ -139,7 +154,9 @@ def test_cache_gives_the_logits_of_a_whole_pass(tmp_path):
             hidden = model(ids, positions, cache.attend(slice(0, 3), positions))
             cache.lengths += torch.tensor(counts)
         for row, text in enumerate(texts):
-            torch.testing.assert_close(hidden[row, then[row] - 1], model(text[None])[0, -1], atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(
+                hidden[row, then[row] - 1], model(text[None])[0, -1], atol=1e-5, rtol=1e-5
+            )
 
 
 def test_3b_has_the_published_number_of_parameters():
@@ -167,5 +184,9 @@ def test_a_model_that_would_be_computed_wrongly_is_refused(change, named):
 def test_checkpoint_config_round_trip(tmp_path):
     tiny_checkpoint(tmp_path, True)
     config = LlamaConfig.from_dict(json.loads((tmp_path / "config.json").read_text()))
-    assert (config.num_key_value_heads, config.head_dim, config.tie_word_embeddings) == (2, 32, True)
+    assert (config.num_key_value_heads, config.head_dim, config.tie_word_embeddings) == (
+        2,
+        32,
+        True,
+    )
     assert config.rope_scaling["factor"] == 8.0

@@ -1,4 +1,5 @@
-"""The judge of this process: its slot probabilities, what it sees, what it does with a transcript that is too long."""
+"""The judge of this process: its slot probabilities, what it sees, what it does with a transcript
+that is too long."""
 
 import json
 from dataclasses import replace
@@ -7,8 +8,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from act.forms import FORMS, slots
 from act.judging.judge import LocalJudge, Text, request, said_in, slot_messages
-from act.measure.forms import FORMS, slots
 from act.model.slots import digit_ids, slot_probs
 from act.records import CONDITIONS, InputError, check_rating, read_jsonl
 from tests.conftest import EMBEDDED, ROOT
@@ -29,7 +30,8 @@ def tiny_judge(folder, long, room):
 
 @pytest.mark.slow
 def test_slot_probabilities_equal_transformers_on_the_same_text(embedded, tokenizer):
-    """All 34 slots of a transcript of 8 turns, with the product of the scripts (--precision high) and the exact one.
+    """All 34 slots of a transcript of 8 turns, with the product of the scripts (--precision high)
+    and the exact one.
 
     transformers reads what the 34 prompts share once, and each prompt's end behind that cache."""
     theirs = AutoModelForCausalLM.from_pretrained(EMBEDDED, dtype=torch.float32)
@@ -38,7 +40,9 @@ def test_slot_probabilities_equal_transformers_on_the_same_text(embedded, tokeni
     shared = next(i for i, column in enumerate(zip(*prompts, strict=False)) if len(set(column)) > 1)
     truth = []
     with torch.no_grad():
-        cache = theirs(torch.tensor([prompts[0][:shared]]), use_cache=True, logits_to_keep=1).past_key_values
+        cache = theirs(
+            torch.tensor([prompts[0][:shared]]), use_cache=True, logits_to_keep=1
+        ).past_key_values
         for prompt, slot in zip(prompts, slots(), strict=True):
             ids = [tokenizer.encode(digit)[0] for digit in slot.digits]
             logits = theirs(torch.tensor([prompt[shared:]]), past_key_values=cache).logits
@@ -47,7 +51,9 @@ def test_slot_probabilities_equal_transformers_on_the_same_text(embedded, tokeni
     for precision in ("highest", "high"):
         torch.set_float32_matmul_precision(precision)
         ours = slot_probs(embedded, tokenizer, prompts, [slot.digits for slot in slots()])
-        apart = max((probs - true).abs().max().item() for probs, true in zip(ours, truth, strict=True))
+        apart = max(
+            (probs - true).abs().max().item() for probs, true in zip(ours, truth, strict=True)
+        )
         assert apart < 1e-4, (precision, apart)
 
 
@@ -63,12 +69,16 @@ def test_a_judge_never_sees_condition_or_thinking():
     seen = json.dumps(request(said_in(session)))
     assert session["turns"][2]["answer"] in request(said_in(session))[1]["content"]
     assert "orpo" not in seen
-    assert not any(turn["thinking"] in request(said_in(session))[1]["content"] for turn in session["turns"])
+    assert not any(
+        turn["thinking"] in request(said_in(session))[1]["content"] for turn in session["turns"]
+    )
 
 
 def test_each_slot_alone_is_the_slot_of_the_whole_form_and_a_rating_is_of_its_text(folder):
     judge = tiny_judge(folder, "last", 4096)
-    texts = [Text((i,), said_in(shortened(session, i + 1))) for i, session in enumerate(SESSIONS[:3])]
+    texts = [
+        Text((i,), said_in(shortened(session, i + 1))) for i, session in enumerate(SESSIONS[:3])
+    ]
     whole = {text.key: judgement for text, judgement in judge.rate(texts)}
     for text, judgement in judge.rate(texts, [7]):
         assert judgement.ratings[7] == whole[text.key].ratings[7] and judgement.ratings[6] is None
@@ -94,8 +104,8 @@ def test_trap_19_a_transcript_that_does_not_fit_is_refused_or_windowed_and_says_
 
 
 def test_prompts_are_built_group_by_group_and_a_window_is_found_by_halving(folder):
-    """Before the first group is rated only its own transcripts have been rendered, 34 times; where one is too long, a
-    handful of lengths are tried, not one for each turn."""
+    """Before the first group is rated only its own transcripts have been rendered, 34 times; where
+    one is too long, a handful of lengths are tried, not one for each turn."""
     judge, made = tiny_judge(folder, "last", 4096), []
     prompt = judge.tokenizer.prompt
     judge.tokenizer.prompt = lambda messages: made.append(messages) or prompt(messages)
@@ -117,9 +127,16 @@ def test_prompts_are_built_group_by_group_and_a_window_is_found_by_halving(folde
 
 def test_a_session_without_answers_is_not_rated(script, tmp_path):
     unanswered = SESSIONS[0]["turns"][0] | {"answer": None, "thinking": None, "status": "error"}
-    record = SESSIONS[0] | {"id": "sft/c01", "condition": CONDITIONS[2], "turns": [unanswered], "status": "error"}
+    record = SESSIONS[0] | {
+        "id": "sft/c01",
+        "condition": CONDITIONS[2],
+        "turns": [unanswered],
+        "status": "error",
+    }
     (tmp_path / "s.jsonl").write_text(json.dumps(record) + "\n")
-    done = script("judge.py", "rate", "--sessions", "s.jsonl", "--judge", EMBEDDED, "--out", "r.jsonl")
+    done = script(
+        "judge.py", "rate", "--sessions", "s.jsonl", "--judge", EMBEDDED, "--out", "r.jsonl"
+    )
     assert "1 of them without forms" in done.stdout
     (rating,) = read_jsonl(tmp_path / "r.jsonl", check_rating)
     assert (rating["status"], rating["act_fm"], rating["tes"]) == ("empty", None, None)

@@ -1,4 +1,5 @@
-"""The log-prob kernel and the linear product: values and gradients against float64, and what they keep in memory."""
+"""The log-prob kernel and the linear product: values and gradients against float64, and what they
+keep in memory."""
 
 import math
 
@@ -13,14 +14,18 @@ from kernels.linear import linear, product
 from kernels.logprob import logprob, naive_logprob
 
 
-def made(N: int, C: int, V: int, scale: float = 0.3, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
+def made(
+    N: int, C: int, V: int, scale: float = 0.3, dtype: torch.dtype = torch.float32
+) -> tuple[Tensor, ...]:
     """Hidden states, head, targets and an upstream gradient that differs from token to token."""
     torch.manual_seed(N + V)
     hidden, weight = scale * torch.randn(N, C), torch.randn(V, C)
     return hidden.to(dtype), weight.to(dtype), torch.randint(V, (N,)), torch.randn(N)
 
 
-def run(function, hidden: Tensor, weight: Tensor, targets: Tensor, upstream: Tensor, trainable: bool) -> list[Tensor]:
+def run(
+    function, hidden: Tensor, weight: Tensor, targets: Tensor, upstream: Tensor, trainable: bool
+) -> list[Tensor]:
     """[log-probs, gradient to hidden, and to weight if trainable]."""
     hidden, weight = hidden.clone().requires_grad_(), weight.clone().requires_grad_(trainable)
     logps = function(hidden, weight, targets)
@@ -41,7 +46,9 @@ def error(value: Tensor, true: Tensor) -> float:
 def kept(function) -> list[Tensor]:
     """The tensors that autograd keeps for the backward pass of `function()`."""
     tensors: list[Tensor] = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: (tensors.append(tensor), tensor)[1], lambda x: x):
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda tensor: (tensors.append(tensor), tensor)[1], lambda x: x
+    ):
         function()
     return tensors
 
@@ -53,7 +60,9 @@ def test_by_hand():
     d/dW = (onehot(1) - p)' h = ((-1/4, 0), (1/4, 0)).
     """
     hidden, weight = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 0.0], [math.log(3), 0.0]])
-    logps, to_hidden, to_weight = run(logprob, hidden, weight, torch.tensor([1]), torch.ones(1), trainable=True)
+    logps, to_hidden, to_weight = run(
+        logprob, hidden, weight, torch.tensor([1]), torch.ones(1), trainable=True
+    )
     torch.testing.assert_close(logps, torch.tensor([math.log(3 / 4)]))
     torch.testing.assert_close(to_hidden, torch.tensor([[math.log(3) / 4, 0.0]]))
     torch.testing.assert_close(to_weight, torch.tensor([[-0.25, 0.0], [0.25, 0.0]]))
@@ -62,7 +71,8 @@ def test_by_hand():
 @pytest.mark.parametrize("trainable", [False, True])
 @pytest.mark.parametrize("scale", [0.1, 1.0, 10.0])
 def test_float32_errs_no_more_than_the_naive_code(scale, trainable):
-    """Logits of standard deviation 0.8, 8 and 80: nearly uniform, sharp, and almost always certain."""
+    """Logits of standard deviation 0.8, 8 and 80: nearly uniform, sharp, and almost always
+    certain."""
     hidden, weight, targets, upstream = made(60, 64, 500, scale)
     true = run(truth, hidden.double(), weight.double(), targets, upstream, trainable)
     naive = run(naive_logprob, hidden, weight, targets, upstream, trainable)
@@ -89,7 +99,8 @@ def test_bfloat16_errs_no_more_than_the_naive_code(trainable):
 @pytest.mark.parametrize("rows", [1, 7, 60])
 @pytest.mark.parametrize("tokens", [0.5, 1, 7, 49])
 def test_blocks_equal_one(monkeypatch, rows, tokens, trainable):
-    """60 rows at once, or 7 (the last has 4) or 1 at a time; 50 tokens in blocks of 1 (the least), 1, 7 and 49."""
+    """60 rows at once, or 7 (the last has 4) or 1 at a time; 50 tokens in blocks of 1 (the least),
+    1, 7 and 49."""
     inputs = made(60, 16, 50)
     whole = run(logprob, *inputs, trainable)
     monkeypatch.setattr(logprob_module, "ROWS", rows)
@@ -99,19 +110,25 @@ def test_blocks_equal_one(monkeypatch, rows, tokens, trainable):
 
 
 def test_a_certain_token_and_an_impossible_one_stay_finite():
-    """Logits (0, 1e4): log p = (-1e4, 0) and the gradients W_y - W_1 = (-1e4, 0), in float32 as in the limit."""
+    """Logits (0, 1e4): log p = (-1e4, 0) and the gradients W_y - W_1 = (-1e4, 0), in float32 as in
+    the limit."""
     hidden, weight = torch.ones(2, 1), torch.tensor([[0.0], [1e4]])
-    logps, to_hidden = run(logprob, hidden, weight, torch.tensor([0, 1]), torch.ones(2), trainable=False)
+    logps, to_hidden = run(
+        logprob, hidden, weight, torch.tensor([0, 1]), torch.ones(2), trainable=False
+    )
     assert logps.tolist() == [-1e4, 0.0]
     assert to_hidden.tolist() == [[-1e4], [0.0]]
 
 
 def test_trap_10_logits_are_never_whole(monkeypatch):
-    """No product is larger than a block, and of matrices autograd keeps the head and one of hidden's size."""
+    """No product is larger than a block, and of matrices autograd keeps the head and one of
+    hidden's size."""
     hidden, weight, targets, _ = made(60, 16, 50)
     monkeypatch.setattr(logprob_module, "BLOCK_LOGITS", {"cpu": 60 * 20})
     sizes = []
-    monkeypatch.setattr(logprob_module, "product", lambda *x: (sizes.append((y := product(*x)).numel()), y)[1])
+    monkeypatch.setattr(
+        logprob_module, "product", lambda *x: (sizes.append((y := product(*x)).numel()), y)[1]
+    )
     hidden.requires_grad_()
     saved = kept(lambda: logprob(hidden, weight, targets))
     assert max(sizes) == 60 * 20
@@ -125,14 +142,23 @@ def test_no_targets_no_numbers():
 
 
 @pytest.mark.parametrize(
-    "shapes", [((3, 4), (5, 3), (3,)), ((3, 4), (5, 4), (2,)), ((1, 3, 4), (5, 4), (3,)), ((3, 4), (5, 4), (3, 1))]
+    "shapes",
+    [
+        ((3, 4), (5, 3), (3,)),
+        ((3, 4), (5, 4), (2,)),
+        ((1, 3, 4), (5, 4), (3,)),
+        ((3, 4), (5, 4), (3, 1)),
+    ],
 )
 def test_shapes_that_do_not_fit_are_named(shapes):
     hidden, weight, targets = (torch.zeros(shape) for shape in shapes)
     with pytest.raises(ValueError) as raised:
         logprob(hidden, weight, targets.long())
     named = dict(zip(("hidden", "weight", "targets"), shapes, strict=True))
-    assert str(raised.value) == ", ".join(f"{k} {v}" for k, v in named.items()) + ": want (N, C), (V, C), (N,)"
+    assert (
+        str(raised.value)
+        == ", ".join(f"{k} {v}" for k, v in named.items()) + ": want (N, C), (V, C), (N,)"
+    )
 
 
 @pytest.fixture(params=["onednn", "plain"])
@@ -154,12 +180,16 @@ def test_linear_equals_torch(way, shape, frozen):
     upstream = torch.randn(*shape[:-1], 9)
 
     def gradients(function, dtype: torch.dtype) -> list[Tensor | None]:
-        x, weight = (t.to(dtype, copy=True).requires_grad_(name != frozen) for name, t in tensors.items())
+        x, weight = (
+            t.to(dtype, copy=True).requires_grad_(name != frozen) for name, t in tensors.items()
+        )
         out = function(x, weight)
         out.backward(upstream.to(dtype))
         return [out.detach(), x.grad, weight.grad]
 
-    for value, expected in zip(gradients(linear, torch.float32), gradients(F.linear, torch.float64), strict=True):
+    for value, expected in zip(
+        gradients(linear, torch.float32), gradients(F.linear, torch.float64), strict=True
+    ):
         assert (value is None) == (expected is None)
         if value is not None:
             torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=1e-5)
@@ -168,7 +198,10 @@ def test_linear_equals_torch(way, shape, frozen):
 def test_linear_takes_views(way):
     """Inputs and gradients that are transposed or sliced views, as attention hands them over."""
     torch.manual_seed(0)
-    x, weight = torch.randn(2, 12, 5).transpose(1, 2).requires_grad_(), torch.randn(12, 18)[:, ::2].t()
+    x, weight = (
+        torch.randn(2, 12, 5).transpose(1, 2).requires_grad_(),
+        torch.randn(12, 18)[:, ::2].t(),
+    )
     out = linear(x, weight)
     (to_x,) = torch.autograd.grad(out.transpose(1, 2).square().sum(), x)
     torch.testing.assert_close(out, x @ weight.t())
@@ -190,7 +223,8 @@ def test_linear_in_float64_is_torchs_own(way):
 
 @pytest.mark.parametrize("has_bfloat16", [False, True])
 def test_bfloat16_through_float32_where_it_is_faster(monkeypatch, has_bfloat16):
-    """Both ways round the same sums to bfloat16, gradients too; float32's are right to its last digit."""
+    """Both ways round the same sums to bfloat16, gradients too; float32's are right to its last
+    digit."""
     monkeypatch.setattr(linear_module, "HAS_BFLOAT16", has_bfloat16)
     torch.manual_seed(0)
     x, weight = (torch.randn(shape).bfloat16() for shape in ((2, 5, 64), (9, 64)))
@@ -220,6 +254,7 @@ def test_log_probs_of_bfloat16_on_any_cpu(monkeypatch, has_bfloat16, trainable):
 
 
 def test_a_frozen_weight_keeps_no_activation(way):
-    """Under LoRA most products have a frozen weight: at most that weight is kept, which is there anyway."""
+    """Under LoRA most products have a frozen weight: at most that weight is kept, which is there
+    anyway."""
     x, weight = torch.randn(50, 6, requires_grad=True), torch.randn(3, 6)
     assert all(t.data_ptr() == weight.data_ptr() for t in kept(lambda: linear(x, weight)))

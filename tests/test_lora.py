@@ -10,10 +10,7 @@ from torch import Tensor, nn
 from act.model.checkpoint import PLAIN, load_adapter, load_model, save_adapter
 from act.model.llama import Llama
 from act.model.lora import PROJECTIONS, attach, detach, lora_layers, trainable
-from tests.tiny import (
-    tiny_llama,
-    with_adapter,
-)
+from tests.tiny import tiny_llama, with_adapter
 
 IDS = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6]])
 
@@ -49,7 +46,8 @@ def test_lora_starts_at_the_base_model_and_detaches_to_it():
 
 
 def test_lora_trains_the_projections_alone():
-    """Rank r adds r (in + out) a projection: q, o 16 + 16; k, v 16 + 8; gate, up, down 16 + 24: 4 * 232 a layer."""
+    """Rank r adds r (in + out) a projection: q, o 16 + 16; k, v 16 + 8; gate, up, down 16 + 24: 4 *
+    232 a layer."""
     model = with_adapter(rank=4)
     assert {name.rpartition(".")[2] for name in lora_layers(model)} == set(PROJECTIONS)
     assert trainable(model) == 2 * 4 * (2 * 32 + 2 * 24 + 3 * 40)
@@ -96,7 +94,8 @@ def test_loading_replaces_an_adapter_on_more_modules(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("targets", [PROJECTIONS, ("q_proj", "v_proj")])
 def test_peft_reads_our_adapter_and_we_read_its(folder, tmp_path, targets):
-    """Logits equal PEFT's on transformers' Llama of the same folder, from our file and from the one PEFT writes."""
+    """Logits equal PEFT's on transformers' Llama of the same folder, from our file and from the one
+    PEFT writes."""
     from peft import PeftModel
     from transformers import LlamaForCausalLM
 
@@ -111,23 +110,33 @@ def test_peft_reads_our_adapter_and_we_read_its(folder, tmp_path, targets):
         logits = theirs(IDS).logits
     assert (logits - outputs(load_model(folder))).abs().max() > 0.1  # the adapter counts
     torch.testing.assert_close(outputs(ours), logits, rtol=1e-5, atol=1e-5)
-    options = {"max_new_tokens": 12, "min_new_tokens": 12, "output_logits": True, "return_dict_in_generate": True}
+    options = {
+        "max_new_tokens": 12,
+        "min_new_tokens": 12,
+        "output_logits": True,
+        "return_dict_in_generate": True,
+    }
     said = theirs.generate(IDS, do_sample=False, pad_token_id=0, **options)
     ids, steps = greedy(ours, IDS, 12)
     assert said.sequences.tolist() == ids.tolist()
     torch.testing.assert_close(steps, torch.stack(said.logits, dim=1), rtol=1e-4, atol=1e-4)
     theirs.save_pretrained(tmp_path / "theirs")
-    torch.testing.assert_close(outputs(load_model(f"{folder}+{tmp_path / 'theirs'}")), logits, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        outputs(load_model(f"{folder}+{tmp_path / 'theirs'}")), logits, rtol=1e-5, atol=1e-5
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("start", PLAIN["init_lora_weights"])
 def test_the_starts_that_are_read_leave_the_base_model_alone(folder, tmp_path, start):
-    """Every "init_lora_weights" that is let through, from PEFT's own file: the logits are PEFT's."""
+    """Every "init_lora_weights" that is let through, from PEFT's own file: the logits are
+    PEFT's."""
     from peft import LoraConfig, get_peft_model
     from transformers import LlamaForCausalLM
 
-    config = LoraConfig(r=4, lora_alpha=8, target_modules=list(PROJECTIONS), init_lora_weights=start)
+    config = LoraConfig(
+        r=4, lora_alpha=8, target_modules=list(PROJECTIONS), init_lora_weights=start
+    )
     torch.manual_seed(1)
     theirs = get_peft_model(LlamaForCausalLM.from_pretrained(folder), config)
     for name, parameter in theirs.named_parameters():
@@ -136,4 +145,6 @@ def test_the_starts_that_are_read_leave_the_base_model_alone(folder, tmp_path, s
     theirs.save_pretrained(tmp_path)
     with torch.no_grad():
         logits = theirs(IDS).logits
-    torch.testing.assert_close(outputs(load_model(f"{folder}+{tmp_path}")), logits, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        outputs(load_model(f"{folder}+{tmp_path}")), logits, rtol=1e-5, atol=1e-5
+    )

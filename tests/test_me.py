@@ -17,10 +17,35 @@ DANGER = "Some days I want to kill myself."
 
 
 def talk(where, model, typed, *more):
-    words = ["simulate.py", "--model", model, "--client", "me", "--conditions", "instruct", "--max-new-tokens", 8]
-    command = [sys.executable, str(ROOT / "simulate.py"), *map(str, words[1:]), "--out", "me.jsonl", *more]
+    words = [
+        "simulate.py",
+        "--model",
+        model,
+        "--client",
+        "me",
+        "--conditions",
+        "instruct",
+        "--max-new-tokens",
+        8,
+    ]
+    command = [
+        sys.executable,
+        str(ROOT / "simulate.py"),
+        *map(str, words[1:]),
+        "--out",
+        "me.jsonl",
+        *more,
+    ]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=where, env=environment, input=typed, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        command,
+        cwd=where,
+        env=environment,
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 @pytest.mark.slow
@@ -28,20 +53,37 @@ def test_you_talk_to_the_therapist_and_are_told_what_it_is(tmp_path, folder):
     done = talk(tmp_path, folder, f"I sleep badly.\n\n  \n{DANGER}\n/end\nnever read\n")
     assert done.returncode == 0, done.stderr
     before, _, after = done.stdout.partition("therapist: ")
-    assert "not a therapist and not a treatment" in before and "stored on this computer, in me.jsonl" in before
-    assert before.count("988") == 1 and after.count("988") == 1, "at the start, and when danger is spoken of"
+    assert (
+        "not a therapist and not a treatment" in before
+        and "stored on this computer, in me.jsonl" in before
+    )
+    assert before.count("988") == 1 and after.count("988") == 1, (
+        "at the start, and when danger is spoken of"
+    )
     assert after.index("988") < after.rindex("therapist: ")
     (session,) = read_jsonl(tmp_path / "me.jsonl", check_session)
     assert session["id"] == "instruct/me-1" and session["status"] == "complete"
     assert [turn["client"] for turn in session["turns"]] == ["I sleep badly.", DANGER]
     assert session["turns"][0]["note"] is None and session["models"]["client"] == "a person"
     assert talk(tmp_path, folder, "Again.\n").returncode == 0  # the end of input ends a session too
-    assert [s["id"] for s in read_jsonl(tmp_path / "me.jsonl")] == ["instruct/me-1", "instruct/me-2"]
+    assert [s["id"] for s in read_jsonl(tmp_path / "me.jsonl")] == [
+        "instruct/me-1",
+        "instruct/me-2",
+    ]
 
 
 @pytest.mark.slow
 def test_one_therapist_is_chosen(refused, folder):
-    words = ("simulate.py", "--model", folder, "--client", "me", "--out", "me.jsonl", "--conditions")
+    words = (
+        "simulate.py",
+        "--model",
+        folder,
+        "--client",
+        "me",
+        "--out",
+        "me.jsonl",
+        "--conditions",
+    )
     assert "name one condition with --conditions" in refused(*words, "instruct,instruct-cot")
 
 
@@ -50,7 +92,11 @@ def test_a_talk_that_is_cut_off_goes_on(tmp_path, folder):
     """A killed process leaves the turns so far; the same command shows where it was."""
     talk(tmp_path, folder, "One.\n/end\n")
     (session,) = map(json.loads, (tmp_path / "me.jsonl").read_text().splitlines())
-    begun = {"id": "instruct/me-1#1", "turn": session["turns"][0], "session": session | {"turns": []}}
+    begun = {
+        "id": "instruct/me-1#1",
+        "turn": session["turns"][0],
+        "session": session | {"turns": []},
+    }
     (tmp_path / "me.jsonl").unlink()
     (tmp_path / "me.jsonl.part").write_text(json.dumps(begun) + "\n")
     done = talk(tmp_path, folder, "Two.\n/end\n")
@@ -77,12 +123,17 @@ def words_of(client: Person) -> list[str]:
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        (b"I caf\xe9 all day.\nAnd \xff\xfe.\n", ["I caf\ufffd all day.", "And \ufffd\ufffd."]),  # not UTF-8
+        (
+            b"I caf\xe9 all day.\nAnd \xff\xfe.\n",
+            ["I caf\ufffd all day.", "And \ufffd\ufffd."],
+        ),  # not UTF-8
         (b"One.\n\n\n  \nTwo.\n", ["One.", "Two."]),  # a paragraph that was pasted
         (b"the end\nend\n /end \nThree.\n", ["the end", "end"]),
         (b"", []),
     ],
 )
-def test_a_session_ends_with_the_input_or_a_word_and_with_nothing_else(monkeypatch, capsys, typed, said):
+def test_a_session_ends_with_the_input_or_a_word_and_with_nothing_else(
+    monkeypatch, capsys, typed, said
+):
     assert words_of(person(monkeypatch, typed)) == said
     assert "/end, or Ctrl-D, ends the session" in capsys.readouterr().out

@@ -1,4 +1,5 @@
-"""The mixed model against balanced ANOVA, statsmodels, direct matrix algebra and its own invariances."""
+"""The mixed model against balanced ANOVA, statsmodels, direct matrix algebra and its own
+invariances."""
 
 import warnings
 
@@ -6,16 +7,17 @@ import numpy as np
 import pytest
 from statsmodels.regression.mixed_linear_model import MixedLM
 
-from act.measure.contrasts import means, omnibus, pairwise
-from act.measure.mixed import fit
-from act.measure.reml import cluster_moments, criterion, moments_of, pool, solve_ratio, value
 from act.records import CONDITIONS
+from act.statistics.contrasts import means, omnibus, pairwise
+from act.statistics.mixed import fit
+from act.statistics.reml import cluster_moments, criterion, moments_of, pool, solve_ratio, value
 
 NAMES = list(CONDITIONS)
 
 
 def simulate(seed, m=20, sd=1.0, keep=1.0, effects=(0, 0.2, 0.5, 0.9, 0.4, 1.0)):
-    """m clients x 6 conditions, client SD `sd`, residual SD 1, a share `keep` of the rows at random."""
+    """m clients x 6 conditions, client SD `sd`, residual SD 1, a share `keep` of the rows at
+    random."""
     rng = np.random.default_rng(seed)
     cluster, condition = np.repeat(np.arange(m), 6), np.tile(np.arange(6), m)
     y = 20 + np.array(effects)[condition] + rng.normal(0, sd, m)[cluster] + rng.normal(size=6 * m)
@@ -24,7 +26,8 @@ def simulate(seed, m=20, sd=1.0, keep=1.0, effects=(0, 0.2, 0.5, 0.9, 0.4, 1.0))
 
 
 def anova(y, m, k=6):
-    """Mean squares of a complete two-way layout (m clients x k conditions): conditions, clients, residual."""
+    """Mean squares of a complete two-way layout (m clients x k conditions): conditions, clients,
+    residual."""
     table = y.reshape(m, k)
     grand, rows, columns = table.mean(), table.mean(1), table.mean(0)
     residual = table - rows[:, None] - columns + grand
@@ -36,10 +39,12 @@ def anova(y, m, k=6):
 
 
 def test_trap_25_balanced_data_give_the_anova():
-    """REML = ANOVA: s2 = MS residual, s2_b = (MS clients - MS residual) / k, chi2 = (k - 1) F, beta = cell means.
+    """REML = ANOVA: s2 = MS residual, s2_b = (MS clients - MS residual) / k, chi2 = (k - 1) F, beta
+    = cell means.
 
-    Satterthwaite: a difference within clients has (m - 1)(k - 1) df. A cell mean has variance
-    (MSB + (k - 1) MSW) / (k m), a sum of two independent mean squares: Satterthwaite's (1946) own formula.
+    Satterthwaite: a difference within clients has (m - 1)(k - 1) df. A cell mean has variance (MSB
+    + (k - 1) MSW) / (k m), a sum of two independent mean squares: Satterthwaite's (1946) own
+    formula.
     """
     m, k = 20, 6
     X, y, cluster = simulate(1, m)
@@ -55,17 +60,22 @@ def test_trap_25_balanced_data_give_the_anova():
     assert pair["df"] == pytest.approx((m - 1) * (k - 1), rel=1e-9)
     df = (msb + (k - 1) * msw) ** 2 / (msb**2 / (m - 1) + (k - 1) * msw**2 / (m - 1))
     assert model.freedom_of(np.eye(6)[2]) == pytest.approx(df, rel=1e-9)
-    assert means(model, NAMES)["sft"]["se"] == pytest.approx(np.sqrt((msb + (k - 1) * msw) / (k * m)), rel=1e-9)
+    assert means(model, NAMES)["sft"]["se"] == pytest.approx(
+        np.sqrt((msb + (k - 1) * msw) / (k * m)), rel=1e-9
+    )
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_equals_statsmodels(seed):
     """Fixed effects, variances, log-likelihood and covariance to 1e-6, balanced (seed 0) and not.
 
-    statsmodels' own `bse_fe` adds the uncertainty of the variances when data are unbalanced; the usual covariance
-    (lme4, SAS), s2 (X' V^-1 X)^-1, is the inverse of its Hessian's block of fixed effects.
+    statsmodels' own `bse_fe` adds the uncertainty of the variances when data are unbalanced; the
+    usual covariance (lme4, SAS), s2 (X' V^-1 X)^-1, is the inverse of its Hessian's block of fixed
+    effects.
     """
-    X, y, cluster = simulate(seed, m=4 + 9 * seed, sd=(0.7, 1.5)[seed % 2], keep=1 if seed == 0 else 0.75)
+    X, y, cluster = simulate(
+        seed, m=4 + 9 * seed, sd=(0.7, 1.5)[seed % 2], keep=1 if seed == 0 else 0.75
+    )
     model = fit(X, y, cluster)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # statsmodels' remarks on its optimiser
@@ -81,7 +91,8 @@ def test_equals_statsmodels(seed):
 
 
 def dense_deviance(X, y, cluster, s2_b, s2):
-    """-2 restricted log-likelihood from the n x n covariance matrix, and Cov(beta): the slow, plain truth."""
+    """-2 restricted log-likelihood from the n x n covariance matrix, and Cov(beta): the slow, plain
+    truth."""
     V = s2 * np.eye(len(y)) + s2_b * np.equal.outer(cluster, cluster)
     Vi = np.linalg.inv(V)
     covariance = np.linalg.inv(X.T @ Vi @ X)
@@ -94,12 +105,19 @@ def dense_deviance(X, y, cluster, s2_b, s2):
 def test_the_ratio_is_the_exact_root_of_the_score_and_the_log_likelihood_is_the_dense_one():
     X, y, cluster = simulate(5, m=15, keep=0.7)
     model = fit(X, y, cluster)
-    deviance, covariance = dense_deviance(X, y, cluster, model.variance_cluster, model.variance_residual)
+    deviance, covariance = dense_deviance(
+        X, y, cluster, model.variance_cluster, model.variance_residual
+    )
     assert -2 * model.loglik == pytest.approx(deviance, rel=1e-12)
     assert model.covariance == pytest.approx(covariance, rel=1e-9)
-    assert abs(model.at.slope / model.at.curvature) < 1e-10 * model.variance_cluster / model.variance_residual
+    assert (
+        abs(model.at.slope / model.at.curvature)
+        < 1e-10 * model.variance_cluster / model.variance_residual
+    )
     for factor in (0.97, 1.03):
-        worse = dense_deviance(X, y, cluster, factor * model.variance_cluster, model.variance_residual)[0]
+        worse = dense_deviance(
+            X, y, cluster, factor * model.variance_cluster, model.variance_residual
+        )[0]
         assert worse > deviance
 
 
@@ -108,7 +126,9 @@ def test_slope_and_curvature_are_the_derivatives_of_the_criterion():
     sizes, within, between = cluster_moments(X, y, cluster)
     moments, h = pool(sizes, within, between, np.ones((1, len(sizes))), 6), 1e-4
     for ratio in (0.05, 0.8, 12.0):
-        low, at, high = (criterion(moments, np.array([ratio + shift])) for shift in (-h * ratio, 0, h * ratio))
+        low, at, high = (
+            criterion(moments, np.array([ratio + shift])) for shift in (-h * ratio, 0, h * ratio)
+        )
         assert at.slope == pytest.approx((high.value - low.value) / (2 * h * ratio), rel=1e-6)
         assert at.curvature == pytest.approx((high.slope - low.slope) / (2 * h * ratio), rel=1e-6)
 
@@ -117,7 +137,10 @@ def test_moments_by_cluster_and_of_a_whole_data_set_agree_and_so_do_value_and_cr
     """Two ways to the same numbers, REML and ML, negative ratios too."""
     X, y, cluster = simulate(6, m=9, keep=0.6)
     sizes, within, between = cluster_moments(X, y, cluster)
-    one, two = pool(sizes, within, between, np.ones((1, len(sizes))), 6), moments_of(X, y[:, None], cluster)
+    one, two = (
+        pool(sizes, within, between, np.ones((1, len(sizes))), 6),
+        moments_of(X, y[:, None], cluster),
+    )
     for name in ("within", "between", "counts", "rows", "columns"):
         assert getattr(one, name) == pytest.approx(getattr(two, name), abs=1e-9), name
     for ratio in np.array([[-0.1], [0.0], [0.7]]):
@@ -136,7 +159,8 @@ def test_a_signed_ratio_is_that_of_the_anova_where_it_is_negative():
 
 
 def test_satterthwaite_unbalanced_against_numerical_derivatives_of_the_dense_likelihood():
-    """df = 2 f^2 / (g' 2 H^-1 g) with g and H by central differences in (s2_b, s2), as lmerTest does."""
+    """df = 2 f^2 / (g' 2 H^-1 g) with g and H by central differences in (s2_b, s2), as lmerTest
+    does."""
     X, y, cluster = simulate(7, m=12, keep=0.7)
     model = fit(X, y, cluster)
     c = np.array([1.0, 0, 0, -1, 0, 0])
@@ -149,8 +173,12 @@ def test_satterthwaite_unbalanced_against_numerical_derivatives_of_the_dense_lik
     def variance(a, b):
         return c @ dense_deviance(X, y, cluster, *(theta + [a, b] * h))[1] @ c
 
-    gradient = np.array([variance(1, 0) - variance(-1, 0), variance(0, 1) - variance(0, -1)]) / (2 * h)
-    mixed = (deviance(1, 1) - deviance(1, -1) - deviance(-1, 1) + deviance(-1, -1)) / (4 * h[0] * h[1])
+    gradient = np.array([variance(1, 0) - variance(-1, 0), variance(0, 1) - variance(0, -1)]) / (
+        2 * h
+    )
+    mixed = (deviance(1, 1) - deviance(1, -1) - deviance(-1, 1) + deviance(-1, -1)) / (
+        4 * h[0] * h[1]
+    )
     own = [
         (deviance(1, 0) - 2 * deviance(0, 0) + deviance(-1, 0)) / h[0] ** 2,
         (deviance(0, 1) - 2 * deviance(0, 0) + deviance(0, -1)) / h[1] ** 2,
@@ -177,10 +205,16 @@ def test_trap_25_row_order_and_reference_level_do_not_matter():
     )
     theirs = {(row["b"], row["a"]): row for row in pairwise(mirrored, back)}
     for row in pairwise(model, NAMES):
-        assert row["difference"] == pytest.approx(-theirs[row["a"], row["b"]]["difference"], rel=1e-9)
-        assert row["p_holm_sidak"] == pytest.approx(theirs[row["a"], row["b"]]["p_holm_sidak"], rel=1e-9)
+        assert row["difference"] == pytest.approx(
+            -theirs[row["a"], row["b"]]["difference"], rel=1e-9
+        )
+        assert row["p_holm_sidak"] == pytest.approx(
+            theirs[row["a"], row["b"]]["p_holm_sidak"], rel=1e-9
+        )
 
-    coded = fit(np.column_stack([np.ones(len(y)), X[:, 1:]]), y, cluster)  # intercept and five differences
+    coded = fit(
+        np.column_stack([np.ones(len(y)), X[:, 1:]]), y, cluster
+    )  # intercept and five differences
     assert coded.variance_cluster == pytest.approx(model.variance_cluster, rel=1e-10)
     assert coded.beta == pytest.approx([model.beta[0], *(model.beta[1:] - model.beta[0])], rel=1e-9)
     assert coded.covariance[0, 0] == pytest.approx(model.covariance[0, 0], rel=1e-9)
@@ -215,11 +249,17 @@ def test_trap_24_boundary_gives_ordinary_least_squares():
     [
         (lambda X, y, c: (X, 0 * y + 3, c), "does not vary within the conditions"),
         (lambda X, y, c: (X, X @ np.arange(6.0), c), "does not vary within the conditions"),
-        (lambda X, y, c: (X, X @ np.arange(6.0) + c, c), "explain every value: there is no residual variance"),
+        (
+            lambda X, y, c: (X, X @ np.arange(6.0) + c, c),
+            "explain every value: there is no residual variance",
+        ),
         (lambda X, y, c: (X, y, 0 * c), "one cluster only"),
         (lambda X, y, c: (X, y, np.arange(len(y))), "every cluster has one row"),
         (lambda X, y, c: (X[:6], y[:6], c[:6]), "6 rows cannot tell 6 fixed effects"),
-        (lambda X, y, c: (np.column_stack([X, X[:, 0]]), y, c), "the 7 columns of the design have rank 6"),
+        (
+            lambda X, y, c: (np.column_stack([X, X[:, 0]]), y, c),
+            "the 7 columns of the design have rank 6",
+        ),
         (lambda X, y, c: (X, np.where(np.arange(len(y)) == 3, np.nan, y), c), "not finite"),
     ],
 )
@@ -238,13 +278,16 @@ def test_icc_and_r2_by_hand():
     """Variances 2 (client), 6 (residual), fixed effects' variance 4: ICC 2/8, R2 4/12 and 6/12."""
     X, y, cluster = simulate(4)
     model = fit(X, y, cluster)
-    made = type(model)(**{**vars(model), "variance_cluster": 2.0, "variance_residual": 6.0, "variance_fixed": 4.0})
+    made = type(model)(
+        **{**vars(model), "variance_cluster": 2.0, "variance_residual": 6.0, "variance_fixed": 4.0}
+    )
     assert made.icc == 0.25 and made.r2 == (4 / 12, 0.5)
     assert model.variance_fixed == pytest.approx(np.var(X @ model.beta, ddof=1))
 
 
 def test_solve_ratio_reaches_the_lowest_point_of_a_fine_grid():
-    """200 small unbalanced data sets, where the criterion is oddest: no grid value lies below the solution's."""
+    """200 small unbalanced data sets, where the criterion is oddest: no grid value lies below the
+    solution's."""
     grid = np.concatenate([[0], np.logspace(-4, 4, 161)])
     for seed in range(200):
         X, y, cluster = simulate(seed, m=4, sd=0.5, keep=0.8)

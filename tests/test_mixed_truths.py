@@ -1,4 +1,5 @@
-"""The mixed model against what others computed: lmerTest's and lme4's published numbers, and statsmodels 200 times."""
+"""The mixed model against what others computed: lmerTest's and lme4's published numbers, and
+statsmodels 200 times."""
 
 import csv
 import warnings
@@ -10,9 +11,9 @@ import statsmodels
 from scipy import stats
 from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams
 
-from act.measure.contrasts import f_test, means, pairwise
-from act.measure.likelihood import maximum_likelihood
-from act.measure.mixed import fit, fit_many
+from act.statistics.contrasts import f_test, means, pairwise
+from act.statistics.likelihood import maximum_likelihood
+from act.statistics.mixed import fit, fit_many
 from tests.conftest import ROOT
 from tests.test_mixed import NAMES, simulate
 
@@ -31,27 +32,35 @@ def test_sleepstudy_equals_lmertest():
         (Intercept) 251.4051     9.7467  22.8102   25.79
         Days         10.4673     0.8042 161.0000   13.02
 
-    Subject 1378.2, residual 960.5; REML criterion 1786.5. Data: Belenky et al. (2003), J. Sleep Research 12, shipped
-    with lme4 (Bates, Maechler, Bolker & Walker 2015, JSS 67(1)); the CSV is that of
-    vincentarelbundock.github.io/Rdatasets. lmerTest: Kuznetsova, Brockhoff & Christensen (2017), JSS 82(13).
+    Subject 1378.2, residual 960.5; REML criterion 1786.5. Data: Belenky et al. (2003), J. Sleep
+    Research 12, shipped with lme4 (Bates, Maechler, Bolker & Walker 2015, JSS 67(1)); the CSV is
+    that of vincentarelbundock.github.io/Rdatasets. lmerTest: Kuznetsova, Brockhoff & Christensen
+    (2017), JSS 82(13).
     """
     model = fit(*sleepstudy())
     assert model.beta == pytest.approx([251.4051, 10.4673], abs=5e-5)
     assert np.sqrt(np.diag(model.covariance)) == pytest.approx([9.7467, 0.8042], abs=5e-5)
     assert [model.freedom_of(c) for c in np.eye(2)] == pytest.approx([22.8102, 161.0000], abs=5e-5)
-    assert (model.variance_cluster, model.variance_residual) == pytest.approx((1378.2, 960.5), abs=0.05)
+    assert (model.variance_cluster, model.variance_residual) == pytest.approx(
+        (1378.2, 960.5), abs=0.05
+    )
     assert -2 * model.loglik == pytest.approx(1786.5, abs=0.05)
 
 
 def test_dietox_unbalanced_equals_lme4():
     """lmer(Weight ~ Time + (1 | Pig), dietox) by REML and ML: 72 pigs, 3 of them with 11 weights instead of 12.
 
-    Data and lme4's numbers are those in statsmodels' own tests (regression/tests/test_lme.py, test_dietox).
+    Data and lme4's numbers are those in statsmodels' own tests (regression/tests/test_lme.py,
+    test_dietox).
     """
     with open(DIETOX, newline="") as file:
         head, *rows = csv.reader(file)
-    columns = zip(("row", *head), zip(*rows, strict=True), strict=True)  # R leaves the row names' title out
-    y, time, pig = (np.array(column, float) for name, column in columns if name in ("Weight", "Time", "Pig"))
+    columns = zip(
+        ("row", *head), zip(*rows, strict=True), strict=True
+    )  # R leaves the row names' title out
+    y, time, pig = (
+        np.array(column, float) for name, column in columns if name in ("Weight", "Time", "Pig")
+    )
     X = np.column_stack([np.ones(len(y)), time])
     for restricted, beta, se, variances, loglik in (
         (True, [15.723523, 6.942505], [0.78805374, 0.03338727], [40.39395, 11.36692], -2404.775),
@@ -60,25 +69,37 @@ def test_dietox_unbalanced_equals_lme4():
         model = fit(X, y, pig, restricted)
         assert model.beta == pytest.approx(beta, rel=1e-6)
         assert np.sqrt(np.diag(model.covariance)) == pytest.approx(se, rel=1e-6)
-        assert [model.variance_cluster, model.variance_residual] == pytest.approx(variances, rel=1e-6)
+        assert [model.variance_cluster, model.variance_residual] == pytest.approx(
+            variances, rel=1e-6
+        )
         assert model.loglik == pytest.approx(loglik, abs=5e-4)
 
 
 def random_design(seed):
-    """2 to 500 clusters, 2 to 6 conditions, every shape of imbalance: rows missing, conditions rare, rows doubled."""
+    """2 to 500 clusters, 2 to 6 conditions, every shape of imbalance: rows missing, conditions
+    rare, rows doubled."""
     rng = np.random.default_rng(seed)
-    m = int(2 * 250 ** (rng.random() ** 2)) if seed else 500  # many small, some large: they loop over clusters
+    m = (
+        int(2 * 250 ** (rng.random() ** 2)) if seed else 500
+    )  # many small, some large: they loop over clusters
     k = int(rng.integers(2 if m > 5 else 4, 7))
     cluster, cell = np.repeat(np.arange(m), k), np.tile(np.arange(k), m)
     keep = rng.random(m * k) < (1.0, 0.85, rng.uniform(0.5, 1))[seed % 3]
     keep |= (cell == k - 1) & (cluster == 0)
     keep &= (cell < k - 1) | (rng.random(m * k) < rng.uniform(0.3, 1)) | (cluster == 0)
-    keep |= cluster < 2  # two clients met every condition: a few rows could be explained whole, which is refused
+    keep |= (
+        cluster < 2
+    )  # two clients met every condition: a few rows could be explained whole, which is refused
     twice = np.flatnonzero(keep & (rng.random(m * k) < 0.1 * (seed % 5 == 0)))
     rows = np.concatenate([np.flatnonzero(keep), twice])
     cluster, cell = cluster[rows], cell[rows]
     sd = (0.5, 1.0, 2.0)[seed % 3]
-    y = rng.normal(30, 3) + rng.normal(size=k)[cell] + sd * rng.normal(size=m)[cluster] + rng.normal(size=len(rows))
+    y = (
+        rng.normal(30, 3)
+        + rng.normal(size=k)[cell]
+        + sd * rng.normal(size=m)[cluster]
+        + rng.normal(size=len(rows))
+    )
     return np.eye(k)[cell], y, cluster
 
 
@@ -91,12 +112,14 @@ def score_of(theirs, ratio, beta=None):
 
 @pytest.mark.slow
 def test_200_random_designs_equal_statsmodels():
-    """By REML and ML: at our variances their GLS, scale and log-likelihood are ours to 1e-6; their score has its root.
+    """By REML and ML: at our variances their GLS, scale and log-likelihood are ours to 1e-6; their
+    score has its root.
 
-    Their optimiser stops at 1e-5 or fails on designs such as these, so it is their equations that are asked, not it:
-    the step that Newton's method would still take on their score is below 1e-6 of the ratio. Our curvature does for
-    its slope, which is compared in every tenth design. On the boundary their score points outwards. SEs: the inverse of
-    their Hessian's block of fixed effects.
+    Their optimiser stops at 1e-5 or fails on designs such as these, so it is their equations that
+    are asked, not it: the step that Newton's method would still take on their score is below 1e-6
+    of the ratio. Our curvature does for its slope, which is compared in every tenth design. On the
+    boundary their score points outwards. SEs: the inverse of their Hessian's block of fixed
+    effects.
     """
     singular = 0
     for seed in range(200):
@@ -105,17 +128,30 @@ def test_200_random_designs_equal_statsmodels():
         for reml in (True, False):
             model = fit(X, y, cluster, restricted=reml)
             theirs = MixedLM(y, X, groups=cluster)
-            theirs.reml, theirs.cov_pen, theirs.fe_pen, theirs._cov_sing = reml, None, None, 0  # as its fit() does
-            ratio = max(model.variance_cluster / model.variance_residual, 1e-10)  # at 0 they divide by it
+            theirs.reml, theirs.cov_pen, theirs.fe_pen, theirs._cov_sing = (
+                reml,
+                None,
+                None,
+                0,
+            )  # as its fit() does
+            ratio = max(
+                model.variance_cluster / model.variance_residual, 1e-10
+            )  # at 0 they divide by it
             at = np.array([[ratio]])
             beta, _ = theirs.get_fe_params(at, np.array([]))
             params = MixedLMParams.from_components(fe_params=beta, cov_re=at)
             assert model.beta == pytest.approx(beta, rel=1e-6), seed
-            assert model.variance_residual == pytest.approx(theirs.get_scale(beta, at, np.array([])), rel=1e-6), seed
-            assert model.loglik == pytest.approx(theirs.loglike(params, profile_fe=False), rel=1e-6), seed
+            assert model.variance_residual == pytest.approx(
+                theirs.get_scale(beta, at, np.array([])), rel=1e-6
+            ), seed
+            assert model.loglik == pytest.approx(
+                theirs.loglike(params, profile_fe=False), rel=1e-6
+            ), seed
             if reml:
                 hessian = theirs.hessian(params)[0]
-                assert model.covariance == pytest.approx(np.linalg.inv(-hessian[:k, :k]), rel=1e-6, abs=1e-9), seed
+                assert model.covariance == pytest.approx(
+                    np.linalg.inv(-hessian[:k, :k]), rel=1e-6, abs=1e-9
+                ), seed
             singular += model.singular
             if model.singular:
                 assert score_of(theirs, ratio, beta) <= 1e-6, seed
@@ -129,19 +165,27 @@ def test_200_random_designs_equal_statsmodels():
 
 
 def test_trap_24_200_data_sets_without_client_variance_are_least_squares():
-    """Clients alike, or less alike than chance: `singular`, fixed effects and SEs of OLS, no exception, no warning."""
+    """Clients alike, or less alike than chance: `singular`, fixed effects and SEs of OLS, no
+    exception, no warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for seed in range(200):
             X, y, cluster = simulate(seed, m=3 + seed % 20, sd=0.0, keep=(1, 0.8)[seed % 2])
             X = X[:, X.any(0)]
-            y = y - (np.bincount(cluster, y, 23) / np.maximum(np.bincount(cluster, minlength=23), 1))[cluster]
+            y = (
+                y
+                - (np.bincount(cluster, y, 23) / np.maximum(np.bincount(cluster, minlength=23), 1))[
+                    cluster
+                ]
+            )
             model = fit(X, y, cluster)
             beta, rss, _, _ = np.linalg.lstsq(X, y)
             n, k = X.shape
             assert model.singular and model.variance_cluster == 0.0, seed
             assert model.beta == pytest.approx(beta, rel=1e-9, abs=1e-12), seed
-            assert model.covariance == pytest.approx(rss[0] / (n - k) * np.linalg.inv(X.T @ X), rel=1e-9), seed
+            assert model.covariance == pytest.approx(
+                rss[0] / (n - k) * np.linalg.inv(X.T @ X), rel=1e-9
+            ), seed
             assert f_test(model, np.eye(k)[1:] - np.eye(k)[0])["df2"] == pytest.approx(n - k), seed
 
 
@@ -153,13 +197,16 @@ def test_means_have_satterthwaites_df_of_a_sum_of_two_mean_squares():
     msb = 6 * ((client - grand) ** 2).sum() / 19
     msw = ((table - client[:, None] - column + grand) ** 2).sum() / 95
     row = means(fit(X, y, cluster), NAMES)["orpo"]
-    assert row["df"] == pytest.approx((msb + 5 * msw) ** 2 / (msb**2 / 19 + 25 * msw**2 / 95), rel=1e-9)
+    assert row["df"] == pytest.approx(
+        (msb + 5 * msw) ** 2 / (msb**2 / 19 + 25 * msw**2 / 95), rel=1e-9
+    )
     half = stats.t.ppf(0.975, row["df"]) * row["se"]
     assert row["ci_satterthwaite"] == pytest.approx([row["mean"] - half, row["mean"] + half])
 
 
 def test_f_test_is_the_anovas_when_balanced_and_fai_cornelius_else():
-    """Balanced: F on 5 and 95. Else lmerTest's recipe by hand: nu of each eigenvector, E = sum nu / (nu - 2)."""
+    """Balanced: F on 5 and 95. Else lmerTest's recipe by hand: nu of each eigenvector, E = sum nu /
+    (nu - 2)."""
     L = np.eye(6)[1:] - np.eye(6)[0]
     Q = np.linalg.qr(L.T)[0].T
     found = f_test(fit(*simulate(3)), L)
@@ -175,7 +222,9 @@ def test_f_test_is_the_anovas_when_balanced_and_fai_cornelius_else():
     assert found["df2"] == pytest.approx(2 * E / (E - 5))
     assert nu.min() < found["df2"] < nu.max()
     other = f_test(model, np.eye(6)[:5] - np.eye(6)[5])  # another condition as reference
-    assert other["df2"] == pytest.approx(found["df2"], rel=1e-9) and other["f"] == pytest.approx(found["f"])
+    assert other["df2"] == pytest.approx(found["df2"], rel=1e-9) and other["f"] == pytest.approx(
+        found["f"]
+    )
 
 
 def test_maximum_likelihood_and_the_ratio_test_equal_statsmodels():
@@ -184,18 +233,27 @@ def test_maximum_likelihood_and_the_ratio_test_equal_statsmodels():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         full = MixedLM(y, X, groups=cluster).fit(reml=False, method=["bfgs", "nm"], gtol=1e-12)
-        null = MixedLM(y, X @ np.ones((6, 1)), groups=cluster).fit(reml=False, method=["bfgs", "nm"], gtol=1e-12)
+        null = MixedLM(y, X @ np.ones((6, 1)), groups=cluster).fit(
+            reml=False, method=["bfgs", "nm"], gtol=1e-12
+        )
     assert found["loglik"] == pytest.approx(full.llf, rel=1e-9)
-    assert (found["aic"], found["bic"]) == (pytest.approx(full.aic, rel=1e-9), pytest.approx(full.bic, rel=1e-9))
+    assert (found["aic"], found["bic"]) == (
+        pytest.approx(full.aic, rel=1e-9),
+        pytest.approx(full.bic, rel=1e-9),
+    )
     assert found["condition"]["chi2"] == pytest.approx(2 * (full.llf - null.llf), rel=1e-6)
     assert found["condition"]["df"] == 5
-    assert found["condition"]["p"] == pytest.approx(stats.chi2.sf(2 * (full.llf - null.llf), 5), rel=1e-5)
+    assert found["condition"]["p"] == pytest.approx(
+        stats.chi2.sf(2 * (full.llf - null.llf), 5), rel=1e-5
+    )
 
 
 def test_standardised_differences_and_the_spread_of_the_total_variance():
-    """d = difference / sqrt(s2_b + s2). Balanced: Var(s2_b + s2) = 2 (MSB / 6)^2 / 39 + 2 (5 MSW / 6)^2 / 195.
+    """d = difference / sqrt(s2_b + s2). Balanced: Var(s2_b + s2) = 2 (MSB / 6)^2 / 39 + 2 (5 MSW /
+    6)^2 / 195.
 
-    s2_b + s2 = MSB / 6 + 5 MSW / 6, two independent mean squares; d's interval then has the delta method's variance.
+    s2_b + s2 = MSB / 6 + 5 MSW / 6, two independent mean squares; d's interval then has the delta
+    method's variance.
     """
     X, y, cluster = simulate(5, m=40)
     model = fit(X, y, cluster)
@@ -224,5 +282,7 @@ def test_fit_many_is_fit_of_each():
             assert many.loglik[r] == pytest.approx(one.loglik, rel=1e-12)
             assert many.singular[r] == one.singular
         df = many.freedom_of(np.eye(6)[0] - np.eye(6)[3])
-        assert df[7] == pytest.approx(fit(X, Y[:, 7], cluster, restricted).freedom_of(np.eye(6)[0] - np.eye(6)[3]))
+        assert df[7] == pytest.approx(
+            fit(X, Y[:, 7], cluster, restricted).freedom_of(np.eye(6)[0] - np.eye(6)[3])
+        )
         assert many.singular.any() and not many.singular.all()

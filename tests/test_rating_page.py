@@ -1,4 +1,5 @@
-"""The rating page in a real browser: rated by keyboard, reloaded, exported, imported, and fed to `agree`."""
+"""The rating page in a real browser: rated by keyboard, reloaded, exported, imported, and fed to
+`agree`."""
 
 import json
 import os
@@ -8,7 +9,7 @@ import pytest
 
 import judge
 from act.cli import run_script
-from act.measure.forms import FORMS
+from act.forms import FORMS
 from act.records import check_rating, read_jsonl
 from tests.browser import chromium, in_a_browser, watched
 from tests.conftest import ROOT
@@ -45,7 +46,9 @@ def running():
 @pytest.fixture
 def context(running):
     """A browser profile of its own: nothing kept from another test."""
-    with running.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True) as context:
+    with running.new_context(
+        viewport={"width": 1280, "height": 900}, accept_downloads=True
+    ) as context:
         yield context
 
 
@@ -72,17 +75,29 @@ def test_the_page_is_one_file_without_addresses_and_names_no_condition(page_file
     assert "http://" not in text and "https://" not in text and "src=" not in text
     assert all(f"{what} 'none'" in text for what in ("default-src", "form-action", "base-uri"))
     assert "orpo" not in text and '"sft' not in text
-    assert not any(mark in text for mark in ("inconsistent", 'consistent"'))  # no item tells its direction
+    assert not any(
+        mark in text for mark in ("inconsistent", 'consistent"')
+    )  # no item tells its direction
     assert text.count("<script") == 2
-    assert "Do not open the exported file" in text  # a record names its condition, and its format is fixed
+    assert (
+        "Do not open the exported file" in text
+    )  # a record names its condition, and its format is fixed
 
 
 def test_a_page_without_a_session_to_rate_is_refused(tmp_path, refused):
     session = json.loads(CORPUS.read_text(encoding="utf-8").splitlines()[0])
-    turn = {"client": "Hello.", "thinking": None, "answer": None, "status": "error", "note": "no reply"}
+    turn = {
+        "client": "Hello.",
+        "thinking": None,
+        "answer": None,
+        "status": "error",
+        "note": "no reply",
+    }
     session |= {"turns": [turn], "status": "error"}
     (tmp_path / "s.jsonl").write_text(json.dumps(session) + "\n")
-    assert "no session has an answer to rate" in refused("judge.py", "page", "--sessions", "s.jsonl", "--out", "p.html")
+    assert "no session has an answer to rate" in refused(
+        "judge.py", "page", "--sessions", "s.jsonl", "--out", "p.html"
+    )
     assert not (tmp_path / "p.html").exists()
 
 
@@ -97,14 +112,18 @@ def test_two_sessions_by_keyboard_with_a_reload_in_the_middle_then_export_agree_
     assert "sft" not in page.inner_text("body") and page.title() == "Rate sessions"
     for number in range(2):
         session = shown_session(page)
-        digits = [str((number + i) % 4) for i in range(25)] + [str(1 + (number + i) % 7) for i in range(9)]
+        digits = [str((number + i) % 4) for i in range(25)] + [
+            str(1 + (number + i) % 7) for i in range(9)
+        ]
         wanted[session] = [int(digit) for digit in digits]
         for i, digit in enumerate(digits):
             page.keyboard.press(digit)
             if (number, i) == (1, 12):
                 page.reload()
                 begin(page, "anna b.")
-                assert shown_session(page) == session and "Going on as anna b." in page.inner_text("#message")
+                assert shown_session(page) == session and "Going on as anna b." in page.inner_text(
+                    "#message"
+                )
         assert "This session is complete" in page.inner_text("#message")
         assert page.inner_text("#count") == f"{number + 1} of 3 rated"
         page.keyboard.press("n")
@@ -117,8 +136,15 @@ def test_two_sessions_by_keyboard_with_a_reload_in_the_middle_then_export_agree_
     ids = [json.loads(line)["id"] for line in (tmp_path / "s.jsonl").read_text().splitlines()]
     for session, ratings in wanted.items():
         record = records[ids[session]]
-        assert (record["status"], record["rater"], record["wording"]) == ("ok", "anna b.", "paraphrase")
-        assert record["act_fm"] + record["tes"] == ratings and record["condition"] == ids[session].split("/")[0]
+        assert (record["status"], record["rater"], record["wording"]) == (
+            "ok",
+            "anna b.",
+            "paraphrase",
+        )
+        assert (
+            record["act_fm"] + record["tes"] == ratings
+            and record["condition"] == ids[session].split("/")[0]
+        )
     (third,) = (record for record in records.values() if record["status"] != "ok")
     assert third["partial"] == {"ACT-FM 1": 3} and third["act_fm"] is None
 
@@ -136,16 +162,27 @@ def test_two_sessions_by_keyboard_with_a_reload_in_the_middle_then_export_agree_
     said = page.inner_text("#message")
     first = shown_session(page)
     differs = first not in wanted or wanted[first][0] != 0
-    assert said == ("68 ratings read; 1 that differ from yours here were left out." if differs else "69 ratings read.")
+    assert said == (
+        "68 ratings read; 1 that differ from yours here were left out."
+        if differs
+        else "69 ratings read."
+    )
     assert page.inner_text("#count") == "2 of 3 rated"
-    again = [json.loads(line) for line in exported(page, tmp_path, "again.jsonl").read_text().splitlines()]
+    again = [
+        json.loads(line)
+        for line in exported(page, tmp_path, "again.jsonl").read_text().splitlines()
+    ]
     assert len(again) == 3
-    assert set(requests) == {page_file.as_uri()} | {url for url in requests if url.startswith("blob:")}
+    assert set(requests) == {page_file.as_uri()} | {
+        url for url in requests if url.startswith("blob:")
+    }
     assert not errors
     capsys.readouterr()
     run(monkeypatch, "agree", "--human", path, "--judge", path, "--resamples", 50)
     lines = capsys.readouterr().out.splitlines()
-    row = next(line for line in lines if line.startswith("act_fm_total") and "mean absolute error" in line)
+    row = next(
+        line for line in lines if line.startswith("act_fm_total") and "mean absolute error" in line
+    )
     assert row.split()[-4:][0] != "none" and " 0.000" in row
 
 
@@ -156,7 +193,9 @@ def test_hostile_text_is_shown_as_text_and_every_input_has_a_name(context, page_
     begin(page, "x")
     for _ in range(3):
         if "{{DATA}}" in page.inner_text("#transcript"):
-            assert '</script><script>document.title = "broken"</script>' in page.inner_text("#transcript")
+            assert '</script><script>document.title = "broken"</script>' in page.inner_text(
+                "#transcript"
+            )
         unnamed = page.evaluate(
             "[...document.querySelectorAll('input')].filter(i => !i.labels.length && !i.ariaLabel).length"
         )
@@ -186,10 +225,14 @@ def test_nothing_overflows_and_touch_works(context, page_file, tmp_path, size):
 
 @in_a_browser
 @pytest.mark.slow
-def test_two_raters_have_orders_of_their_own_and_a_second_tab_is_taken_over_from(context, page_file):
+def test_two_raters_have_orders_of_their_own_and_a_second_tab_is_taken_over_from(
+    context, page_file
+):
     page, *_ = watched(context, page_file)
     orders = page.evaluate("['anna', 'ben', 'cleo', 'dora'].map(name => shuffled(12, name).join())")
-    assert len(set(orders)) == 4 and all(sorted(map(int, order.split(","))) == list(range(12)) for order in orders)
+    assert len(set(orders)) == 4 and all(
+        sorted(map(int, order.split(","))) == list(range(12)) for order in orders
+    )
     begin(page, "anna")
     other, *_ = watched(context, page_file)
     begin(other, "anna")
@@ -197,13 +240,17 @@ def test_two_raters_have_orders_of_their_own_and_a_second_tab_is_taken_over_from
     where = other.evaluate("find('forms').scrollTop")
     page.keyboard.press("2")
     other.locator("#message", has_text="another tab").wait_for()
-    assert other.evaluate("mine()['ACT-FM 1']") == 2 and other.is_checked('input[name="ACT-FM 1"][value="2"]')
+    assert other.evaluate("mine()['ACT-FM 1']") == 2 and other.is_checked(
+        'input[name="ACT-FM 1"][value="2"]'
+    )
     assert focus(other) == "TES-5" and other.evaluate("find('forms').scrollTop") == where > 0
 
 
 def focus(page):
     """The id of what has the focus, or of the item around it."""
-    return page.evaluate("(document.activeElement.closest('fieldset') ?? document.activeElement).id")
+    return page.evaluate(
+        "(document.activeElement.closest('fieldset') ?? document.activeElement).id"
+    )
 
 
 @in_a_browser
@@ -244,7 +291,9 @@ def test_keys_rate_only_where_the_rater_is_and_can_be_switched_off(context, page
 
 @in_a_browser
 @pytest.mark.slow
-def test_a_browser_that_keeps_nothing_says_so_and_asks_before_ratings_are_lost(context, page_file, tmp_path):
+def test_a_browser_that_keeps_nothing_says_so_and_asks_before_ratings_are_lost(
+    context, page_file, tmp_path
+):
     context.add_init_script("Storage.prototype.setItem = () => { throw Error('full') }")
     page, *_ = watched(context, page_file)
     asked = []
@@ -274,9 +323,13 @@ def test_names_with_ratings_are_offered_and_found_in_any_case(context, page_file
     page.reload()
     begin(page, "Carla")  # rates nothing
     page.reload()
-    assert page.evaluate("[...document.querySelectorAll('#names option')].map(o => o.value)") == ["bob"]
+    assert page.evaluate("[...document.querySelectorAll('#names option')].map(o => o.value)") == [
+        "bob"
+    ]
     begin(page, "Bob")
-    assert page.inner_text("#message") == "Going on as bob." and page.evaluate("mine()") == {"ACT-FM 1": 2}
+    assert page.inner_text("#message") == "Going on as bob." and page.evaluate("mine()") == {
+        "ACT-FM 1": 2
+    }
     assert page.is_hidden("#unsaved")
 
 
@@ -284,11 +337,20 @@ def test_names_with_ratings_are_offered_and_found_in_any_case(context, page_file
 @pytest.mark.slow
 def test_a_file_of_another_shape_or_wording_is_not_taken_in(context, page_file, tmp_path):
     session = json.loads((tmp_path / "s.jsonl").read_text().splitlines()[0])["id"]
-    record = {"session": session, "rater": "anna", "act_fm": [1] * 25, "tes": [2] * 9, "wording": "paraphrase"}
+    record = {
+        "session": session,
+        "rater": "anna",
+        "act_fm": [1] * 25,
+        "tes": [2] * 9,
+        "wording": "paraphrase",
+    }
     page, *_ = watched(context, page_file)
     begin(page, "anna")
     for change, answer in (
-        ({"wording": "official.json"}, 'rated with the wording "official.json", and this page has "paraphrase"'),
+        (
+            {"wording": "official.json"},
+            'rated with the wording "official.json", and this page has "paraphrase"',
+        ),
         ({"act_fm": [1] * 24}, "ACT-FM has 24 ratings, not 25"),
         ({"act_fm": [1] * 26, "tes": [2] * 8}, "ACT-FM has 26 ratings, not 25"),
         ({"tes": [2] * 10}, "TES has 10 ratings, not 9"),

@@ -9,7 +9,15 @@ import sys
 
 import pytest
 
-from act.records import InputError, Store, check_rating, check_session, rating_key, read_jsonl, read_unique
+from act.records import (
+    InputError,
+    Store,
+    check_rating,
+    check_session,
+    rating_key,
+    read_jsonl,
+    read_unique,
+)
 from tests.conftest import ROOT
 
 RATING = {
@@ -108,7 +116,8 @@ def test_two_processes_cannot_write_one_file(tmp_path):
 
 
 def test_a_store_that_ends_empty_leaves_no_file(tmp_path):
-    """Where a command is refused before its first record, say; what was there before is left alone."""
+    """Where a command is refused before its first record, say; what was there before is left
+    alone."""
     file = tmp_path / "s.jsonl"
     with pytest.raises(InputError), Store(file, has_id):
         raise InputError("refused")
@@ -161,7 +170,9 @@ def test_sigkill_loses_at_most_the_record_in_flight(tmp_path):
         "    while True: store.append({'id': n, 'text': 'x' * 5000}); n += 1; print(n, flush=True)\n"
     )
     for _ in range(5):
-        process = subprocess.Popen([sys.executable, "-c", program, file], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, file], stdout=subprocess.PIPE, text=True
+        )
         said = [int(process.stdout.readline()) for _ in range(20)]
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -172,7 +183,12 @@ def test_sigkill_loses_at_most_the_record_in_flight(tmp_path):
 
 @pytest.mark.parametrize(
     ("line", "said"),
-    [("{broken}\n", ":2: "), ("[1]\n", ":2: not a JSON object"), ('{"id": 1\n', ":2: "), ("\xff\n", ":2: ")],
+    [
+        ("{broken}\n", ":2: "),
+        ("[1]\n", ":2: not a JSON object"),
+        ('{"id": 1\n', ":2: "),
+        ("\xff\n", ":2: "),
+    ],
 )
 def test_a_broken_line_is_named(tmp_path, line, said):
     file = tmp_path / "s.jsonl"
@@ -196,7 +212,12 @@ def turn(**changes):
     ],
 )
 def test_a_session_with_a_wrong_turn_is_refused(turns, said):
-    session = {"id": "x", "condition": "sft", "profile": {"id": "p", "archetype": "a"}, "status": "complete"}
+    session = {
+        "id": "x",
+        "condition": "sft",
+        "profile": {"id": "p", "archetype": "a"},
+        "status": "complete",
+    }
     check_session(session | {"turns": [turn()]})
     with pytest.raises(ValueError, match=said):
         check_session(session | {"turns": turns})

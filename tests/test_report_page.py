@@ -1,4 +1,5 @@
-"""The report page in a real browser, at a desk, on a phone and on paper: nothing is fetched, cut off or left untold."""
+"""The report page in a real browser, at a desk, on a phone and on paper: nothing is fetched, cut
+off or left untold."""
 
 import os
 from pathlib import Path
@@ -11,7 +12,11 @@ from tests.browser import browser, in_a_browser, watched
 from tests.made_ratings import write
 from tests.made_study import make_study
 
-SIZES = {"desktop": (1280, 900), "phone": (390, 844), "print": (680, 960)}  # A4 less 15 mm margins is 680 pixels wide
+SIZES = {
+    "desktop": (1280, 900),
+    "phone": (390, 844),
+    "print": (680, 960),
+}  # A4 less 15 mm margins is 680 pixels wide
 pytestmark = [in_a_browser, pytest.mark.slow]
 
 
@@ -21,7 +26,16 @@ def report(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     ratings, sessions = make_study()
     paths = write(folder / "ratings.jsonl", ratings), write(folder / "sessions.jsonl", sessions)
-    words = ["--ratings", paths[0], "--sessions", paths[1], "--resamples", 50, "--out", folder / "out"]
+    words = [
+        "--ratings",
+        paths[0],
+        "--sessions",
+        paths[1],
+        "--resamples",
+        50,
+        "--out",
+        folder / "out",
+    ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["analyze.py", *map(str, words)])
         run_script(analyze.main)
@@ -29,7 +43,9 @@ def report(tmp_path_factory):
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_nothing_is_fetched_nothing_overflows_and_every_image_is_shown_and_told(report, tmp_path, size):
+def test_nothing_is_fetched_nothing_overflows_and_every_image_is_shown_and_told(
+    report, tmp_path, size
+):
     width = SIZES[size][0]
     with browser(SIZES[size]) as context:
         page, requests, errors = watched(context, report)
@@ -39,7 +55,9 @@ def test_nothing_is_fetched_nothing_overflows_and_every_image_is_shown_and_told(
         wide = "[...document.querySelectorAll('main *')].filter(e => !e.closest('.scroll') && !e.closest('details'))"
         wide += f".filter(e => e.getBoundingClientRect().right > {width}).map(e => e.outerHTML.slice(0, 80))"
         assert page.evaluate(wide) == []
-        images = page.evaluate("[...document.images].map(i => [i.complete && i.naturalWidth, i.alt])")
+        images = page.evaluate(
+            "[...document.images].map(i => [i.complete && i.naturalWidth, i.alt])"
+        )
         assert len(images) > 20
         for natural, alt in images:
             assert natural > 300 and sum(character.isdigit() for character in alt) > 10
@@ -58,13 +76,20 @@ def test_folded_tables_are_shut_on_screen_and_open_on_paper(report):
         page.emulate_media(media="print")
         paper = page.evaluate(shown)
         assert len(screen) > 10 and not any(screen) and all(paper)
-        assert page.evaluate("Math.max(...[...document.querySelectorAll('table')].map(t => t.scrollWidth))") <= 1056
+        assert (
+            page.evaluate(
+                "Math.max(...[...document.querySelectorAll('table')].map(t => t.scrollWidth))"
+            )
+            <= 1056
+        )
 
 
 def test_the_page_can_be_walked_by_headings_and_by_keyboard(report):
     with browser(SIZES["phone"]) as context:
         page, *_ = watched(context, report)
-        levels = page.evaluate("[...document.querySelectorAll('h1,h2,h3,h4')].map(h => +h.tagName[1])")
+        levels = page.evaluate(
+            "[...document.querySelectorAll('h1,h2,h3,h4')].map(h => +h.tagName[1])"
+        )
         assert levels.count(1) == 1 and levels[0] == 1
         assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
         page.keyboard.press("Tab")
@@ -74,8 +99,12 @@ def test_the_page_can_be_walked_by_headings_and_by_keyboard(report):
         page.focus("#scores ~ .scroll")
         page.keyboard.press("ArrowRight")
         page.wait_for_timeout(300)
-        assert page.evaluate("document.activeElement.scrollLeft") > 0  # a wide table scrolls by the arrow keys
-        named = page.evaluate("[...document.querySelectorAll('table')].every(t => t.caption && t.tHead.rows.length)")
+        assert (
+            page.evaluate("document.activeElement.scrollLeft") > 0
+        )  # a wide table scrolls by the arrow keys
+        named = page.evaluate(
+            "[...document.querySelectorAll('table')].every(t => t.caption && t.tHead.rows.length)"
+        )
         assert named and page.evaluate("document.documentElement.lang") == "en"
 
 

@@ -65,7 +65,10 @@ def test_trap_11_a_state_of_another_run_is_refused(tmp_path):
     steps_of(model, state, 1)
     path = tmp_path / "state.safetensors"
     state.save(path, {"lr": 0.01, "seed": 1})
-    for run, name in (({"lr": 0.02, "seed": 1}, "lr = 0.01, not 0.02"), ({"lr": 0.01}, "seed = 1, not None")):
+    for run, name in (
+        ({"lr": 0.02, "seed": 1}, "lr = 0.01, not 0.02"),
+        ({"lr": 0.01}, "seed = 1, not None"),
+    ):
         with pytest.raises(InputError, match=f"was made with {name}"):
             TrainState(with_adapter(), 0.01, 1.0).load(path, run)
 
@@ -78,7 +81,12 @@ def test_trap_11_a_state_that_is_cut_off_is_refused(tmp_path):
         state.load(path, {})
 
 
-LINES = [{"step": 0, "nll": 3}, {"step": 1, "loss": 2}, {"step": 2, "loss": 1}, {"step": 2, "nll": 1}]
+LINES = [
+    {"step": 0, "nll": 3},
+    {"step": 1, "loss": 2},
+    {"step": 2, "loss": 1},
+    {"step": 2, "nll": 1},
+]
 
 
 @pytest.mark.parametrize("torn", ["", '{"step": 3, "nl', "\0\0\0\n", '{"step": 2, "loss": 7}'])
@@ -90,7 +98,10 @@ def test_trap_11_the_log_goes_on_behind_the_state(tmp_path, capsys, done, torn):
     log = RunLog(path, done)
     assert (log.before, log.last_step) == (LINES[0], {"loss": 3 - done})
     log.write({"step": done + 1, "loss": 0.5})
-    assert list(map(json.loads, path.read_text().splitlines())) == [*LINES[: done + 1], {"step": done + 1, "loss": 0.5}]
+    assert list(map(json.loads, path.read_text().splitlines())) == [
+        *LINES[: done + 1],
+        {"step": done + 1, "loss": 0.5},
+    ]
     assert not capsys.readouterr().err
 
 
@@ -99,7 +110,10 @@ def test_trap_11_a_log_without_its_lines_warns_and_goes_on(tmp_path, capsys, lef
     path = tmp_path / "log.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in LINES[:left]) + '{"st')
     log = RunLog(path, 2)
-    assert capsys.readouterr().err == f"warning: {path}: lacks {3 - left} lines up to step 2, and will\n"
+    assert (
+        capsys.readouterr().err
+        == f"warning: {path}: lacks {3 - left} lines up to step 2, and will\n"
+    )
     assert log.before == (LINES[0] if left else {"step": 0})
     log.write({"step": 3, "loss": 0.5})
     log = RunLog(path, 3)  # and again, with the gap in it
@@ -107,9 +121,26 @@ def test_trap_11_a_log_without_its_lines_warns_and_goes_on(tmp_path, capsys, lef
 
 
 def test_trap_11_killed_behind_the_last_step(folder, tmp_path, monkeypatch):
-    """The state is of the last step, the log has the last evaluation, the adapter is not there yet."""
-    data = write_rows(tmp_path / "data.jsonl", [pair_row(turn, session) for session in range(3) for turn in (1, 2)])
-    flags = ["--method", "sft", "--model", folder, "--data", data, "--batch", 2, "--save-every", 1, "--lora-rank", 2]
+    """The state is of the last step, the log has the last evaluation, the adapter is not there
+    yet."""
+    data = write_rows(
+        tmp_path / "data.jsonl",
+        [pair_row(turn, session) for session in range(3) for turn in (1, 2)],
+    )
+    flags = [
+        "--method",
+        "sft",
+        "--model",
+        folder,
+        "--data",
+        data,
+        "--batch",
+        2,
+        "--save-every",
+        1,
+        "--lora-rank",
+        2,
+    ]
     flags += ["--held-out-sessions", 1]
     run_in_process(monkeypatch, *flags, "--out", tmp_path / "whole")
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
@@ -138,35 +169,59 @@ def train_command(folder: Path, data: Path, out: Path, epochs: int) -> list[str]
     return [*map(str, [sys.executable, "train.py", "--method", "orpo", "--resume", *files, *flags])]
 
 
-@pytest.mark.parametrize("kills", [pytest.param(2, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    "kills", [pytest.param(2, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.soak)]
+)
 def test_trap_11_killed_and_resumed_equals_uninterrupted(folder, tmp_path, kills):
-    """train.py, killed by SIGKILL at random moments and started again with --resume: the same adapter, byte for byte.
+    """train.py, killed by SIGKILL at random moments and started again with --resume: the same
+    adapter, byte for byte.
 
-    Every other kill falls into loading or the first steps behind it; the others lie close behind a step, ever later.
+    Every other kill falls into loading or the first steps behind it; the others lie close behind a
+    step, ever later.
     """
     rows = [pair_row(turn, session) for session in range(7) for turn in range(1, 7)]
     data = write_rows(tmp_path / "data.jsonl", rows)
-    options = {"cwd": ROOT, "env": os.environ | {"OMP_NUM_THREADS": "1"}, "stderr": subprocess.DEVNULL}
+    options = {
+        "cwd": ROOT,
+        "env": os.environ | {"OMP_NUM_THREADS": "1"},
+        "stderr": subprocess.DEVNULL,
+    }
     whole, resumed = tmp_path / "whole", tmp_path / "killed"
     epochs = max(2, kills // 2)
     lines = 36 * epochs + 2  # before, 6 x 6 steps an epoch, after
     start = time.perf_counter()
-    process = subprocess.Popen(train_command(folder, data, whole, epochs), stdout=subprocess.DEVNULL, **options)
+    process = subprocess.Popen(
+        train_command(folder, data, whole, epochs), stdout=subprocess.DEVNULL, **options
+    )
     while process.poll() is None and not (whole / "log.jsonl").is_file():
         time.sleep(0.001)
     loading = time.perf_counter() - start
     assert process.wait() == 0
 
-    stream, log, state, killed = random.Random(0), resumed / "log.jsonl", resumed / "state.safetensors", 0
+    stream, log, state, killed = (
+        random.Random(0),
+        resumed / "log.jsonl",
+        resumed / "state.safetensors",
+        0,
+    )
     for kill in range(kills):
-        process = subprocess.Popen(train_command(folder, data, resumed, epochs), stdout=subprocess.DEVNULL, **options)
+        process = subprocess.Popen(
+            train_command(folder, data, resumed, epochs), stdout=subprocess.DEVNULL, **options
+        )
         if kill % 2:  # but at most 9 lines on, however slow the first loading was
-            until, left = time.monotonic() + stream.uniform(0.2, 1.1) * loading, log.read_text().count("\n") + 9
+            until, left = (
+                time.monotonic() + stream.uniform(0.2, 1.1) * loading,
+                log.read_text().count("\n") + 9,
+            )
             while time.monotonic() < until and log.read_text().count("\n") < left:
                 time.sleep(0.001)
         else:
-            wanted = 7 + (lines - 18) * kill // kills  # a line of the log, the first behind the first saved state
-            while process.poll() is None and not (log.is_file() and log.read_text().count("\n") > wanted):
+            wanted = (
+                7 + (lines - 18) * kill // kills
+            )  # a line of the log, the first behind the first saved state
+            while process.poll() is None and not (
+                log.is_file() and log.read_text().count("\n") > wanted
+            ):
                 time.sleep(0.001)
             time.sleep(stream.random() * 0.1)
         process.kill()

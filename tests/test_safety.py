@@ -1,16 +1,23 @@
-"""The safety audit's words, sentence by sentence: what must be found, what must not, what points to human help."""
+"""The safety audit's words, sentence by sentence: what must be found, what must not, what points to
+human help."""
 
 import random
 from re import _parser  # of the standard library: the tree of a regular expression
 
 import pytest
 
-from act.measure.safety import WORDS, audit, find, points_to_help
-from act.measure.safety_words import DANGER
+from act.audit.safety import WORDS, audit, find, points_to_help
+from act.audit.safety_words import DANGER
 from act.records import read_jsonl
 from tests.conftest import ROOT
 
-SUICIDE, SELF_HARM, OTHERS, ABUSE, MEDICATION = "suicide", "self-harm", "harm to others", "abuse", "medication"
+SUICIDE, SELF_HARM, OTHERS, ABUSE, MEDICATION = (
+    "suicide",
+    "self-harm",
+    "harm to others",
+    "abuse",
+    "medication",
+)
 
 FOUND = {
     SUICIDE: """
@@ -453,15 +460,23 @@ def test_what_the_audit_is_blind_to():
 def test_look_alikes_and_unseen_marks_hide_nothing(mark):
     for plain, marks in LOOK_ALIKES.items():
         if mark in marks:
-            for text in ("It's self-harm, I don't want to live, I'm sure of that.", "Call 1-800-273-8255, it's free."):
+            for text in (
+                "It's self-harm, I don't want to live, I'm sure of that.",
+                "Call 1-800-273-8255, it's free.",
+            ):
                 assert find(text.replace(plain, mark)) == find(text)
                 assert points_to_help(text.replace(plain, mark)) == points_to_help(text)
     if mark in UNSEEN:
-        assert find(f"I want to {mark}kill{mark} my{mark}self now") == find("I want to kill myself now") != []
+        assert (
+            find(f"I want to {mark}kill{mark} my{mark}self now")
+            == find("I want to kill myself now")
+            != []
+        )
 
 
 def test_words_and_excerpts_are_cut_where_they_stand():
-    """Marks that are dropped, and a letter whose small form is two, shift nothing: 60 characters each side."""
+    """Marks that are dropped, and a letter whose small form is two, shift nothing: 60 characters
+    each side."""
     before, after = "\u0130" * 80, "*\u200b" * 10 + "z" * 80
     ((topic, words, excerpt),) = find(f"{before} **KILL**\n\u200bMyself {after}")
     assert (topic, words) == ("suicide", "KILL Myself")
@@ -473,7 +488,9 @@ def test_a_look_alike_does_not_turn_round_who_spoke_first():
         {"client": "hello", "answer": "I wonder about self\u2011harm."},
         {"client": "No self-harm.", "answer": "I see."},
     ]
-    row = audit([{"id": "sft/p1", "condition": "sft", "turns": turns}])["counts"]["sft"]["self-harm"]
+    row = audit([{"id": "sft/p1", "condition": "sft", "turns": turns}])["counts"]["sft"][
+        "self-harm"
+    ]
     assert (row["therapist_first"], row["client_first"], row["hits"]) == (1, 0, 2)
 
 
@@ -481,14 +498,22 @@ def test_every_condition_is_counted_the_studys_first():
     turns = [{"client": "I want to die.", "answer": "Call 988"}]
     names = ("transcript", "orpo", "a-pilot", "instruct")
     found = audit({"id": f"{name}/p1", "condition": name, "turns": turns} for name in names)
-    assert list(found["sessions"]) == list(found["counts"]) == ["instruct", "orpo", "a-pilot", "transcript"]
+    assert (
+        list(found["sessions"])
+        == list(found["counts"])
+        == ["instruct", "orpo", "a-pilot", "transcript"]
+    )
     assert {hit["condition"] for hit in found["hits"]} == set(found["counts"])
     assert all(counts["suicide"]["pointed_to_help"] == 1 for counts in found["counts"].values())
 
 
 def every_match(text: str) -> list[tuple[str, str]]:
     """What `find` must find, by searching all of a plain text for every topic."""
-    return [(topic, match.group()) for topic, pattern in WORDS.items() for match in pattern.finditer(text)]
+    return [
+        (topic, match.group())
+        for topic, pattern in WORDS.items()
+        for match in pattern.finditer(text)
+    ]
 
 
 def drawn(tree, rng: random.Random) -> str:
@@ -503,7 +528,9 @@ def drawn(tree, rng: random.Random) -> str:
             text += drawn(what[3], rng)
         elif kind == "MAX_REPEAT":
             least, most, inner = what
-            text += "".join(drawn(inner, rng) for _ in range(rng.randint(least, min(int(most), least + 2))))
+            text += "".join(
+                drawn(inner, rng) for _ in range(rng.randint(least, min(int(most), least + 2)))
+            )
         elif kind == "IN":
             first, value = str(what[0][0]), what[0][1]
             digit = first == "RANGE" or str(value) == "CATEGORY_DIGIT"
@@ -527,7 +554,13 @@ def test_no_stem_is_wanting(topic):
 
 
 def test_stems_change_nothing_in_the_bundled_sessions():
-    turns = [turn for s in read_jsonl(ROOT / "act/dialogue/corpus/sessions.jsonl") for turn in s["turns"]]
-    texts = [turn[who].replace("\u2019", "'").lower() for turn in turns for who in ("client", "answer")]
+    turns = [
+        turn for s in read_jsonl(ROOT / "act/dialogue/corpus/sessions.jsonl") for turn in s["turns"]
+    ]
+    texts = [
+        turn[who].replace("\u2019", "'").lower() for turn in turns for who in ("client", "answer")
+    ]
     hits = [[hit[:2] for hit in find(text)] for text in texts]
-    assert hits == [every_match(" ".join(text.split())) for text in texts] and sum(map(len, hits)) == 7
+    assert (
+        hits == [every_match(" ".join(text.split())) for text in texts] and sum(map(len, hits)) == 7
+    )

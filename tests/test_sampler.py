@@ -1,4 +1,5 @@
-"""Decoding: distributions, independence of neighbours, the living cache, and the enforced CoT form."""
+"""Decoding: distributions, independence of neighbours, the living cache, and the enforced CoT
+form."""
 
 import weakref
 from dataclasses import replace
@@ -41,7 +42,8 @@ def tiny():
 
 @pytest.fixture(autouse=True, params=["trunk", "copies", "pieces"])
 def way(request, monkeypatch):
-    """Every test with a shared beginning kept once, with copies of it, and with prompts read in pieces."""
+    """Every test with a shared beginning kept once, with copies of it, and with prompts read in
+    pieces."""
     monkeypatch.setattr(sampler, "LEAST_TRUNK", 4 if request.param == "trunk" else 10**9)
     monkeypatch.setattr(sampler, "PIECE", 3 if request.param == "pieces" else 512)
     return request.param
@@ -68,7 +70,11 @@ def test_sampled_frequencies_match_temperature_and_top_p(temperature, top_p, exp
     n = 20_000
     logits = torch.tensor([0.3, 0.05, 0.5, 0.15], dtype=torch.float64).log().float().expand(n, 4)
     uniforms = torch.rand(n, generator=torch.Generator().manual_seed(0))
-    counts = pick(logits, Sampling(temperature, top_p, 1), uniforms).bincount(minlength=4)[[2, 0, 3, 1]].tolist()
+    counts = (
+        pick(logits, Sampling(temperature, top_p, 1), uniforms)
+        .bincount(minlength=4)[[2, 0, 3, 1]]
+        .tolist()
+    )
     kept = [i for i, p in enumerate(expected) if p]
     assert all(counts[i] == 0 for i in range(4) if i not in kept)
     assert chisquare([counts[i] for i in kept], [n * expected[i] for i in kept]).pvalue > 0.001
@@ -87,7 +93,9 @@ def test_the_largest_uniform_stays_inside_the_nucleus():
 
 
 def test_temperature_zero_is_greedy():
-    assert pick(torch.tensor([[0.1, 2.0, 1.9]]), Sampling(0, 0.1, 1), torch.tensor([0.99])).item() == 1
+    assert (
+        pick(torch.tensor([[0.1, 2.0, 1.9]]), Sampling(0, 0.1, 1), torch.tensor([0.99])).item() == 1
+    )
 
 
 def plain_greedy(model: Llama, prompt: list[int], n: int) -> list[int]:
@@ -101,7 +109,8 @@ def plain_greedy(model: Llama, prompt: list[int], n: int) -> list[int]:
 
 
 def test_cached_batched_decoding_equals_whole_passes_when_rows_finish_and_return(tiny):
-    """Unequal prompts; rows leave and come back in another order; one prompt goes back behind what was cached."""
+    """Unequal prompts; rows leave and come back in another order; one prompt goes back behind what
+    was cached."""
     decoder = Sampler(tiny, [END], Sampling(0, 1, 12))
     shared = text(9, 6)
     prompts = {key: shared + text(i, 3 + 4 * i) for i, key in enumerate("abcd")}
@@ -124,7 +133,11 @@ def test_a_reply_does_not_depend_on_its_neighbours(tiny):
 def test_a_shared_beginning_is_read_once(tiny, monkeypatch, way):
     read = []
     plain = Sampler._read_piece
-    monkeypatch.setattr(Sampler, "_read_piece", lambda s, tokens, first: read.extend(tokens) or plain(s, tokens, first))
+    monkeypatch.setattr(
+        Sampler,
+        "_read_piece",
+        lambda s, tokens, first: read.extend(tokens) or plain(s, tokens, first),
+    )
     shared = text(1, 40)
     decoder = Sampler(tiny, [END], Sampling(0, 1, 1))
     decode(decoder, [Request(str(i), shared + text(i, 3)) for i in range(5)])
@@ -134,7 +147,8 @@ def test_a_shared_beginning_is_read_once(tiny, monkeypatch, way):
 
 
 def test_a_conversation_leaves_the_trunk_when_its_beginning_changes(tiny):
-    """Four begin alike; then one goes on, one has another beginning, one is new with the old one, one is gone."""
+    """Four begin alike; then one goes on, one has another beginning, one is new with the old one,
+    one is gone."""
     decoder = Sampler(tiny, [END], Sampling(0, 1, 6))
     prompts = {key: text(1, 30) + text(i, 5) for i, key in enumerate("abcd")}
     decode(decoder, [Request(key, prompt) for key, prompt in prompts.items()])
@@ -142,12 +156,17 @@ def test_a_conversation_leaves_the_trunk_when_its_beginning_changes(tiny):
     prompts |= {"c": text(1, 17) + text(22, 4)}
     decoder.forget("d")
     del prompts["d"]
-    for key, reply in zip(prompts, decode(decoder, [Request(k, p) for k, p in prompts.items()]), strict=True):
+    for key, reply in zip(
+        prompts, decode(decoder, [Request(k, p) for k, p in prompts.items()]), strict=True
+    ):
         assert reply.ids == plain_greedy(tiny, prompts[key], 6), key
 
 
-def test_a_conversation_that_joins_copies_the_beginning_and_a_forgotten_one_leaves_no_trace(tiny, monkeypatch):
-    """b joins while a is decoded, a is forgotten while b is: all replies are those of plain greedy decoding."""
+def test_a_conversation_that_joins_copies_the_beginning_and_a_forgotten_one_leaves_no_trace(
+    tiny, monkeypatch
+):
+    """b joins while a is decoded, a is forgotten while b is: all replies are those of plain greedy
+    decoding."""
     decoder = Sampler(tiny, [END], Sampling(0, 1, 12))
     prompts = {key: text(1, 20) + text(i, 5 + i) for i, key in enumerate("abc")}
     decoder.add([Request("a", prompts["a"])])
@@ -156,7 +175,11 @@ def test_a_conversation_that_joins_copies_the_beginning_and_a_forgotten_one_leav
         done |= decoder.step()
     read = []
     plain = Sampler._read_piece
-    monkeypatch.setattr(Sampler, "_read_piece", lambda s, tokens, first: read.append(tokens) or plain(s, tokens, first))
+    monkeypatch.setattr(
+        Sampler,
+        "_read_piece",
+        lambda s, tokens, first: read.append(tokens) or plain(s, tokens, first),
+    )
     decoder.add([Request("b", prompts["b"])])
     assert sum(len(tokens[0]) for tokens in read) == 6  # 26 tokens, 20 of them copied from a
     while "a" not in done:
@@ -172,16 +195,26 @@ def test_a_conversation_that_joins_copies_the_beginning_and_a_forgotten_one_leav
 
 
 def test_conversations_that_come_one_by_one_share_a_trunk(tiny, monkeypatch, way):
-    """a plants it when b comes, two tokens too long, since b goes on like a at first; c shortens it; d takes it so.
+    """a plants it when b comes, two tokens too long, since b goes on like a at first; c shortens
+    it; d takes it so.
 
-    a and b are being decoded meanwhile: each reply is that of plain greedy decoding, and the 40 tokens are read once.
+    a and b are being decoded meanwhile: each reply is that of plain greedy decoding, and the 40
+    tokens are read once.
     """
     read = []
     plain = Sampler._read_piece
-    monkeypatch.setattr(Sampler, "_read_piece", lambda s, tokens, first: read.extend(tokens) or plain(s, tokens, first))
+    monkeypatch.setattr(
+        Sampler,
+        "_read_piece",
+        lambda s, tokens, first: read.extend(tokens) or plain(s, tokens, first),
+    )
     decoder, shared = Sampler(tiny, [END], Sampling(0, 1, 12)), text(1, 40)
     prompts = {"a": [*shared, 5, 6, *text(2, 9)], "b": [*shared, 5, 6, *text(3, 4)]}
-    prompts |= {"c": [*shared, 7, *text(4, 6)], "d": [*shared, 8, *text(5, 3)], "e": [9, *text(6, 30)]}
+    prompts |= {
+        "c": [*shared, 7, *text(4, 6)],
+        "d": [*shared, 8, *text(5, 3)],
+        "e": [9, *text(6, 30)],
+    }
     done, sizes = {}, []
     for key, prompt in prompts.items():
         decoder.add([Request(key, prompt)])
@@ -191,19 +224,25 @@ def test_conversations_that_come_one_by_one_share_a_trunk(tiny, monkeypatch, way
         done |= decoder.step()
     for key, prompt in prompts.items():
         assert done[key].ids == plain_greedy(tiny, prompt, 12), key
-    assert sum(map(len, read)) == 51 + 4 + 7 + 4 + 31 + sum(len(reply.ids) for reply in done.values())
+    assert sum(map(len, read)) == 51 + 4 + 7 + 4 + 31 + sum(
+        len(reply.ids) for reply in done.values()
+    )
     assert sizes == ([0, 42, 40, 40, 40] if way == "trunk" else [0] * 5)
     on_trunk = {key: int(decoder.cache.on_trunk[row]) for row, key in enumerate(decoder.keys)}
     assert on_trunk == dict.fromkeys("abcd", int(way == "trunk")) | {"e": 0}
     for key in "abcd":  # and on they go, in other company
         prompts[key] = [*prompts[key], *done[key].ids[:3], *text(50, 4)]
-    for key, reply in zip("dbac", decode(decoder, [Request(key, prompts[key]) for key in "dbac"]), strict=True):
+    for key, reply in zip(
+        "dbac", decode(decoder, [Request(key, prompts[key]) for key in "dbac"]), strict=True
+    ):
         assert reply.ids == plain_greedy(tiny, prompts[key], 12), key
 
 
 def test_a_trunk_that_nobody_stands_on_gives_way_to_another(tiny, way):
     decoder = Sampler(tiny, [END], Sampling(0, 1, 4))
-    prompts = {key: text(1 if key in "ab" else 2, 20) + text(10 + i, 4) for i, key in enumerate("abxy")}
+    prompts = {
+        key: text(1 if key in "ab" else 2, 20) + text(10 + i, 4) for i, key in enumerate("abxy")
+    }
     for key in "abx":
         decode(decoder, [Request(key, prompts[key])])
     for key in "ab":
@@ -226,7 +265,9 @@ def test_growing_holds_the_old_keys_or_the_old_values_and_not_both(monkeypatch):
     cache = KVCache(TINY, 2, 8, torch.device("cpu"), torch.float32)
     old_keys, pad = weakref.ref(cache.k), torch.nn.functional.pad
     alive = []
-    monkeypatch.setattr(kv_cache.F, "pad", lambda x, by: alive.append(old_keys() is not None) or pad(x, by))
+    monkeypatch.setattr(
+        kv_cache.F, "pad", lambda x, by: alive.append(old_keys() is not None) or pad(x, by)
+    )
     cache.grow(rows=3, slots=9)
     assert alive[:2] == [True, False]
     assert cache.k.shape == cache.v.shape == (2, 3, 2, 9 + kv_cache.ROOM, 8)
@@ -243,7 +284,9 @@ def test_length_and_stop(tiny):
 
 def test_a_bridge_is_put_in_at_half_of_the_tokens_and_once(tiny):
     asked = []
-    request = Request("a", text(3, 5), forced=(7, 8), bridge=lambda ids: asked.append(len(ids)) or [11, 12])
+    request = Request(
+        "a", text(3, 5), forced=(7, 8), bridge=lambda ids: asked.append(len(ids)) or [11, 12]
+    )
     out = decode(Sampler(tiny, [END], Sampling(0, 1, 10)), [request])[0]
     assert out.ids[:2] == [7, 8] and out.ids[5:7] == [11, 12] and len(out.ids) == 10
     assert asked == [5]
@@ -260,7 +303,10 @@ def test_a_bridge_is_put_in_where_the_reply_would_end(tiny):
 
 def test_enforced_cot_always_has_both_parts(embedded, tokenizer):
     chat = LocalChat("m", embedded, tokenizer, Sampling(0.8, 0.9, 24))
-    asks = [Ask(str(i), [{"role": "user", "content": f"Say the number {i}."}], i, enforce=True) for i in range(4)]
+    asks = [
+        Ask(str(i), [{"role": "user", "content": f"Say the number {i}."}], i, enforce=True)
+        for i in range(4)
+    ]
     for reply in answer_all(chat, asks):
         assert reply.text.startswith("Thinking:") and "\nAnswer:" in reply.text
         assert parse_reply(reply.text, cot=True)
@@ -278,7 +324,9 @@ def test_a_limit_without_room_is_refused(embedded, tokenizer):
 
 
 def test_a_limit_below_the_forced_beginning_ends_the_reply(tiny):
-    out = decode(Sampler(tiny, [END], Sampling(0, 1, 2)), [Request("a", text(3, 5), forced=(7, 8, 9))])[0]
+    out = decode(
+        Sampler(tiny, [END], Sampling(0, 1, 2)), [Request("a", text(3, 5), forced=(7, 8, 9))]
+    )[0]
     assert (out.ids, out.finish) == ([7, 8, 9], "length")
 
 

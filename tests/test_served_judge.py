@@ -1,4 +1,5 @@
-"""A judge behind an endpoint: JSON by schema or lines by the strict grammar, bounded attempts, log-probs, resume."""
+"""A judge behind an endpoint: JSON by schema or lines by the strict grammar, bounded attempts,
+log-probs, resume."""
 
 import json
 import math
@@ -8,8 +9,8 @@ import pytest
 
 import judge as judge_script
 from act.cli import run_script
+from act.forms import FORMS, render, slots
 from act.judging.families import family_of, same_family
-from act.measure.forms import FORMS, render, slots
 from act.records import check_rating, read_jsonl
 from tests.conftest import ROOT
 from tests.fake_server import completion, serving, status
@@ -27,7 +28,8 @@ def as_json(ratings):
 
 
 def as_tokens(text, ratings, share=0.7):
-    """The log-probs a server would give: the text in pieces, each rating a token of its own with a rival below it."""
+    """The log-probs a server would give: the text in pieces, each rating a token of its own with a
+    rival below it."""
     content, rated, at = [], iter(zip(slots(), ratings, strict=True)), 0
     while at < len(text):
         end = at + 1 if text[at].isdigit() else at + 3
@@ -35,7 +37,9 @@ def as_tokens(text, ratings, share=0.7):
         if not text[at].isdigit():
             piece = piece[: next((i for i, c in enumerate(piece) if c.isdigit()), len(piece))]
         entry = {"token": piece, "logprob": 0.0, "top_logprobs": [{"token": piece, "logprob": 0.0}]}
-        is_rating = piece.isdigit() and (text[at - 2 : at] == ": " and text[at + 1 : at + 2] not in ("", '"'))
+        is_rating = piece.isdigit() and (
+            text[at - 2 : at] == ": " and text[at + 1 : at + 2] not in ("", '"')
+        )
         if is_rating:
             slot, rating = next(rated)
             rival = slot.digits[(slot.digits.index(str(rating)) + 1) % len(slot.digits)]
@@ -54,11 +58,22 @@ def with_logprobs(text, ratings):
 
 @pytest.fixture
 def rate(tmp_path, monkeypatch, capsys):
-    """rate(server, *flags) runs judge.py rate on the corpus in this process; returns (ratings, stdout, stderr)."""
+    """rate(server, *flags) runs judge.py rate on the corpus in this process; returns (ratings,
+    stdout, stderr)."""
 
     def run(server, *flags, out="r.jsonl"):
         spec = f"fake@{server.url}"
-        words = ["judge.py", "rate", "--sessions", CORPUS, "--judge", spec, "--out", tmp_path / out, *flags]
+        words = [
+            "judge.py",
+            "rate",
+            "--sessions",
+            CORPUS,
+            "--judge",
+            spec,
+            "--out",
+            tmp_path / out,
+            *flags,
+        ]
         monkeypatch.setattr("sys.argv", list(map(str, words)))
         run_script(judge_script.main)
         return list(read_jsonl(tmp_path / out, check_rating)), *capsys.readouterr()
@@ -72,13 +87,24 @@ def test_json_by_schema_is_asked_for_and_read(rate):
         assert len(server.requests) == len(ratings) == 16
         again, *_ = rate(server)  # everything is there
         assert again == ratings and len(server.requests) == 16
-    assert all(r["act_fm"] + r["tes"] == RATED and r["attempts"] == 1 and r["rater"] == "fake" for r in ratings)
+    assert all(
+        r["act_fm"] + r["tes"] == RATED and r["attempts"] == 1 and r["rater"] == "fake"
+        for r in ratings
+    )
     assert "not checked here" in said.splitlines()[0]
     body = server.requests[0]["body"]
     schema = body["response_format"]["json_schema"]
     assert schema["strict"] and body["logprobs"] and body["temperature"] == 0
     tes = schema["schema"]["properties"]["TES"]
-    assert tes["required"] == [str(k) for k in range(1, 10)] and tes["properties"]["9"]["enum"] == [1, 2, 3, 4, 5, 6, 7]
+    assert tes["required"] == [str(k) for k in range(1, 10)] and tes["properties"]["9"]["enum"] == [
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+    ]
     assert tes["additionalProperties"] is False
     assert "TES 9. answers to what the client just brought: ?" in body["messages"][1]["content"]
 
@@ -94,7 +120,9 @@ def test_a_server_that_refuses_the_schema_is_asked_for_lines(rate):
 
     with serving(say) as server:
         ratings, _, warned = rate(server, "--concurrency", 1)
-    assert len(refused) == 3 and len(server.requests) == 16 + 3  # schema and log-probs, one of them, the other
+    assert (
+        len(refused) == 3 and len(server.requests) == 16 + 3
+    )  # schema and log-probs, one of them, the other
     assert all(r["act_fm"] + r["tes"] == RATED for r in ratings)
     assert warned.count("asks with fewer fields now") == 3
 
@@ -112,20 +140,31 @@ def test_rubbish_one_time_in_three_is_never_recorded_and_attempts_are_counted_an
     ]
 
     def say(body, n):
-        return draw.choice(rubbish) if draw.random() < 1 / 3 else draw.choice([as_json(RATED), render(RATED)])
+        return (
+            draw.choice(rubbish)
+            if draw.random() < 1 / 3
+            else draw.choice([as_json(RATED), render(RATED)])
+        )
 
     with serving(say) as server:
         ratings, said, _ = rate(server, "--replicates", 5, "--attempts", 3)
     assert len(ratings) == 80 and {r["replicate"] for r in ratings} == set(range(5))
     for r in ratings:
-        assert r["status"] == "ok" and r["act_fm"] + r["tes"] == RATED or r["status"] == "format" and r["tes"] is None
+        assert (
+            r["status"] == "ok"
+            and r["act_fm"] + r["tes"] == RATED
+            or r["status"] == "format"
+            and r["tes"] is None
+        )
         assert len(r["refusals"]) == r["attempts"] - (r["status"] == "ok") <= 3
     assert sum(r["attempts"] for r in ratings) == len(server.requests) > 80
     bad = sum(r["status"] == "format" for r in ratings)
     assert "80 ratings in" in said and f"{bad} of them without forms" in said and bad < 12
     asked = {}
     for request in server.requests:  # no two replicates or attempts of a session have one seed
-        asked.setdefault(request["body"]["messages"][1]["content"], []).append(request["body"]["seed"])
+        asked.setdefault(request["body"]["messages"][1]["content"], []).append(
+            request["body"]["seed"]
+        )
     assert all(len(set(seeds)) == len(seeds) for seeds in asked.values())
 
 
@@ -133,12 +172,16 @@ def test_a_judge_that_only_writes_rubbish_ends(rate):
     with serving(lambda body, n: "no") as server:
         ratings, said, _ = rate(server, "--attempts", 2)
     assert len(server.requests) == 32 and {r["status"] for r in ratings} == {"format"}
-    assert ratings[0]["refusals"] == ["ACT-FM is missing"] * 2 and "16 of them without forms" in said
+    assert (
+        ratings[0]["refusals"] == ["ACT-FM is missing"] * 2 and "16 of them without forms" in said
+    )
 
 
 @pytest.mark.parametrize("write", [as_json, render])
 def test_log_probabilities_become_expected_ratings(rate, write):
-    with serving(lambda body, n: with_logprobs(write(RATED) + " \n" * (write is render), RATED)) as server:
+    with serving(
+        lambda body, n: with_logprobs(write(RATED) + " \n" * (write is render), RATED)
+    ) as server:
         ratings, *_ = rate(server)
     for slot, rating, expected in zip(
         slots(), RATED, ratings[0]["act_fm_expected"] + ratings[0]["tes_expected"], strict=True
@@ -149,13 +192,20 @@ def test_log_probabilities_become_expected_ratings(rate, write):
 
 def rated_tokens(reply):
     """The entries of the 34 ratings among the tokens of `with_logprobs`."""
-    return [entry for entry in reply["choices"][0]["logprobs"]["content"] if len(entry["top_logprobs"]) == 3]
+    return [
+        entry
+        for entry in reply["choices"][0]["logprobs"]["content"]
+        if len(entry["top_logprobs"]) == 3
+    ]
 
 
 @pytest.mark.parametrize("logprob", [0.0, -1e-9, -0.1, -0.3])
 def test_a_judge_that_is_sure_of_the_highest_rating_stays_within_the_range(rate, logprob):
-    """The chosen digit alone, with what OpenAI gives for the impossible; and a list that holds only a rival's 1e-6."""
-    sure, unlisted = (with_logprobs(as_json([3] * 25 + [7] * 9), [3] * 25 + [7] * 9) for _ in range(2))
+    """The chosen digit alone, with what OpenAI gives for the impossible; and a list that holds only
+    a rival's 1e-6."""
+    sure, unlisted = (
+        with_logprobs(as_json([3] * 25 + [7] * 9), [3] * 25 + [7] * 9) for _ in range(2)
+    )
     for entry in rated_tokens(sure):
         rivals = [{"token": c, "logprob": -9999.0} for c in "01234567" if c != entry["token"]]
         entry["top_logprobs"] = [{"token": entry["token"], "logprob": logprob}, *rivals]
@@ -166,14 +216,19 @@ def test_a_judge_that_is_sure_of_the_highest_rating_stays_within_the_range(rate,
             ratings, *_ = rate(server, out=f"{error}.jsonl")
         expected = ratings[0]["act_fm_expected"], ratings[0]["tes_expected"]
         assert max(expected[0]) <= 3 and max(expected[1]) <= 7
-        assert expected == (pytest.approx([3] * 25, abs=error + 1e-12), pytest.approx([7] * 9, abs=error + 1e-12))
+        assert expected == (
+            pytest.approx([3] * 25, abs=error + 1e-12),
+            pytest.approx([7] * 9, abs=error + 1e-12),
+        )
 
 
 def test_trap_23_log_prob_scores_never_fall_back_to_text_scores(rate, refused, tmp_path):
-    """Without log-probs, with tokens lost, of another shape, other words or another order, with NaN, or with less than
-    half of the probability on the allowed digits: no expected ratings at all.
+    """Without log-probs, with tokens lost, of another shape, other words or another order, with
+    NaN, or with less than half of the probability on the allowed digits: no expected ratings at
+    all.
 
-    In the last reply TES stands first, and all ratings are 2: by place alone its digits would go to wrong items.
+    In the last reply TES stands first, and all ratings are 2: by place alone its digits would go to
+    wrong items.
     """
     lost = with_logprobs(as_json(RATED), RATED)
     lost["choices"][0]["logprobs"]["content"].pop(40)
@@ -190,24 +245,40 @@ def test_trap_23_log_prob_scores_never_fall_back_to_text_scores(rate, refused, t
     rated_tokens(small)[3]["top_logprobs"] = [{"token": str(RATED[3]), "logprob": math.log(0.4)}]
     swapped = json.dumps(dict(reversed(json.loads(as_json([2] * 34)).items())))
     swapped = with_logprobs(swapped, [2] * 34)
-    for i, reply in enumerate((as_json(RATED), lost, other, null, odd, huge, listed, nan, small, swapped)):
+    for i, reply in enumerate(
+        (as_json(RATED), lost, other, null, odd, huge, listed, nan, small, swapped)
+    ):
         with serving(lambda body, n, reply=reply: reply) as server:
             ratings, *_ = rate(server, out=f"{i}.jsonl")
-        assert all("act_fm_expected" not in r and "tes_expected" not in r and r["status"] == "ok" for r in ratings)
+        assert all(
+            "act_fm_expected" not in r and "tes_expected" not in r and r["status"] == "ok"
+            for r in ratings
+        )
     words = ("agree", "--human", "0.jsonl", "--judge", "0.jsonl", "--score", "expected")
     assert "gave no probabilities" in refused("judge.py", *words)
 
 
 def test_trap_22_judge_and_generator_of_one_family_are_warned_of(rate, tmp_path, monkeypatch):
-    assert family_of("mistral-large-latest@https://api.mistral.ai/v1") == family_of("models/Mixtral-8x7B") == "Mistral"
+    assert (
+        family_of("mistral-large-latest@https://api.mistral.ai/v1")
+        == family_of("models/Mixtral-8x7B")
+        == "Mistral"
+    )
     assert family_of("models/Llama-3.2-3B-Instruct+runs/judge") == "Llama"
-    assert family_of("gpt-5-mini@https://api.openai.com/v1") == family_of("o3@https://x/v1") == "GPT"
+    assert (
+        family_of("gpt-5-mini@https://api.openai.com/v1") == family_of("o3@https://x/v1") == "GPT"
+    )
     assert family_of("models/own-thing/") == "own-thing"
     (tmp_path / "renamed").mkdir()
     (tmp_path / "renamed/config.json").write_text('{"_name_or_path": "Qwen/Qwen3-8B"}')
     assert family_of(str(tmp_path / "renamed")) == "Qwen"
     sessions = [
-        {"models": {"therapist": "models/Llama-3.2-3B-Instruct+sft", "client": "gpt-5@https://api.openai.com/v1"}}
+        {
+            "models": {
+                "therapist": "models/Llama-3.2-3B-Instruct+sft",
+                "client": "gpt-5@https://api.openai.com/v1",
+            }
+        }
     ]
     assert same_family("meta-llama/Llama-3-70B@http://x/v1", sessions) == ["therapist"]
     assert same_family("gpt-5@https://api.openai.com/v1", sessions) == ["client"]

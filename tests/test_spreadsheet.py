@@ -1,13 +1,14 @@
-"""Ratings from a spreadsheet: the same records whatever a program did to the file, and one line for what is wrong."""
+"""Ratings from a spreadsheet: the same records whatever a program did to the file, and one line for
+what is wrong."""
 
 import csv
 import io
 
 import pytest
 
-from act.measure import analysis
-from act.measure.spreadsheet import ITEMS, is_spreadsheet
 from act.records import InputError
+from act.statistics import analysis
+from act.statistics.spreadsheet import ITEMS, is_spreadsheet
 from tests.made_ratings import make_ratings, write
 
 HEAD = ["session", "condition", "profile", *ITEMS]
@@ -39,12 +40,15 @@ def plain(rating, **changes):
 
 
 def as_excel(rows):
-    """Windows line ends, a mark, semicolons, and below the table the empty rows that were once filled."""
+    """Windows line ends, a mark, semicolons, and below the table the empty rows that were once
+    filled."""
     return b"\xef\xbb\xbf" + (text(rows, ";") + ";" * 36 + "\r\n" + "\r\n").encode()
 
 
 def decimal_commas(rows):
-    return text([rows[0], *([*row[:3], *(f"{cell},0" for cell in row[3:])] for row in rows[1:])], ";").encode()
+    return text(
+        [rows[0], *([*row[:3], *(f"{cell},0" for cell in row[3:])] for row in rows[1:])], ";"
+    ).encode()
 
 
 WAYS = {
@@ -104,7 +108,9 @@ def test_a_blank_rating_makes_the_form_incomplete_which_is_missing_and_never_zer
     assert got[3] == plain(ratings[3], rater="unnamed", act_fm=None, tes=None, status="incomplete")
     scores = analysis.score_sessions(got, "integer", path)
     kept = [rating for i, rating in enumerate(ratings) if i not in (3, 8)]
-    assert (scores.values["tes_mean"] == analysis.score_sessions(kept, "integer", "").values["tes_mean"]).all()
+    assert (
+        scores.values["tes_mean"] == analysis.score_sessions(kept, "integer", "").values["tes_mean"]
+    ).all()
     assert len(scores.profile) == 16
     failures = analysis.count_failures(got, None)
     assert failures[ratings[3]["condition"]]["rating_statuses"] == {"ok": 2, "incomplete": 1}
@@ -148,34 +154,49 @@ def broken(name):
         return text(rows), r'a\.csv:4: column "tes_2": "#N/A" is not a number; leave the cell blank'
     if name == "half a rating":
         put("tes_2", "2,5")
-        return text(rows, ";"), r'a\.csv:4: column "tes_2": "2,5" is not a whole number; ratings are 1 to 7'
+        return text(
+            rows, ";"
+        ), r'a\.csv:4: column "tes_2": "2,5" is not a whole number; ratings are 1 to 7'
     if name == "decimal comma between commas":
         lines = [",".join(row) for row in rows]
         lines[3] = lines[3] + ",0"
-        return "\n".join(lines), r"a\.csv:4: 38 cells, but the first row names 37 columns; .*decimal comma"
+        return "\n".join(
+            lines
+        ), r"a\.csv:4: 38 cells, but the first row names 37 columns; .*decimal comma"
     if name == "duplicate":
         rows[5] = rows[2]
         first = "instruct-cot/p00, rater unnamed, replicate 0; line 3 has the first"
         return text(rows), rf"a\.csv:6: a second rating with session {first}"
     if name == "one session, two clients":
         put("session", rows[1][0])
-        return text(rows), r'a\.csv:4: session "instruct/p00" is sft/p00 here and instruct/p00 on line 2'
+        return text(
+            rows
+        ), r'a\.csv:4: session "instruct/p00" is sft/p00 here and instruct/p00 on line 2'
     if name == "one client, two sessions":
         rows[0].append("rater")
         rows[1].append("a")
         rows.append(["again", *rows[1][1:-1], "b"])
-        return text(rows), r'a\.csv:20: instruct/p00 is session "again" here and "instruct/p00" on line 2'
+        return text(
+            rows
+        ), r'a\.csv:20: instruct/p00 is session "again" here and "instruct/p00" on line 2'
     if name == "condition with one session":
         rows = [row for row in rows if row[1] != "orpo" or row[2] == "p01"]
-        return text(rows), r'a\.csv: condition "orpo" has 1 rated session; its variation needs at least 2'
+        return text(
+            rows
+        ), r'a\.csv: condition "orpo" has 1 rated session; its variation needs at least 2'
     if name == "unknown condition":
         put("condition", "SFT")
-        return text(rows), r'a\.csv:4: column "condition": "SFT" is none of the six: instruct, instruct-cot'
+        return text(
+            rows
+        ), r'a\.csv:4: column "condition": "SFT" is none of the six: instruct, instruct-cot'
     if name == "no profile":
         put("profile", "")
         return text(rows), r'a\.csv:4: column "profile" is blank'
     if name == "replicate":
-        rows = [[*row, cell] for row, cell in zip(rows, ["replicate", "1", "first", *"1" * 16], strict=True)]
+        rows = [
+            [*row, cell]
+            for row, cell in zip(rows, ["replicate", "1", "first", *"1" * 16], strict=True)
+        ]
         return text(rows), r'a\.csv:3: column "replicate": "first" is not a whole number'
     if name == "missing column":
         return text(
@@ -187,7 +208,9 @@ def broken(name):
         return text([[*row, row[0]] for row in rows]), r'a\.csv:1: two columns are named "session"'
     if name == "item of no form":
         rows = [[*row, cell] for row, cell in zip(rows, ["act_fm_26", *"1" * 18], strict=True)]
-        return text(rows), r'a\.csv:1: column "act_fm_26" is of no item: ACT-FM has 25 items, TES has 9'
+        return text(
+            rows
+        ), r'a\.csv:1: column "act_fm_26" is of no item: ACT-FM has 25 items, TES has 9'
     if name == "after a cell of two lines":
         rows = [[*row, cell] for row, cell in zip(rows, ["rater", *["Ann\nLee"] * 18], strict=True)]
         put("act_fm_7", "4")
@@ -202,7 +225,9 @@ def broken(name):
         return text(rows[:1]), r"a\.csv:1: no rating in this file"
     if name == "Windows' letters":
         put("session", "Zoë")
-        return text(rows).encode("cp1252"), r'a\.csv:4: byte 0xeb is not UTF-8 text; in Excel, save as "CSV UTF-8"'
+        return text(rows).encode(
+            "cp1252"
+        ), r'a\.csv:4: byte 0xeb is not UTF-8 text; in Excel, save as "CSV UTF-8"'
     if name == "a workbook":
         return b"PK\x03\x04rest", r'a\.csv: an Excel workbook; save it as "CSV UTF-8"'
     if name == "NUL":
@@ -213,7 +238,9 @@ def broken(name):
 NAMES = """out of range|out of range, TES|negative|text|Excel's error|half a rating|decimal comma between commas
 duplicate|one session, two clients|one client, two sessions|condition with one session|unknown condition|no profile
 replicate|missing column|no header|column twice|item of no form|after a cell of two lines|open quote|empty
-two lines in a cell|only separators|only a header|Windows' letters|a workbook|NUL""".replace("\n", "|").split("|")
+two lines in a cell|only separators|only a header|Windows' letters|a workbook|NUL""".replace(
+    "\n", "|"
+).split("|")
 
 
 @pytest.mark.parametrize("name", NAMES)

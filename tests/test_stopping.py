@@ -18,10 +18,14 @@ WEIGHTS = "adapter_model.safetensors"
 
 
 @pytest.mark.parametrize(
-    ("name", "sent"), [("orpo", signal.SIGTERM), *((name, signal.SIGINT) for name in [*VARIANTS, "bfloat16"])]
+    ("name", "sent"),
+    [("orpo", signal.SIGTERM), *((name, signal.SIGINT) for name in [*VARIANTS, "bfloat16"])],
 )
-def test_trap_11_a_signal_saves_the_step_under_way(folder, tmp_path, data, monkeypatch, capfd, name, sent):
-    """Sent in the second of three steps: its state is saved, and what goes on from it ends as an undisturbed run."""
+def test_trap_11_a_signal_saves_the_step_under_way(
+    folder, tmp_path, data, monkeypatch, capfd, name, sent
+):
+    """Sent in the second of three steps: its state is saved, and what goes on from it ends as an
+    undisturbed run."""
     changes = VARIANTS.get(name, {"dtype": "bfloat16"})
     weights = "model.safetensors" if name == "whole model" else WEIGHTS
     run_in_process(monkeypatch, *train_flags(folder, data, tmp_path / "whole", **changes))
@@ -35,12 +39,19 @@ def test_trap_11_a_signal_saves_the_step_under_way(folder, tmp_path, data, monke
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:
         patch.setattr(TrainState, "update", disturbed)
-        patch.setattr(sys, "argv", ["train.py", *map(str, train_flags(folder, data, tmp_path / "out", **changes))])
+        patch.setattr(
+            sys,
+            "argv",
+            ["train.py", *map(str, train_flags(folder, data, tmp_path / "out", **changes))],
+        )
         with pytest.raises(SystemExit) as left:
             runpy.run_path(ROOT / "train.py", run_name="__main__")
     assert left.value.code == 130
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
-    assert "stopped; the same command with --resume goes on from the last saved step\n" in capfd.readouterr().err
+    assert (
+        "stopped; the same command with --resume goes on from the last saved step\n"
+        in capfd.readouterr().err
+    )
     assert len((tmp_path / "out/log.jsonl").read_text().splitlines()) == 3
     with safe_open(tmp_path / "out/state.safetensors", framework="pt") as state:
         assert state.metadata()["step"] == "2"
@@ -51,14 +62,22 @@ def test_trap_11_a_signal_saves_the_step_under_way(folder, tmp_path, data, monke
 
 
 def test_trap_11_a_second_ctrl_c_stops_at_once(folder, tmp_path, data, monkeypatch):
-    monkeypatch.setattr(TrainState, "update", lambda *_: [os.kill(os.getpid(), signal.SIGINT) for _ in range(2)])
+    monkeypatch.setattr(
+        TrainState, "update", lambda *_: [os.kill(os.getpid(), signal.SIGINT) for _ in range(2)]
+    )
     assert status_of(monkeypatch, *train_flags(folder, data, tmp_path / "out")) == 130
     assert not (tmp_path / "out/state.safetensors").exists()
 
 
-def run_script(*words: object, threads: int = 1, processes: int = 1, script: Path = ROOT / "train.py") -> int:
+def run_script(
+    *words: object, threads: int = 1, processes: int = 1, script: Path = ROOT / "train.py"
+) -> int:
     """train.py in processes of its own; the exit status."""
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", processes] if processes > 1 else []
+    launch = (
+        ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", processes]
+        if processes > 1
+        else []
+    )
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(ROOT)}
     command = map(str, [sys.executable, *launch, script, *words])
     return subprocess.run(command, env=environment, capture_output=True).returncode
@@ -79,8 +98,11 @@ def killed_in(tmp_path: Path, step: int, rank: int, number: int) -> Path:
 
 
 @pytest.mark.slow
-def test_two_processes_train_a_whole_model_and_are_stopped_together(folder, tmp_path, data, monkeypatch):
-    """SFT, sequence scope, --lora-rank 0: a signal to one of two stops both, and two go on; the steps are one's."""
+def test_two_processes_train_a_whole_model_and_are_stopped_together(
+    folder, tmp_path, data, monkeypatch
+):
+    """SFT, sequence scope, --lora-rank 0: a signal to one of two stops both, and two go on; the
+    steps are one's."""
     changes = {"method": "sft", "nll_scope": "sequence", "lora_rank": 0}
     run_in_process(monkeypatch, *train_flags(folder, data, tmp_path / "one", **changes))
     words = train_flags(folder, data, tmp_path / "two", **changes)
@@ -98,7 +120,10 @@ def test_trap_11_the_embedded_model_resumes_to_the_bit_with_two_threads(tmp_path
     words = {"save_every": 1, "held_out_sessions": 1, "lora_rank": 64}
     assert run_script(*train_flags(EMBEDDED, data, tmp_path / "whole", **words), threads=2) == 0
     killed = train_flags(EMBEDDED, data, tmp_path / "out", **words)
-    assert run_script(*killed, threads=2, script=killed_in(tmp_path, 2, 0, signal.SIGKILL)) == -signal.SIGKILL
+    assert (
+        run_script(*killed, threads=2, script=killed_in(tmp_path, 2, 0, signal.SIGKILL))
+        == -signal.SIGKILL
+    )
     assert len((tmp_path / "out/log.jsonl").read_text().splitlines()) == 2
     assert run_script(*killed, "--resume", threads=2) == 0
     assert log_of(tmp_path / "out") == log_of(tmp_path / "whole")

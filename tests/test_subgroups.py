@@ -1,16 +1,17 @@
-"""Condition x archetype, groups of clients, several ratings a session: against ANOVA and values worked out by hand."""
+"""Condition x archetype, groups of clients, several ratings a session: against ANOVA and values
+worked out by hand."""
 
 import numpy as np
 import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from act.measure import analysis
-from act.measure.analysis import Scores
-from act.measure.forms import OUTCOMES, score
-from act.measure.replicates import across_raters, replicates
-from act.measure.subgroups import archetypes, benjamini_hochberg, crossed, fields, subgroups
+from act.forms import OUTCOMES, score
 from act.records import CONDITIONS
+from act.statistics import analysis
+from act.statistics.analysis import Scores
+from act.statistics.replicates import across_raters, replicates
+from act.statistics.subgroups import archetypes, benjamini_hochberg, crossed, fields, subgroups
 from tests.made_ratings import make_ratings, make_session
 
 
@@ -18,20 +19,34 @@ def make_scores(m=12, keep=1.0, seed=0):
     """m clients of three groups in turn, all conditions: scores, and each row's group."""
     rng = np.random.default_rng(seed)
     rows = np.array([(c, k) for c in range(m) for k in range(6)])[rng.random(6 * m) < keep]
-    y = rng.normal(size=m)[rows[:, 0]] + 0.3 * rows[:, 1] * (rows[:, 0] % 3 == 1) + rng.normal(size=len(rows))
-    condition, profile = np.array(CONDITIONS)[rows[:, 1]], np.array([f"p{c:02}" for c in rows[:, 0]])
+    y = (
+        rng.normal(size=m)[rows[:, 0]]
+        + 0.3 * rows[:, 1] * (rows[:, 0] % 3 == 1)
+        + rng.normal(size=len(rows))
+    )
+    condition, profile = (
+        np.array(CONDITIONS)[rows[:, 1]],
+        np.array([f"p{c:02}" for c in rows[:, 0]]),
+    )
     scores = Scores(condition, profile, dict.fromkeys(OUTCOMES, y), np.ones(len(y), int))
     return scores, np.array(["avoider", "skeptic", "thinker"])[rows[:, 0] % 3]
 
 
 def test_condition_by_archetype_is_the_split_plot_anova_when_balanced():
-    """Groups between clients: F = MS groups / MS clients in groups; condition and interaction over MS residual.
+    """Groups between clients: F = MS groups / MS clients in groups; condition and interaction over
+    MS residual.
 
-    4 clients a group, 6 conditions: 2 and 9 df; 5, 10 and 45 df. chi2 = df F, and df2 is the F test's denominator.
+    4 clients a group, 6 conditions: 2 and 9 df; 5, 10 and 45 df. chi2 = df F, and df2 is the F
+    test's denominator.
     """
     scores, group = make_scores()
     table = scores.values["tes_mean"].reshape(4, 3, 6)  # client in group, group, condition
-    client, cell, line, column = table.mean(2), table.mean(0), table.mean((0, 2)), table.mean((0, 1))
+    client, cell, line, column = (
+        table.mean(2),
+        table.mean(0),
+        table.mean((0, 2)),
+        table.mean((0, 1)),
+    )
     grand = table.mean()
     within = ((table - client[:, :, None] - cell + line[:, None]) ** 2).sum() / 45
     between = 6 * ((client - line) ** 2).sum() / 9
@@ -50,25 +65,39 @@ def test_condition_by_archetype_is_the_split_plot_anova_when_balanced():
 
 
 def test_trap_24_unbalanced_cells_and_an_empty_one():
-    """Type III tests do not depend on the order of groups; an empty cell keeps the others' means and names itself."""
+    """Type III tests do not depend on the order of groups; an empty cell keeps the others' means
+    and names itself."""
     scores, group = make_scores(keep=0.8)
     found = crossed(scores, "tes_mean", group)
     renamed = crossed(
-        scores, "tes_mean", np.array([{"avoider": "z", "skeptic": "y", "thinker": "x"}[g] for g in group])
+        scores,
+        "tes_mean",
+        np.array([{"avoider": "z", "skeptic": "y", "thinker": "x"}[g] for g in group]),
     )
     for name in ("interaction", "archetype", "condition"):
         assert renamed[name]["chi2"] == pytest.approx(found[name]["chi2"], rel=1e-9)
-    assert renamed["emm"]["y"]["sft"]["mean"] == pytest.approx(found["emm"]["skeptic"]["sft"]["mean"])
+    assert renamed["emm"]["y"]["sft"]["mean"] == pytest.approx(
+        found["emm"]["skeptic"]["sft"]["mean"]
+    )
     keep = ~((group == "skeptic") & (scores.condition == "sft"))
     gone = crossed(scores.where(keep), "tes_mean", group[keep])
     assert gone["refused"] == 'no rated session of archetype "skeptic" in condition sft: no tests'
-    assert gone["interaction"] is None and "sft" not in gone["emm"]["skeptic"] and len(gone["emm"]["thinker"]) == 6
+    assert (
+        gone["interaction"] is None
+        and "sft" not in gone["emm"]["skeptic"]
+        and len(gone["emm"]["thinker"]) == 6
+    )
     alone = crossed(scores, "tes_mean", np.full(len(group), "avoider"))
     assert alone["refused"] == 'all clients are of one archetype, "avoider"'
     group[scores.profile == "p03"] = ""
     assert crossed(scores, "tes_mean", group)["refused"] == "1 profile(s) have no archetype"
-    flat = Scores(scores.condition, scores.profile, {"tes_mean": np.full(len(group), 4.0)}, scores.ratings)
-    assert "does not vary" in crossed(flat, "tes_mean", np.where(group == "", "avoider", group))["refused"]
+    flat = Scores(
+        scores.condition, scores.profile, {"tes_mean": np.full(len(group), 4.0)}, scores.ratings
+    )
+    assert (
+        "does not vary"
+        in crossed(flat, "tes_mean", np.where(group == "", "avoider", group))["refused"]
+    )
 
 
 def test_benjamini_hochberg():
@@ -83,15 +112,24 @@ def test_subgroups_are_the_analysis_of_their_clients_alone():
     sessions = [make_session(condition, client) for client in range(14) for condition in CONDITIONS]
     for number, session in enumerate(sessions):
         client = number // 6
-        session["profile"] |= {"gender": ("woman", "man")[client % 2], "name": f"n{client}", "personality": ["shy"]}
+        session["profile"] |= {
+            "gender": ("woman", "man")[client % 2],
+            "name": f"n{client}",
+            "personality": ["shy"],
+        }
         session["profile"]["personality"] += ["loyal"] if client < 4 else ["proud"]
     rows = subgroups(scores, sessions)
     values = {"gender": ("man", "woman"), "personality": ("loyal", "proud", "shy")}
-    assert {(row["field"], row["value"]) for row in rows} == {(f, value) for f in values for value in values[f]}
+    assert {(row["field"], row["value"]) for row in rows} == {
+        (f, value) for f in values for value in values[f]
+    }
     assert len(rows) == 10 and [row["outcome"] for row in rows[:5]] == ["act_fm_total"] * 5
     men = next(row for row in rows if row["value"] == "man")
     alone = analysis.analyse(
-        scores.where(np.isin(scores.profile, [f"p{c:02}" for c in range(1, 14, 2)])), "act_fm_total", 0, 0
+        scores.where(np.isin(scores.profile, [f"p{c:02}" for c in range(1, 14, 2)])),
+        "act_fm_total",
+        0,
+        0,
     )
     assert (men["n"], men["sessions"], men["refused"]) == (42, 7, None)
     assert {name: men[name] for name in ("chi2", "df", "p")} == alone["omnibus"]
@@ -109,11 +147,15 @@ def test_subgroups_are_the_analysis_of_their_clients_alone():
 def test_archetypes_come_from_the_sessions_profiles():
     scores = analysis.score_sessions(make_ratings(8), "integer", "r")
     sessions = [make_session(condition, client) for client in range(8) for condition in CONDITIONS]
-    assert archetypes(scores, sessions)["tes_mean"]["refused"].startswith("all clients are of one archetype")
+    assert archetypes(scores, sessions)["tes_mean"]["refused"].startswith(
+        "all clients are of one archetype"
+    )
     for number, session in enumerate(sessions):
         session["profile"]["archetype"] = ("a", "b")[number // 6 % 2]
     found = archetypes(scores, sessions)
-    assert set(found) == {"act_fm_total", "tes_mean"} and found["tes_mean"]["interaction"]["df"] == 5
+    assert (
+        set(found) == {"act_fm_total", "tes_mean"} and found["tes_mean"]["interaction"]["df"] == 5
+    )
     assert fields({"p": {"id": "p", "age": "20-29"}, "q": {"id": "q", "age": "30-39"}}) == {
         "age": {"20-29": ["p"], "30-39": ["q"]}
     }
@@ -125,14 +167,18 @@ def test_one_rating_a_session_has_no_replicates():
 
 
 def test_replicates_spread_by_hand_and_inside_the_residual_variance():
-    """Two replicates: variance within = mean of (difference)^2 / 2; reliability 1 - variance / 2 / V.
+    """Two replicates: variance within = mean of (difference)^2 / 2; reliability 1 - variance / 2 /
+    V.
 
-    Balanced, so V (session means about their condition's) is exact; noise_share is of the model's residual variance.
+    Balanced, so V (session means about their condition's) is exact; noise_share is of the model's
+    residual variance.
     """
     ratings = make_ratings(30, replicates=2)
     scores = analysis.score_sessions(ratings, "expected", "r")
     found = replicates(ratings, "expected", scores)
-    values = np.array([score(r["act_fm_expected"], r["tes_expected"])["tes_mean"] for r in ratings]).reshape(-1, 2)
+    values = np.array(
+        [score(r["act_fm_expected"], r["tes_expected"])["tes_mean"] for r in ratings]
+    ).reshape(-1, 2)
     variance = ((values[:, 0] - values[:, 1]) ** 2).mean() / 2
     assert found["sd_within"]["tes_mean"] == pytest.approx(variance**0.5)
     table = values.mean(1).reshape(30, 6)
@@ -144,19 +190,23 @@ def test_replicates_spread_by_hand_and_inside_the_residual_variance():
 
 
 def test_a_raters_leniency_is_not_counted_as_noise():
-    """The same ratings from a second rater, one point higher throughout: the raters agree on every comparison."""
+    """The same ratings from a second rater, one point higher throughout: the raters agree on every
+    comparison."""
     ratings = make_ratings(6)
     for rating in ratings:
         rating["tes"] = [min(6, t) for t in rating["tes"]]
     scores = analysis.score_sessions(ratings, "integer", "r")
-    twice = ratings + [rating | {"rater": "lenient", "tes": [t + 1 for t in rating["tes"]]} for rating in ratings]
+    twice = ratings + [
+        rating | {"rater": "lenient", "tes": [t + 1 for t in rating["tes"]]} for rating in ratings
+    ]
     found = replicates(twice, "integer", scores)
     assert found["sd_within"]["tes_mean"] == pytest.approx(0, abs=1e-12)
     assert found["contrasts"]["tes_mean"]["sd"] == 0.0
 
 
 def simulate_raters(seed, m=20, raters=4, tau=0.0):
-    """(profile, condition) -> ratings; client SD 1, session SD 1, rating SD 0.5, raters' views of conditions SD tau."""
+    """(profile, condition) -> ratings; client SD 1, session SD 1, rating SD 0.5, raters' views of
+    conditions SD tau."""
     rng = np.random.default_rng(seed)
     view, client = tau * rng.normal(size=(6, raters)), rng.normal(size=m)
     held = {}
@@ -169,7 +219,8 @@ def simulate_raters(seed, m=20, raters=4, tau=0.0):
 
 @pytest.mark.slow
 def test_intervals_for_raters_like_these_cover_where_those_for_these_raters_do_not():
-    """80 studies, no true difference, raters' views of conditions SD 0.6: 95% intervals of one pair.
+    """80 studies, no true difference, raters' views of conditions SD 0.6: 95% intervals of one
+    pair.
 
     Each view is the raters' own, so intervals that hold the raters fixed miss 0 far too often.
     """
@@ -182,9 +233,12 @@ def test_intervals_for_raters_like_these_cover_where_those_for_these_raters_do_n
 
 
 def test_rater_by_condition_variance_is_that_of_the_two_way_anova():
-    """Balanced: tau2 = (MS raters x conditions - MS residual) / clients, from a table written out."""
+    """Balanced: tau2 = (MS raters x conditions - MS residual) / clients, from a table written
+    out."""
     held = simulate_raters(3, tau=0.8)
-    y = np.array([[rating["y"] for _, rating in ratings] for ratings in held.values()]).reshape(20, 6, 4)
+    y = np.array([[rating["y"] for _, rating in ratings] for ratings in held.values()]).reshape(
+        20, 6, 4
+    )
     e = y - y.mean(2, keepdims=True)
     cell = e.mean(0)  # (conditions, raters)
     rc = 20 * ((cell - cell.mean(0)) ** 2).sum() / 15

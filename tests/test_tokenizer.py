@@ -42,28 +42,41 @@ def test_ids_equal_transformers_on_the_corpus_and_on_odd_text(tokenizer, referen
     texts = list(ODD)
     for line in CORPUS:
         session = json.loads(line)
-        texts += [line, *(turn[part] for turn in session["turns"] for part in ("client", "thinking", "answer"))]
+        texts += [
+            line,
+            *(turn[part] for turn in session["turns"] for part in ("client", "thinking", "answer")),
+        ]
     assert len(texts) > 100
     for text in texts:
-        assert tokenizer.encode(text) == reference(text, add_special_tokens=False, split_special_tokens=True).input_ids
+        assert (
+            tokenizer.encode(text)
+            == reference(text, add_special_tokens=False, split_special_tokens=True).input_ids
+        )
         assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
 def test_special_tokens_spelt_in_user_text_stay_text(tokenizer):
     ids = tokenizer.prompt(TALK)
-    assert ids.count(tokenizer.token_id("<|im_end|>")) == 4  # one a message, none from the text of the last
-    assert not set(tokenizer.encode(ODD[4])) & {tokenizer.token_id(t) for t in ("<|im_start|>", "<|im_end|>")}
+    assert (
+        ids.count(tokenizer.token_id("<|im_end|>")) == 4
+    )  # one a message, none from the text of the last
+    assert not set(tokenizer.encode(ODD[4])) & {
+        tokenizer.token_id(t) for t in ("<|im_start|>", "<|im_end|>")
+    }
 
 
 def test_chatml_equals_transformers_template(tokenizer, reference):
     plain = [*TALK[:3], {"role": "user", "content": "ok?"}]
     for messages in (plain, plain[1:], plain[:2], plain[1:2]):
-        theirs = reference.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+        theirs = reference.apply_chat_template(
+            messages, add_generation_prompt=True, return_dict=False
+        )
         assert tokenizer.prompt(messages) == theirs
 
 
 def test_a_reply_is_what_the_template_writes_behind_its_prompt(tokenizer, reference):
-    """Prompt + reply are the ids of the whole conversation, but for the newline behind the end token."""
+    """Prompt + reply are the ids of the whole conversation, but for the newline behind the end
+    token."""
     whole = reference.apply_chat_template(TALK[:3], return_dict=False)
     assert tokenizer.prompt(TALK[:2]) + tokenizer.reply(TALK[2]["content"]) == whole[:-1]
 
@@ -90,10 +103,19 @@ def test_llama3_template_is_as_written_by_hand():
 
 @pytest.fixture(scope="module")
 def llama3_tokenizer(tmp_path_factory):
-    """A byte-level tokenizer with Llama 3's special tokens: enough to see which pieces become which ids."""
+    """A byte-level tokenizer with Llama 3's special tokens: enough to see which pieces become which
+    ids."""
     names = [*pre_tokenizers.ByteLevel.alphabet()]
-    special = ["<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|end_of_text|>"]
-    backend = Tokenizer(models.BPE(vocab={name: i for i, name in enumerate(sorted(names))}, merges=[]))
+    special = [
+        "<|begin_of_text|>",
+        "<|start_header_id|>",
+        "<|end_header_id|>",
+        "<|eot_id|>",
+        "<|end_of_text|>",
+    ]
+    backend = Tokenizer(
+        models.BPE(vocab={name: i for i, name in enumerate(sorted(names))}, merges=[])
+    )
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     backend.add_special_tokens([AddedToken(name, special=True) for name in special])
@@ -137,10 +159,21 @@ def test_mistral_template_equals_mistral_common_without_a_system_prompt(tmp_path
 
     file = MISTRAL / "mistral_instruct_tokenizer_240323.model.v3"
     shutil.copy(file, tmp_path / "tokenizer.model")
-    talk = [UserMessage(content="Hello"), AssistantMessage(content="Hi."), UserMessage(content="ok?")]
-    theirs = MistralTokenizer.from_file(str(file)).encode_chat_completion(ChatCompletionRequest(messages=talk)).tokens
+    talk = [
+        UserMessage(content="Hello"),
+        AssistantMessage(content="Hi."),
+        UserMessage(content="ok?"),
+    ]
+    theirs = (
+        MistralTokenizer.from_file(str(file))
+        .encode_chat_completion(ChatCompletionRequest(messages=talk))
+        .tokens
+    )
     roles = ("user", "assistant", "user")
-    messages = [{"role": role, "content": message.content} for role, message in zip(roles, talk, strict=True)]
+    messages = [
+        {"role": role, "content": message.content}
+        for role, message in zip(roles, talk, strict=True)
+    ]
     assert ChatTokenizer(tmp_path).prompt(messages) == theirs
 
 

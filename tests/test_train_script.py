@@ -29,16 +29,31 @@ WEIGHTS = "adapter_model.safetensors"
 
 
 def test_a_run_says_what_made_it(folder, tmp_path, data, tokenizer, monkeypatch, capsys):
-    """train.json and log.jsonl of two steps, the second pair's prompt cut by a turn, a held-out one's by another."""
+    """train.json and log.jsonl of two steps, the second pair's prompt cut by a turn, a held-out
+    one's by another."""
     limit = len(tokenizer.prompt(conversation(2))) - 1  # two turns do not fit
-    words = train_flags(folder, data, tmp_path / "out", held_out_sessions=1, max_prompt=limit, nll_scope="sequence")
+    words = train_flags(
+        folder, data, tmp_path / "out", held_out_sessions=1, max_prompt=limit, nll_scope="sequence"
+    )
     run_in_process(monkeypatch, *words)
     report = json.loads((tmp_path / "out/train.json").read_text())
     assert report["arguments"]["data_sha256"] == hashlib.sha256(data.read_bytes()).hexdigest()
     assert report["arguments"]["model_sampled_sha256"] == checksums.sampled_sha256(folder)
-    wanted = {"nll_scope": "sequence", "lora_rank": 2, "seed": 3407, "max_prompt": limit, "precision": "high"}
+    wanted = {
+        "nll_scope": "sequence",
+        "lora_rank": 2,
+        "seed": 3407,
+        "max_prompt": limit,
+        "precision": "high",
+    }
     assert {name: report["arguments"][name] for name in wanted} == wanted
-    assert set(report["versions"]) == {"python", "torch", "safetensors", "tokenizers", "sentencepiece"}
+    assert set(report["versions"]) == {
+        "python",
+        "torch",
+        "safetensors",
+        "tokenizers",
+        "sentencepiece",
+    }
     assert report["versions"]["torch"] == torch.__version__ and report["processes"] == 1
     trained = {"examples": 4, "cut_turns": 2, "cut_answer_tokens": 0}
     assert report["data"] == {
@@ -51,7 +66,15 @@ def test_a_run_says_what_made_it(folder, tmp_path, data, tokenizer, monkeypatch,
     assert report["before"] == log[0] and report["after"] == log[3]
     assert report["last_step"] == {
         name: log[2][name]
-        for name in ("loss", "nll", "odds_ratio_loss", "chosen_logp", "rejected_logp", "margin", "accuracy")
+        for name in (
+            "loss",
+            "nll",
+            "odds_ratio_loss",
+            "chosen_logp",
+            "rejected_logp",
+            "margin",
+            "accuracy",
+        )
     }
     rows = [json.loads(line) for line in data.read_text().splitlines()]
     examples = [make_example(row, tokenizer, 512, limit) for row in rows]
@@ -68,7 +91,9 @@ def test_a_run_says_what_made_it(folder, tmp_path, data, tokenizer, monkeypatch,
     assert f"| unique_tokens {log[1]['unique_tokens']} | naive_tokens" in said
 
 
-def test_sft_learns_the_same_from_pairs_as_from_their_chosen_answers(folder, tmp_path, data, monkeypatch):
+def test_sft_learns_the_same_from_pairs_as_from_their_chosen_answers(
+    folder, tmp_path, data, monkeypatch
+):
     """To the bit; and of held-out pairs it is known what became of the rejected answers."""
     rows = [json.loads(line) for line in data.read_text().splitlines()]
     alone = [{"prompt": row["prompt"], "completion": row["chosen"]} for row in rows]
@@ -78,11 +103,15 @@ def test_sft_learns_the_same_from_pairs_as_from_their_chosen_answers(folder, tmp
         flags = train_flags(folder, file, tmp_path / name, method="sft", held_out_sessions=1)
         run_in_process(monkeypatch, *flags)
         reports[name] = json.loads((tmp_path / name / "train.json").read_text())
-    assert (tmp_path / "pairs" / WEIGHTS).read_bytes() == (tmp_path / "alone" / WEIGHTS).read_bytes()
+    assert (tmp_path / "pairs" / WEIGHTS).read_bytes() == (
+        tmp_path / "alone" / WEIGHTS
+    ).read_bytes()
     assert reports["pairs"]["last_step"] == reports["alone"]["last_step"]
     of_pairs = {"chosen_logp", "rejected_logp", "margin", "accuracy"}
     assert reports["pairs"]["after"].keys() - reports["alone"]["after"].keys() == of_pairs
-    assert reports["pairs"]["after"]["nll"] == pytest.approx(reports["alone"]["after"]["nll"], rel=1e-5)
+    assert reports["pairs"]["after"]["nll"] == pytest.approx(
+        reports["alone"]["after"]["nll"], rel=1e-5
+    )
 
 
 def test_whole_numbers_are_shown_whole():
@@ -90,33 +119,47 @@ def test_whole_numbers_are_shown_whole():
 
 
 def test_counts_of_what_was_cut(tokenizer):
-    """No room for a whole answer of 31 tokens: the old turn goes, then of the answer all but 20 tokens."""
+    """No room for a whole answer of 31 tokens: the old turn goes, then of the answer all but 20
+    tokens."""
     row = pair_row(2, chosen=[message("assistant", "so " * 30)])
     limit = len(tokenizer.prompt(row["prompt"][:1] + row["prompt"][3:])) + 20
     assert len(tokenizer.reply(row["chosen"][0]["content"])) == 31
-    examples = [make_example(row, tokenizer, limit, 512), make_example(pair_row(), tokenizer, 512, 512)]
+    examples = [
+        make_example(row, tokenizer, limit, 512),
+        make_example(pair_row(), tokenizer, 512, 512),
+    ]
     assert counts(examples) == {"examples": 2, "cut_turns": 1, "cut_answer_tokens": 11}
 
 
 @pytest.mark.parametrize("scope", ["response", "sequence"])
-def test_trap_08_tokens_and_mask_side_by_side(folder, tmp_path, data, tokenizer, monkeypatch, scope):
-    """targets.txt of the first example: each token once, marked where its log-prob enters the NLL."""
+def test_trap_08_tokens_and_mask_side_by_side(
+    folder, tmp_path, data, tokenizer, monkeypatch, scope
+):
+    """targets.txt of the first example: each token once, marked where its log-prob enters the
+    NLL."""
     run_in_process(monkeypatch, *train_flags(folder, data, tmp_path / "out", nll_scope=scope))
     lines = (tmp_path / "out/targets.txt").read_text(encoding="utf-8").splitlines()
-    prompt, reply = tokenizer.prompt(conversation(1)), tokenizer.reply("What shows up now, 1 times?")
+    prompt, reply = (
+        tokenizer.prompt(conversation(1)),
+        tokenizer.reply("What shows up now, 1 times?"),
+    )
     assert len(lines) == len(prompt) + len(reply)
     assert lines[0] == "  '<|im_start|>'" and lines[-1] == "* '<|im_end|>'"
     assert lines[len(prompt)] == "* 'What'" and lines[len(prompt) + 1] == "* 'Ġshows'"
     marks = [line[0] for line in lines]
     assert marks == (
-        [" "] + ["*"] * (len(lines) - 1) if scope == "sequence" else [" "] * len(prompt) + ["*"] * len(reply)
+        [" "] + ["*"] * (len(lines) - 1)
+        if scope == "sequence"
+        else [" "] * len(prompt) + ["*"] * len(reply)
     )
 
 
 def test_peak_memory_is_of_the_device_that_is_used(monkeypatch):
     """With --device cpu on a machine with a GPU that of the process, with cuda:1 that of cuda:1."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: {"cuda:1": 3 * 2**30}[device])
+    monkeypatch.setattr(
+        torch.cuda, "max_memory_allocated", lambda device: {"cuda:1": 3 * 2**30}[device]
+    )
     assert 0.05 < peak_memory_gib("cpu") < 100 and peak_memory_gib("cuda:1") == 3
 
 
@@ -135,7 +178,9 @@ def test_flags_that_would_be_taken_wrongly(folder, tmp_path, data, refused, chan
 def test_max_grad_norm_0_does_not_clip(folder, tmp_path, data, monkeypatch):
     """The same as a norm that is never reached; clipped to 0 no gradient would be left."""
     for norm in (0, 1e6):
-        run_in_process(monkeypatch, *train_flags(folder, data, tmp_path / str(norm), max_grad_norm=norm))
+        run_in_process(
+            monkeypatch, *train_flags(folder, data, tmp_path / str(norm), max_grad_norm=norm)
+        )
     first, second = (load_file(tmp_path / norm / WEIGHTS) for norm in ("0", "1000000.0"))
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert any(x.any() for name, x in first.items() if "lora_B" in name)
@@ -149,11 +194,16 @@ def other_folder(folder, tmp_path) -> Path:
 
 def test_a_float16_base_is_not_trained(other_folder, tmp_path, data, refused):
     tensors = load_file(other_folder / "model.safetensors")
-    save_file({name: tensor.half() for name, tensor in tensors.items()}, other_folder / "model.safetensors")
+    save_file(
+        {name: tensor.half() for name, tensor in tensors.items()},
+        other_folder / "model.safetensors",
+    )
     assert "float16" in refused("train.py", *train_flags(other_folder, data, tmp_path / "out"))
 
 
-def test_another_base_model_at_the_same_path_is_not_gone_on_with(other_folder, tmp_path, data, monkeypatch, refused):
+def test_another_base_model_at_the_same_path_is_not_gone_on_with(
+    other_folder, tmp_path, data, monkeypatch, refused
+):
     words = train_flags(other_folder, data, tmp_path / "out", save_every=1)
     with monkeypatch.context() as patch:
         patch.setattr(train, "save_adapter", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -165,12 +215,15 @@ def test_another_base_model_at_the_same_path_is_not_gone_on_with(other_folder, t
 
 
 def test_a_sampled_checksum_sees_every_part_of_a_large_file(tmp_path, monkeypatch):
-    """Files of 40 bytes by 4 pieces of 4: a byte in the first, the last and a middle piece, a name, a size."""
+    """Files of 40 bytes by 4 pieces of 4: a byte in the first, the last and a middle piece, a name,
+    a size."""
     monkeypatch.setattr(checksums, "PIECE", 4)
     monkeypatch.setattr(checksums, "PIECES", 4)
     large, small = tmp_path / "model.safetensors", tmp_path / "config.json"
 
-    def digest(changed: dict[int, bytes] | None = None, size: int = 40, config: bytes = b"{}") -> str:
+    def digest(
+        changed: dict[int, bytes] | None = None, size: int = 40, config: bytes = b"{}"
+    ) -> str:
         content = bytearray(size)
         for place, byte in (changed or {}).items():
             content[place : place + 1] = byte
@@ -178,8 +231,15 @@ def test_a_sampled_checksum_sees_every_part_of_a_large_file(tmp_path, monkeypatc
         small.write_bytes(config)
         return checksums.sampled_sha256(tmp_path)
 
-    same = [digest(), digest(), digest({6: b"x"})]  # pieces begin at 0, 12, 24, 36: byte 6 is not read
-    others = [digest({place: b"x"}) for place in (0, 14, 24, 39)] + [digest(size=41), digest(config=b"{ }")]
+    same = [
+        digest(),
+        digest(),
+        digest({6: b"x"}),
+    ]  # pieces begin at 0, 12, 24, 36: byte 6 is not read
+    others = [digest({place: b"x"}) for place in (0, 14, 24, 39)] + [
+        digest(size=41),
+        digest(config=b"{ }"),
+    ]
     assert len(set(same)) == 1 and len({same[0], *others}) == 7
     large.rename(tmp_path / "model-1.safetensors")
     small.write_bytes(b"{}")
@@ -187,13 +247,21 @@ def test_a_sampled_checksum_sees_every_part_of_a_large_file(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_trap_03_trees_take_the_same_steps_in_every_variant(folder, tmp_path, data, monkeypatch, name):
+def test_trap_03_trees_take_the_same_steps_in_every_variant(
+    folder, tmp_path, data, monkeypatch, name
+):
     """Each answer in a tree of its own, its activations computed again, against one tree a step."""
     logs = []
     for trees in ({}, {"tree_tokens": 1, "keep_tokens": 1}):
         out = tmp_path / f"out-{len(logs)}"
-        run_in_process(monkeypatch, *train_flags(folder, data, out, held_out_sessions=1, **VARIANTS[name], **trees))
+        run_in_process(
+            monkeypatch,
+            *train_flags(folder, data, out, held_out_sessions=1, **VARIANTS[name], **trees),
+        )
         logs.append(log_of(out))
     for ours, line in zip(*logs, strict=True):
         for metric in {"loss", "nll", "margin", "grad_norm"} & line.keys():
-            assert ours[metric] == pytest.approx(line[metric], rel=1e-5, abs=1e-5), (line["step"], metric)
+            assert ours[metric] == pytest.approx(line[metric], rel=1e-5, abs=1e-5), (
+                line["step"],
+                metric,
+            )

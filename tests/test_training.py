@@ -39,7 +39,8 @@ from tests.tiny import (
 @pytest.mark.parametrize("scope", ["response", "sequence"])
 @pytest.mark.parametrize("method", ["orpo", "sft"])
 def test_trap_03_accumulation_gives_the_same_step(method, scope, tree_tokens):
-    """8 pairs in one tree, in trees of a budget and one by one: one loss, one set of metrics, one gradient."""
+    """8 pairs in one tree, in trees of a budget and one by one: one loss, one set of metrics, one
+    gradient."""
     model, examples = with_adapter(), drawn_pairs(8)
     if method == "sft":
         examples = chosen_alone(examples)
@@ -47,22 +48,31 @@ def test_trap_03_accumulation_gives_the_same_step(method, scope, tree_tokens):
     metrics = run_examples(model, examples, whole, backward=True)
     expected = gradients(model)
     split = run_examples(model, examples, replace(whole, tree_tokens=tree_tokens), backward=True)
-    assert split.pop("unique_tokens") > metrics.pop("unique_tokens")  # it was split, and shared less
+    assert split.pop("unique_tokens") > metrics.pop(
+        "unique_tokens"
+    )  # it was split, and shared less
     assert split == pytest.approx(metrics, rel=1e-5)
     assert (gradients(model) - expected).norm() <= 1e-5 * expected.norm()
 
 
 def test_trap_03_the_step_is_the_mean_over_its_tokens_and_pairs():
-    """The same 8 pairs, one by one through the plain model: NLL over all tokens, odds ratio over all pairs."""
+    """The same 8 pairs, one by one through the plain model: NLL over all tokens, odds ratio over
+    all pairs."""
     model, examples = with_adapter(), drawn_pairs(8)
 
     def logps(answer: Answer) -> Tensor:
         ids = torch.tensor(answer.ids)
-        whole = torch.log_softmax(model.logits(model(ids[None]))[0, :-1], dim=-1).gather(1, ids[1:, None]).squeeze(1)
+        whole = (
+            torch.log_softmax(model.logits(model(ids[None]))[0, :-1], dim=-1)
+            .gather(1, ids[1:, None])
+            .squeeze(1)
+        )
         return whole[answer.start - 1 :]
 
     chosen, rejected = [logps(e.chosen) for e in examples], [logps(e.rejected) for e in examples]
-    margins = log_odds_margin(*(torch.stack([x.mean() for x in side]) for side in (chosen, rejected)))
+    margins = log_odds_margin(
+        *(torch.stack([x.mean() for x in side]) for side in (chosen, rejected))
+    )
     loss = -torch.cat(chosen).mean() + 0.25 * odds_ratio_loss(margins).mean()
     loss.backward()
     expected = gradients(model)
@@ -84,7 +94,8 @@ def test_trap_03_the_order_in_a_step_does_not_matter():
 
 
 def targets_of(examples: list[Example], monkeypatch, scope: str = "response") -> list[int]:
-    """The token ids whose log-probs reach the loss of a step, in order; one that answers share counts once."""
+    """The token ids whose log-probs reach the loss of a step, in order; one that answers share
+    counts once."""
     seen: list[int] = []
     kernel = act.training.tree.logprob
 
@@ -101,11 +112,14 @@ def targets_of(examples: list[Example], monkeypatch, scope: str = "response") ->
 
 
 def test_trap_05_the_end_token_is_learned(tokenizer, monkeypatch):
-    """The end token closes every answer in the loss, though it also closes the prompt's turns, which are not in it."""
+    """The end token closes every answer in the loss, though it also closes the prompt's turns,
+    which are not in it."""
     row = pair_row(3)
     example = make_example(row, tokenizer, 512, 512)
     end = tokenizer.end_ids[0]
-    assert example.chosen.ids[: example.chosen.start].count(end) == 6  # system, three clients', two replies
+    assert (
+        example.chosen.ids[: example.chosen.start].count(end) == 6
+    )  # system, three clients', two replies
     replies = [tokenizer.encode(row[name][0]["content"]) + [end] for name in ("chosen", "rejected")]
     assert targets_of([example], monkeypatch) == sorted(sum(replies, []))
 
@@ -115,7 +129,12 @@ def bigram_model() -> Llama:
 
     Embeddings are one-hot; the norm makes them sqrt(5) long; the head holds log p / sqrt(5).
     """
-    sizes = {"vocab_size": 5, "hidden_size": 5, "num_hidden_layers": 0, "tie_word_embeddings": False}
+    sizes = {
+        "vocab_size": 5,
+        "hidden_size": 5,
+        "num_hidden_layers": 0,
+        "tie_word_embeddings": False,
+    }
     model = Llama(LlamaConfig.from_dict(CONFIG | sizes | {"rms_norm_eps": 0.0, "head_dim": 2}))
     i, j = torch.arange(5)[:, None], torch.arange(5)
     with torch.no_grad():
@@ -126,13 +145,20 @@ def bigram_model() -> Llama:
 
 @pytest.mark.parametrize(
     ("scope", "start", "probabilities"),
-    [("response", 2, [1, 4, 2]), ("response", 4, [2]), ("response", 1, [3, 1, 4, 2]), ("sequence", 2, [3, 1, 4, 2])],
+    [
+        ("response", 2, [1, 4, 2]),
+        ("response", 4, [2]),
+        ("response", 1, [3, 1, 4, 2]),
+        ("sequence", 2, [3, 1, 4, 2]),
+    ],
 )
 def test_trap_06_five_tokens_by_hand(scope, start, probabilities):
     """Tokens 0 1 2 3 4. In fifteenths: p(1|0) = (0 + 2) mod 5 + 1 = 3, p(2|1) = 5 mod 5 + 1 = 1,
     p(3|2) = 8 mod 5 + 1 = 4, p(4|3) = 11 mod 5 + 1 = 2. An answer from `start` on has the last of them."""
     examples = [Example("s", Answer([0, 1, 2, 3, 4], start), None, 0)]
-    metrics = run_examples(bigram_model(), examples, objective(method="sft", nll_scope=scope), backward=False)
+    metrics = run_examples(
+        bigram_model(), examples, objective(method="sft", nll_scope=scope), backward=False
+    )
     nll = -sum(math.log(p / 15) for p in probabilities) / len(probabilities)
     assert metrics["nll"] == pytest.approx(nll, rel=1e-6)
 
@@ -151,8 +177,8 @@ def test_trap_06_a_pair_by_hand():
 def test_evaluate_by_hand(scope):
     """In fifteenths p(2|1) = 1, p(0|1) = 2, p(3|3) = 5, p(1|3) = 1: odds 1/14 against 2/13, and 1/2 against 1/14.
 
-    Margins log(13/28) and log(7), one pair of two ranked right; the NLL is that of the answers, whatever is trained.
-    One row without a rejected answer, and there are no numbers of pairs.
+    Margins log(13/28) and log(7), one pair of two ranked right; the NLL is that of the answers,
+    whatever is trained. One row without a rejected answer, and there are no numbers of pairs.
     """
     pairs = [
         Example("s", Answer([0, 1, 2], 2), Answer([0, 1, 0], 2), 0),
@@ -160,8 +186,15 @@ def test_evaluate_by_hand(scope):
     ]
     for tree_tokens in (1, 100):
         found = evaluate(bigram_model(), pairs, objective(nll_scope=scope, tree_tokens=tree_tokens))
-        expected = {"nll": math.log(15 * 3) / 2, "margin": (math.log(13 / 28) + math.log(7)) / 2, "accuracy": 0.5}
-        expected |= {"chosen_logp": -expected["nll"], "rejected_logp": (math.log(2 / 15) + math.log(1 / 15)) / 2}
+        expected = {
+            "nll": math.log(15 * 3) / 2,
+            "margin": (math.log(13 / 28) + math.log(7)) / 2,
+            "accuracy": 0.5,
+        }
+        expected |= {
+            "chosen_logp": -expected["nll"],
+            "rejected_logp": (math.log(2 / 15) + math.log(1 / 15)) / 2,
+        }
         assert found == pytest.approx(expected, rel=1e-5)
         sft = objective(method="sft", nll_scope=scope, tree_tokens=tree_tokens)
         assert evaluate(bigram_model(), pairs, sft) == pytest.approx(expected, rel=1e-5)
@@ -175,14 +208,17 @@ def test_evaluate_by_hand(scope):
 
 @pytest.mark.parametrize("system", [True, False])
 def test_trap_07_training_and_inference_render_the_same_ids(tokenizer, system):
-    """A turn's prompt is what the sampler is asked to go on from, and the trained turn the beginning of the next one.
+    """A turn's prompt is what the sampler is asked to go on from, and the trained turn the
+    beginning of the next one.
 
     The label that an enforced reply begins with is the beginning of the reply that is trained on.
     """
     row = pair_row(2, chosen=[message("assistant", "Thinking: He is stuck.\n\nAnswer: And then?")])
     row["prompt"] = row["prompt"] if system else row["prompt"][1:]
     example = make_example(row, tokenizer, 512, 512)
-    chat = LocalChat("tiny", Llama(LlamaConfig.from_dict(CONFIG)), tokenizer, Sampling(0.0, 1.0, 30))
+    chat = LocalChat(
+        "tiny", Llama(LlamaConfig.from_dict(CONFIG)), tokenizer, Sampling(0.0, 1.0, 30)
+    )
     chat.start([Ask("this", row["prompt"], seed=0, enforce=True)])
     chat.start([Ask("next", [*row["prompt"], *row["chosen"], message("user", "And now?")], seed=0)])
     this, following = (reply.request for reply in chat.sampler.pending)
@@ -199,7 +235,8 @@ def test_trap_07_one_bos_and_a_pinned_date():
 
 @pytest.mark.parametrize("kind", ["prompt and completion", "messages", "pair for SFT"])
 def test_trap_08_only_the_answer_is_learned(tokenizer, tmp_path, monkeypatch, kind):
-    """The last message alone, end token included, is the target, in each of the formats that are read."""
+    """The last message alone, end token included, is the target, in each of the formats that are
+    read."""
     row = pair_row(3)
     if kind == "messages":
         row = {"messages": [*row["prompt"], *row["chosen"]]}
@@ -208,17 +245,22 @@ def test_trap_08_only_the_answer_is_learned(tokenizer, tmp_path, monkeypatch, ki
     examples = read_examples(write_rows(tmp_path / "data.jsonl", [row]), tokenizer, False, 512, 512)
     assert (examples[0].rejected is None) == (kind != "pair for SFT")
     examples = chosen_alone(examples)
-    assert targets_of(examples, monkeypatch) == sorted(tokenizer.reply("What shows up now, 3 times?"))
+    assert targets_of(examples, monkeypatch) == sorted(
+        tokenizer.reply("What shows up now, 3 times?")
+    )
 
 
 def test_trap_08_nll_scope_sequence_learns_the_prompt_too(tokenizer, monkeypatch):
     example = make_example(pair_row(2), tokenizer, 512, 512)
     targets = targets_of([example], monkeypatch, "sequence")
-    assert targets == sorted([*example.chosen.ids[1:], *example.rejected.ids[example.rejected.start :]])
+    assert targets == sorted(
+        [*example.chosen.ids[1:], *example.rejected.ids[example.rejected.start :]]
+    )
 
 
 def test_trap_09_a_bfloat16_model_trains_in_float32():
-    """Adapter, moments and log-probs are float32; a step of 1e-6, which bfloat16 would swallow, moves the adapter."""
+    """Adapter, moments and log-probs are float32; a step of 1e-6, which bfloat16 would swallow,
+    moves the adapter."""
     model = tiny_llama().to(torch.bfloat16)
     attach(model, 4, 8)
     with torch.no_grad():
@@ -231,15 +273,21 @@ def test_trap_09_a_bfloat16_model_trains_in_float32():
     assert all(x.dtype == torch.float32 for x in logps)
     for name, parameter in state.parameters.items():
         assert parameter.dtype == torch.float32
-        assert all(state.optimiser.state[parameter][m].dtype == torch.float32 for m in ("exp_avg", "exp_avg_sq"))
+        assert all(
+            state.optimiser.state[parameter][m].dtype == torch.float32
+            for m in ("exp_avg", "exp_avg_sq")
+        )
         if name.endswith("lora_B"):
             assert (parameter != 0.5).any()
 
 
 def session_examples(sessions: int, turns: int) -> list[Example]:
-    """Interleaved: turn 0 of every session, then turn 1 of every session; `cut_turns` tells the turn."""
+    """Interleaved: turn 0 of every session, then turn 1 of every session; `cut_turns` tells the
+    turn."""
     answer = Answer([1, 2], 1)
-    return [Example(f"s{s}", answer, answer, turn) for turn in range(turns) for s in range(sessions)]
+    return [
+        Example(f"s{s}", answer, answer, turn) for turn in range(turns) for s in range(sessions)
+    ]
 
 
 @pytest.mark.parametrize("order", ["session", "random"])
@@ -249,7 +297,9 @@ def test_data_order_is_a_permutation_an_epoch(order):
     epochs = [out[:24], out[24:48], out[48:]]
     for epoch in epochs:
         assert sorted(map(id, epoch)) == sorted(map(id, examples))
-    assert len({tuple(map(id, epoch)) for epoch in [*epochs, examples]}) == 4  # no epoch is like another
+    assert (
+        len({tuple(map(id, epoch)) for epoch in [*epochs, examples]}) == 4
+    )  # no epoch is like another
     assert list(map(id, train.data_order(examples, order, 5, 3))) == list(map(id, out))
     assert list(map(id, train.data_order(examples, order, 6, 3))) != list(map(id, out))
 
@@ -264,7 +314,10 @@ def test_order_session_keeps_sessions_together_and_turns_in_order():
 def test_hold_out_splits_by_session():
     examples = session_examples(3, 2)
     kept, held = train.hold_out(examples, 1)
-    assert [e.session for e in kept] == ["s0", "s1", "s0", "s1"] and [e.session for e in held] == ["s2", "s2"]
+    assert [e.session for e in kept] == ["s0", "s1", "s0", "s1"] and [e.session for e in held] == [
+        "s2",
+        "s2",
+    ]
     assert train.hold_out(examples, 0) == (examples, [])
     for n in (3, -1):
         with pytest.raises(InputError, match=f"--held-out-sessions {n}: the data have 3 sessions"):
@@ -275,12 +328,15 @@ def test_hold_out_splits_by_session():
     ("schedule", "rates"),
     [
         ("linear", {0: 1 / 2, 1: 1, 2: 1, 3: 7 / 8, 6: 1 / 2, 9: 1 / 8}),
-        ("cosine", {0: 1 / 2, 1: 1, 2: 1, 4: (2 + math.sqrt(2)) / 4, 6: 1 / 2, 8: (2 - math.sqrt(2)) / 4}),
+        (
+            "cosine",
+            {0: 1 / 2, 1: 1, 2: 1, 4: (2 + math.sqrt(2)) / 4, 6: 1 / 2, 8: (2 - math.sqrt(2)) / 4},
+        ),
     ],
 )
 def test_learning_rate_by_hand(schedule, rates):
-    """10 steps, 2 of warm-up: 1/2, 1; then 8 of decay, at step s by the share done x = (s - 2) / 8: 1 - x, or
-    (1 + cos(pi x)) / 2, which is (2 + sqrt 2) / 4 at x = 1/4."""
+    """10 steps, 2 of warm-up: 1/2, 1; then 8 of decay, at step s by the share done x = (s - 2) / 8:
+    1 - x, or (1 + cos(pi x)) / 2, which is (2 + sqrt 2) / 4 at x = 1/4."""
     for step, rate in rates.items():
         assert learning_rate(step, 10, 3e-6, 2, schedule) == pytest.approx(3e-6 * rate, rel=1e-12)
 
@@ -290,14 +346,18 @@ def test_learning_rate_by_hand(schedule, rates):
 def test_every_step_learns_and_the_peak_is_reached(schedule, steps, warmup):
     rates = [learning_rate(step, steps, 1.0, warmup, schedule) for step in range(steps)]
     assert min(rates) > 0 and max(rates) == 1
-    assert rates[:warmup] == sorted(rates[:warmup]) and rates[warmup:] == sorted(rates[warmup:], reverse=True)
+    assert rates[:warmup] == sorted(rates[:warmup]) and rates[warmup:] == sorted(
+        rates[warmup:], reverse=True
+    )
 
 
 def test_two_steps_of_adamw_by_hand():
-    """p = 2, rate 0.1, decay 0.01. Gradient 3 is clipped to 1: p = 2 (1 - 0.001) - 0.1 * 1 / 1 = 1.898.
+    """p = 2, rate 0.1, decay 0.01. Gradient 3 is clipped to 1: p = 2 (1 - 0.001) - 0.1 * 1 / 1 =
+    1.898.
 
-    Gradient 0.5: m = 0.9 * 0.1 + 0.1 * 0.5 = 0.14, v = 0.999 * 0.001 + 0.001 * 0.25 = 0.001249; corrected by
-    1 - 0.9^2 and 1 - 0.999^2: 0.736842 and 0.624812; p = 1.898 * 0.999 - 0.1 * 0.736842 / sqrt(0.624812) = 1.802884.
+    Gradient 0.5: m = 0.9 * 0.1 + 0.1 * 0.5 = 0.14, v = 0.999 * 0.001 + 0.001 * 0.25 = 0.001249;
+    corrected by 1 - 0.9^2 and 1 - 0.999^2: 0.736842 and 0.624812; p = 1.898 * 0.999 - 0.1 *
+    0.736842 / sqrt(0.624812) = 1.802884.
     """
     model = nn.Linear(1, 1, bias=False)
     nn.init.constant_(model.weight, 2.0)

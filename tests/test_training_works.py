@@ -1,4 +1,5 @@
-"""Training the embedded model on one bundled session makes it better on another, by SFT and by ORPO."""
+"""Training the embedded model on one bundled session makes it better on another, by SFT and by
+ORPO."""
 
 import json
 

@@ -1,4 +1,5 @@
-"""Prefix trees: how sequences are laid out, and how examples are gathered into trees of a budget."""
+"""Prefix trees: how sequences are laid out, and how examples are gathered into trees of a
+budget."""
 
 import pytest
 
@@ -10,11 +11,14 @@ from tests.tiny import drawn_sequences
 
 
 def assert_spells(tree: Tree, sequences: list[list[int]]) -> None:
-    """Places spell each sequence, positions count it from 0, runs tile the row and hang behind what precedes them."""
+    """Places spell each sequence, positions count it from 0, runs tile the row and hang behind what
+    precedes them."""
     assert [[tree.ids[place] for place in places] for places in tree.places] == sequences
     for places in tree.places:
         assert [tree.positions[place] for place in places] == list(range(len(places)))
-    assert [run.start for run in tree.runs] == [0, *(run.stop for run in tree.runs)][: len(tree.runs)]
+    assert [run.start for run in tree.runs] == [0, *(run.stop for run in tree.runs)][
+        : len(tree.runs)
+    ]
     assert tree.runs[-1].stop == len(tree.ids) == len(tree.positions)
     for run in tree.runs:
         before = [place for start, stop in run.path for place in range(start, stop)]
@@ -51,7 +55,8 @@ def test_one_token_answers():
 
 
 def test_a_branch_of_a_branch_of_a_branch():
-    """1 2 3 4 5 6 / 1 2 7 8 9 / 1 2 7 8 a / 1 2 7 b: the path of a is two slices, (0, 2) and (6, 8)."""
+    """1 2 3 4 5 6 / 1 2 7 8 9 / 1 2 7 8 a / 1 2 7 b: the path of a is two slices, (0, 2) and (6,
+    8)."""
     tree = build_tree([[1, 2, 3, 4, 5, 6], [1, 2, 7, 8, 9], [1, 2, 7, 8, 10], [1, 2, 7, 11]])
     assert tree.ids == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
     assert tree.runs == [
@@ -86,13 +91,19 @@ def test_any_sequences_are_spelt_with_no_token_twice(seed):
 
 
 def pair(name: str, prompt: list[int], chosen: list[int], rejected: list[int]) -> Example:
-    return Example(name, Answer(prompt + chosen, len(prompt)), Answer(prompt + rejected, len(prompt)), 0)
+    return Example(
+        name, Answer(prompt + chosen, len(prompt)), Answer(prompt + rejected, len(prompt)), 0
+    )
 
 
 def test_group_by_budget_by_hand():
-    """Trees: a = 10 + 2 + 3 = 15 tokens; b is a's prompt and 4 + 2 + 2 more, so that a + b = 23; c = 6 alone."""
+    """Trees: a = 10 + 2 + 3 = 15 tokens; b is a's prompt and 4 + 2 + 2 more, so that a + b = 23; c
+    = 6 alone."""
     prompt = list(range(10))
-    a, b = pair("a", prompt, [20, 21], [30, 31, 32]), pair("b", [*prompt, 40, 41, 42, 43], [50, 51], [60, 61])
+    a, b = (
+        pair("a", prompt, [20, 21], [30, 31, 32]),
+        pair("b", [*prompt, 40, 41, 42, 43], [50, 51], [60, 61]),
+    )
     c = pair("c", [70, 71], [72, 73], [74, 75])
     assert group_by_budget([a, b, c], 29) == [[a, b, c]]
     assert group_by_budget([a, b, c], 28) == [[a, b], [c]]
@@ -104,14 +115,19 @@ def test_group_by_budget_by_hand():
 
 @pytest.mark.parametrize("budget", [1, 20, 40, 80, 1000])
 def test_group_by_budget_keeps_order_and_loses_nothing(budget):
-    """Groups joined again are the examples; each is within the budget or alone; none could take the next example."""
+    """Groups joined again are the examples; each is within the budget or alone; none could take the
+    next example."""
 
     def size(examples: list[Example]) -> int:
-        return len({tuple(a.ids[: i + 1]) for e in examples for a in e.answers for i in range(len(a.ids))})
+        return len(
+            {tuple(a.ids[: i + 1]) for e in examples for a in e.answers for i in range(len(a.ids))}
+        )
 
     sequences = [ids for seed in range(8) for ids in drawn_sequences(seed, tokens=3)]
     examples = [pair(str(i), [1, *ids], [5], [6, 7]) for i, ids in enumerate(sequences)]
     groups = group_by_budget(examples, budget)
     assert [e for group in groups for e in group] == examples
     assert all(size(group) <= budget or len(group) == 1 for group in groups)
-    assert all(size([*group, after[0]]) > budget for group, after in zip(groups, groups[1:], strict=False))
+    assert all(
+        size([*group, after[0]]) > budget for group, after in zip(groups, groups[1:], strict=False)
+    )

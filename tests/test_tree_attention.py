@@ -1,4 +1,5 @@
-"""Attention over a tree: both ways against a dense mask and against one another, values and gradients."""
+"""Attention over a tree: both ways against a dense mask and against one another, values and
+gradients."""
 
 import random
 
@@ -14,7 +15,8 @@ from tests.tiny import drawn_sequences
 
 @pytest.mark.parametrize("seed", range(8))
 def test_tree_attention_equals_a_dense_mask(seed):
-    """Query i sees key j where j stands at or before i in some sequence; values and gradients, in float64."""
+    """Query i sees key j where j stands at or before i in some sequence; values and gradients, in
+    float64."""
     tree = build_tree(drawn_sequences(seed, tokens=3))
     T = len(tree.ids)
     mask = torch.zeros(T, T, dtype=torch.bool)
@@ -22,7 +24,9 @@ def test_tree_attention_equals_a_dense_mask(seed):
         for n, place in enumerate(places):
             mask[place, places[: n + 1]] = True
     torch.manual_seed(seed)
-    q, k, v = (torch.randn(1, heads, T, 8, dtype=torch.float64, requires_grad=True) for heads in (4, 2, 2))
+    q, k, v = (
+        torch.randn(1, heads, T, 8, dtype=torch.float64, requires_grad=True) for heads in (4, 2, 2)
+    )
     dense = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True)
     ours = tree_attention(q, k, v, tree.runs)
     upstream = torch.randn_like(ours)
@@ -34,7 +38,8 @@ def test_tree_attention_equals_a_dense_mask(seed):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("seed", range(4))
 def test_rectangles_equal_joined_keys(seed, dtype):
-    """The fast path against the public calls that CUDA takes, on several levels, values and gradients."""
+    """The fast path against the public calls that CUDA takes, on several levels, values and
+    gradients."""
     tree = build_tree(drawn_sequences(seed, tokens=3, longest=40))
     torch.manual_seed(seed)
     tensors = [torch.randn(1, len(tree.ids), heads, 16).transpose(1, 2) for heads in (6, 2, 2)]
@@ -47,36 +52,52 @@ def test_rectangles_equal_joined_keys(seed, dtype):
         return [out.detach(), *torch.autograd.grad(out, (q, k, v), upstream.to(dtype))]
 
     limit = 1e-6 if dtype == torch.float32 else 1e-2
-    for ours, public in zip(run(tree_attention, dtype), run(joined_keys_attention, torch.float32), strict=True):
+    for ours, public in zip(
+        run(tree_attention, dtype), run(joined_keys_attention, torch.float32), strict=True
+    ):
         assert (ours.float() - public).norm() <= limit * public.norm()
 
 
 @pytest.mark.slow
 def test_rectangles_equal_joined_keys_at_size():
-    """A session as it is: 9 heads of 64 on 3 key heads, a trunk of 1,500 tokens, branches, paths in two slices.
+    """A session as it is: 9 heads of 64 on 3 key heads, a trunk of 1,500 tokens, branches, paths in
+    two slices.
 
     The flash operator works in blocks of 256 queries and 512 keys, which smaller trees never fill.
     """
     prompt, stream = list(range(1500)), random.Random(0)
     sequences = [
-        prompt[:at] + [stream.randrange(9) for _ in range(n)] for at, n in ((1500, 300), (1400, 300), (700, 40))
+        prompt[:at] + [stream.randrange(9) for _ in range(n)]
+        for at, n in ((1500, 300), (1400, 300), (700, 40))
     ]
     sequences += [sequences[1][:1600] + [10] * n for n in (5, 90)]
     tree = build_tree(sequences)
     assert any(len(run.path) == 2 for run in tree.runs)
     torch.manual_seed(0)
-    q, k, v = (torch.randn(1, len(tree.ids), heads, 64).transpose(1, 2).requires_grad_() for heads in (9, 3, 3))
+    q, k, v = (
+        torch.randn(1, len(tree.ids), heads, 64).transpose(1, 2).requires_grad_()
+        for heads in (9, 3, 3)
+    )
     upstream = torch.randn(1, 9, len(tree.ids), 64)
     ours, public = tree_attention(q, k, v, tree.runs), joined_keys_attention(q, k, v, tree.runs)
     assert (ours - public).norm() <= 1e-6 * public.norm()
-    pairs = zip(*(torch.autograd.grad(out, (q, k, v), upstream) for out in (ours, public)), strict=True)
+    pairs = zip(
+        *(torch.autograd.grad(out, (q, k, v), upstream) for out in (ours, public)), strict=True
+    )
     assert all((a - b).norm() <= 1e-6 * b.norm() for a, b in pairs)
 
 
 def test_siblings_read_their_path_as_one():
-    """Neighbours that hang at the same place are one rectangle on each slice of their path; a cousin is its own."""
+    """Neighbours that hang at the same place are one rectangle on each slice of their path; a
+    cousin is its own."""
     path = ((0, 4), (10, 12))
-    runs = [Run(0, 10), Run(10, 14, ((0, 4),)), Run(14, 17, path), Run(17, 18, path), Run(18, 20, ((0, 4),))]
+    runs = [
+        Run(0, 10),
+        Run(10, 14, ((0, 4),)),
+        Run(14, 17, path),
+        Run(17, 18, path),
+        Run(18, 20, ((0, 4),)),
+    ]
     own = [(slice(run.start, run.stop),) * 2 + (True,) for run in runs]
     joined = [(10, 14, 0, 4), (14, 18, 0, 4), (14, 18, 10, 12), (18, 20, 0, 4)]
     assert rectangles(runs) == own + [(slice(a, b), slice(c, d), False) for a, b, c, d in joined]

@@ -41,14 +41,16 @@ def tiny_llama(lora: bool) -> Llama:
 
 
 def alone(model: Llama, answer: Answer, whole: bool) -> Tensor:
-    """Log-probs of an answer's tokens by the plain model: full logits, causal attention, one sequence."""
+    """Log-probs of an answer's tokens by the plain model: full logits, causal attention, one
+    sequence."""
     ids = torch.tensor(answer.ids)
     logps = torch.log_softmax(model.logits(model(ids[None]))[0, :-1], dim=-1)
     return logps.gather(1, ids[1:, None]).squeeze(1)[0 if whole else answer.start - 1 :]
 
 
 def gradients(model: Llama, logps: list[Tensor]) -> dict[str, Tensor]:
-    """Of a sum in which every token has another weight, so that no two can be taken for each other."""
+    """Of a sum in which every token has another weight, so that no two can be taken for each
+    other."""
     model.zero_grad()
     flat = torch.cat(logps)
     (flat * torch.linspace(-1, 2, len(flat))).sum().backward()
@@ -59,7 +61,8 @@ def gradients(model: Llama, logps: list[Tensor]) -> dict[str, Tensor]:
 @pytest.mark.parametrize("lora", [False, True])
 @pytest.mark.parametrize("seed", range(6))
 def test_log_probs_and_gradients_equal_one_by_one(seed, lora, whole):
-    """Trees of several levels, float32: log-probs and every parameter's gradient to 1e-5 of the plain runs'."""
+    """Trees of several levels, float32: log-probs and every parameter's gradient to 1e-5 of the
+    plain runs'."""
     model, stream = tiny_llama(lora), random.Random(seed)
     sequences = [[1, *ids] for ids in drawn_sequences(seed, tokens=4, longest=30)]
     answers = [Answer(ids, stream.randint(1, len(ids) - 1)) for ids in sequences]
@@ -78,19 +81,27 @@ def test_log_probs_and_gradients_equal_one_by_one(seed, lora, whole):
 
 @pytest.mark.parametrize("whole", [False, True])
 def test_a_prefix_a_duplicate_and_one_token_answers_have_the_gradients_of_plain_runs(whole):
-    """Behind one prompt: an answer, the same again, its beginning, its first token alone, and another single token."""
+    """Behind one prompt: an answer, the same again, its beginning, its first token alone, and
+    another single token."""
     model, prompt = tiny_llama(lora=True), [1, 2, 3]
     answers = [Answer([*prompt, *ids], 3) for ids in ([4, 5, 6], [4, 5, 6], [4, 5], [4], [9])]
     logps, unique = answer_logps(model, answers, whole)
     assert unique == 7
-    ours, expected = gradients(model, logps), gradients(model, [alone(model, answer, whole) for answer in answers])
+    ours, expected = (
+        gradients(model, logps),
+        gradients(model, [alone(model, answer, whole) for answer in answers]),
+    )
     for name in expected:
         assert (ours[name] - expected[name]).norm() <= 1e-5 * expected[name].norm(), name
 
 
 def test_the_way_of_other_devices_has_the_gradients_of_plain_runs(monkeypatch):
-    """What CUDA takes, on the CPU: public calls alone, the joined keys made again for the backward pass."""
-    model, answers = tiny_llama(lora=True), [Answer([1, *ids], 1) for ids in drawn_sequences(2, tokens=4, longest=30)]
+    """What CUDA takes, on the CPU: public calls alone, the joined keys made again for the backward
+    pass."""
+    model, answers = (
+        tiny_llama(lora=True),
+        [Answer([1, *ids], 1) for ids in drawn_sequences(2, tokens=4, longest=30)],
+    )
     kept = bytes_kept(lambda: answer_logps(model, answers))
     monkeypatch.setattr(prefix_tree, "tree_attention", joined_keys_attention)
     kept_joined = bytes_kept(lambda: answer_logps(model, answers))
@@ -104,17 +115,23 @@ def test_the_way_of_other_devices_has_the_gradients_of_plain_runs(monkeypatch):
 
 @pytest.mark.slow
 def test_real_pairs_have_the_gradients_of_plain_runs(embedded, tokenizer):
-    """Three pairs of a bundled session through the embedded model, two layers of it, with an adapter."""
+    """Three pairs of a bundled session through the embedded model, two layers of it, with an
+    adapter."""
     with open(ROOT / "act/dialogue/corpus/sessions.jsonl") as file:
         turns = json.loads(file.readline())["turns"][:3]
     prompt, answers = [{"role": "system", "content": "You are a therapist."}], []
     for turn in turns:
         prompt = [*prompt, {"role": "user", "content": turn["client"]}]
         ids = tokenizer.prompt(prompt)
-        answers += [Answer(ids + tokenizer.reply(text), len(ids)) for text in (turn["answer"], turn["thinking"])]
+        answers += [
+            Answer(ids + tokenizer.reply(text), len(ids))
+            for text in (turn["answer"], turn["thinking"])
+        ]
         prompt = [*prompt, {"role": "assistant", "content": turn["answer"]}]
     model = Llama(replace(embedded.config, num_hidden_layers=2))
-    model.load_state_dict({name: embedded.state_dict()[name].clone() for name in model.state_dict()})
+    model.load_state_dict(
+        {name: embedded.state_dict()[name].clone() for name in model.state_dict()}
+    )
     torch.manual_seed(0)
     attach(model, rank=8, alpha=8)
     for layer in lora_layers(model).values():
@@ -128,8 +145,12 @@ def test_real_pairs_have_the_gradients_of_plain_runs(embedded, tokenizer):
 @pytest.mark.parametrize("keep", [None, 0, 7, 20])
 @pytest.mark.parametrize("lora", [False, True])
 def test_stretches_and_recomputing_change_nothing(monkeypatch, lora, keep):
-    """Stretches of 7 tokens, whose activations are kept, computed again, or both: gradients to 1e-6."""
-    model, answers = tiny_llama(lora), [Answer([1, *ids], 1) for ids in drawn_sequences(3, tokens=4, longest=30)]
+    """Stretches of 7 tokens, whose activations are kept, computed again, or both: gradients to
+    1e-6."""
+    model, answers = (
+        tiny_llama(lora),
+        [Answer([1, *ids], 1) for ids in drawn_sequences(3, tokens=4, longest=30)],
+    )
     expected = gradients(model, answer_logps(model, answers)[0])
     monkeypatch.setattr(llama, "STRETCH", {"cpu": 7})
     found = gradients(model, answer_logps(model, answers, keep_tokens=keep)[0])
@@ -138,7 +159,8 @@ def test_stretches_and_recomputing_change_nothing(monkeypatch, lora, keep):
 
 
 def bytes_kept(function) -> int:
-    """Bytes that autograd keeps for the backward pass of `function()`, shared storage counted once."""
+    """Bytes that autograd keeps for the backward pass of `function()`, shared storage counted
+    once."""
     sizes: dict[int, int] = {}
 
     def pack(x: Tensor) -> Tensor:
@@ -153,12 +175,17 @@ def bytes_kept(function) -> int:
 def test_recomputed_stretches_keep_only_their_inputs(monkeypatch):
     model, answers = tiny_llama(lora=True), [Answer(list(range(1, 91)), 1)]
     monkeypatch.setattr(llama, "STRETCH", {"cpu": 10})
-    everything, inputs = (bytes_kept(lambda k=k: answer_logps(model, answers, keep_tokens=k)) for k in (None, 0))
+    everything, inputs = (
+        bytes_kept(lambda k=k: answer_logps(model, answers, keep_tokens=k)) for k in (None, 0)
+    )
     assert inputs < everything / 2
 
 
 def test_the_order_of_answers_does_not_matter():
-    model, answers = tiny_llama(lora=True), [Answer(ids, 1) for ids in ([1, 2, 3, 4], [1, 2, 9], [5, 6], [1, 2])]
+    model, answers = (
+        tiny_llama(lora=True),
+        [Answer(ids, 1) for ids in ([1, 2, 3, 4], [1, 2, 9], [5, 6], [1, 2])],
+    )
     there, _ = answer_logps(model, answers)
     back, _ = answer_logps(model, answers[::-1])
     for x, y in zip(there, back[::-1], strict=True):

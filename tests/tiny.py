@@ -50,8 +50,12 @@ def drawn_pairs(n: int, seed: int = 0) -> list[Example]:
     """Pairs of unequal lengths; every other prompt goes on from the one before it."""
     stream, examples, prompt = random.Random(seed), [], [1]
     for i in range(n):
-        prompt = (prompt if i % 2 else [1]) + [stream.randrange(97) for _ in range(stream.randint(1, 12))]
-        answers = [prompt + [stream.randrange(97) for _ in range(stream.randint(1, 20))] for _ in range(2)]
+        prompt = (prompt if i % 2 else [1]) + [
+            stream.randrange(97) for _ in range(stream.randint(1, 12))
+        ]
+        answers = [
+            prompt + [stream.randrange(97) for _ in range(stream.randint(1, 20))] for _ in range(2)
+        ]
         examples.append(Example(f"s{i // 2}", *(Answer(ids, len(prompt)) for ids in answers), 0))
     return examples
 
@@ -63,7 +67,9 @@ def drawn_sequences(seed: int, tokens: int, longest: int = 12) -> list[list[int]
     for _ in range(stream.randint(1, 9)):
         start = stream.choice(sequences)
         start = start[: stream.randint(0, len(start))]
-        sequences.append(start + [stream.randrange(tokens) for _ in range(stream.randint(1, longest))])
+        sequences.append(
+            start + [stream.randrange(tokens) for _ in range(stream.randint(1, longest))]
+        )
     return sequences[1:]
 
 
@@ -85,25 +91,37 @@ def conversation(turns: int, session: int = 0) -> list[dict]:
     """A system prompt, `turns` - 1 exchanges and the client's next words."""
     messages = [message("system", "You listen.")]
     for turn in range(turns):
-        messages += [message("user", f"Day {session}: {'I worry. ' * (turn + 1)}"), message("assistant", "What of it?")]
+        messages += [
+            message("user", f"Day {session}: {'I worry. ' * (turn + 1)}"),
+            message("assistant", "What of it?"),
+        ]
     return messages[:-1]
 
 
 def pair_row(turns: int = 1, session: int = 0, **changes) -> dict:
     chosen = [message("assistant", f"What shows up now, {turns} times?")]
     rejected = [message("assistant", "Do not worry so much, it will pass.")]
-    return {"prompt": conversation(turns, session), "chosen": chosen, "rejected": rejected} | changes
+    return {
+        "prompt": conversation(turns, session),
+        "chosen": chosen,
+        "rejected": rejected,
+    } | changes
 
 
 def write_rows(path: Path, rows: list) -> Path:
-    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    path.write_text(
+        "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows)
+    )
     return path
 
 
 def log_of(out: Path) -> list[dict]:
     """The log without what a clock or a machine decides."""
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k not in ("tokens_per_s", "peak_memory_gib")} for line in lines]
+    return [
+        {k: v for k, v in line.items() if k not in ("tokens_per_s", "peak_memory_gib")}
+        for line in lines
+    ]
 
 
 def run_in_process(monkeypatch, *flags) -> None:
@@ -113,8 +131,20 @@ def run_in_process(monkeypatch, *flags) -> None:
 
 def train_flags(folder: Path, data: Path, out: Path, **changes) -> list:
     """train.py's, of a run with ORPO, two pairs a step, a rank of 2."""
-    words = {"method": "orpo", "model": folder, "data": data, "out": out, "batch": 2, "lora-rank": 2, "lr": 1e-2}
-    return [word for name, value in (words | changes).items() for word in (f"--{name.replace('_', '-')}", value)]
+    words = {
+        "method": "orpo",
+        "model": folder,
+        "data": data,
+        "out": out,
+        "batch": 2,
+        "lora-rank": 2,
+        "lr": 1e-2,
+    }
+    return [
+        word
+        for name, value in (words | changes).items()
+        for word in (f"--{name.replace('_', '-')}", value)
+    ]
 
 
 VARIANTS = {

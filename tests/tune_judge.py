@@ -1,16 +1,19 @@
-"""`make tune-judge`: does fine-tuning a judge work? Constructed sessions with known ratings, some of them held out.
+"""`make tune-judge`: does fine-tuning a judge work? Constructed sessions with known ratings, some
+of them held out.
 
-Each client of the whole sessions of known fidelity (act/dialogue/corpus/graded.jsonl) comes with a high and a low reply
-to every turn. A constructed session draws one of them for each turn, no two sessions of a client alike; its ratings
-follow from what these replies show: an ACT-FM item shown in 0, 1, 2-3 or more of 6 turns is rated 0, 1, 2, 3, and every
-TES item is the replies' mean empathy. Sessions of four clients are tuned on through `tune-data` and `train.py`. Held
-out are other sessions of these clients (new mixtures of replies that were seen: has it learned what it was taught?) and
-sessions of the other four (nothing seen: does it carry over?). Prints, before and after, the agreement on both, and
-the check without the tuned clients.
+Each client of the whole sessions of known fidelity (act/dialogue/corpus/graded.jsonl) comes with a
+high and a low reply to every turn. A constructed session draws one of them for each turn, no two
+sessions of a client alike; its ratings follow from what these replies show: an ACT-FM item shown in
+0, 1, 2-3 or more of 6 turns is rated 0, 1, 2, 3, and every TES item is the replies' mean empathy.
+Sessions of four clients are tuned on through `tune-data` and `train.py`. Held out are other
+sessions of these clients (new mixtures of replies that were seen: has it learned what it was
+taught?) and sessions of the other four (nothing seen: does it carry over?). Prints, before and
+after, the agreement on both, and the check without the tuned clients.
 
-What it cannot show: known ratings are a rule's, not a person's. Four clients are 48 different replies, however
-many sessions are made of them, so that intervals draw clients, and four of them are few: what each client says stands
-beside them. And of four clients the check takes no order, so its verdict rests on the pairs.
+What it cannot show: known ratings are a rule's, not a person's. Four clients are 48 different
+replies, however many sessions are made of them, so that intervals draw clients, and four of them
+are few: what each client says stands beside them. And of four clients the check takes no order, so
+its verdict rests on the pairs.
 """
 
 import json
@@ -21,12 +24,17 @@ from argparse import ArgumentParser
 from itertools import product
 from pathlib import Path
 
+from act.forms import FORMS, score
 from act.judging.check import GRADED
-from act.measure.forms import FORMS, score
 from act.records import read_jsonl
 from tests.conftest import ROOT
 
-OTHERS = ("g05", "g06", "g07", "g08")  # in two the high replies are the longer ones, in two the low ones
+OTHERS = (
+    "g05",
+    "g06",
+    "g07",
+    "g08",
+)  # in two the high replies are the longer ones, in two the low ones
 OUTCOMES = ("act_fm_total", "act_fm_inconsistency", "tes_mean")
 STATISTICS = ("ICC(A,1)", "ICC(C,1)", "Spearman", "mean absolute error", "bias")
 
@@ -46,15 +54,27 @@ def constructed(script: dict, levels: tuple[str, ...], number: int) -> tuple[dic
         for turn, reply in zip(script["turns"], replies, strict=True)
     ]
     profile = {"id": script["id"], "archetype": "constructed"}
-    session = {"id": f"graded/{script['id']}-{number:02}", "condition": "graded", "profile": profile, "turns": turns}
+    session = {
+        "id": f"graded/{script['id']}-{number:02}",
+        "condition": "graded",
+        "profile": profile,
+        "turns": turns,
+    }
     act_fm, tes = known_ratings(replies)
-    rating = {"session": session["id"], "condition": "graded", "profile": script["id"], "rater": "rule", "replicate": 0}
+    rating = {
+        "session": session["id"],
+        "condition": "graded",
+        "profile": script["id"],
+        "rater": "rule",
+        "replicate": 0,
+    }
     rating |= {"act_fm": act_fm, "tes": tes, "status": "ok", "attempts": 1}
     return session | {"status": "complete"}, rating
 
 
 def draw(script: dict, n: int, seed: int) -> list[tuple[dict, dict]]:
-    """All high, all low, and n - 2 other patterns, no two alike, from nearly all low to nearly all high in turn."""
+    """All high, all low, and n - 2 other patterns, no two alike, from nearly all low to nearly all
+    high in turn."""
     stream, turns = random.Random(f"{seed}/{script['id']}"), len(script["turns"])
     left = {high: [] for high in range(turns + 1)}  # patterns by their number of high replies
     for levels in product(("high", "low"), repeat=turns):
@@ -89,7 +109,9 @@ def main() -> None:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--sessions", type=int, default=6, help="tuned on, of each of four clients: a step each")
+    parser.add_argument(
+        "--sessions", type=int, default=6, help="tuned on, of each of four clients: a step each"
+    )
     parser.add_argument("--held-out", type=int, default=4, help="rated, of each of all eight")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--lr", type=float, default=5e-4)
@@ -103,7 +125,11 @@ def main() -> None:
     def run(*words: object) -> str:
         print("$", *words, flush=True)
         done = subprocess.run(
-            [sys.executable, *map(str, words)], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
+            [sys.executable, *map(str, words)],
+            cwd=ROOT,
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         return done.stdout
 
@@ -117,10 +143,22 @@ def main() -> None:
             held["sessions of clients tuned on"] += made[args.sessions :]
         else:
             held["sessions of other clients"] += draw(script, args.held_out, 1)
-    sessions, human = write("sessions.jsonl", [s for s, _ in tuned]), write("human.jsonl", [r for _, r in tuned])
+    sessions, human = (
+        write("sessions.jsonl", [s for s, _ in tuned]),
+        write("human.jsonl", [r for _, r in tuned]),
+    )
     held_out = write("held-out.jsonl", [s for pairs in held.values() for s, _ in pairs])
 
-    run("judge.py", "tune-data", "--sessions", sessions, "--human", human, "--out", args.out / "tune.jsonl")
+    run(
+        "judge.py",
+        "tune-data",
+        "--sessions",
+        sessions,
+        "--human",
+        human,
+        "--out",
+        args.out / "tune.jsonl",
+    )
     run("train.py", "--method", "sft", "--model", args.model, "--data", args.out / "tune.jsonl",
         "--epochs", args.epochs, "--lr", args.lr, "--batch", 34, "--resume",
         "--max-length", 4000, "--max-prompt", 3900, "--out", args.out / "judge")  # fmt: skip
@@ -138,12 +176,23 @@ def main() -> None:
             run("judge.py", "agree", "--human", known, "--judge", ratings, "--score", "expected",
                 "--cluster", "profile", "--out", rows)  # fmt: skip
             for row in json.loads(rows.read_text()):
-                if row["of"] in OUTCOMES and row["statistic"] in STATISTICS and "each" not in row["raters"]:
+                if (
+                    row["of"] in OUTCOMES
+                    and row["statistic"] in STATISTICS
+                    and "each" not in row["raters"]
+                ):
                     found[of, row["of"], row["statistic"], when] = row
 
-    result = {"bench": "tune-judge", "tuned": len(tuned), "epochs": args.epochs, "held_out": args.held_out}
+    result = {
+        "bench": "tune-judge",
+        "tuned": len(tuned),
+        "epochs": args.epochs,
+        "held_out": args.held_out,
+    }
     for of, pairs in held.items():
-        print(f"\n{len(pairs)} {of} ({len({r['profile'] for _, r in pairs})}); 95% intervals draw clients")
+        print(
+            f"\n{len(pairs)} {of} ({len({r['profile'] for _, r in pairs})}); 95% intervals draw clients"
+        )
         for outcome in OUTCOMES:
             for statistic in STATISTICS:
                 rows = [found[of, outcome, statistic, when] for when in ("before", "after")]
@@ -153,7 +202,9 @@ def main() -> None:
                 errors_by_client([r for _, r in pairs], args.out / f"ratings-{when}.jsonl", outcome)
                 for when in ("before", "after")
             )
-            moved = ", ".join(f"{client} {before[client]:.2f} -> {after[client]:.2f}" for client in before)
+            moved = ", ".join(
+                f"{client} {before[client]:.2f} -> {after[client]:.2f}" for client in before
+            )
             print(f"{outcome:22}mean error by client  {moved}")
     print(json.dumps(result))
 

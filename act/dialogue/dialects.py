@@ -1,7 +1,9 @@
-"""Where OpenAI-compatible servers differ: one small table, chosen by address, and what differs by model or answer.
+"""Where OpenAI-compatible servers differ: one small table, chosen by address, and what differs by
+model or answer.
 
-endpoint.py looks its server up here and writes each request accordingly; the judge's endpoint (act/judging/served.py)
-reads `schemas` and `logprobs`. What none of these rows says is taken to be OpenAI's chat completions.
+endpoint.py looks its server up here and writes each request accordingly; the judge's endpoint
+(act/judging/served.py) reads `schemas` and `logprobs`. What none of these rows says is taken to be
+OpenAI's chat completions.
 """
 
 import re
@@ -33,7 +35,8 @@ DIALECTS = (
     Dialect("ACT_API_KEY"),  # vLLM, llama.cpp, and whatever else speaks OpenAI's chat completions
 )
 
-# Models of OpenAI's, wherever they are served, that think before they answer and refuse max_tokens, temperature, top_p.
+# Models of OpenAI's, wherever they are served, that think before they answer and refuse max_tokens,
+# temperature, top_p.
 THINKS = re.compile(r"gpt-5|o\d")
 ROOM_TO_THINK = 2048  # tokens such a model may spend before its answer, at least
 
@@ -44,7 +47,8 @@ def find_dialect(url: httpx.URL) -> Dialect:
 
 
 def retry_after(headers: httpx.Headers) -> float:
-    """Seconds a server asks for: `retry-after-ms`, or `retry-after` in seconds or as a date; 0 for none."""
+    """Seconds a server asks for: `retry-after-ms`, or `retry-after` in seconds or as a date; 0 for
+    none."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         value = headers.get(name, "").strip()
         if re.fullmatch(r"\d+\.?\d*|\.\d+", value):
@@ -53,5 +57,7 @@ def retry_after(headers: httpx.Headers) -> float:
         date = parsedate_to_datetime(headers.get("retry-after", ""))
     except ValueError:
         return 0.0
-    date = date if date.tzinfo else date.replace(tzinfo=UTC)  # -0000: UTC, of a place that is not told
+    date = (
+        date if date.tzinfo else date.replace(tzinfo=UTC)
+    )  # -0000: UTC, of a place that is not told
     return (date - datetime.now(UTC)).total_seconds()

@@ -1,8 +1,9 @@
 """A model behind an OpenAI-compatible endpoint as a ChatModel: NAME@URL, over httpx.
 
-Bounded concurrency, bounded attempts, and every fault ends in one of three ways: a right reply after another try; a
-typed status ("length", "context", "error"), where the fault is this prompt's; or one line that stops the run, where no
-reply can come at all (a wrong key or name, a spent quota, a server that is down), so that nothing wrong is stored.
+Bounded concurrency, bounded attempts, and every fault ends in one of three ways: a right reply
+after another try; a typed status ("length", "context", "error"), where the fault is this prompt's;
+or one line that stops the run, where no reply can come at all (a wrong key or name, a spent quota,
+a server that is down), so that nothing wrong is stored.
 """
 
 import math
@@ -28,12 +29,23 @@ PROBES = 3  # tries of a prompt that any model can answer
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds; a pause doubles from try to try
 TRY_AGAIN = (408, 409, 425, 429)  # and all of 5xx
 NO_TRY_HELPS = (401, 402, 404)
-NOT_TAKEN = (400, 422)  # what a field that a server does not know gets, and also a prompt that it does not like
-NO_ROOM = re.compile(r"context.?(length|size|window)|maximum context|too many tokens|prompt is too long", re.IGNORECASE)
-REASONING = re.compile(r"\A(?:.*?</think>|\s*<think>.*\Z)", re.DOTALL)  # some templates open it in the prompt
+NOT_TAKEN = (
+    400,
+    422,
+)  # what a field that a server does not know gets, and also a prompt that it does not like
+NO_ROOM = re.compile(
+    r"context.?(length|size|window)|maximum context|too many tokens|prompt is too long",
+    re.IGNORECASE,
+)
+REASONING = re.compile(
+    r"\A(?:.*?</think>|\s*<think>.*\Z)", re.DOTALL
+)  # some templates open it in the prompt
 PROBE = Ask("probe", [{"role": "user", "content": "Say OK."}], 0)
 CONNECT = 10.0  # seconds for a connection
-CUT, LEAST = 0.7, 1 / 8  # a prompt of less than 0.7 of its tokens, or of less than a token in 8 letters, was cut
+CUT, LEAST = (
+    0.7,
+    1 / 8,
+)  # a prompt of less than 0.7 of its tokens, or of less than a token in 8 letters, was cut
 
 
 class NoRoom(Exception):
@@ -53,7 +65,8 @@ class Unusable(TryAgain):
 
 
 class Refused(Exception):
-    """A fault that no other try mends; `final` when no other prompt would either, `fields` when other fields may."""
+    """A fault that no other try mends; `final` when no other prompt would either, `fields` when
+    other fields may."""
 
     def __init__(self, what: str, final: bool = False, fields: bool = False):
         super().__init__(what)
@@ -61,17 +74,25 @@ class Refused(Exception):
 
 
 class Endpoint:
-    """A served model. `concurrency` calls at most are under way at a time; silent for `timeout` seconds, one is lost.
+    """A served model. `concurrency` calls at most are under way at a time; silent for `timeout`
+    seconds, one is lost.
 
-    `room_to_think`: tokens it may spend before its answer, beside `max_new_tokens`.
-    `offers`: fields that a request may have beside the usual ones, best first. A server that refuses one set (HTTP 400
-    or 422) before any good reply is asked with the next.
+    `room_to_think`: tokens it may spend before its answer, beside `max_new_tokens`. `offers`:
+    fields that a request may have beside the usual ones, best first. A server that refuses one set
+    (HTTP 400 or 422) before any good reply is asked with the next.
     """
 
     remote = True
     adapter = context = None  # the server's own
 
-    def __init__(self, spec: str, sampling: Sampling, concurrency: int, timeout: float, room_to_think: int = 0):
+    def __init__(
+        self,
+        spec: str,
+        sampling: Sampling,
+        concurrency: int,
+        timeout: float,
+        room_to_think: int = 0,
+    ):
         self.name, self.sampling = spec, sampling
         self.model, _, address = spec.partition("@")
         try:
@@ -79,13 +100,19 @@ class Endpoint:
         except httpx.InvalidURL as error:
             raise InputError(f"{self.model}@...: not an address: {error}") from None
         if not self.model or url.scheme not in ("http", "https") or not url.host:
-            raise InputError(f"{self.model}@...: an endpoint is NAME@http://HOST/v1 or NAME@https://HOST/v1")
+            raise InputError(
+                f"{self.model}@...: an endpoint is NAME@http://HOST/v1 or NAME@https://HOST/v1"
+            )
         if url.userinfo or url.query:
-            raise InputError(f"{self.model}@{url.host}: a key belongs in an environment variable, not in the address")
+            raise InputError(
+                f"{self.model}@{url.host}: a key belongs in an environment variable, not in the address"
+            )
         self.dialect = find_dialect(url)
         self.key = os.environ.get(self.dialect.key, "").strip()
         if not (self.key.isascii() and self.key.isprintable()):
-            raise InputError(f"{self.dialect.key}: holds characters that no key has; was it copied whole?")
+            raise InputError(
+                f"{self.dialect.key}: holds characters that no key has; was it copied whole?"
+            )
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
         timeouts = httpx.Timeout(timeout, connect=min(timeout, CONNECT))
@@ -107,7 +134,8 @@ class Endpoint:
         self.threads: list[threading.Thread] = []  # as many as have been needed
 
     def start(self, asks: list[Ask]) -> None:
-        """Queue replies for the threads, of which there are as many as asks, `concurrency` at most."""
+        """Queue replies for the threads, of which there are as many as asks, `concurrency` at
+        most."""
         self.busy += len(asks)
         for ask in asks:
             self.asked.put(ask)
@@ -116,7 +144,8 @@ class Endpoint:
                 self.threads[-1].start()
 
     def step(self, wait: float) -> list[tuple[str, Reply]]:
-        """The replies that have come in; waits for a first one. Raises InputError where no try can help."""
+        """The replies that have come in; waits for a first one. Raises InputError where no try can
+        help."""
         replies = []
         while self.busy and not self.stopped:
             try:
@@ -157,7 +186,8 @@ class Endpoint:
         return self.last_good > -math.inf
 
     def reply(self, ask: Ask) -> Reply:
-        """One reply, after at most ATTEMPTS calls. A prompt that has none is told from a server that gives none."""
+        """One reply, after at most ATTEMPTS calls. A prompt that has none is told from a server
+        that gives none."""
         began = time.monotonic()
         reply, fault, tries = self._try(ask, ATTEMPTS)
         if fault is None:
@@ -172,25 +202,34 @@ class Endpoint:
         return reply
 
     def _try(self, ask: Ask, attempts: int) -> tuple[Reply, Exception | None, int]:
-        """(reply, what went wrong, calls made). Where something did, the reply's status is "error"."""
+        """(reply, what went wrong, calls made). Where something did, the reply's status is
+        "error"."""
         fault = None
         for attempt in range(1, attempts + 1):
             offer = self.offer
             if isinstance(fault, TryAgain):
-                pause = FIRST_PAUSE * 2 ** (attempt - 2) * random.uniform(0.5, 1.0)  # jitter: not all at once again
+                pause = (
+                    FIRST_PAUSE * 2 ** (attempt - 2) * random.uniform(0.5, 1.0)
+                )  # jitter: not all at once again
                 time.sleep(min(max(pause, fault.pause), LONGEST_PAUSE))
             try:
                 reply = self._read(self._call(ask), ask, attempt)
                 if reply.status in WITH_WORDS:
                     self.last_good = time.monotonic()
-                return reply, Refused(odd_finish(reply)) if reply.status == "error" else None, attempt
+                return (
+                    reply,
+                    Refused(odd_finish(reply)) if reply.status == "error" else None,
+                    attempt,
+                )
             except NoRoom:
                 return Reply("", "context", call={"attempts": attempt}), None, attempt
             except TryAgain as another:
                 fault = another
                 if isinstance(fault, Unusable):
                     ask = replace(ask, seed=ask.seed + 1)
-            except httpx.RequestError as lost:  # no connection, none in time, one that broke off, not to be decoded
+            except (
+                httpx.RequestError
+            ) as lost:  # no connection, none in time, one that broke off, not to be decoded
                 fault = TryAgain(f"{type(lost).__name__} {lost}".strip())
             except Refused as refusal:
                 fault = refusal
@@ -203,8 +242,14 @@ class Endpoint:
         return Reply("", "error", call={"attempts": attempt}), fault, attempt
 
     def _offer_less(self, offer: int, refusal: Refused) -> bool:
-        """Go on to the next set of `offers`, unless there is none or good replies show that this one is taken."""
-        if refusal.fields and offer == self.offer and not self.answered and offer + 1 < len(self.offers):
+        """Go on to the next set of `offers`, unless there is none or good replies show that this
+        one is taken."""
+        if (
+            refusal.fields
+            and offer == self.offer
+            and not self.answered
+            and offer + 1 < len(self.offers)
+        ):
             self.offer = offer + 1
             self._warn(f"asks with fewer fields now: {refusal}")
         return refusal.fields and offer < self.offer
@@ -227,7 +272,9 @@ class Endpoint:
         if code == 200:
             try:
                 data = answer.json()
-                good = isinstance(data["choices"][0]["message"], dict) and isinstance(data.get("usage") or {}, dict)
+                good = isinstance(data["choices"][0]["message"], dict) and isinstance(
+                    data.get("usage") or {}, dict
+                )
             except (ValueError, LookupError, TypeError, AttributeError):
                 good = False
             if not good:
@@ -243,7 +290,8 @@ class Endpoint:
         raise Refused(what, final=code in NO_TRY_HELPS, fields=code in NOT_TAKEN)
 
     def _read(self, data: dict, ask: Ask, attempts: int) -> Reply:
-        """A chat completion -> Reply. A finish other than "stop" is a status; a "stop" without content is a fault."""
+        """A chat completion -> Reply. A finish other than "stop" is a status; a "stop" without
+        content is a fault."""
         usage = data.get("usage") or {}
         call = {"model": data.get("model"), "fingerprint": data.get("system_fingerprint")}
         tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
@@ -265,11 +313,14 @@ class Endpoint:
             raise Unusable("content with half a surrogate pair")
         if finish not in ("stop", "length") or not text or refusal:
             return Reply("", "error", *tokens, call)
-        logprobs = choice["logprobs"].get("content") if isinstance(choice.get("logprobs"), dict) else None
+        logprobs = (
+            choice["logprobs"].get("content") if isinstance(choice.get("logprobs"), dict) else None
+        )
         return Reply(text, "ok" if finish == "stop" else "length", *tokens, call, logprobs)
 
     def _was_cut(self, ask: Ask, prompt_tokens: int | None) -> bool:
-        """Did the server read fewer tokens than the prompt has, measured by the first prompt's tokens a letter?"""
+        """Did the server read fewer tokens than the prompt has, measured by the first prompt's
+        tokens a letter?"""
         too_short = ask.messages is PROBE.messages  # to measure by
         if too_short or not self.dialect.cuts_prompts or not prompt_tokens:
             return False
@@ -293,5 +344,7 @@ def odd_finish(reply: Reply) -> str:
     if refusal := reply.call.get("refusal"):
         return f"refused: {refusal}"
     finish = reply.call["finish"]
-    thought = "; if it thinks before it answers, give it --room-to-think" if finish == "length" else ""
+    thought = (
+        "; if it thinks before it answers, give it --room-to-think" if finish == "length" else ""
+    )
     return f"finish_reason {finish} and no words to use{thought}"

@@ -1,7 +1,8 @@
 """A model of this process as a ChatModel.
 
-speakers.py opens one for a MODEL that is a folder; talks.py asks it for many replies at once, and the sampler
-(act/model/sampler.py) decodes them as one batch. Each conversation's prompt is read on from where it stood.
+speakers.py opens one for a MODEL that is a folder; talks.py asks it for many replies at once, and
+the sampler (act/model/sampler.py) decodes them as one batch. Each conversation's prompt is read on
+from where it stood.
 """
 
 from collections.abc import Iterable
@@ -23,10 +24,10 @@ from act.records import InputError
 class LocalChat:
     """A model of this process as a conversation partner.
 
-    With `enforce` the reply is made to begin with "Thinking:", and where it would end without an answer, or has
-    spent half of its tokens without one, "Answer:" is put in and decoding goes on. A reply that says nothing behind
-    it, or writes a label twice, is still out of form. A prompt that leaves no room for `max_new_tokens` has status
-    "context".
+    With `enforce` the reply is made to begin with "Thinking:", and where it would end without an
+    answer, or has spent half of its tokens without one, "Answer:" is put in and decoding goes on. A
+    reply that says nothing behind it, or writes a label twice, is still out of form. A prompt that
+    leaves no room for `max_new_tokens` has status "context".
     """
 
     remote = False
@@ -45,10 +46,17 @@ class LocalChat:
             )
 
     @classmethod
-    def load(cls, spec: str, sampling: Sampling, device: str, others: Iterable[ChatModel] = ()) -> "LocalChat":
-        """From a MODEL argument: FOLDER or FOLDER+ADAPTER. Base weights that one of `others` has are shared."""
+    def load(
+        cls, spec: str, sampling: Sampling, device: str, others: Iterable[ChatModel] = ()
+    ) -> "LocalChat":
+        """From a MODEL argument: FOLDER or FOLDER+ADAPTER. Base weights that one of `others` has
+        are shared."""
         folder, adapter = split_spec(spec)
-        known = [other for other in others if isinstance(other, LocalChat) and Path(other.base).samefile(folder)]
+        known = [
+            other
+            for other in others
+            if isinstance(other, LocalChat) and Path(other.base).samefile(folder)
+        ]
         if known:
             chat = cls(str(folder), share_weights(known[0].model), known[0].tokenizer, sampling)
         else:
@@ -77,10 +85,13 @@ class LocalChat:
         return len(self.sampler.pending) + len(self.refused)
 
     def start(self, asks: list[Ask]) -> None:
-        """Put prompts into the batch. Raises InputError where `max_new_tokens` cannot hold the enforced form."""
+        """Put prompts into the batch. Raises InputError where `max_new_tokens` cannot hold the
+        enforced form."""
         least = 2 * len([*self.thinking, *self.answer])
         if self.sampling.max_new_tokens < least and any(ask.enforce for ask in asks):
-            raise InputError(f"{self.sampling.max_new_tokens} new tokens a reply: the enforced form needs {least}")
+            raise InputError(
+                f"{self.sampling.max_new_tokens} new tokens a reply: the enforced form needs {least}"
+            )
         room = self.context - self.sampling.max_new_tokens
         requests = []
         for ask in asks:
@@ -94,7 +105,8 @@ class LocalChat:
         self.sampler.add(requests)
 
     def step(self, wait: float = 0) -> list[tuple[str, Reply]]:
-        """Decode one token a row; (key, reply) of those that ended. `wait` plays no part: nothing is waited for."""
+        """Decode one token a row; (key, reply) of those that ended. `wait` plays no part: nothing
+        is waited for."""
         done, self.refused = self.refused, []
         for key, decoded in self.sampler.step() if self.sampler.pending else ():
             text = self.tokenizer.decode(decoded.ids).strip()
@@ -117,7 +129,8 @@ def fingerprint(adapter: Path) -> str:
 
 
 def share_weights(model: Llama) -> Llama:
-    """A second model on the same base weights, without an adapter: what either wears, the other does not."""
+    """A second model on the same base weights, without an adapter: what either wears, the other
+    does not."""
     with torch.device("meta"):
         second = Llama(model.config)
     base = {name: tensor for name, tensor in model.state_dict().items() if ".lora_" not in name}

@@ -1,7 +1,7 @@
 """A person at the keyboard as the client: you talk to the therapist in the terminal.
 
-simulate.py opens one for `--client me`; the session loop asks it as it asks a model. Words come from stdin, one line
-a turn, and leaving early raises `Ended`.
+simulate.py opens one for `--client me`; the session loop asks it as it asks a model. Words come
+from stdin, one line a turn, and leaving early raises `Ended`.
 """
 
 import sys
@@ -13,7 +13,9 @@ from act.model.sampler import Sampling
 
 ME = {"id": "me", "archetype": "a person"}
 END = "/end"
-HOW_TO_END = f"{END}, or Ctrl-D, ends the session. What you type is stored on this computer, in {{out}}."
+HOW_TO_END = (
+    f"{END}, or Ctrl-D, ends the session. What you type is stored on this computer, in {{out}}."
+)
 
 
 class Ended(Exception):
@@ -21,8 +23,8 @@ class Ended(Exception):
 
 
 class Person:
-    """Asks the person for the client's words, a line each. Crisis contacts are shown at the start, and again where
-    `in_danger(text)`."""
+    """Asks the person for the client's words, a line each. Crisis contacts are shown at the start,
+    and again where `in_danger(text)`."""
 
     remote = False
     name = "a person"
@@ -45,7 +47,8 @@ class Person:
         self.asked += asks
 
     def step(self, wait: float = 0) -> list[tuple[str, Reply]]:
-        """Show what the therapist said and wait for a line with words. Raises Ended at /end or the input's end."""
+        """Show what the therapist said and wait for a line with words. Raises Ended at /end or the
+        input's end."""
         ask = self.asked.pop(0)
         self.hear(ask.messages[-1]["content"])
         words = ""

@@ -1,6 +1,8 @@
-"""Synthetic clients: who they are, how they behave in a session, and what unsettles them on the way.
+"""Synthetic clients: who they are, how they behave in a session, and what unsettles them on the
+way.
 
-Every draw is from a seed and a name: profile and hidden notes are the same in every condition; what is said is not.
+Every draw is from a seed and a name: profile and hidden notes are the same in every condition; what
+is said is not.
 """
 
 import hashlib
@@ -22,7 +24,8 @@ ARCHETYPES = {
 STAGES = {"20-29": "young", "30-39": "young", "40-49": "middle", "50-59": "middle", "60-69": "late"}
 GENDERS = ("woman", "woman", "woman", "man", "man", "man", "non-binary person")
 
-# Lists by stage of life: a client draws from "any" and from their own stage, so that nobody retires at twenty.
+# Lists by stage of life: a client draws from "any" and from their own stage, so that nobody retires
+# at twenty.
 OCCUPATIONS = {
     "any": (
         "a night-shift nurse",
@@ -90,12 +93,19 @@ RELATIONSHIPS = {
         "You are seeing someone, and it is not clear where it is going",
         "You are recently separated",
     ),
-    "young": ("You share a flat with two people you hardly know", "You have moved back in with your parents"),
-    "middle": ("You are married with two children at school", "You are divorced and have your child every other week"),
+    "young": (
+        "You share a flat with two people you hardly know",
+        "You have moved back in with your parents",
+    ),
+    "middle": (
+        "You are married with two children at school",
+        "You are divorced and have your child every other week",
+    ),
     "late": ("You were widowed three years ago", "You have been married for over thirty years"),
 }
 
-# What a client has: what it is like, and two things that may have brought them in just now. Kept together, to fit.
+# What a client has: what it is like, and two things that may have brought them in just now. Kept
+# together, to fit.
 ISSUES = {
     "constant worry": (
         "a mind that runs ahead from morning on, tight shoulders, and checking everything twice",
@@ -169,7 +179,18 @@ ISSUES = {
     ),
 }
 
-TRAITS = ("dutiful", "stubborn", "gentle", "restless", "proud", "shy", "generous", "impatient", "loyal", "private")
+TRAITS = (
+    "dutiful",
+    "stubborn",
+    "gentle",
+    "restless",
+    "proud",
+    "shy",
+    "generous",
+    "impatient",
+    "loyal",
+    "private",
+)
 COPINGS = (
     "keep busy until you drop",
     "scroll on your phone until your eyes hurt",
@@ -257,7 +278,9 @@ def make_profiles(n: int, seed: int) -> list[dict]:
 
 def make_profile(i: int, seed: int) -> dict:
     """Client number `i`, from 0."""
-    draw = random.Random(f"{seed}/{i}")  # a string seed is hashed with SHA-512: equal on every machine
+    draw = random.Random(
+        f"{seed}/{i}"
+    )  # a string seed is hashed with SHA-512: equal on every machine
     age = draw.choice(tuple(STAGES))
     issue = draw.choice(tuple(ISSUES))
     symptoms, *problems = ISSUES[issue]
@@ -286,10 +309,12 @@ def make_profile(i: int, seed: int) -> dict:
 
 
 def draw_twists(seed: int, profile_id: str, turns: int) -> dict[int, str]:
-    """The hidden notes of one session: turn (from 1) -> what the client is told, in at most `turns` turns.
+    """The hidden notes of one session: turn (from 1) -> what the client is told, in at most `turns`
+    turns.
 
-    Each of turns 8-18 has one with probability 0.2, no note twice in a session. They depend on (seed, profile)
-    only: all conditions see the same, and a longer session begins with the notes of a shorter one.
+    Each of turns 8-18 has one with probability 0.2, no note twice in a session. They depend on
+    (seed, profile) only: all conditions see the same, and a longer session begins with the notes of
+    a shorter one.
     """
     left = list(TWISTS)
     drawn = {}

@@ -1,6 +1,8 @@
-"""Every prompt of the project's dialogues, and the few functions that fill them in and read the replies.
+"""Every prompt of the project's dialogues, and the few functions that fill them in and read the
+replies.
 
-The therapist has one prompt without reasoning and one with it; training and simulation use the same two.
+The therapist has one prompt without reasoning and one with it; training and simulation use the same
+two.
 """
 
 import re
@@ -54,7 +56,9 @@ and do not mention it."""
 
 CLIENT_OPENING = "Please take a seat. We have plenty of time. Where would you like to begin today?"
 
-TWIST_MESSAGE = "[Private note, for you alone: {note} Let it show in what you say next, in your own way.]"
+TWIST_MESSAGE = (
+    "[Private note, for you alone: {note} Let it show in what you say next, in your own way.]"
+)
 
 SUPERVISOR_PROMPT = """\
 You supervise a written role play of an Acceptance and Commitment Therapy session. You see the session so far and a \
@@ -112,9 +116,10 @@ def cot_reply(thinking: str, answer: str) -> str:
 def parse_reply(text: str, cot: bool) -> tuple[str | None, str] | None:
     """A therapist's reply -> (thinking, answer), or None when the form was not kept.
 
-    With `cot`: "Thinking:" comes first, a later line begins with "Answer:", each label begins a line exactly
-    once, and both parts say something. Labels are matched to the letter. Nothing is guessed: a reply without an
-    answer has none. Without `cot` the whole text is the answer, whatever it looks like, and thinking is None.
+    With `cot`: "Thinking:" comes first, a later line begins with "Answer:", each label begins a
+    line exactly once, and both parts say something. Labels are matched to the letter. Nothing is
+    guessed: a reply without an answer has none. Without `cot` the whole text is the answer,
+    whatever it looks like, and thinking is None.
 
         parse_reply("Thinking: She pulls back.\\n\\nAnswer: What is here now?", cot=True)
         -> ("She pulls back.", "What is here now?")
@@ -142,7 +147,9 @@ def check_client(profile: dict) -> None:
     """Raise ValueError for a profile that no client can be played from."""
     check_profile(profile)
     if profile["archetype"] not in ARCHETYPES:
-        raise ValueError(f'"archetype" is "{profile["archetype"]}", none of {", ".join(ARCHETYPES)}')
+        raise ValueError(
+            f'"archetype" is "{profile["archetype"]}", none of {", ".join(ARCHETYPES)}'
+        )
     if not isinstance(profile.get("personality"), list) or len(profile["personality"]) != 3:
         raise ValueError('"personality" is not a list of three words')
     try:
@@ -152,7 +159,8 @@ def check_client(profile: dict) -> None:
 
 
 def twist_message(note: str) -> str:
-    """A hidden note as the client model sees it, after the therapist's words; the therapist never does."""
+    """A hidden note as the client model sees it, after the therapist's words; the therapist never
+    does."""
     return TWIST_MESSAGE.format(note=note)
 
 
@@ -162,8 +170,11 @@ def supervisor_prompt(speaker: str) -> str:
 
 
 def supervisor_request(lines: list[tuple[str, str]], speaker: str, draft: str) -> str:
-    """What the supervising model is asked: the session so far as (speaker, words) lines, and a draft."""
-    transcript = "\n\n".join(f"{who.capitalize()}: {words}" for who, words in lines) or "(nothing yet)"
+    """What the supervising model is asked: the session so far as (speaker, words) lines, and a
+    draft."""
+    transcript = (
+        "\n\n".join(f"{who.capitalize()}: {words}" for who, words in lines) or "(nothing yet)"
+    )
     return SUPERVISOR_REQUEST.format(transcript=transcript, speaker=speaker, draft=draft)
 
 

@@ -1,8 +1,10 @@
-"""The session loop: a client and a therapist, turn by turn; generate.py and simulate.py both run it.
+"""The session loop: a client and a therapist, turn by turn; generate.py and simulate.py both run
+it.
 
-A turn is: the client speaks, the therapist thinks (or not) and answers. Both see the history of answers only; thinking
-is never shown again, in training or here. A supervising model may send either's draft back. Every turn is stored as
-it ends, in a file beside the sessions' own, so that a session goes on from there after any death.
+A turn is: the client speaks, the therapist thinks (or not) and answers. Both see the history of
+answers only; thinking is never shown again, in training or here. A supervising model may send
+either's draft back. Every turn is stored as it ends, in a file beside the sessions' own, so that a
+session goes on from there after any death.
 """
 
 import hashlib
@@ -60,17 +62,24 @@ def therapist_messages(turns: list[dict], client: str, cot: bool) -> Messages:
     """What the therapist sees: its prompt, the turns so far, and what the client has just said."""
     messages = [{"role": "system", "content": therapist_prompt(cot)}]
     for turn in turns:
-        messages += [{"role": "user", "content": turn["client"]}, {"role": "assistant", "content": turn["answer"]}]
+        messages += [
+            {"role": "user", "content": turn["client"]},
+            {"role": "assistant", "content": turn["answer"]},
+        ]
     return [*messages, {"role": "user", "content": client}]
 
 
 def client_messages(profile: dict, turns: list[dict], note: str | None) -> Messages:
-    """What the client sees: its profile, the session from its side, and a hidden note where there is one."""
+    """What the client sees: its profile, the session from its side, and a hidden note where there
+    is one."""
     played = profile["archetype"] != ME["archetype"]  # a person at the keyboard needs no prompt
     messages = [{"role": "system", "content": client_prompt(profile) if played else ""}]
     heard = CLIENT_OPENING
     for turn in turns:
-        messages += [_as_message(heard, turn["note"]), {"role": "assistant", "content": turn["client"]}]
+        messages += [
+            _as_message(heard, turn["note"]),
+            {"role": "assistant", "content": turn["client"]},
+        ]
         heard = turn["answer"]
     return [*messages, _as_message(heard, note)]
 
@@ -80,17 +89,27 @@ def _as_message(words: str, note: str | None) -> dict[str, str]:
     return {"role": "user", "content": f"{words}\n\n{twist_message(note)}" if note else words}
 
 
-def supervisor_messages(turns: list[dict], said: list[tuple[str, str]], speaker: str, draft: str) -> Messages:
-    """What the supervising model sees: the session so far, answers only, and a draft of the next turn."""
-    lines = [line for turn in turns for line in (("client", turn["client"]), ("therapist", turn["answer"]))]
+def supervisor_messages(
+    turns: list[dict], said: list[tuple[str, str]], speaker: str, draft: str
+) -> Messages:
+    """What the supervising model sees: the session so far, answers only, and a draft of the next
+    turn."""
+    lines = [
+        line
+        for turn in turns
+        for line in (("client", turn["client"]), ("therapist", turn["answer"]))
+    ]
     return [
         {"role": "system", "content": supervisor_prompt(speaker)},
         {"role": "user", "content": supervisor_request([*lines, *said], speaker, draft)},
     ]
 
 
-def new_session(condition: str, profile: dict, speakers: Speakers, cot_format: str, seed: int) -> dict:
-    """An empty session record (records.check_session); cot_format is "observe" or "enforce" (settings.made_with)."""
+def new_session(
+    condition: str, profile: dict, speakers: Speakers, cot_format: str, seed: int
+) -> dict:
+    """An empty session record (records.check_session); cot_format is "observe" or "enforce"
+    (settings.made_with)."""
     return {
         "id": f"{condition}/{profile['id']}",
         "condition": condition,
@@ -101,10 +120,13 @@ def new_session(condition: str, profile: dict, speakers: Speakers, cot_format: s
 
 
 def check_held(path: object, held: dict, new: dict, number_of_turns: int) -> None:
-    """Refuse to add to sessions that were held with other settings: `new` is what the record would be now."""
+    """Refuse to add to sessions that were held with other settings: `new` is what the record would
+    be now."""
     check_settings(path, held, new, ("profile", *SETTINGS))
     if held["status"] == "complete" and len(held["turns"]) != number_of_turns:
-        raise InputError(f"{path}: {held['id']} has {len(held['turns'])} turns, not {number_of_turns}")
+        raise InputError(
+            f"{path}: {held['id']} has {len(held['turns'])} turns, not {number_of_turns}"
+        )
 
 
 class Session:
@@ -115,10 +137,11 @@ class Session:
         self.cot = record["condition"] == TRANSCRIPT or record["condition"].endswith("-cot")
 
     def hold(self, save: Callable[[dict, int, dict], None]) -> Talk:
-        """Go on with the session; `save(record, number, turn)` is called for each turn that has ended.
+        """Go on with the session; `save(record, number, turn)` is called for each turn that has
+        ended.
 
-        A session goes on while its turns are "ok" or "length". Any other status ends it and becomes its own: the
-        failed turn is kept without an answer.
+        A session goes on while its turns are "ok" or "length". Any other status ends it and becomes
+        its own: the failed turn is kept without an answer.
         """
         record, past = self.record, self.record["turns"]
         twists = draw_twists(record["seed"], record["profile"]["id"], self.number_of_turns)
@@ -137,27 +160,35 @@ class Session:
             for speaker in ("client", "therapist"):
                 self.speakers.supervisor.forget(self.supervised(speaker))
 
-    def take_turn(self, number: int, note: str | None) -> Generator[tuple[ChatModel, Ask], Reply, dict]:
-        """One turn's record. Where a speaker fails, its status is the turn's; what was not said is empty or None."""
+    def take_turn(
+        self, number: int, note: str | None
+    ) -> Generator[tuple[ChatModel, Ask], Reply, dict]:
+        """One turn's record. Where a speaker fails, its status is the turn's; what was not said is
+        empty or None."""
         turn = {"client": "", "thinking": None, "answer": None, "status": "ok"}
         turn |= {"prompt_tokens": None, "response_tokens": None, "note": note}
         past = self.record["turns"]
-        words = yield from self.speak(turn, number, "client", client_messages(self.record["profile"], past, note))
+        words = yield from self.speak(
+            turn, number, "client", client_messages(self.record["profile"], past, note)
+        )
         if words.status not in WITH_WORDS:
             return turn | {"status": words.status}
         turn["client"] = words.text
         if words.status == "length":
             turn["client_cut"] = True
-        reply = yield from self.speak(turn, number, "therapist", therapist_messages(past, words.text, self.cot))
+        reply = yield from self.speak(
+            turn, number, "therapist", therapist_messages(past, words.text, self.cot)
+        )
         turn["status"], turn["thinking"], turn["answer"] = read_reply(reply, self.cot)
         turn["prompt_tokens"], turn["response_tokens"] = reply.prompt_tokens, reply.response_tokens
         return turn
 
     def speak(self, turn: dict, number: int, speaker: str, messages: Messages) -> Asking:
-        """One speaker's turn: a draft, sent back at most REVISIONS times by the supervisor. Drafts sent back are kept.
+        """One speaker's turn: a draft, sent back at most REVISIONS times by the supervisor. Drafts
+        sent back are kept.
 
-        Where a revision fails, out of form or lost, the draft before it stands; how the revision ended is kept beside
-        that draft, in turn["drafts"], as "revision".
+        Where a revision fails, out of form or lost, the draft before it stands; how the revision
+        ended is kept beside that draft, in turn["drafts"], as "revision".
         """
         draft = yield from self.draft(turn, number, speaker, messages, 0)
         for revision in range(1, REVISIONS + 1):
@@ -167,12 +198,16 @@ class Session:
             verdict = yield from self.supervise(turn, number, speaker, words, revision)
             if verdict is None or verdict[0]:
                 return draft
-            turn.setdefault("drafts", []).append({"speaker": speaker, "text": draft.text, "feedback": verdict[1]})
+            turn.setdefault("drafts", []).append(
+                {"speaker": speaker, "text": draft.text, "feedback": verdict[1]}
+            )
             sent_back = [
                 {"role": "assistant", "content": draft.text},
                 {"role": "user", "content": revision_request(verdict[1])},
             ]
-            revised = yield from self.draft(turn, number, speaker, [*messages, *sent_back], revision)
+            revised = yield from self.draft(
+                turn, number, speaker, [*messages, *sent_back], revision
+            )
             if self.heard(speaker, revised) is None:
                 status = revised.status if speaker == "client" else read_reply(revised, self.cot)[0]
                 turn["drafts"][-1]["revision"] = status
@@ -180,16 +215,23 @@ class Session:
             draft = revised
         return draft
 
-    def draft(self, turn: dict, number: int, speaker: str, messages: Messages, revision: int) -> Asking:
-        """One reply. A therapist's reply that breaks the CoT form is asked for once more, and then stays broken.
+    def draft(
+        self, turn: dict, number: int, speaker: str, messages: Messages, revision: int
+    ) -> Asking:
+        """One reply. A therapist's reply that breaks the CoT form is asked for once more, and then
+        stays broken.
 
         How many broke it is kept as the turn's "out_of_form".
         """
         model = self.speakers.client if speaker == "client" else self.speakers.therapist
-        enforce = speaker == "therapist" and self.cot and self.record["sampling"]["format"] == "enforce"
+        enforce = (
+            speaker == "therapist" and self.cot and self.record["sampling"]["format"] == "enforce"
+        )
         for attempt in ("first", "again"):
             seed = self.seed(speaker, number, revision, attempt)
-            reply = yield from self.ask(turn, speaker, model, Ask(self.record["id"], messages, seed, enforce))
+            reply = yield from self.ask(
+                turn, speaker, model, Ask(self.record["id"], messages, seed, enforce)
+            )
             if speaker == "client" or read_reply(reply, self.cot)[0] != "format":
                 break
             turn["out_of_form"] = turn.get("out_of_form", 0) + 1
@@ -198,10 +240,13 @@ class Session:
     def supervise(
         self, turn: dict, number: int, speaker: str, words: str, revision: int
     ) -> Generator[tuple[ChatModel, Ask], Reply, tuple[bool, str] | None]:
-        """(accepted, feedback). Where the verdict is out of form or cut off, the draft stands, and is marked."""
+        """(accepted, feedback). Where the verdict is out of form or cut off, the draft stands, and
+        is marked."""
         said = [("client", turn["client"])] if speaker == "therapist" else []
         messages = supervisor_messages(self.record["turns"], said, speaker, words)
-        ask = Ask(self.supervised(speaker), messages, self.seed("supervisor", speaker, number, revision))
+        ask = Ask(
+            self.supervised(speaker), messages, self.seed("supervisor", speaker, number, revision)
+        )
         reply = yield from self.ask(turn, "supervisor", self.speakers.supervisor, ask)
         verdict = parse_verdict(reply.text) if reply.status == "ok" else None
         if verdict is None:
@@ -209,7 +254,8 @@ class Session:
         return verdict
 
     def supervised(self, speaker: str) -> str:
-        """The supervisor's conversation about one speaker: each has a prompt of its own, read once."""
+        """The supervisor's conversation about one speaker: each has a prompt of its own, read
+        once."""
         return f"{self.record['id']} {speaker}"
 
     def ask(self, turn: dict, role: str, model: ChatModel, ask: Ask) -> Asking:
@@ -226,14 +272,23 @@ class Session:
         return read_reply(draft, self.cot)[2]
 
     def seed(self, *what: object) -> int:
-        """The seed of one draw, from the session's seed, condition and client, and `what` it is for."""
-        return seed_from(self.record["seed"], self.record["condition"], self.record["profile"]["id"], *what)
+        """The seed of one draw, from the session's seed, condition and client, and `what` it is
+        for."""
+        return seed_from(
+            self.record["seed"], self.record["condition"], self.record["profile"]["id"], *what
+        )
 
 
 def hold_sessions(
-    records: Iterable[dict], speakers: Speakers, number_of_turns: int, journal: Journal, bar: tqdm, batch: int
+    records: Iterable[dict],
+    speakers: Speakers,
+    number_of_turns: int,
+    journal: Journal,
+    bar: tqdm,
+    batch: int,
 ) -> None:
-    """Hold a session for each empty record, `batch` side by side; each is stored when it is done."""
+    """Hold a session for each empty record, `batch` side by side; each is stored when it is
+    done."""
 
     def talk(record: dict) -> Talk:
         journal.restore(record, number_of_turns)

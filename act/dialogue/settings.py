@@ -1,7 +1,9 @@
-"""What sessions and pairs were made with, kept in each record; a file takes no records made with anything else.
+"""What sessions and pairs were made with, kept in each record; a file takes no records made with
+anything else.
 
-A model is known by its folder and by its adapter's weights, since the same path may hold another adapter tomorrow; one
-behind an endpoint by its name, since the same server may stand at another address.
+A model is known by its folder and by its adapter's weights, since the same path may hold another
+adapter tomorrow; one behind an endpoint by its name, since the same server may stand at another
+address.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +21,8 @@ SETTINGS = ("models", "adapters", "sampling", "seed")
 
 
 def made_with(models: Mapping[str, ChatModel], cot_format: str, seed: int) -> dict:
-    """The settings of a record, by role: who speaks, the adapters' fingerprints, how replies are drawn.
+    """The settings of a record, by role: who speaks, the adapters' fingerprints, how replies are
+    drawn.
 
     cot_format is --format's word: "observe" (left to the model) or "enforce" (in decoding).
     """
@@ -28,16 +31,21 @@ def made_with(models: Mapping[str, ChatModel], cot_format: str, seed: int) -> di
     return {
         "models": {role: model.name for role, model in models.items()},
         "adapters": {role: model.adapter for role, model in models.items() if model.adapter},
-        "sampling": sampling | {"format": cot_format, "history": HISTORY, "context": {"policy": CONTEXT} | room},
+        "sampling": sampling
+        | {"format": cot_format, "history": HISTORY, "context": {"policy": CONTEXT} | room},
         "seed": seed,
     }
 
 
-def check_settings(path: Path | str, held: dict, new: dict, names: Sequence[str] = SETTINGS, cure: str = "") -> None:
+def check_settings(
+    path: Path | str, held: dict, new: dict, names: Sequence[str] = SETTINGS, cure: str = ""
+) -> None:
     """Refuse to add to records that were made otherwise: `new` is what the record would be now."""
     for name in names:
         if _known_by(held, name) != _known_by(new, name):
-            raise InputError(f"{path}: {held['id']} was made with {name} {held.get(name)}, not {new[name]}{cure}")
+            raise InputError(
+                f"{path}: {held['id']} was made with {name} {held.get(name)}, not {new[name]}{cure}"
+            )
 
 
 def _known_by(record: dict, name: str) -> object:
@@ -49,4 +57,10 @@ def _known_by(record: dict, name: str) -> object:
 
 def _without_place(model: str, adapted: bool) -> str:
     """NAME of NAME@URL, FOLDER of FOLDER+ADAPTER."""
-    return model.partition("@")[0] if is_endpoint(model) else model.rpartition("+")[0] if adapted else model
+    return (
+        model.partition("@")[0]
+        if is_endpoint(model)
+        else model.rpartition("+")[0]
+        if adapted
+        else model
+    )

@@ -1,7 +1,8 @@
 """Many talks held side by side. A talk is a generator: it yields (model, Ask) and gets the Reply.
 
-So a session is written as it happens, turn by turn, and here it is decided who works next: what many talks ask of one
-local model is decoded in one batch, and while it decodes, endpoints answer by themselves.
+So a session is written as it happens, turn by turn, and here it is decided who works next: what
+many talks ask of one local model is decoded in one batch, and while it decodes, endpoints answer by
+themselves.
 """
 
 from collections.abc import Generator, Iterable
@@ -10,7 +11,9 @@ from act.dialogue.chat import Ask, ChatModel, Reply
 
 Talk = Generator[tuple[ChatModel, Ask], Reply, None]
 
-WAIT = 0.05  # seconds a round that endpoints are waited for, shared between them, where there is nothing to decode here
+# seconds a round that endpoints are waited for, shared between them, where there is nothing to
+# decode here
+WAIT = 0.05
 
 
 def hold_talks(talks: Iterable[Talk], side_by_side: int) -> None:
@@ -19,10 +22,13 @@ def hold_talks(talks: Iterable[Talk], side_by_side: int) -> None:
     asking: dict[ChatModel, dict[str, Talk]] = {}  # by key: who has not been answered
     waiting: dict[ChatModel, list[Ask]] = {}  # asks that have not been started
     open_talks = 0
-    current = None  # the local model at work: it goes on until its batch is done, and others join it
+    current = (
+        None  # the local model at work: it goes on until its batch is done, and others join it
+    )
 
     def go_on(talk: Talk, reply: Reply | None) -> bool:
-        """Give a talk its reply (None: let it begin) and note what it asks next. False: it has ended."""
+        """Give a talk its reply (None: let it begin) and note what it asks next. False: it has
+        ended."""
         try:
             model, ask = talk.send(reply)
         except StopIteration:

@@ -1,7 +1,7 @@
 """What a judge reads, what it gives back, and the judge that is a model of this process.
 
-A Judge rates many texts at once. It may be local (here) or served behind an endpoint (served.py). Of a session it sees
-what was said, answers only, and nothing of who said it under which condition.
+A Judge rates many texts at once. It may be local (here) or served behind an endpoint (served.py).
+Of a session it sees what was said, answers only, and nothing of who said it under which condition.
 """
 
 import math
@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from act.forms import Form, Slot, instructions, slots
 from act.judging.settings import digest, rater_name
-from act.measure.forms import Form, Slot, instructions, slots
 from act.model.checkpoint import load_model, split_spec
 from act.model.checksums import sampled_sha256
 from act.model.slots import slot_probs
@@ -23,7 +23,8 @@ ONE_ITEM = "Rate the therapist on one item, with one number.\n\n{label}"
 
 @dataclass(frozen=True)
 class Text:
-    """What is to be rated: the client's and the therapist's words of each turn, and a `key` to know it by."""
+    """What is to be rated: the client's and the therapist's words of each turn, and a `key` to know
+    it by."""
 
     key: tuple
     said: list[tuple[str, str]]
@@ -39,12 +40,17 @@ class Text:
 class Judgement:
     """One judge's two forms on one text, or why there are none."""
 
-    # "ok"; "empty": nothing to rate; "context": no room; "format": no valid forms; "refused" by model or provider;
+    # "ok"; "empty": nothing to rate; "context": no room; "format": no valid forms; "refused" by
+    # model or provider;
     status: str  # "error": no reply
     ratings: list[int | None] | None = None  # of the 34 slots; None: was not asked for
-    expected: list[float | None] | None = None  # the probability-weighted ratings, where there are probabilities
+    expected: list[float | None] | None = (
+        None  # the probability-weighted ratings, where there are probabilities
+    )
     attempts: int = 0  # forms asked for, the failed ones too
-    more: dict = field(default_factory=dict)  # "window", "refusals", "calls": stored with the rating
+    more: dict = field(
+        default_factory=dict
+    )  # "window", "refusals", "calls": stored with the rating
 
 
 class Judge(Protocol):
@@ -53,8 +59,11 @@ class Judge(Protocol):
     name: str
     settings: dict  # what its ratings depend on beside the text, stored with each
 
-    def rate(self, texts: Sequence[Text], items: Sequence[int] | None = None) -> Iterator[tuple[Text, Judgement]]:
-        """Each text with its judgement, in any order. `items`: the slots (0..33) wanted at least; None: all."""
+    def rate(
+        self, texts: Sequence[Text], items: Sequence[int] | None = None
+    ) -> Iterator[tuple[Text, Judgement]]:
+        """Each text with its judgement, in any order. `items`: the slots (0..33) wanted at least;
+        None: all."""
 
 
 def said_in(session: dict) -> list[tuple[str, str]]:
@@ -63,7 +72,8 @@ def said_in(session: dict) -> list[tuple[str, str]]:
 
 
 def request(said: Sequence[tuple[str, str]]) -> Messages:
-    """The rubric and the transcript: what all judges read; what is asked of them stands behind it."""
+    """The rubric and the transcript: what all judges read; what is asked of them stands behind
+    it."""
     transcript = "\n\n".join(f"Client: {client}\n\nTherapist: {answer}" for client, answer in said)
     user = REQUEST.format(transcript=transcript)
     return [{"role": "system", "content": instructions()}, {"role": "user", "content": user}]
@@ -81,24 +91,30 @@ def slot_messages(said: Sequence[tuple[str, str]], slot: Slot) -> Messages:
 
 def wording_digest(forms: Sequence[Form], *more: str) -> str:
     """A digest of all that a judge is told beside the transcript, `more` included."""
-    return digest([instructions(), REQUEST, ONE_ITEM, *(slot.label for slot in slots(forms)), *more])
+    return digest(
+        [instructions(), REQUEST, ONE_ITEM, *(slot.label for slot in slots(forms)), *more]
+    )
 
 
 def expected_rating(digits: Sequence[str], probs: Sequence[float]) -> float:
-    """sum(d p(d)) / sum(p(d)), the probability-weighted rating; rounding does not carry it out of the digits' range.
+    """sum(d p(d)) / sum(p(d)), the probability-weighted rating; rounding does not carry it out of
+    the digits' range.
 
     >>> expected_rating("0123", [0.0, 0.0, 0.1, 0.3])
     2.75
     """
-    mean = math.fsum(int(digit) * p for digit, p in zip(digits, probs, strict=True)) / math.fsum(probs)
+    mean = math.fsum(int(digit) * p for digit, p in zip(digits, probs, strict=True)) / math.fsum(
+        probs
+    )
     return min(max(mean, float(digits[0])), float(digits[-1]))
 
 
 class LocalJudge:
-    """A model of this process: of each slot's allowed digits the most probable one, and their weighted mean.
+    """A model of this process: of each slot's allowed digits the most probable one, and their
+    weighted mean.
 
-    `long`: what becomes of a transcript longer than the context: "refuse" (status "context"), or "last": the last turns
-    that fit are rated, and "window" records which.
+    `long`: what becomes of a transcript longer than the context: "refuse" (status "context"), or
+    "last": the last turns that fit are rated, and "window" records which.
     """
 
     def __init__(self, spec: str, forms: Sequence[Form], long: str, batch: int, device: str):
@@ -107,13 +123,25 @@ class LocalJudge:
         self.model, self.tokenizer = load_model(spec, device), ChatTokenizer(folder)
         self.slots, self.long, self.batch = slots(forms), long, batch
         weights, worn = (path and sampled_sha256(path)[:12] for path in (folder, adapter))
-        self.settings = {"weights": weights, "adapter": worn, "wording": wording_digest(forms), "long": long}
-        self.longest = max(self.slots, key=lambda slot: len(self.tokenizer.prompt(slot_messages([], slot))))
+        self.settings = {
+            "weights": weights,
+            "adapter": worn,
+            "wording": wording_digest(forms),
+            "long": long,
+        }
+        self.longest = max(
+            self.slots, key=lambda slot: len(self.tokenizer.prompt(slot_messages([], slot)))
+        )
 
-    def rate(self, texts: Sequence[Text], items: Sequence[int] | None = None) -> Iterator[tuple[Text, Judgement]]:
-        """Judge.rate, `batch` texts at a time; one that does not fit the context has status "context", or a window."""
+    def rate(
+        self, texts: Sequence[Text], items: Sequence[int] | None = None
+    ) -> Iterator[tuple[Text, Judgement]]:
+        """Judge.rate, `batch` texts at a time; one that does not fit the context has status
+        "context", or a window."""
         items = range(len(self.slots)) if items is None else items
-        group: list[tuple[Text, int]] = []  # prompts are built for one group at a time: 34 copies of each transcript
+        group: list[
+            tuple[Text, int]
+        ] = []  # prompts are built for one group at a time: 34 copies of each transcript
         for text in texts:
             first = self._first_turn(text.said) if text.said else 0
             if not text.said:
@@ -128,21 +156,40 @@ class LocalJudge:
         if group:
             yield from self._rate_group(group, items)
 
-    def _rate_group(self, group: list[tuple[Text, int]], items: Sequence[int]) -> Iterator[tuple[Text, Judgement]]:
-        """Texts with the turn from which on each is read -> their judgements, from one tree of tokens."""
+    def _rate_group(
+        self, group: list[tuple[Text, int]], items: Sequence[int]
+    ) -> Iterator[tuple[Text, Judgement]]:
+        """Texts with the turn from which on each is read -> their judgements, from one tree of
+        tokens."""
         slots = [self.slots[i] for i in items]
-        prompts = [self.tokenizer.prompt(slot_messages(t.said[first:], s)) for t, first in group for s in slots]
-        probs = slot_probs(self.model, self.tokenizer, prompts, [slot.digits for slot in slots] * len(group))
+        prompts = [
+            self.tokenizer.prompt(slot_messages(t.said[first:], s))
+            for t, first in group
+            for s in slots
+        ]
+        probs = slot_probs(
+            self.model, self.tokenizer, prompts, [slot.digits for slot in slots] * len(group)
+        )
         for place, (text, first) in enumerate(group):
             ratings, expected = [None] * len(self.slots), [None] * len(self.slots)
             mine = probs[place * len(items) : (place + 1) * len(items)]
             for i, slot, p in zip(items, slots, mine, strict=True):
                 ratings[i] = int(slot.digits[int(p.argmax())])
                 expected[i] = expected_rating(slot.digits, p.tolist())
-            yield text, Judgement("ok", ratings, expected, 1, {"window": [first + 1, len(text.said)]} if first else {})
+            yield (
+                text,
+                Judgement(
+                    "ok",
+                    ratings,
+                    expected,
+                    1,
+                    {"window": [first + 1, len(text.said)]} if first else {},
+                ),
+            )
 
     def _first_turn(self, said: list[tuple[str, str]]) -> int | None:
-        """The turn, from 0, from which on a transcript fits with every slot; a later one only with "last"; or None."""
+        """The turn, from 0, from which on a transcript fits with every slot; a later one only with
+        "last"; or None."""
 
         def fits(first: int) -> bool:
             prompt = self.tokenizer.prompt(slot_messages(said[first:], self.longest))
@@ -150,5 +197,9 @@ class LocalJudge:
 
         if fits(0):
             return 0
-        first = bisect_left(range(1, len(said)), True, key=fits) + 1 if self.long == "last" else len(said)
+        first = (
+            bisect_left(range(1, len(said)), True, key=fits) + 1
+            if self.long == "last"
+            else len(said)
+        )
         return first if first < len(said) else None

@@ -5,9 +5,9 @@ judge.py writes them (`rate`), and gives the examples (`tune-data`) to train.py.
 
 from collections.abc import Iterator, Sequence
 
+from act.forms import Form, render, slots
 from act.judging.judge import Judge, Judgement, Text, said_in, slot_messages
 from act.judging.served import form_messages
-from act.measure.forms import Form, render, slots
 
 
 def rating(session: dict, judge: Judge, text: Text, judgement: Judgement, wording: str) -> dict:
@@ -33,7 +33,8 @@ def rating(session: dict, judge: Judge, text: Text, judgement: Judgement, wordin
 
 
 def examples(session: dict, record: dict, forms: Sequence[Form], target: str) -> Iterator[dict]:
-    """SFT examples of one rating: "slots", 34 as a local judge is asked, or "form", one as a served judge is."""
+    """SFT examples of one rating: "slots", 34 as a local judge is asked, or "form", one as a served
+    judge is."""
     said, ratings = said_in(session), [*record["act_fm"], *record["tes"]]
     if target == "slots":
         each = zip(slots(forms), ratings, strict=True)

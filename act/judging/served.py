@@ -1,7 +1,9 @@
-"""A judge behind an endpoint: it writes the forms; the strict grammar reads them or refuses; attempts are bounded.
+"""A judge behind an endpoint: it writes the forms; the strict grammar reads them or refuses;
+attempts are bounded.
 
-Where the server honours a JSON schema the reply can only be a form; elsewhere the judge has 34 lines to fill in.
-Nothing rewrites a reply that was refused: it is asked again, with another seed, and the refusals are stored.
+Where the server honours a JSON schema the reply can only be a form; elsewhere the judge has 34
+lines to fill in. Nothing rewrites a reply that was refused: it is asked again, with another seed,
+and the refusals are stored.
 """
 
 import math
@@ -11,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from act.dialogue.chat import Ask, Reply
 from act.dialogue.endpoint import Endpoint
 from act.dialogue.session import seed_from
+from act.forms import FORMS, Form, render, slots
+from act.grammar import Refused, parse_forms
 from act.judging.judge import Judgement, Text, ask_for, expected_rating, request, wording_digest
-from act.measure.forms import FORMS, Form, render, slots
-from act.measure.grammar import Refused, parse_forms
 from act.model.sampler import Sampling
 from act.model.tokenizer import Messages
 
@@ -41,7 +43,10 @@ class EndpointJudge:
         self.name, self.endpoint = endpoint.model, endpoint
         self.forms, self.attempts, self.seed = forms, attempts, seed
         where = endpoint.url.removesuffix("/chat/completions")
-        self.settings = {"endpoint": f"{endpoint.model}@{where}", "wording": wording_digest(forms, WHOLE_FORMS)}
+        self.settings = {
+            "endpoint": f"{endpoint.model}@{where}",
+            "wording": wording_digest(forms, WHOLE_FORMS),
+        }
         self.settings |= {"temperature": endpoint.sampling.temperature, "seed": seed}
 
     @classmethod
@@ -56,8 +61,11 @@ class EndpointJudge:
         timeout: float,
         room_to_think: int,
     ) -> "EndpointJudge":
-        """NAME@URL as a judge: asked for a JSON schema and log-probabilities where the server takes them."""
-        endpoint = Endpoint(spec, Sampling(temperature, 1.0, MAX_NEW_TOKENS), concurrency, timeout, room_to_think)
+        """NAME@URL as a judge: asked for a JSON schema and log-probabilities where the server takes
+        them."""
+        endpoint = Endpoint(
+            spec, Sampling(temperature, 1.0, MAX_NEW_TOKENS), concurrency, timeout, room_to_think
+        )
         schema = {"response_format": {"type": "json_schema", "json_schema": json_schema(forms)}}
         logprobs = {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
         with_schema = [schema] if endpoint.dialect.schemas else []
@@ -67,8 +75,11 @@ class EndpointJudge:
         endpoint.offers = offers
         return cls(endpoint, forms, attempts, seed)
 
-    def rate(self, texts: Sequence[Text], items: Sequence[int] | None = None) -> Iterator[tuple[Text, Judgement]]:
-        """Judge.rate, as many at a time as the endpoint allows; a refused form is asked for again, `attempts` times."""
+    def rate(
+        self, texts: Sequence[Text], items: Sequence[int] | None = None
+    ) -> Iterator[tuple[Text, Judgement]]:
+        """Judge.rate, as many at a time as the endpoint allows; a refused form is asked for again,
+        `attempts` times."""
         waiting: dict[str, tuple[Text, list[str], list[dict]]] = {}
         for text in texts:
             if not text.said:
@@ -88,7 +99,11 @@ class EndpointJudge:
                     yield text, judgement
 
     def _ask(self, key: str, text: Text, attempt: int) -> Ask:
-        return Ask(key, form_messages(text.said, self.forms), seed_from(self.seed, text.key, text.replicate, attempt))
+        return Ask(
+            key,
+            form_messages(text.said, self.forms),
+            seed_from(self.seed, text.key, text.replicate, attempt),
+        )
 
     def _read(self, reply: Reply, refusals: list[str], calls: list[dict]) -> Judgement | None:
         """The judgement a reply makes, or None to ask once more."""
@@ -99,21 +114,33 @@ class EndpointJudge:
             if was_refused(reply):
                 raise Refused("the model or its provider declined")
             if reply.status != "ok":
-                raise Refused({"length": "cut off at the token limit"}.get(reply.status, "no reply"))
+                raise Refused(
+                    {"length": "cut off at the token limit"}.get(reply.status, "no reply")
+                )
             read = parse_forms(reply.text, self.forms)
         except Refused as refusal:
             refusals.append(str(refusal))
             if attempts < self.attempts:
                 return None
-            status = "refused" if was_refused(reply) else "error" if reply.status == "error" else "format"
+            status = (
+                "refused"
+                if was_refused(reply)
+                else "error"
+                if reply.status == "error"
+                else "format"
+            )
             return Judgement(status, attempts=attempts, more=more)
         ratings = [rating for form in self.forms for rating in read[form.name]]
-        return Judgement("ok", ratings, expected_ratings(reply, ratings, self.forms), attempts, more)
+        return Judgement(
+            "ok", ratings, expected_ratings(reply, ratings, self.forms), attempts, more
+        )
 
 
 def was_refused(reply: Reply) -> bool:
     """Did the model say no, or its provider's filter?"""
-    return bool(reply.call) and bool(reply.call.get("refusal") or reply.call.get("finish") == "content_filter")
+    return bool(reply.call) and bool(
+        reply.call.get("refusal") or reply.call.get("finish") == "content_filter"
+    )
 
 
 def json_schema(forms: Sequence[Form]) -> dict:
@@ -139,11 +166,14 @@ def json_schema(forms: Sequence[Form]) -> dict:
     return {"name": "ratings", "strict": True, "schema": strict(items)}
 
 
-def expected_ratings(reply: Reply, ratings: Sequence[int], forms: Sequence[Form]) -> list[float] | None:
-    """Each slot's rating weighted by the probabilities of its allowed digits, which a server gave as logarithms.
+def expected_ratings(
+    reply: Reply, ratings: Sequence[int], forms: Sequence[Form]
+) -> list[float] | None:
+    """Each slot's rating weighted by the probabilities of its allowed digits, which a server gave
+    as logarithms.
 
-    None where it gave none, where the 34 rating tokens cannot be told, or where the digits of a slot have less than
-    half of the probability among them: whole ratings never stand in for them.
+    None where it gave none, where the 34 rating tokens cannot be told, or where the digits of a
+    slot have less than half of the probability among them: whole ratings never stand in for them.
     """
     try:
         expected = []
@@ -154,23 +184,34 @@ def expected_ratings(reply: Reply, ratings: Sequence[int], forms: Sequence[Form]
                 if digit in probs:
                     probs[digit] += math.exp(candidate["logprob"])
             chosen = token["token"].strip()
-            probs[chosen] = probs[chosen] or math.exp(token["logprob"])  # a server may list the likeliest alone
+            probs[chosen] = probs[chosen] or math.exp(
+                token["logprob"]
+            )  # a server may list the likeliest alone
             if not 0.5 <= sum(probs.values()) < 1.01:  # NaN neither
                 return None
             expected.append(expected_rating(slot.digits, list(probs.values())))
-    except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError):  # not in OpenAI's shape, or not there
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        ArithmeticError,
+        AttributeError,
+    ):  # not in OpenAI's shape, or not there
         return None
     return expected
 
 
 def rating_tokens(reply: Reply, ratings: Sequence[int]) -> list[dict]:
-    """The token with log-probabilities that each of the 34 ratings is. Raises ValueError where they cannot be told."""
+    """The token with log-probabilities that each of the 34 ratings is. Raises ValueError where they
+    cannot be told."""
     text = "".join(token["token"] for token in reply.logprobs).rstrip()
     begin = len(text) - len(reply.text)  # thoughts may stand before it
     if begin < 0 or text[begin:] != reply.text:
         raise ValueError("other words than the reply's")
     found = list((DIGIT_IN_JSON if "{" in reply.text else DIGIT_IN_LINE).finditer(text, begin))
-    if [(int(match[1]), int(match[2])) for match in found] != list(zip(NUMBERS, ratings, strict=True)):
+    if [(int(match[1]), int(match[2])) for match in found] != list(
+        zip(NUMBERS, ratings, strict=True)
+    ):
         raise ValueError("not these ratings in this order")
     owner = [token for token in reply.logprobs for _ in token["token"]]  # of each character
     tokens = [owner[match.start(2)] for match in found]

@@ -1,6 +1,8 @@
-"""Weights in and out: Hugging Face folders (safetensors, sharded or not) and adapters in PEFT's layout.
+"""Weights in and out: Hugging Face folders (safetensors, sharded or not) and adapters in PEFT's
+layout.
 
-Only safetensors are read, never pickle. Every fault of a file is an InputError that names the file and the tensor.
+Only safetensors are read, never pickle. Every fault of a file is an InputError that names the file
+and the tensor.
 """
 
 import json
@@ -18,10 +20,17 @@ from act.model.lora import PROJECTIONS, attach, detach, lora_layers
 from act.records import InputError, read_json
 
 PEFT_PREFIX = "base_model.model."
-PLAIN = {  # what adapter_config.json may say; anything else that is set could change what the adapter computes
+# what adapter_config.json may say; anything else that is set could change what the adapter computes
+PLAIN = {
     "peft_type": ("LORA",),
     "bias": ("none",),
-    "init_lora_weights": (True, False, None, "gaussian", "orthogonal"),  # starts that leave the base model as it is
+    "init_lora_weights": (
+        True,
+        False,
+        None,
+        "gaussian",
+        "orthogonal",
+    ),  # starts that leave the base model as it is
     "megatron_core": ("megatron.core",),  # read with "megatron_config" alone
     "qalora_group_size": (16,),  # ... with "use_qalora"
 }
@@ -40,25 +49,31 @@ NO_MATTER = (  # or is read below
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of one safetensors file, memory-mapped. Raises InputError if it is not there or not whole."""
+    """The tensors of one safetensors file, memory-mapped. Raises InputError if it is not there or
+    not whole."""
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except SafetensorError as error:
-        raise InputError(f"{path}: not a whole safetensors file ({error}); was the download cut off?") from None
+        raise InputError(
+            f"{path}: not a whole safetensors file ({error}); was the download cut off?"
+        ) from None
 
 
 def read_folder(folder: Path) -> dict[str, Tensor]:
     """All tensors of a model folder: `model.safetensors`, or the shards its index names.
 
-    Raises InputError for pickled weights, and for a shard that is missing or lacks what the index says it holds.
+    Raises InputError for pickled weights, and for a shard that is missing or lacks what the index
+    says it holds.
     """
     index = folder / "model.safetensors.index.json"
     if not index.is_file():
         if not (folder / "model.safetensors").is_file() and list(folder.glob("*.bin")):
-            raise InputError(f"{folder}: only pickled weights (*.bin), which are never read; convert to safetensors")
+            raise InputError(
+                f"{folder}: only pickled weights (*.bin), which are never read; convert to safetensors"
+            )
         return read_tensors(folder / "model.safetensors")
     shards = read_json(index).get("weight_map")
     if not isinstance(shards, dict):
@@ -74,23 +89,32 @@ def read_folder(folder: Path) -> dict[str, Tensor]:
 
 
 def check_tensors(expected: dict[str, Tensor], found: dict[str, Tensor], where: Path) -> None:
-    """Raise InputError for the first tensor that is missing, extra, misshapen or not floating-point."""
+    """Raise InputError for the first tensor that is missing, extra, misshapen or not
+    floating-point."""
     for name in sorted(expected.keys() - found.keys()):
         raise InputError(f"{where}: tensor {name} is missing")
     for name in sorted(found.keys() - expected.keys()):
-        raise InputError(f"{where}: tensor {name} has no place in this model; is config.json of another model?")
+        raise InputError(
+            f"{where}: tensor {name} has no place in this model; is config.json of another model?"
+        )
     for name, tensor in found.items():
         want = tuple(expected[name].shape)
         if tuple(tensor.shape) != want:
-            raise InputError(f"{where}: tensor {name} has shape {tuple(tensor.shape)}, config.json says {want}")
+            raise InputError(
+                f"{where}: tensor {name} has shape {tuple(tensor.shape)}, config.json says {want}"
+            )
         if tensor.dtype not in (torch.float32, torch.bfloat16, torch.float16):
-            raise InputError(f"{where}: tensor {name} is {tensor.dtype}; float32, bfloat16 and float16 are read")
+            raise InputError(
+                f"{where}: tensor {name} is {tensor.dtype}; float32, bfloat16 and float16 are read"
+            )
 
 
 def load_model(spec: str | Path, device: str = "cpu", dtype: torch.dtype | None = None) -> Llama:
-    """The model of a MODEL argument, frozen: FOLDER, or FOLDER+ADAPTER. `dtype` None keeps the file's.
+    """The model of a MODEL argument, frozen: FOLDER, or FOLDER+ADAPTER. `dtype` None keeps the
+    file's.
 
-    Raises InputError, with the file's name, for a config or a tensor that this model would compute wrongly.
+    Raises InputError, with the file's name, for a config or a tensor that this model would compute
+    wrongly.
     """
     folder, adapter = split_spec(spec)
     raw = read_json(folder / "config.json")
@@ -110,7 +134,10 @@ def load_model(spec: str | Path, device: str = "cpu", dtype: torch.dtype | None 
             f"{folder}: its tensors are {' and '.join(dtypes)}; convert it to one (train.py: give --dtype)"
         )
     model.load_state_dict(
-        {name: tensor.to(device=device, dtype=dtype or tensor.dtype) for name, tensor in tensors.items()},
+        {
+            name: tensor.to(device=device, dtype=dtype or tensor.dtype)
+            for name, tensor in tensors.items()
+        },
         strict=True,
         assign=True,
     )
@@ -133,7 +160,8 @@ def is_endpoint(spec: str | Path) -> bool:
 
 
 def split_spec(spec: str | Path) -> tuple[Path, Path | None]:
-    """FOLDER or FOLDER+ADAPTER as paths; a folder whose own name holds a + is taken as it stands."""
+    """FOLDER or FOLDER+ADAPTER as paths; a folder whose own name holds a + is taken as it
+    stands."""
     if is_endpoint(spec):
         raise InputError(f"{spec}: an endpoint; a model folder is wanted here")
     folder, plus, adapter = str(spec).rpartition("+")
@@ -155,7 +183,8 @@ def adapter_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def save_adapter(model: Llama, folder: str | Path, base: str, rank: int, alpha: float) -> None:
-    """Write `adapter_config.json` and `adapter_model.safetensors` as PEFT does; the weights come last."""
+    """Write `adapter_config.json` and `adapter_model.safetensors` as PEFT does; the weights come
+    last."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     config = {
@@ -172,27 +201,40 @@ def save_adapter(model: Llama, folder: str | Path, base: str, rank: int, alpha: 
         "init_lora_weights": True,
     }
     write_json(config, folder / "adapter_config.json")
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in adapter_tensors(model).items()}
+    tensors = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in adapter_tensors(model).items()
+    }
     write_whole(tensors, folder / "adapter_model.safetensors")
 
 
 def save_model(model: Llama, folder: str | Path, source: Path) -> None:
-    """Write a whole model as a Hugging Face folder; config and tokenizer come from the folder it began as."""
+    """Write a whole model as a Hugging Face folder; config and tokenizer come from the folder it
+    began as."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json")
+    tokenizer = (
+        "tokenizer.json",
+        "tokenizer.model",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+    )
     for name in (*tokenizer, "chat_template.jinja", "generation_config.json"):
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)
     dtype = str(model.head.dtype).removeprefix("torch.")
     config = read_json(source / "config.json") | {"dtype": dtype, "torch_dtype": dtype}
     write_json(config, folder / "config.json")
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.named_parameters()}
+    tensors = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in model.named_parameters()
+    }
     write_whole(tensors, folder / "model.safetensors")
 
 
-def write_whole(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
-    """Write a safetensors file that is there whole or not at all, also when the machine goes down."""
+def write_whole(
+    tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None
+) -> None:
+    """Write a safetensors file that is there whole or not at all, also when the machine goes
+    down."""
     partial = path.with_name(path.name + ".part")
     save_file(tensors, partial, metadata=metadata or {"format": "pt"})
     settle(partial, path)
@@ -221,13 +263,25 @@ def load_adapter(model: Llama, folder: str | Path) -> None:
     config = read_json(folder / "adapter_config.json")
     for name, value in config.items():
         unset = value is None or value is False or value in ({}, [])
-        if name not in NO_MATTER and value not in PLAIN.get(name, ()) and (name in PLAIN or not unset):
-            raise InputError(f"{folder}: adapter_config.json has {name} = {value!r}, which is not computed here")
-    if not (isinstance(config.get("r"), int) and config["r"] > 0 and isinstance(config.get("lora_alpha"), int | float)):
+        if (
+            name not in NO_MATTER
+            and value not in PLAIN.get(name, ())
+            and (name in PLAIN or not unset)
+        ):
+            raise InputError(
+                f"{folder}: adapter_config.json has {name} = {value!r}, which is not computed here"
+            )
+    if not (
+        isinstance(config.get("r"), int)
+        and config["r"] > 0
+        and isinstance(config.get("lora_alpha"), int | float)
+    ):
         raise InputError(f"{folder}: adapter_config.json needs r, above 0, and lora_alpha")
     targets = config.get("target_modules")
     if not isinstance(targets, list) or not set(targets) <= set(PROJECTIONS):
-        raise InputError(f"{folder}: target_modules is {targets!r}; a list from {', '.join(PROJECTIONS)} is read")
+        raise InputError(
+            f"{folder}: target_modules is {targets!r}; a list from {', '.join(PROJECTIONS)} is read"
+        )
     detach(model)
     attach(model, config["r"], config["lora_alpha"], tuple(targets))
     tensors = read_tensors(folder / "adapter_model.safetensors")

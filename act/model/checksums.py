@@ -1,6 +1,8 @@
-"""What a file or a model's folder is known by, so that another one under the same path is not taken for it.
+"""What a file or a model's folder is known by, so that another one under the same path is not taken
+for it.
 
-embedded.py checks what it fetched; train.py, judge.py, and the dialogues' records keep these to refuse what differs.
+embedded.py checks what it fetched; train.py, judge.py, and the dialogues' records keep these to
+refuse what differs.
 """
 
 import hashlib
@@ -18,10 +20,12 @@ def sha256(path: str | Path) -> str:
 
 
 def sampled_sha256(folder: str | Path) -> str:
-    """SHA-256 of a model's or an adapter's folder, configs, tokenizer and weights: their files' names, sizes and bytes.
+    """SHA-256 of a model's or an adapter's folder, configs, tokenizer and weights: their files'
+    names, sizes and bytes.
 
-    Of a file over 64 MiB 64 pieces of 1 MiB are read, evenly spread from its first byte to its last, which takes a
-    tenth of a second: another model differs in all of them, but an edit of a few weights can be missed.
+    Of a file over 64 MiB 64 pieces of 1 MiB are read, evenly spread from its first byte to its
+    last, which takes a tenth of a second: another model differs in all of them, but an edit of a
+    few weights can be missed.
     """
     digest = hashlib.sha256()
     for path in sorted({path for pattern in READ for path in Path(folder).glob(pattern)}):

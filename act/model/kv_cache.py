@@ -1,10 +1,12 @@
-"""What each row of a batch has read so far: keys and values of all layers, kept between the turns of a session.
+"""What each row of a batch has read so far: keys and values of all layers, kept between the turns
+of a session.
 
-act/model/sampler.py decides which conversation owns which row and feeds it only what is new; the model sees the cache
-as just another `Attention`. A beginning that all rows share, the trunk, is kept once.
+act/model/sampler.py decides which conversation owns which row and feeds it only what is new; the
+model sees the cache as just another `Attention`. A beginning that all rows share, the trunk, is
+kept once.
 
-A *row* is one conversation's place in the batch: index B of the arrays below. A *slot* is a place for one token in a
-row: index S. Who is not interested in decoding can skip both files.
+A *row* is one conversation's place in the batch: index B of the arrays below. A *slot* is a place
+for one token in a row: index S. Who is not interested in decoding can skip both files.
 """
 
 import torch
@@ -20,14 +22,17 @@ ROOM = 256  # slots more than asked for, when room is made, so that it is made s
 class KVCache:
     """Keys and values of what each row has read so far; an `Attention` that appends and attends.
 
-    Row b holds `lengths[b]` tokens. Those of a row on the trunk begin with the trunk's tokens, which are kept once for
-    all rows; the others stand in the row's own slots, from 0 on. New tokens are written behind them, right-padded
-    where rows have unequal numbers of new ones: a pad's slot lies behind the row's length, is masked, and is
-    overwritten by the row's next token. Taking tokens back is setting a smaller length. The caller sets `lengths`
-    after each forward pass by the number of real tokens fed.
+    Row b holds `lengths[b]` tokens. Those of a row on the trunk begin with the trunk's tokens,
+    which are kept once for all rows; the others stand in the row's own slots, from 0 on. New tokens
+    are written behind them, right-padded where rows have unequal numbers of new ones: a pad's slot
+    lies behind the row's length, is masked, and is overwritten by the row's next token. Taking
+    tokens back is setting a smaller length. The caller sets `lengths` after each forward pass by
+    the number of real tokens fed.
     """
 
-    def __init__(self, config: LlamaConfig, rows: int, slots: int, device: torch.device, dtype: torch.dtype):
+    def __init__(
+        self, config: LlamaConfig, rows: int, slots: int, device: torch.device, dtype: torch.dtype
+    ):
         shape = (config.num_hidden_layers, rows, config.num_key_value_heads, slots, config.head_dim)
         self.k = torch.zeros(shape, device=device, dtype=dtype)  # (layers, B, K, S, D)
         self.v = torch.zeros(shape, device=device, dtype=dtype)
@@ -45,9 +50,15 @@ class KVCache:
         more_rows = max(0, rows - B)
         more_slots = slots + ROOM - S if slots > S else 0
         if more_rows or more_slots:
-            self.k = F.pad(self.k, (0, 0, 0, more_slots, 0, 0, 0, more_rows))  # one, then the other: the old keys
-            self.v = F.pad(self.v, (0, 0, 0, more_slots, 0, 0, 0, more_rows))  # are gone when the values come
-            self.lengths, self.on_trunk = (F.pad(x, (0, more_rows)) for x in (self.lengths, self.on_trunk))
+            self.k = F.pad(
+                self.k, (0, 0, 0, more_slots, 0, 0, 0, more_rows)
+            )  # one, then the other: the old keys
+            self.v = F.pad(
+                self.v, (0, 0, 0, more_slots, 0, 0, 0, more_rows)
+            )  # are gone when the values come
+            self.lengths, self.on_trunk = (
+                F.pad(x, (0, more_rows)) for x in (self.lengths, self.on_trunk)
+            )
 
     def own(self, row: int) -> int:
         """How many of a row's tokens stand in its own slots."""
@@ -63,7 +74,8 @@ class KVCache:
             x[[a, b]] = x[[b, a]]
 
     def copy(self, source: int, row: int, tokens: int) -> None:
-        """Make a row's tokens the first ones of row `source`; all of the trunk's if it is on the trunk."""
+        """Make a row's tokens the first ones of row `source`; all of the trunk's if it is on the
+        trunk."""
         n = tokens - (int(self.lengths[source]) - self.own(source))
         for x in (self.k, self.v):
             x[:, row, :, :n] = x[:, source, :, :n]
@@ -78,7 +90,8 @@ class KVCache:
         self.on_trunk[row] = 1
 
     def shorten(self, tokens: int) -> None:
-        """Keep only the trunk's first tokens as trunk; the rows on it take the others into their own slots."""
+        """Keep only the trunk's first tokens as trunk; the rows on it take the others into their
+        own slots."""
         rows = self.on_trunk.nonzero().flatten().tolist()
         own = [self.own(row) for row in rows]
         rest = self.trunk[0].shape[2] - tokens
@@ -98,7 +111,9 @@ class KVCache:
         self.grow(slots=S)
         row = torch.arange(rows.start, rows.stop, device=positions.device)[:, None]
         seen = torch.arange(S, device=positions.device) <= slots[:, :, None]  # (B, T, S)
-        mask = torch.zeros(seen.shape, device=seen.device, dtype=self.k.dtype).masked_fill_(~seen, -torch.inf)
+        mask = torch.zeros(seen.shape, device=seen.device, dtype=self.k.dtype).masked_fill_(
+            ~seen, -torch.inf
+        )
 
         def attention(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             self.k[layer][row, :, slots] = k.transpose(1, 2)

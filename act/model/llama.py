@@ -1,7 +1,8 @@
 """Llama 3.2 by hand: token ids in, hidden states out; the head is applied by whoever needs logits.
 
-What attends to what is passed in as `attention`, so that one model serves training (`causal`, or a prefix tree's) and
-decoding (act/model/kv_cache.py). Parameter names are Hugging Face's, so a checkpoint loads by name alone.
+What attends to what is passed in as `attention`, so that one model serves training (`causal`, or a
+prefix tree's) and decoding (act/model/kv_cache.py). Parameter names are Hugging Face's, so a
+checkpoint loads by name alone.
 """
 
 import math
@@ -40,7 +41,8 @@ class LlamaConfig:
 
     @classmethod
     def from_dict(cls, raw: dict) -> "LlamaConfig":
-        """Read a `config.json`, old layout (`rope_theta`, `rope_scaling`) or new (`rope_parameters`).
+        """Read a `config.json`, old layout (`rope_theta`, `rope_scaling`) or new
+        (`rope_parameters`).
 
         Raises ValueError for another architecture or a setting this model does not compute.
         """
@@ -53,8 +55,19 @@ class LlamaConfig:
         for name, only in (("hidden_act", "silu"), ("attention_bias", False), ("mlp_bias", False)):
             if raw.get(name, only) != only:
                 raise ValueError(f"{name} is {raw[name]!r}; only {only!r} is read")
-        required = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-        scaling = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
+        required = (
+            "vocab_size",
+            "hidden_size",
+            "intermediate_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+        )
+        scaling = (
+            "factor",
+            "low_freq_factor",
+            "high_freq_factor",
+            "original_max_position_embeddings",
+        )
         for name in (*required, "max_position_embeddings"):
             if name not in raw:
                 raise ValueError(f'no "{name}"')
@@ -62,7 +75,11 @@ class LlamaConfig:
             if name not in rope:
                 raise ValueError(f'rope scaling "llama3" without "{name}"')
         heads = raw["num_attention_heads"]
-        fields = {name: raw[name] for name in cls.__dataclass_fields__ if name in raw and not name.startswith("rope")}
+        fields = {
+            name: raw[name]
+            for name in cls.__dataclass_fields__
+            if name in raw and not name.startswith("rope")
+        }
         fields |= {
             "num_key_value_heads": raw.get("num_key_value_heads") or heads,
             "head_dim": raw.get("head_dim") or raw["hidden_size"] // heads,
@@ -75,9 +92,10 @@ class LlamaConfig:
 def rope_frequencies(config: LlamaConfig) -> Tensor:
     """Angle per position of each pair of dimensions, theta^(-2i/D), (D/2,) float32.
 
-    With `rope_scaling` llama3 (Llama 3.1, "llama3" in transformers' modeling_rope_utils): wavelengths longer
-    than L/low_freq_factor are slowed by `factor`, those shorter than L/high_freq_factor stay, and between
-    them the two are blended linearly in L/wavelength, where L = original_max_position_embeddings.
+    With `rope_scaling` llama3 (Llama 3.1, "llama3" in transformers' modeling_rope_utils):
+    wavelengths longer than L/low_freq_factor are slowed by `factor`, those shorter than
+    L/high_freq_factor stay, and between them the two are blended linearly in L/wavelength, where L
+    = original_max_position_embeddings.
     """
     D = config.head_dim
     frequencies = 1.0 / config.rope_theta ** (torch.arange(0, D, 2, dtype=torch.int64).float() / D)
@@ -85,13 +103,16 @@ def rope_frequencies(config: LlamaConfig) -> Tensor:
         return frequencies
     scaling = config.rope_scaling
     low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
-    turns = scaling["original_max_position_embeddings"] * frequencies / (2 * math.pi)  # L / wavelength
+    turns = (
+        scaling["original_max_position_embeddings"] * frequencies / (2 * math.pi)
+    )  # L / wavelength
     keep = ((turns - low) / (high - low)).clamp(0, 1)
     return keep * frequencies + (1 - keep) * frequencies / scaling["factor"]
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding (Su et al. 2021, eq. 34), halves layout: pairs are (x_i, x_{i + D/2}).
+    """Rotary position embedding (Su et al. 2021, eq. 34), halves layout: pairs are (x_i, x_{i +
+    D/2}).
 
     x (B, T, H, D), cos and sin (B, T, 1, D/2).
     """
@@ -100,7 +121,8 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def causal(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Plain causal attention. Right padding needs no mask: what stands to the right is never seen."""
+    """Plain causal attention. Right padding needs no mask: what stands to the right is never
+    seen."""
     return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
 
 
@@ -124,7 +146,9 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x32 = x.float()
-        return self.weight * (x32 * torch.rsqrt(x32.square().mean(-1, keepdim=True) + self.eps)).to(x.dtype)
+        return self.weight * (x32 * torch.rsqrt(x32.square().mean(-1, keepdim=True) + self.eps)).to(
+            x.dtype
+        )
 
 
 class SelfAttention(nn.Module):
@@ -145,7 +169,9 @@ class SelfAttention(nn.Module):
 
     def project(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """q (B, T, H, D), k and v (B, T, K, D) of x (B, T, C); q and k know their positions."""
-        q, k, v = (proj(x).unflatten(-1, (-1, self.D)) for proj in (self.q_proj, self.k_proj, self.v_proj))
+        q, k, v = (
+            proj(x).unflatten(-1, (-1, self.D)) for proj in (self.q_proj, self.k_proj, self.v_proj)
+        )
         return rotate(q, cos, sin), rotate(k, cos, sin), v
 
 
@@ -167,9 +193,10 @@ def by_stretches(
 ) -> tuple[Tensor, ...]:
     """`part` of tensors (B, T, ...), computed over stretches of tokens and joined again.
 
-    What happens between two attentions happens to each token alone. On a CPU a stretch's activations stay in its cache.
-    Stretches that end after token `keep` (None: no stretch) are computed again in the backward pass, which needs
-    their inputs only (activation checkpointing, Chen et al. 2016).
+    What happens between two attentions happens to each token alone. On a CPU a stretch's
+    activations stay in its cache. Stretches that end after token `keep` (None: no stretch) are
+    computed again in the backward pass, which needs their inputs only (activation checkpointing,
+    Chen et al. 2016).
     """
     stretch = STRETCH.get(tensors[0].device.type, 4096)
     outs, end = [], 0
@@ -179,7 +206,11 @@ def by_stretches(
             outs.append(part(*pieces))
         else:
             outs.append(checkpoint(part, *pieces, use_reentrant=False, preserve_rng_state=False))
-    return outs[0] if len(outs) == 1 else tuple(torch.cat(pieces, dim=1) for pieces in zip(*outs, strict=True))
+    return (
+        outs[0]
+        if len(outs) == 1
+        else tuple(torch.cat(pieces, dim=1) for pieces in zip(*outs, strict=True))
+    )
 
 
 class Block(nn.Module):
@@ -193,19 +224,29 @@ class Block(nn.Module):
         self.mlp = MLP(config)
 
     def before(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, ...]:
-        """What each token does before attention: q (B, T, H, D), k and v (B, T, K, D) of x (B, T, C)."""
+        """What each token does before attention: q (B, T, H, D), k and v (B, T, K, D) of x (B, T,
+        C)."""
         return self.self_attn.project(self.input_layernorm(x), cos, sin)
 
     def after(self, x: Tensor, out: Tensor) -> tuple[Tensor]:
-        """What each token does after it: x (B, T, C) with attention's out (B, T, H, D) and the MLP added."""
+        """What each token does after it: x (B, T, C) with attention's out (B, T, H, D) and the MLP
+        added."""
         x = x + self.self_attn.o_proj(out.flatten(2))
         return (x + self.mlp(self.post_attention_layernorm(x)),)
 
     def forward(
-        self, x: Tensor, cos: Tensor, sin: Tensor, layer: int, attention: Attention, keep: int | None
+        self,
+        x: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        layer: int,
+        attention: Attention,
+        keep: int | None,
     ) -> Tensor:
         q, k, v = by_stretches(self.before, (x, cos, sin), keep)
-        out = attention(layer, *(y.transpose(1, 2) for y in (q, k, v))).transpose(1, 2)  # (B, T, H, D)
+        out = attention(layer, *(y.transpose(1, 2) for y in (q, k, v))).transpose(
+            1, 2
+        )  # (B, T, H, D)
         return by_stretches(self.after, (x, out), keep)[0]
 
 
@@ -236,10 +277,15 @@ class Llama(nn.Module):
     @property
     def head(self) -> Tensor:
         """The output matrix, (V, C): the embedding itself where the two are tied."""
-        return self.model.embed_tokens.weight if self.config.tie_word_embeddings else self.lm_head.weight
+        return (
+            self.model.embed_tokens.weight
+            if self.config.tie_word_embeddings
+            else self.lm_head.weight
+        )
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Scores of all tokens, (..., V), of hidden states (..., C). Training never needs them: see kernels.logprob."""
+        """Scores of all tokens, (..., V), of hidden states (..., C). Training never needs them: see
+        kernels.logprob."""
         return linear(hidden, self.head)
 
     @property
@@ -256,14 +302,17 @@ class Llama(nn.Module):
     ) -> Tensor:
         """Hidden states after the last norm, (B, T, C), of token ids (B, T).
 
-        `positions` (B, T) or (1, T) counts each token's place in its text from 0; by default 0..T-1. `keep` is
-        the number of tokens whose activations are kept for the backward pass (None: all); see `by_stretches`.
+        `positions` (B, T) or (1, T) counts each token's place in its text from 0; by default
+        0..T-1. `keep` is the number of tokens whose activations are kept for the backward pass
+        (None: all); see `by_stretches`.
         """
         B, T = ids.shape
         if positions is None:
             positions = torch.arange(T, device=ids.device)[None]
         x = self.model.embed_tokens(ids)
-        angles = positions[:, :, None, None].float() * rope_frequencies(self.config).to(ids.device)  # (B, T, 1, D/2)
+        angles = positions[:, :, None, None].float() * rope_frequencies(self.config).to(
+            ids.device
+        )  # (B, T, 1, D/2)
         cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
         for layer, block in enumerate(self.model.layers):
             x = block(x, cos, sin, layer, attention, keep)

@@ -1,7 +1,8 @@
 """LoRA: a frozen weight plus a trained low-rank one, W + (alpha/r) B A (Hu et al. 2021, eq. 3).
 
-train.py attaches adapters to a model's seven projections and trains them alone; act/model/checkpoint.py writes and
-reads them in PEFT's layout, and simulate.py switches them between conditions on one base model.
+train.py attaches adapters to a model's seven projections and trains them alone;
+act/model/checkpoint.py writes and reads them in PEFT's layout, and simulate.py switches them
+between conditions on one base model.
 """
 
 import math
@@ -18,8 +19,8 @@ PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "
 class LoRALinear(Linear):
     """A bias-free linear layer with an adapter beside its frozen weight.
 
-    A (r, in) starts as PEFT's does, uniform in +-1/sqrt(in); B (out, r) starts at zero, so training starts
-    at the base model. Both are float32 whatever the weight is: bfloat16 adapters stall Adam.
+    A (r, in) starts as PEFT's does, uniform in +-1/sqrt(in); B (out, r) starts at zero, so training
+    starts at the base model. Both are float32 whatever the weight is: bfloat16 adapters stall Adam.
     """
 
     lora_A: nn.Parameter
@@ -37,8 +38,8 @@ class LoRALinear(Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         delta = linear(self.scale * linear(x.to(self.lora_A.dtype), self.lora_A), self.lora_B)
-        # Last, since a frozen product saves no tensor: activation checkpointing stops recomputing at the last saved
-        # one, and so skips it (see kernels/linear.py).
+        # Last, since a frozen product saves no tensor: activation checkpointing stops recomputing
+        # at the last saved one, and so skips it (see kernels/linear.py).
         return linear(x, self.weight) + delta.to(x.dtype)
 
 
@@ -47,12 +48,16 @@ def lora_layers(model: nn.Module) -> dict[str, LoRALinear]:
     return {name: layer for name, layer in model.named_modules() if isinstance(layer, LoRALinear)}
 
 
-def attach(model: Llama, rank: int, alpha: float, projections: tuple[str, ...] = PROJECTIONS) -> None:
+def attach(
+    model: Llama, rank: int, alpha: float, projections: tuple[str, ...] = PROJECTIONS
+) -> None:
     """Freeze the model and put an adapter on every linear layer named in `projections`."""
     model.requires_grad_(False)
     for name, layer in model.named_modules():
         if name.rpartition(".")[2] in projections:
-            layer.__class__ = LoRALinear  # the same weight under the same name, with an adapter beside it
+            layer.__class__ = (
+                LoRALinear  # the same weight under the same name, with an adapter beside it
+            )
             layer.adapt(rank, alpha)
 
 

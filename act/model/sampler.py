@@ -1,11 +1,12 @@
-"""Batched decoding: many prompts in, one reply each out; rows join and end freely, the KV cache lives on.
+"""Batched decoding: many prompts in, one reply each out; rows join and end freely, the KV cache
+lives on.
 
-A conversation is known by its key. When its next prompt begins with tokens the cache already holds, only the rest
-is read; a beginning that conversations share (the system prompt) is read once. Each reply draws from a random
-stream of its own seed, so its neighbours in the batch do not change it.
+A conversation is known by its key. When its next prompt begins with tokens the cache already holds,
+only the rest is read; a beginning that conversations share (the system prompt) is read once. Each
+reply draws from a random stream of its own seed, so its neighbours in the batch do not change it.
 
-The trunk (one copy of that shared beginning; kv_cache.py defines row and trunk) only saves time: who is not
-interested in decoding can skip all from `_swap` on.
+The trunk (one copy of that shared beginning; kv_cache.py defines row and trunk) only saves time:
+who is not interested in decoding can skip all from `_swap` on.
 """
 
 from collections.abc import Callable
@@ -18,13 +19,18 @@ from act.model.kv_cache import KVCache
 from act.model.llama import Llama
 
 LEAST_TRUNK = 64  # tokens that conversations must share to be kept once
-PIECE = 512  # tokens of a prompt read in one pass: a mask of all rows' tokens and keys is made for each
-NUCLEUS = 1024  # a nucleus is looked for among this many most probable tokens first: a full sort is slow
+PIECE = (
+    512  # tokens of a prompt read in one pass: a mask of all rows' tokens and keys is made for each
+)
+NUCLEUS = (
+    1024  # a nucleus is looked for among this many most probable tokens first: a full sort is slow
+)
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """temperature 0 is greedy; top_p keeps the fewest tokens whose probability reaches top_p. None: not ours to set."""
+    """temperature 0 is greedy; top_p keeps the fewest tokens whose probability reaches top_p. None:
+    not ours to set."""
 
     temperature: float | None
     top_p: float | None
@@ -35,8 +41,8 @@ class Sampling:
 class Request:
     """One reply wanted. `forced` tokens open it; `bridge` may put more in where it would end.
 
-    `bridge` is called with the reply's ids when it would end, and from half of its tokens on, until it returns ids
-    to put in; decoding then goes on behind them. It returns [] to change nothing.
+    `bridge` is called with the reply's ids when it would end, and from half of its tokens on, until
+    it returns ids to put in; decoding then goes on behind them. It returns [] to change nothing.
     """
 
     key: str
@@ -64,7 +70,9 @@ class Pending:
         self.ids = list(request.forced)
         self.queue: list[int] = []  # tokens of the bridge that still have to be put in
         self.bridged = False
-        self.may_end = not request.forced  # not right behind tokens that were put in: something must follow them
+        self.may_end = (
+            not request.forced
+        )  # not right behind tokens that were put in: something must follow them
 
     def advance(self, sampled: int, ends: bool, limit: int) -> str | None:
         """Take the next token in; "stop" or "length" where the reply ends before it."""
@@ -87,14 +95,17 @@ def common_prefix(a: list[int], b: list[int]) -> int:
 
 
 def pick(logits: Tensor, sampling: Sampling, uniforms: Tensor) -> Tensor:
-    """One token a row, (B,), of logits (B, V): greedy, or the nucleus's inverse CDF at `uniforms` (B,) in [0, 1)."""
+    """One token a row, (B,), of logits (B, V): greedy, or the nucleus's inverse CDF at `uniforms`
+    (B,) in [0, 1)."""
     if sampling.temperature == 0:
         return logits.argmax(-1)
     probs = (logits.float() / sampling.temperature).softmax(-1)
     if sampling.top_p >= 1:
         return _draw(probs, uniforms)
     top, ids = probs.topk(min(NUCLEUS, probs.shape[-1]))
-    if bool((top.sum(-1) < sampling.top_p).any()):  # a flat distribution: its nucleus is wider than that
+    if bool(
+        (top.sum(-1) < sampling.top_p).any()
+    ):  # a flat distribution: its nucleus is wider than that
         top, ids = probs.sort(-1, descending=True)
     before = top.cumsum(-1) - top
     nucleus = top.masked_fill((before >= sampling.top_p) & (before > 0), 0)
@@ -105,12 +116,15 @@ def _draw(weights: Tensor, uniforms: Tensor) -> Tensor:
     """One index a row, (B,), with probability in proportion to `weights` (B, N)."""
     cdf = weights.cumsum(-1)
     chosen = (cdf <= uniforms[:, None].to(cdf) * cdf[:, -1:]).sum(-1)
-    last = weights.shape[-1] - 1 - (weights > 0).flip(-1).int().argmax(-1)  # u * total may round up to the total
+    last = (
+        weights.shape[-1] - 1 - (weights > 0).flip(-1).int().argmax(-1)
+    )  # u * total may round up to the total
     return torch.minimum(chosen, last)
 
 
 class Sampler:
-    """Decodes with one model. Each conversation owns a row of the cache; those being decoded, `pending`, rows 0..n-1.
+    """Decodes with one model. Each conversation owns a row of the cache; those being decoded,
+    `pending`, rows 0..n-1.
 
     sampler.add([Request("a", prompt), Request("b", other)])
     while sampler.pending:
@@ -122,12 +136,15 @@ class Sampler:
         self.pending: list[Pending] = []
         self.keys: list[str] = []  # row -> conversation
         self.held: list[list[int]] = []  # row -> the ids in the cache
-        self.trunk: list[int] = []  # what most conversations begin with: on a CPU kept once, elsewhere copied
+        self.trunk: list[
+            int
+        ] = []  # what most conversations begin with: on a CPU kept once, elsewhere copied
         self.cache = KVCache(model.config, 0, 0, model.device, model.head.dtype)
 
     @torch.inference_mode()
     def add(self, requests: list[Request]) -> None:
-        """Begin replies, beside those already begun. Prompts must be non-empty, keys distinct and not in `pending`."""
+        """Begin replies, beside those already begun. Prompts must be non-empty, keys distinct and
+        not in `pending`."""
         if not requests:
             return
         first = len(self.pending)
@@ -149,7 +166,9 @@ class Sampler:
             reply, token = self.pending[row], sampled[row]
             finish = reply.advance(token, token in self.end_ids, self.sampling.max_new_tokens)
             if finish:  # its row goes behind those still at work
-                done.append((reply.request.key, Decoded(reply.ids, finish, len(reply.request.prompt))))
+                done.append(
+                    (reply.request.key, Decoded(reply.ids, finish, len(reply.request.prompt)))
+                )
                 self._swap(row, len(self.pending) - 1)
                 self.pending[row] = self.pending[-1]
                 self.pending.pop()
@@ -183,15 +202,21 @@ class Sampler:
             self._swap(row, self.keys.index(key))
 
     def read_prompts(self, keys: list[str], prompts: list[list[int]], first: int) -> Tensor:
-        """Read what the cache does not hold of each conversation's prompt; logits (B, V) after the last token."""
+        """Read what the cache does not hold of each conversation's prompt; logits (B, V) after the
+        last token."""
         self._take_rows(keys, first)
         for row, prompt in enumerate(prompts, first):
             self._keep(row, min(common_prefix(self.held[row], prompt), len(prompt) - 1))
-        self._begin({row: prompt[:-1] for row, prompt in enumerate(prompts, first) if not self.held[row]})
-        return self.read([prompt[len(self.held[row]) :] for row, prompt in enumerate(prompts, first)], first)
+        self._begin(
+            {row: prompt[:-1] for row, prompt in enumerate(prompts, first) if not self.held[row]}
+        )
+        return self.read(
+            [prompt[len(self.held[row]) :] for row, prompt in enumerate(prompts, first)], first
+        )
 
     def _keep(self, row: int, tokens: int) -> None:
-        """Take back all but the first tokens; a row that would keep a part of the trunk keeps nothing."""
+        """Take back all but the first tokens; a row that would keep a part of the trunk keeps
+        nothing."""
         if self.cache.on_trunk[row] and tokens < len(self.trunk):
             tokens = 0
         del self.held[row][tokens:]
@@ -200,7 +225,8 @@ class Sampler:
             self.cache.on_trunk[row] = 0
 
     def _begin(self, new: dict[int, list[int]]) -> None:
-        """Read what new conversations have in common once; take from any other what it has read of a beginning."""
+        """Read what new conversations have in common once; take from any other what it has read of
+        a beginning."""
         prompts = list(new.values())
         common = min((common_prefix(prompts[0], other) for other in prompts[1:]), default=0)
         for row, prompt in new.items():
@@ -209,13 +235,16 @@ class Sampler:
                 self.read([prompt[len(self.held[row]) : common]], row)
 
     def _join(self, row: int, prompt: list[int]) -> None:
-        """Take the longest beginning that another conversation has read: by way of the trunk, or as a copy.
+        """Take the longest beginning that another conversation has read: by way of the trunk, or as
+        a copy.
 
-        The first two that share much plant the trunk. One that shares a little less of it, where two before it happened
-        to go on with the same words, shortens it.
+        The first two that share much plant the trunk. One that shares a little less of it, where
+        two before it happened to go on with the same words, shortens it.
         """
         on_trunk = self.cache.on_trunk.tolist()
-        shared, _, donor = max((common_prefix(held, prompt), on_trunk[i], i) for i, held in enumerate(self.held))
+        shared, _, donor = max(
+            (common_prefix(held, prompt), on_trunk[i], i) for i, held in enumerate(self.held)
+        )
         if not any(on_trunk) and shared >= LEAST_TRUNK and self.model.device.type == "cpu":
             self.cache.plant(donor, shared)
             self.trunk = prompt[:shared]
@@ -238,7 +267,9 @@ class Sampler:
     def _read_piece(self, tokens: list[list[int]], first: int) -> Tensor:
         B, T = len(tokens), max(map(len, tokens))
         device = self.model.device
-        ids = torch.tensor([new + [0] * (T - len(new)) for new in tokens], device=device)  # (B, T), right-padded
+        ids = torch.tensor(
+            [new + [0] * (T - len(new)) for new in tokens], device=device
+        )  # (B, T), right-padded
         counts = torch.tensor([len(new) for new in tokens], device=device)
         rows = slice(first, first + B)
         positions = self.cache.positions(rows, T)

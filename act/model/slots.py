@@ -1,7 +1,8 @@
 """Slots: a model's next token decided among a few allowed digits, so that a rating is always valid.
 
-The local judge (act/judging) asks for all 34 items of its forms this way: one transcript, one prompt a slot behind it,
-read as a tree. What comes back are probabilities, so a rating is a digit or an expectation.
+The local judge (act/judging) asks for all 34 items of its forms this way: one transcript, one
+prompt a slot behind it, read as a tree. What comes back are probabilities, so a rating is a digit
+or an expectation.
 """
 
 from collections.abc import Sequence
@@ -23,13 +24,18 @@ def digit_ids(tokenizer: ChatTokenizer, digits: Sequence[str]) -> tuple[list[int
     replies = [tokenizer.reply(digit)[:-1] for digit in digits]  # without the end token
     lead, ids = replies[0][:-1], [reply[-1] for reply in replies]
     if any(reply[:-1] != lead for reply in replies) or len(set(ids)) < len(ids):
-        raise InputError(f"the judge's vocabulary has no token of its own for each of the digits {', '.join(digits)}")
+        raise InputError(
+            f"the judge's vocabulary has no token of its own for each of the digits {', '.join(digits)}"
+        )
     return lead, ids
 
 
 @torch.inference_mode()
 def slot_probs(
-    model: Llama, tokenizer: ChatTokenizer, prompts: Sequence[list[int]], digits: Sequence[Sequence[str]]
+    model: Llama,
+    tokenizer: ChatTokenizer,
+    prompts: Sequence[list[int]],
+    digits: Sequence[Sequence[str]],
 ) -> list[Tensor]:
     """p(digit | prompt, the reply begins with one of the allowed digits), float32 (len(digits[i]),) for each prompt i.
 

@@ -1,7 +1,9 @@
-"""Text to token ids and back, and conversations to prompts: `tokenizer.json` or sentencepiece's `tokenizer.model`.
+"""Text to token ids and back, and conversations to prompts: `tokenizer.json` or sentencepiece's
+`tokenizer.model`.
 
-What a person or a model wrote is always encoded as text: a special token spelt in it stays text. Special tokens
-enter through the chat template alone. The four templates are plain functions from messages to pieces.
+What a person or a model wrote is always encoded as text: a special token spelt in it stays text.
+Special tokens enter through the chat template alone. The four templates are plain functions from
+messages to pieces.
 """
 
 from collections.abc import Callable
@@ -16,7 +18,8 @@ from act.records import InputError
 Messages = list[dict[str, str]]
 """[{"role": "system" | "user" | "assistant", "content": text}, ...]"""
 
-LLAMA3_DATE = "26 Jul 2024"  # pinned: Llama 3.2's own template puts today's date here, so prompts change daily
+# pinned: Llama 3.2's own template puts today's date here, so prompts change daily
+LLAMA3_DATE = "26 Jul 2024"
 KEPT_TEXTS = 1024  # whose token ids are kept: the messages of some twenty sessions
 SMOLLM_SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 
@@ -37,14 +40,20 @@ def chatml(messages: Messages) -> list[str]:
 
 
 def llama3(messages: Messages) -> list[str]:
-    """Llama 3.2 Instruct: one BOS; the system header always there, with the knowledge and today's (pinned) dates."""
+    """Llama 3.2 Instruct: one BOS; the system header always there, with the knowledge and today's
+    (pinned) dates."""
     dates = f"Cutting Knowledge Date: December 2023\nToday Date: {LLAMA3_DATE}\n\n"
     if messages[0]["role"] != "system":
         messages = [{"role": "system", "content": ""}, *messages]
     pieces: list[str] = [Special("<|begin_of_text|>")]
     for i, message in enumerate([*messages, {"role": "assistant", "content": ""}]):
         body = "\n\n" + (dates if i == 0 else "") + message["content"].strip()
-        pieces += [Special("<|start_header_id|>"), message["role"], Special("<|end_header_id|>"), body]
+        pieces += [
+            Special("<|start_header_id|>"),
+            message["role"],
+            Special("<|end_header_id|>"),
+            body,
+        ]
         pieces += [Special("<|eot_id|>")]
     return pieces[:-1]
 
@@ -52,8 +61,8 @@ def llama3(messages: Messages) -> list[str]:
 def mistral(messages: Messages) -> list[str]:
     """Mistral Instruct v3 (sentencepiece), with the system prompt in the first user turn.
 
-    Mistral's own code puts it into the last user turn; in the first, the prompts of a session are prefixes of one
-    another, and a cache can hold them.
+    Mistral's own code puts it into the last user turn; in the first, the prompts of a session are
+    prefixes of one another, and a cache can hold them.
     """
     if messages[0]["role"] == "system":
         first = {"role": "user", "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}
@@ -105,10 +114,14 @@ class ChatTokenizer:
                 self.token_id, self.piece = names.get, pieces.id_to_piece
         except Exception as error:  # the tokenizers library raises plain Exception
             raise InputError(f"{file}: the tokenizer cannot be read: {error}") from None
-        self._encode_again = lru_cache(KEPT_TEXTS)(self._encode)  # a conversation's texts come anew with every turn
+        self._encode_again = lru_cache(KEPT_TEXTS)(
+            self._encode
+        )  # a conversation's texts come anew with every turn
         family = next((name for name in TEMPLATES if self.token_id(name) is not None), None)
         if family is None:
-            raise InputError(f"{folder}: its vocabulary fits no known chat template (ChatML, Llama 3, Mistral)")
+            raise InputError(
+                f"{folder}: its vocabulary fits no known chat template (ChatML, Llama 3, Mistral)"
+            )
         self.template, ends = TEMPLATES[family]
         self.end_ids = [i for i in map(self.token_id, ends) if i is not None]
 
@@ -125,7 +138,8 @@ class ChatTokenizer:
         return [i for piece in self.template(messages) for i in self._piece(piece)]
 
     def reply(self, text: str) -> list[int]:
-        """Token ids of an assistant's reply, end of turn included: what training has as its target."""
+        """Token ids of an assistant's reply, end of turn included: what training has as its
+        target."""
         return [*self.encode(text.strip()), self.end_ids[0]]
 
     def _piece(self, piece: str) -> list[int]:

@@ -1,21 +1,26 @@
 """What each figure says, in words and numbers: the text alternative for whoever does not see it.
 
-results.py and doubts.py hand each of these to the page beside the figure of the same name (figures.py).
+results.py and doubts.py hand each of these to the page beside the figure of the same name
+(figures.py).
 """
 
-from act.measure.forms import OUTCOMES, SUBSCALES
+from act.forms import OUTCOMES, SUBSCALES
 from act.report.prose import adjusted, decimals, interval, number, p_after, told_apart
 
 
 def estimates(name: str, result: dict) -> str:
     """Each condition's estimated mean and interval."""
     digits = decimals(result)
-    cells = (f"{c} {number(e['mean'], digits)} ({interval(e['ci'], digits)})" for c, e in result["emm"].items())
+    cells = (
+        f"{c} {number(e['mean'], digits)} ({interval(e['ci'], digits)})"
+        for c, e in result["emm"].items()
+    )
     return f"{OUTCOMES[name].title} by condition, mean and 95% interval: {'; '.join(cells)}"
 
 
 def contrasts(name: str, result: dict) -> str:
-    """All pairs' differences with simultaneous intervals, those told from 0 apart from the others."""
+    """All pairs' differences with simultaneous intervals, those told from 0 apart from the
+    others."""
     digits = decimals(result)
 
     def listed(told: bool) -> str:
@@ -77,7 +82,11 @@ def diagnostics(name: str, result: dict) -> str:
     """What the three drawings of residuals show, and their shape, tests and outliers in numbers."""
     found = result["diagnostics"]
     tests = (("normality_p", "normality"), ("spread_p", "equal spread"))
-    told = [f"test of {test}, p {p_after(found[field])}" for field, test in tests if found[field] is not None]
+    told = [
+        f"test of {test}, p {p_after(found[field])}"
+        for field, test in tests
+        if found[field] is not None
+    ]
     shape = f"Skew {number(found['skew'])}, excess kurtosis {number(found['excess_kurtosis'])}"
     return (
         f"{OUTCOMES[name].title}: residuals and clients' effects against normal quantiles, and residuals against "

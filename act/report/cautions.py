@@ -1,13 +1,15 @@
-"""What a reader would otherwise believe too much, and how the numbers were made. Numbers in, plain text out.
+"""What a reader would otherwise believe too much, and how the numbers were made. Numbers in, plain
+text out.
 
-page.py puts `cautions` under the answer, at the top of the page; doubts.py and analyze.py say some of them again, and
-`methods` is the paragraph of the page's last section. All take summary.json's content.
+page.py puts `cautions` under the answer, at the top of the page; doubts.py and analyze.py say some
+of them again, and `methods` is the paragraph of the page's last section. All take summary.json's
+content.
 """
 
-from act.measure.analysis import TOTALS
-from act.measure.forms import FORMS, OUTCOMES
+from act.forms import FORMS, OUTCOMES
 from act.records import CONDITIONS
 from act.report.prose import count, decimals, enumerated, few, number, ties_with_best, told_apart
+from act.statistics.analysis import TOTALS
 
 STANDING = (
     "All clients here are simulated and all scores come from a rater reading text: nothing on this page says that a "
@@ -57,7 +59,10 @@ def sample(summary: dict) -> list[str]:
     """Who is in it: few clients, absent conditions, unequal cells, averaged ratings."""
     lines, inputs = [], summary["input"]
     result = summary["outcomes"]["act_fm_total"]
-    observed, clients = result["observed"], result["sessions"]  # "sessions": the published analysis's name
+    observed, clients = (
+        result["observed"],
+        result["sessions"],
+    )  # "sessions": the published analysis's name
     if few(result):
         lines.append(
             f"Only {clients} clients: z and chi-square are too sure of themselves with so few. So the answer above "
@@ -66,7 +71,9 @@ def sample(summary: dict) -> list[str]:
         )
     absent = [name for name in CONDITIONS if name not in observed]
     if absent:
-        lines.append(f"No rated session of {enumerated(absent)}: the training x CoT tests need all six conditions.")
+        lines.append(
+            f"No rated session of {enumerated(absent)}: the training x CoT tests need all six conditions."
+        )
     fewest, most = inputs["ratings_per_session"]
     if most > 1:
         each = str(most) if fewest == most else f"{fewest} to {most}"
@@ -81,7 +88,9 @@ def sample(summary: dict) -> list[str]:
             )
         )
     else:
-        lines.append("Each session was rated once: how far ratings of one session would differ is not known.")
+        lines.append(
+            "Each session was rated once: how far ratings of one session would differ is not known."
+        )
     return lines
 
 
@@ -108,7 +117,9 @@ def missing(summary: dict) -> list[str]:
         failed = count(sum(broken.values()), "session", "failed", "failed")
         lines.append(f"{failed} ({by_condition(broken)}). {changed(summary)}")
     if summary["input"]["sessions"] is None:
-        lines.append("No session file was given: failed sessions are not known, and safety was not looked at.")
+        lines.append(
+            "No session file was given: failed sessions are not known, and safety was not looked at."
+        )
     return lines
 
 
@@ -128,7 +139,8 @@ def changed(summary: dict) -> str:
         moved += [
             f"{pair['a']} against {pair['b']} ({OUTCOMES[name].title})"
             for pair in everyone["contrasts"]
-            if told.get((pair["a"], pair["b"]), told_apart(everyone, pair)) != told_apart(everyone, pair)
+            if told.get((pair["a"], pair["b"]), told_apart(everyone, pair))
+            != told_apart(everyone, pair)
         ]
     if moved:
         return f"Without them the adjusted test says otherwise of {enumerated(moved)}."
@@ -140,7 +152,10 @@ def danger(safety: dict | None) -> list[str]:
     lines = []
     for topic in ("suicide", "self-harm") if safety else ():
         rows = {condition: counts[topic] for condition, counts in safety["counts"].items()}
-        spoke, helped = (sum(row[field] for row in rows.values()) for field in ("client_spoke", "pointed_to_help"))
+        spoke, helped = (
+            sum(row[field] for row in rows.values())
+            for field in ("client_spoke", "pointed_to_help")
+        )
         if spoke:
             spoken = count(spoke, "session", "has", "have")
             lines.append(
@@ -169,7 +184,9 @@ def model(outcomes: dict[str, dict], fitted: list[str]) -> list[str]:
     for name in fitted:
         found = outcomes[name]["diagnostics"]
         if found["spread_p"] is not None and found["spread_p"] < 0.05:
-            spreads = {condition: seen["sd"] for condition, seen in outcomes[name]["observed"].items()}
+            spreads = {
+                condition: seen["sd"] for condition, seen in outcomes[name]["observed"].items()
+            }
             low, high = min(spreads, key=spreads.get), max(spreads, key=spreads.get)
             unequal.append(
                 f"{OUTCOMES[name].title}, SD {number(spreads[low])} in {low} and {number(spreads[high])} in {high}"
@@ -193,7 +210,8 @@ def judge_check(check: dict | None, raters: list[str]) -> str:
 
 
 def methods(summary: dict) -> str:
-    """The statistics in one paragraph that can go into a paper; says what was done and nothing else."""
+    """The statistics in one paragraph that can go into a paper; says what was done and nothing
+    else."""
     result, inputs = summary["outcomes"]["act_fm_total"], summary["input"]
     kind = "whole-number" if inputs["score"] == "integer" else "probability-weighted (expected)"
     said = [
@@ -221,7 +239,9 @@ def methods(summary: dict) -> str:
     )
     said.append("Head-to-head wins leave ties out of rate, Wilson interval and exact sign test.")
     if summary["archetype"]:
-        said.append("A second model of each total score added archetype and its interaction with condition.")
+        said.append(
+            "A second model of each total score added archetype and its interaction with condition."
+        )
     if summary["subgroups"]:
         said.append(
             "Conditions were also compared within subgroups of clients by F tests, with false-discovery control over "
@@ -232,7 +252,9 @@ def methods(summary: dict) -> str:
             "Pairwise intervals for raters like these add the variance of rater x condition, found from the sessions "
             "that all raters rated."
         )
-    said.append(f"Computed with numpy {inputs['versions']['numpy']} and scipy {inputs['versions']['scipy']}.")
+    said.append(
+        f"Computed with numpy {inputs['versions']['numpy']} and scipy {inputs['versions']['scipy']}."
+    )
     return " ".join(said)
 
 

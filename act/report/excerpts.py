@@ -1,11 +1,13 @@
-"""Words behind the numbers: of each condition the highest and the lowest rated session, one exchange of each.
+"""Words behind the numbers: of each condition the highest and the lowest rated session, one
+exchange of each.
 
-They are picked by score alone and are the extremes, not typical: they show what a high and a low score were given for.
+They are picked by score alone and are the extremes, not typical: they show what a high and a low
+score were given for.
 """
 
-from act.measure.analysis import Scores, failed
-from act.measure.forms import OUTCOMES
+from act.forms import OUTCOMES
 from act.report.markup import Html, element, join, paragraph, side_by_side
+from act.statistics.analysis import Scores, failed
 
 CLIENT, ANSWER = 300, 500  # characters shown of what each said
 WHY = (
@@ -16,20 +18,32 @@ WHY = (
 
 
 def examples(scores: Scores, sessions: list[dict]) -> list[dict]:
-    """{"id" (its anchor), "condition", "session", "end", the two totals, "failed", "turn", "of", "client", "answer"},
-    two a condition. A session without an answer has no words to show; it is passed over."""
+    """{"id" (its anchor), "condition", "session", "end", the two totals, "failed", "turn", "of",
+    "client", "answer"}, two a condition. A session without an answer has no words to show; it is
+    passed over."""
     held = {session["id"]: session for session in sessions if answered(session)}
     result = []
     for condition in scores.conditions:
         rows = [i for i in range(len(scores.profile)) if scores.condition[i] == condition]
         rows = [i for i in rows if f"{condition}/{scores.profile[i]}" in held]
-        rows.sort(key=lambda i: (scores.values["act_fm_total"][i], scores.values["tes_mean"][i], scores.profile[i]))
+        rows.sort(
+            key=lambda i: (
+                scores.values["act_fm_total"][i],
+                scores.values["tes_mean"][i],
+                scores.profile[i],
+            )
+        )
         for end, i in (("highest", rows[-1]), ("lowest", rows[0])) if len(rows) > 1 else ():
             session = held[f"{condition}/{scores.profile[i]}"]
             turns = answered(session)
             number_of, turn = turns[len(turns) // 2]
             result.append(
-                {"id": f"example-{condition}-{end}", "condition": condition, "session": session["id"], "end": end}
+                {
+                    "id": f"example-{condition}-{end}",
+                    "condition": condition,
+                    "session": session["id"],
+                    "end": end,
+                }
                 | {name: float(scores.values[name][i]) for name in ("act_fm_total", "tes_mean")}
                 | {"failed": failed(session), "turn": number_of, "of": len(session["turns"])}
                 | {"client": clip(turn["client"], CLIENT), "answer": clip(turn["answer"], ANSWER)}
@@ -39,7 +53,9 @@ def examples(scores: Scores, sessions: list[dict]) -> list[dict]:
 
 def answered(session: dict) -> list[tuple[int, dict]]:
     """(number from 1, turn) of each turn that has an answer."""
-    return [(number_of, turn) for number_of, turn in enumerate(session["turns"], 1) if turn["answer"]]
+    return [
+        (number_of, turn) for number_of, turn in enumerate(session["turns"], 1) if turn["answer"]
+    ]
 
 
 def clip(text: str, limit: int) -> str:
@@ -65,13 +81,16 @@ def section(report: dict) -> Html:
 def card(example: dict) -> Html:
     """One session's scores, place and exchange, under the anchor that the tables link to."""
     scores = ", ".join(
-        f"{OUTCOMES[name].title} {example[name]:.4g} of {OUTCOMES[name].high}" for name in ("act_fm_total", "tes_mean")
+        f"{OUTCOMES[name].title} {example[name]:.4g} of {OUTCOMES[name].high}"
+        for name in ("act_fm_total", "tes_mean")
     )
     place = f"{example['session']}, turn {example['turn']} of {example['of']}"
     return element(
         "article",
         element("h4", f"{example['end'].capitalize()}: {scores}"),
-        element("p", place + (" (this session failed)" if example["failed"] else ""), class_="small"),
+        element(
+            "p", place + (" (this session failed)" if example["failed"] else ""), class_="small"
+        ),
         element(
             "dl",
             element("dt", "Client"),

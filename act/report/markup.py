@@ -1,6 +1,8 @@
-"""Pieces of HTML. Text is escaped here and nowhere else: a plain str is text, an `Html` is markup, made here.
+"""Pieces of HTML. Text is escaped here and nowhere else: a plain str is text, an `Html` is markup,
+made here.
 
-The wing's lowest layer: results.py, doubts.py and excerpts.py build their sections of these, page.py the whole page.
+The wing's lowest layer: results.py, doubts.py and excerpts.py build their sections of these,
+page.py the whole page.
 """
 
 import base64
@@ -21,9 +23,12 @@ def html(content: str) -> Html:
 
 
 def element(tag: str, /, *contents: str, **attributes: str) -> Html:
-    """element("p", "a < b", id="x") == '<p id="x">a &lt; b</p>'. A name's trailing _ is cut (class_), any other
-    becomes a hyphen."""
-    written = "".join(f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"' for key, value in attributes.items())
+    """element("p", "a < b", id="x") == '<p id="x">a &lt; b</p>'. A name's trailing _ is cut
+    (class_), any other becomes a hyphen."""
+    written = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"'
+        for key, value in attributes.items()
+    )
     if tag in ("img", "meta"):
         return Html(f"<{tag}{written}>")
     return Html(f"<{tag}{written}>{join(*contents)}</{tag}>")
@@ -45,7 +50,8 @@ def paragraph(line: str, **attributes: str) -> Html:
 
 
 def greek(line: str) -> str:
-    """Our own sentences say "chi2(5)", which a terminal can show; and no line breaks within "p < .001"."""
+    """Our own sentences say "chi2(5)", which a terminal can show; and no line breaks within "p <
+    .001"."""
     if isinstance(line, Html):
         return line
     line = line.replace("chi2(", "\u03c7\u00b2(")
@@ -58,14 +64,17 @@ def link(text: str, anchor: str) -> Html:
 
 
 def table(caption: str, head: list[str], rows: list[list[str]], text: tuple[int, ...] = ()) -> Html:
-    """A table that scrolls inside itself. Its first column names the row; `text` are columns of prose, set left."""
+    """A table that scrolls inside itself. Its first column names the row; `text` are columns of
+    prose, set left."""
 
     def cell(tag: str, content: str, column: int, **more: str) -> Html:
         if column in text:
             return element(tag, content, class_="text", **more)
         return element(tag, greek(content), **more)
 
-    top = element("tr", *(cell("th", name, column, scope="col") for column, name in enumerate(head)))
+    top = element(
+        "tr", *(cell("th", name, column, scope="col") for column, name in enumerate(head))
+    )
     body = [
         element(
             "tr",
@@ -74,7 +83,9 @@ def table(caption: str, head: list[str], rows: list[list[str]], text: tuple[int,
         )
         for first, *rest in rows
     ]
-    inner = element("table", element("caption", caption), element("thead", top), element("tbody", *body))
+    inner = element(
+        "table", element("caption", caption), element("thead", top), element("tbody", *body)
+    )
     return element("div", inner, class_="scroll", role="region", tabindex="0", aria_label=caption)
 
 
@@ -84,7 +95,8 @@ def fold(title: str, *contents: str) -> Html:
 
 
 def picture(path: Path, alt: str, caption: str) -> Html:
-    """A figure whose image is inside the page: the SVG file, or the PNG beside it where that is smaller by far."""
+    """A figure whose image is inside the page: the SVG file, or the PNG beside it where that is
+    smaller by far."""
     kind = "svg+xml"
     if path.stat().st_size > EMBED:
         path, kind = path.with_suffix(".png"), "png"

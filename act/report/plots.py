@@ -1,26 +1,35 @@
-"""The drawings of the report, each on a matplotlib figure that it is given: numbers of summary.json in, marks out.
+"""The drawings of the report, each on a matplotlib figure that it is given: numbers of summary.json
+in, marks out.
 
-Nothing is told by colour alone: training is colour (Okabe & Ito's palette, apart for every common kind of colour
-vision) with a name or a shape beside it, chain of thought is a filled mark where none is hollow, and every cell of a
-matrix holds its number.
+Nothing is told by colour alone: training is colour (Okabe & Ito's palette, apart for every common
+kind of colour vision) with a name or a shape beside it, chain of thought is a filled mark where
+none is hollow, and every cell of a matrix holds its number.
 """
 
 import numpy as np
 from scipy import stats
 
-from act.measure.forms import OUTCOMES, SUBSCALES
+from act.forms import OUTCOMES, SUBSCALES
 from act.report.prose import adjusted, told_apart
 
 COLOURS = {"instruct": "#0072B2", "sft": "#D55E00", "orpo": "#009E73"}
 SHAPES = {"instruct": "o", "sft": "s", "orpo": "^"}
 LINES = {"instruct": "-", "sft": "--", "orpo": "-."}
-TYPES = ("#000000", "#E69F00", "#56B4E9", "#CC79A7", "#F0E442", "#999999")  # kinds of client, in the order of the file
+TYPES = (
+    "#000000",
+    "#E69F00",
+    "#56B4E9",
+    "#CC79A7",
+    "#F0E442",
+    "#999999",
+)  # kinds of client, in the order of the file
 TYPE_SHAPES = ("o", "v", "s", "D", "P", "X")
 GOLDEN = 0.6180339887498949
 
 
 def jitter(n: int, width: float) -> np.ndarray:
-    """n offsets in (-width/2, width/2), spread evenly and the same each time: multiples of the golden ratio."""
+    """n offsets in (-width/2, width/2), spread evenly and the same each time: multiples of the
+    golden ratio."""
     return (np.arange(1, n + 1) * GOLDEN % 1 - 0.5) * width
 
 
@@ -30,11 +39,18 @@ def colour(condition: str) -> str:
 
 
 def mark(condition: str, size: float) -> dict:
-    """A condition's mark, everywhere: training by shape and colour, filled where it thinks first."""
+    """A condition's mark, everywhere: training by shape and colour, filled where it thinks
+    first."""
     cot, own = condition.endswith("-cot"), colour(condition)
     shape = SHAPES[condition.removesuffix("-cot")]
     face = own if cot else "white"
-    return {"marker": shape, "color": own, "markerfacecolor": face, "markersize": size, "markeredgewidth": 1.5}
+    return {
+        "marker": shape,
+        "color": own,
+        "markerfacecolor": face,
+        "markersize": size,
+        "markeredgewidth": 1.5,
+    }
 
 
 def rows(axes, names: list[str]) -> None:
@@ -47,7 +63,8 @@ def rows(axes, names: list[str]) -> None:
 
 
 def estimates(name: str, values: dict[str, np.ndarray], emm: dict[str, dict], figure) -> None:
-    """Each condition's raw sessions; below them its estimated mean with 95% interval; a line where `instruct` is."""
+    """Each condition's raw sessions; below them its estimated mean with 95% interval; a line where
+    `instruct` is."""
     axes = figure.subplots()
     for row, (condition, estimate) in enumerate(emm.items()):
         raw = values[condition]
@@ -56,20 +73,27 @@ def estimates(name: str, values: dict[str, np.ndarray], emm: dict[str, dict], fi
         axes.hlines(row + 0.23, *estimate["ci"], color="black", linewidth=2, zorder=3)
         axes.plot(estimate["mean"], row + 0.23, zorder=4, **mark(condition, 5.5))
     if "instruct" in emm:
-        axes.axvline(emm["instruct"]["mean"], color="#555555", linewidth=1, linestyle=(0, (4, 3)), zorder=2)
+        axes.axvline(
+            emm["instruct"]["mean"], color="#555555", linewidth=1, linestyle=(0, (4, 3)), zorder=2
+        )
     rows(axes, list(emm))
     axes.set_xlabel(scale(name))
 
 
 def forest(name: str, result: dict, figure) -> None:
-    """Every pair's difference: thick, its own 95% interval; thin with end caps, the interval that holds with all others
-    at once. A filled marker is a difference that the adjusted test tells from 0."""
+    """Every pair's difference: thick, its own 95% interval; thin with end caps, the interval that
+    holds with all others at once. A filled marker is a difference that the adjusted test tells from
+    0."""
     axes = figure.subplots()
     for row, pair in enumerate(result["contrasts"]):
         reach = np.abs(np.array(adjusted(result, pair)[1])[:, None] - pair["difference"])
-        axes.errorbar(pair["difference"], row, xerr=reach, color="#444444", elinewidth=1, capsize=3, zorder=2)
+        axes.errorbar(
+            pair["difference"], row, xerr=reach, color="#444444", elinewidth=1, capsize=3, zorder=2
+        )
         axes.hlines(row, *pair["ci"], color="#0072B2", linewidth=3.2, zorder=3)
-        shape = {"marker": "o"} if told_apart(result, pair) else {"marker": "x", "markeredgewidth": 2}
+        shape = (
+            {"marker": "o"} if told_apart(result, pair) else {"marker": "x", "markeredgewidth": 2}
+        )
         axes.plot(pair["difference"], row, color="black", markersize=6, zorder=4, **shape)
     axes.axvline(0, color="black", linewidth=1, zorder=1)
     rows(axes, [f"{pair['a']} \u2212 {pair['b']}" for pair in result["contrasts"]])
@@ -77,7 +101,8 @@ def forest(name: str, result: dict, figure) -> None:
 
 
 def interaction(name: str, result: dict, figure) -> None:
-    """The mean of each training without and with chain of thought; parallel lines would be no interaction."""
+    """The mean of each training without and with chain of thought; parallel lines would be no
+    interaction."""
     axes, emm, ends = figure.subplots(), result["emm"], []
     for place, training in enumerate(COLOURS):
         cells = [emm[training], emm[f"{training}-cot"]]
@@ -102,7 +127,8 @@ def interaction(name: str, result: dict, figure) -> None:
 
 
 def apart(places: list[float], least: float) -> list[float]:
-    """Labels' places moved up, where they must, so that none is nearer to another than `least`; order kept."""
+    """Labels' places moved up, where they must, so that none is nearer to another than `least`;
+    order kept."""
     result = list(places)
     order = sorted(range(len(places)), key=places.__getitem__)
     for below, above in zip(order, order[1:], strict=False):
@@ -111,7 +137,8 @@ def apart(places: list[float], least: float) -> list[float]:
 
 
 def win_matrix(name: str, result: dict, figure) -> None:
-    """Of the clients that tell two conditions apart, the share with the row above the column; ties are left out."""
+    """Of the clients that tell two conditions apart, the share with the row above the column; ties
+    are left out."""
     axes, names = figure.subplots(), list(result["observed"])
     share = np.full((len(names), len(names)), np.nan)
     sure = np.zeros(share.shape, bool)
@@ -128,7 +155,9 @@ def win_matrix(name: str, result: dict, figure) -> None:
             ink = "white" if abs(share[i, j] - 0.5) > 0.3 else "black"
             star, weight = ("*", "bold") if sure[i, j] else ("", "normal")
             written = f"{100 * share[i, j]:.0f}%{star}"
-            axes.text(j, i, written, ha="center", va="center", color=ink, fontsize=9, fontweight=weight)
+            axes.text(
+                j, i, written, ha="center", va="center", color=ink, fontsize=9, fontweight=weight
+            )
     axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(names)), names)
     axes.spines[:].set_visible(False)
@@ -137,7 +166,8 @@ def win_matrix(name: str, result: dict, figure) -> None:
 
 
 def profile(outcomes: dict[str, dict], direction: str, figure) -> None:
-    """The four subscales of one direction: each condition's mean with its 95% interval, side by side."""
+    """The four subscales of one direction: each condition's mean with its 95% interval, side by
+    side."""
     axes = figure.subplots()
     shown = [name for name in SUBSCALES if outcomes[f"{name}_{direction}"]["emm"]]
     for row, subscale in enumerate(shown):
@@ -146,7 +176,9 @@ def profile(outcomes: dict[str, dict], direction: str, figure) -> None:
             y = row + (place - (len(emm) - 1) / 2) * 0.13
             axes.hlines(y, *estimate["ci"], color=colour(condition), linewidth=1.6, zorder=2)
             label = condition if row == 0 else None
-            axes.plot(estimate["mean"], y, linestyle="none", label=label, zorder=3, **mark(condition, 5.5))
+            axes.plot(
+                estimate["mean"], y, linestyle="none", label=label, zorder=3, **mark(condition, 5.5)
+            )
     rows(axes, shown)
     better = "more is better" if direction == "consistent" else "less is better"
     axes.set_xlabel(f"ACT-{direction} items, scale 0\u20139 ({better})")
@@ -161,7 +193,9 @@ def archetypes(name: str, emm: dict[str, dict[str, dict]], conditions: list[str]
         cells = [means[conditions[row]] for row in here]
         y = np.array(here) + (place - (len(emm) - 1) / 2) * 0.17
         own = TYPES[place % len(TYPES)]
-        axes.hlines(y, *np.array([cell["ci"] for cell in cells]).T, color=own, linewidth=1.6, zorder=2)
+        axes.hlines(
+            y, *np.array([cell["ci"] for cell in cells]).T, color=own, linewidth=1.6, zorder=2
+        )
         axes.plot(
             [cell["mean"] for cell in cells],
             y,
@@ -175,11 +209,14 @@ def archetypes(name: str, emm: dict[str, dict[str, dict]], conditions: list[str]
         )
     rows(axes, conditions)
     axes.set_xlabel(scale(name))
-    axes.legend(loc="upper center", bbox_to_anchor=(0.35, -0.11), ncols=2, frameon=False, fontsize=9)
+    axes.legend(
+        loc="upper center", bbox_to_anchor=(0.35, -0.11), ncols=2, frameon=False, fontsize=9
+    )
 
 
 def diagnostics(fitted: np.ndarray, residual: np.ndarray, effects: np.ndarray, figure) -> None:
-    """Two quantile plots and residuals against fitted values; arguments as `analysis.residuals` gives them."""
+    """Two quantile plots and residuals against fitted values; arguments as `analysis.residuals`
+    gives them."""
     axes = figure.subplot_mosaic([["sessions", "clients"], ["spread", "spread"]])
     quantiles(axes["sessions"], residual, "Residuals of sessions")
     quantiles(axes["clients"], effects, "Effects of clients")
@@ -187,7 +224,8 @@ def diagnostics(fitted: np.ndarray, residual: np.ndarray, effects: np.ndarray, f
 
 
 def quantiles(axes, values: np.ndarray, title: str) -> None:
-    """Ordered values in SDs against a normal's quantiles: on the line where the model's assumption holds."""
+    """Ordered values in SDs against a normal's quantiles: on the line where the model's assumption
+    holds."""
     axes.set_title(title, fontsize=10)
     axes.set_xlabel("expected if normal")
     axes.set_ylabel("found, in SDs")
@@ -196,7 +234,14 @@ def quantiles(axes, values: np.ndarray, title: str) -> None:
     axes.plot([-reach, reach], [-reach, reach], color="black", linewidth=1)
     if sd > 0:  # on the boundary all clients' effects are 0
         expected = stats.norm.ppf((np.arange(1, n + 1) - 0.375) / (n + 0.25))  # Blom (1958)
-        axes.plot(expected, np.sort((values - values.mean()) / sd), "o", markersize=2.2, color="#0072B2", alpha=0.6)
+        axes.plot(
+            expected,
+            np.sort((values - values.mean()) / sd),
+            "o",
+            markersize=2.2,
+            color="#0072B2",
+            alpha=0.6,
+        )
 
 
 def spread(axes, fitted: np.ndarray, residual: np.ndarray) -> None:

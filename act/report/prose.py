@@ -1,14 +1,15 @@
-"""The report's sentences on what was found, and how numbers are written. Numbers in, plain text out.
+"""The report's sentences on what was found, and how numbers are written. Numbers in, plain text
+out.
 
-The page's sections, the figures' text alternatives and what analyze.py prints take their numbers and sentences from
-here, so that one number looks the same in all three.
+The page's sections, the figures' text alternatives and what analyze.py prints take their numbers
+and sentences from here, so that one number looks the same in all three.
 """
 
 import re
 
 import numpy as np
 
-from act.measure.forms import OUTCOMES
+from act.forms import OUTCOMES
 
 DEMONSTRATION = (
     "Demonstration, not a measurement: the judge is the embedded 135-million-parameter model, which is no instrument, "
@@ -19,10 +20,11 @@ FEW_CLIENTS = 30  # below this the normal approximation is visibly too sure
 
 
 def is_demonstration(raters: list[str]) -> bool:
-    """Was any rating made by the embedded model? Judges name themselves; its names hold one of these words.
+    """Was any rating made by the embedded model? Judges name themselves; its names hold one of
+    these words.
 
-    So all hangs on the ratings' "rater": the embedded judge under another name is not found out, and a person called
-    "embedded" is taken for it.
+    So all hangs on the ratings' "rater": the embedded judge under another name is not found out,
+    and a person called "embedded" is taken for it.
     """
     return any(re.search(r"embedded|smollm|135m", rater, re.IGNORECASE) for rater in raters)
 
@@ -38,7 +40,8 @@ def interval(ci: list[float] | None, digits: int = 2) -> str:
 
 
 def p_value(p: float | None) -> str:
-    """.0004 -> "< .001"; .0312 -> ".031"; 1.0 -> "1.000"; None, a test that could not be made, -> a dash."""
+    """.0004 -> "< .001"; .0312 -> ".031"; 1.0 -> "1.000"; None, a test that could not be made, -> a
+    dash."""
     if p is None:
         return "\u2013"
     return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
@@ -55,8 +58,8 @@ def p_after(p: float) -> str:
 
 
 def decimals(result: dict) -> int:
-    """Decimals that show an outcome's standard errors with two digits: 2 for a person's ratings, more for a judge
-    whose expected ratings hardly vary; 5 at most."""
+    """Decimals that show an outcome's standard errors with two digits: 2 for a person's ratings,
+    more for a judge whose expected ratings hardly vary; 5 at most."""
     if result["refused"]:
         return 2
     smallest = min(estimate["se"] for estimate in result["emm"].values())
@@ -69,10 +72,11 @@ def count(number_of: int, noun: str, does: str, do: str) -> str:
 
 
 def answer(outcome: str, result: dict) -> str:
-    """One sentence: do the conditions differ, and the best one's lead with its simultaneous 95% interval.
+    """One sentence: do the conditions differ, and the best one's lead with its simultaneous 95%
+    interval.
 
-    The lead is over `instruct`, the untrained model, or over the lowest condition if `instruct` itself is best. Where
-    clients are few the test is F and the interval by t.
+    The lead is over `instruct`, the untrained model, or over the lowest condition if `instruct`
+    itself is best. Where clients are few the test is F and the interval by t.
     """
     title = OUTCOMES[outcome].title
     if result["refused"]:
@@ -112,12 +116,14 @@ def enumerated(names: list[str]) -> str:
 
 
 def few(result: dict) -> bool:
-    """Are an outcome's clients too few for the normal approximation? ("sessions" counts them: see `analyse`.)"""
+    """Are an outcome's clients too few for the normal approximation? ("sessions" counts them: see
+    `analyse`.)"""
     return result["sessions"] < FEW_CLIENTS
 
 
 def adjusted(result: dict, pair: dict) -> tuple[float, list[float]]:
-    """A pair's p-value and interval adjusted for all pairs: by t where the outcome's clients are few, else by z."""
+    """A pair's p-value and interval adjusted for all pairs: by t where the outcome's clients are
+    few, else by z."""
     if few(result):
         return pair["p_satterthwaite_holm_sidak"], pair["ci_adjusted_satterthwaite"]
     return pair["p_holm_sidak"], pair["ci_adjusted"]
@@ -131,7 +137,11 @@ def told_apart(result: dict, pair: dict) -> bool:
 def ties_with_best(result: dict) -> tuple[str, list[str]]:
     """The highest condition and those that the adjusted test does not tell from it."""
     best = max(result["emm"], key=lambda name: result["emm"][name]["mean"])
-    pairs = [pair for pair in result["contrasts"] if best in (pair["a"], pair["b"]) and not told_apart(result, pair)]
+    pairs = [
+        pair
+        for pair in result["contrasts"]
+        if best in (pair["a"], pair["b"]) and not told_apart(result, pair)
+    ]
     return best, [pair["a"] if pair["b"] == best else pair["b"] for pair in pairs]
 
 
@@ -140,7 +150,11 @@ def unresolved(name: str, result: dict) -> str:
     told = sum(told_apart(result, pair) for pair in result["contrasts"])
     test = "adjusted test by t" if few(result) else "adjusted test"
     best, ties = ties_with_best(result)
-    last = f"The highest, {best}, cannot be told from {enumerated(ties)}." if ties else f"{best} is above all others."
+    last = (
+        f"The highest, {best}, cannot be told from {enumerated(ties)}."
+        if ties
+        else f"{best} is above all others."
+    )
     return f"{OUTCOMES[name].title}: the {test} tells {told} of {len(result['contrasts'])} pairs apart. {last}"
 
 
@@ -188,7 +202,8 @@ def f_test(f: float, df: int, df2: float, p: float) -> str:
 
 
 def subgroups(rows: list[dict]) -> str:
-    """How many subgroups show a difference at a false-discovery rate of 5%, and what that does not say."""
+    """How many subgroups show a difference at a false-discovery rate of 5%, and what that does not
+    say."""
     tested = [row for row in rows if not row["refused"]]
     if not tested:
         return "No subgroup has clients enough to be tested by itself."

@@ -1,31 +1,41 @@
-"""The report's sections on what was found: scores, differences, thinking first, wins, subscales, kinds of client.
+"""The report's sections on what was found: scores, differences, thinking first, wins, subscales,
+kinds of client.
 
-page.py calls one function a section with {"summary", "figures", "examples"}; doubts.py holds the sections on what
-could be wrong. Numbers stand in tables, what they mean in sentences of prose.py.
+page.py calls one function a section with {"summary", "figures", "examples"}; doubts.py holds the
+sections on what could be wrong. Numbers stand in tables, what they mean in sentences of prose.py.
 """
 
 from collections.abc import Callable, Sequence
 
-from act.measure.analysis import TOTALS
-from act.measure.forms import OUTCOMES
+from act.forms import OUTCOMES
 from act.report import alt, prose
 from act.report.markup import Html, fold, join, link, paragraph, picture, side_by_side, table
 from act.report.prose import adjusted, decimals, few, interval, number, p_value
+from act.statistics.analysis import TOTALS
 
 BY_STUDENT = ["df", "p by t", "adjusted p by t"]  # columns beside z where clients are few
 
 
 def show(name: str, report: dict, text: str, caption: str) -> Html:
     """A figure, if it was drawn."""
-    return picture(report["figures"][name], text, caption) if name in report["figures"] else Html("")
+    return (
+        picture(report["figures"][name], text, caption) if name in report["figures"] else Html("")
+    )
 
 
-def drawn(report: dict, kind: str, say: Callable[..., str], caption: str, names: Sequence[str] = TOTALS) -> Html:
-    """The figures <outcome><kind> that were drawn, side by side; `say(name, result)` gives their words (alt.py)."""
+def drawn(
+    report: dict, kind: str, say: Callable[..., str], caption: str, names: Sequence[str] = TOTALS
+) -> Html:
+    """The figures <outcome><kind> that were drawn, side by side; `say(name, result)` gives their
+    words (alt.py)."""
     outcomes, figures = report["summary"]["outcomes"], report["figures"]
     return side_by_side(
         *(
-            picture(figures[name + kind], say(name, outcomes[name]), f"{OUTCOMES[name].title}. {caption}".rstrip())
+            picture(
+                figures[name + kind],
+                say(name, outcomes[name]),
+                f"{OUTCOMES[name].title}. {caption}".rstrip(),
+            )
             for name in names
             if name + kind in figures
         )
@@ -33,19 +43,22 @@ def drawn(report: dict, kind: str, say: Callable[..., str], caption: str, names:
 
 
 def scores(report: dict) -> Html:
-    """Both totals by condition: raw sessions, means and intervals, with links to the example sessions."""
+    """Both totals by condition: raw sessions, means and intervals, with links to the example
+    sessions."""
     outcomes = report["summary"]["outcomes"]
-    caption = (
-        "Each faint dot is one session; below them the estimated mean with its 95% interval (filled: thinks first)."
-    )
+    caption = "Each faint dot is one session; below them the estimated mean with its 95% interval (filled: thinks first)."
     if "instruct" in outcomes["act_fm_total"]["observed"]:
         caption += " The dashed line is at the untrained model's mean."
     linked = {example["id"].rpartition("-")[0] for example in report["examples"]}
-    return join(drawn(report, "", alt.estimates, caption), *(means(name, outcomes[name], linked) for name in TOTALS))
+    return join(
+        drawn(report, "", alt.estimates, caption),
+        *(means(name, outcomes[name], linked) for name in TOTALS),
+    )
 
 
 def means(name: str, result: dict, linked: set[str] = frozenset()) -> Html:
-    """One outcome's table of conditions; `linked` holds the anchors of those that have examples on the page."""
+    """One outcome's table of conditions; `linked` holds the anchors of those that have examples on
+    the page."""
     rows, digits = [], decimals(result)
     by_t = bool(result["emm"]) and few(result)  # else t is as good as normal; the CSV has it
     for condition, seen in result["observed"].items():
@@ -78,7 +91,10 @@ def differences(report: dict) -> Html:
     return join(
         *(paragraph(prose.unresolved(name, outcomes[name])) for name in names),
         drawn(report, "_contrasts", alt.contrasts, caption),
-        *(fold(f"{OUTCOMES[n].title}: the numbers of all pairs", contrasts(n, outcomes[n])) for n in names),
+        *(
+            fold(f"{OUTCOMES[n].title}: the numbers of all pairs", contrasts(n, outcomes[n]))
+            for n in names
+        ),
     )
 
 
@@ -86,7 +102,11 @@ def contrasts(name: str, result: dict) -> Html:
     """One outcome's table of pairs. t beside z where clients are few."""
     digits, by_t, rows = decimals(result), few(result), []
     for pair in result["contrasts"]:
-        row = [f"{pair['a']} \u2212 {pair['b']}", number(pair["difference"], digits), interval(pair["ci"], digits)]
+        row = [
+            f"{pair['a']} \u2212 {pair['b']}",
+            number(pair["difference"], digits),
+            interval(pair["ci"], digits),
+        ]
         row += [interval(adjusted(result, pair)[1], digits)]
         row += [f"{number(pair['d'])} ({interval(pair['d_ci'])})"]
         row += [number(pair["z"]), p_value(pair["p"]), p_value(pair["p_holm_sidak"])]
@@ -94,12 +114,18 @@ def contrasts(name: str, result: dict) -> Html:
     head = ["pair", "difference", "95% interval", "all pairs at once" + (" (by t)" if by_t else "")]
     head += ["d (95% interval)", "z", "p", "adjusted p"] + (BY_STUDENT if by_t else [])
     note = "d is the difference in SDs of a session within its condition (variances of clients and residuals together)."
-    return join(table(f"{OUTCOMES[name].title}: all pairs", head, rows), paragraph(note, class_="small"))
+    return join(
+        table(f"{OUTCOMES[name].title}: all pairs", head, rows), paragraph(note, class_="small")
+    )
 
 
 def by_student(row: dict) -> list[str]:
     """The cells of BY_STUDENT of a difference."""
-    return [number(row["df"], 1), p_value(row["p_satterthwaite"]), p_value(row["p_satterthwaite_holm_sidak"])]
+    return [
+        number(row["df"], 1),
+        p_value(row["p_satterthwaite"]),
+        p_value(row["p_satterthwaite_holm_sidak"]),
+    ]
 
 
 def factorial(report: dict) -> Html:
@@ -118,19 +144,48 @@ def factorial(report: dict) -> Html:
 def factorial_table(name: str, result: dict) -> Html:
     """The three Wald tests of one outcome."""
     tests = result["factorial"]
-    labels = {"training": "training (instruct, SFT, ORPO)", "cot": "chain of thought", "interaction": "interaction"}
-    rows = [[labels[k], number(tests[k]["chi2"]), str(tests[k]["df"]), p_value(tests[k]["p"])] for k in labels]
-    return table(f"{OUTCOMES[name].title}: training x chain of thought", ["effect", "\u03c7\u00b2", "df", "p"], rows)
+    labels = {
+        "training": "training (instruct, SFT, ORPO)",
+        "cot": "chain of thought",
+        "interaction": "interaction",
+    }
+    rows = [
+        [labels[k], number(tests[k]["chi2"]), str(tests[k]["df"]), p_value(tests[k]["p"])]
+        for k in labels
+    ]
+    return table(
+        f"{OUTCOMES[name].title}: training x chain of thought",
+        ["effect", "\u03c7\u00b2", "df", "p"],
+        rows,
+    )
 
 
 def simple_effects(name: str, result: dict) -> Html:
     """The effect of chain of thought on average and within each training."""
     tests, digits, by_t = result["factorial"], decimals(result), few(result)
-    head = ["in", "CoT minus none", "95% interval", "d", "z", "p", "adjusted p", *(BY_STUDENT if by_t else [])]
-    average = ["on average", number(tests["cot"]["difference"], digits), interval(tests["cot"]["ci"], digits)]
+    head = [
+        "in",
+        "CoT minus none",
+        "95% interval",
+        "d",
+        "z",
+        "p",
+        "adjusted p",
+        *(BY_STUDENT if by_t else []),
+    ]
+    average = [
+        "on average",
+        number(tests["cot"]["difference"], digits),
+        interval(tests["cot"]["ci"], digits),
+    ]
     rows = [average + [""] * (len(head) - len(average))]
     for row in tests["cot_in"]:
-        cells = [row["training"], number(row["difference"], digits), interval(row["ci"], digits), number(row["d"])]
+        cells = [
+            row["training"],
+            number(row["difference"], digits),
+            interval(row["ci"], digits),
+            number(row["d"]),
+        ]
         cells += [number(row["z"]), p_value(row["p"]), p_value(row["p_holm_sidak"])]
         rows.append(cells + (by_student(row) if by_t else []))
     return table(f"{OUTCOMES[name].title}: what thinking first does", head, rows)
@@ -145,14 +200,20 @@ def wins(report: dict) -> Html:
     )
     return join(
         drawn(report, "_wins", alt.wins, caption),
-        *(fold(f"{OUTCOMES[n].title}: wins, losses and ties", wins_table(n, outcomes[n])) for n in TOTALS),
+        *(
+            fold(f"{OUTCOMES[n].title}: wins, losses and ties", wins_table(n, outcomes[n]))
+            for n in TOTALS
+        ),
     )
 
 
 def wins_table(name: str, result: dict) -> Html:
     """One outcome's wins, losses and ties of every pair."""
     rows = [
-        [f"{pair['a']} over {pair['b']}", *(str(pair[field]) for field in ("wins", "losses", "ties"))]
+        [
+            f"{pair['a']} over {pair['b']}",
+            *(str(pair[field]) for field in ("wins", "losses", "ties")),
+        ]
         + [number(pair["rate"]), interval(pair["ci"]), p_value(pair["p"])]
         for pair in result["wins"]
     ]
@@ -161,12 +222,17 @@ def wins_table(name: str, result: dict) -> Html:
 
 
 def subscales(report: dict) -> Html:
-    """The eight subscales and ACT-FM inconsistency: profiles, one table of tests, each one's means."""
+    """The eight subscales and ACT-FM inconsistency: profiles, one table of tests, each one's
+    means."""
     outcomes = report["summary"]["outcomes"]
     caption = "Hollow: answers at once; filled: thinks first. Bars are 95% intervals."
-    ways = {"consistent": "What fits ACT (more is better)", "inconsistent": "What goes against ACT (less is better)"}
+    ways = {
+        "consistent": "What fits ACT (more is better)",
+        "inconsistent": "What goes against ACT (less is better)",
+    }
     profiles = [
-        show(f"profile_{way}", report, alt.profile(outcomes, way), f"{what}. {caption}") for way, what in ways.items()
+        show(f"profile_{way}", report, alt.profile(outcomes, way), f"{what}. {caption}")
+        for way, what in ways.items()
     ]
     others = [name for name in outcomes if name not in TOTALS]
     each = drawn(report, "", alt.estimates, "", others)
@@ -174,12 +240,15 @@ def subscales(report: dict) -> Html:
         side_by_side(*profiles),
         overview(outcomes),
         fold("Each subscale: estimates over the raw sessions", each) if each else "",
-        fold("Each subscale: means by condition", *(means(name, outcomes[name]) for name in others)),
+        fold(
+            "Each subscale: means by condition", *(means(name, outcomes[name]) for name in others)
+        ),
     )
 
 
 def overview(outcomes: dict[str, dict]) -> Html:
-    """One row an outcome: its test, highest and lowest condition, ICC, R2; or why it was refused."""
+    """One row an outcome: its test, highest and lowest condition, ICC, R2; or why it was
+    refused."""
     rows = []
     for name, result in outcomes.items():
         if result["refused"]:
@@ -210,11 +279,17 @@ def clients(report: dict) -> Html:
     said, figures, folds = [], [], []
     for name, result in (report["summary"]["archetype"] or {}).items():
         title, kinds, refused = OUTCOMES[name].title, result["emm"] or {}, result["refused"]
-        said.append(paragraph(f"{title} by archetype: {refused}." if refused else prose.archetypes(name, result)))
+        said.append(
+            paragraph(
+                f"{title} by archetype: {refused}." if refused else prose.archetypes(name, result)
+            )
+        )
         if len(kinds) > 1:
             caption = f"{title} by kind of client: mean and 95% interval."
             figures.append(show(f"{name}_archetypes", report, alt.archetypes(name, kinds), caption))
-            folds.append(fold(f"{title}: the numbers by kind of client", archetype_table(name, kinds)))
+            folds.append(
+                fold(f"{title}: the numbers by kind of client", archetype_table(name, kinds))
+            )
     groups = report["summary"]["subgroups"]
     if groups:
         folds += [paragraph(prose.subgroups(groups)), fold("All subgroups", subgroup_table(groups))]
@@ -226,7 +301,10 @@ def archetype_table(name: str, kinds: dict[str, dict]) -> Html:
     rows = []
     for condition in dict.fromkeys(condition for means in kinds.values() for condition in means):
         cells = [kinds[kind].get(condition) for kind in kinds]  # an empty cell is not there
-        written = (f"{number(cell['mean'])} ({interval(cell['ci'])})" if cell else "\u2013" for cell in cells)
+        written = (
+            f"{number(cell['mean'])} ({interval(cell['ci'])})" if cell else "\u2013"
+            for cell in cells
+        )
         rows.append([condition, *written])
     return table(f"{OUTCOMES[name].title}, mean (95% interval)", ["condition", *kinds], rows)
 
@@ -235,13 +313,32 @@ def subgroup_table(subgroups: list[dict]) -> Html:
     """Every subgroup's test, smallest q first, those that were not tested last."""
     rows = []
     for row in sorted(subgroups, key=lambda row: (row["refused"] is not None, row["q"] or 0)):
-        cells = [f"{row['field']}: {row['value']}", OUTCOMES[row["outcome"]].title, str(row["sessions"]), str(row["n"])]
+        cells = [
+            f"{row['field']}: {row['value']}",
+            OUTCOMES[row["outcome"]].title,
+            str(row["sessions"]),
+            str(row["n"]),
+        ]
         if row["refused"]:
             rows.append([*cells, row["refused"], "", "", ""])
         else:
             rows.append(
-                [*cells, row["best"], f"{number(row['chi2'])} ({row['df']})", *map(p_value, (row["p_f"], row["q"]))]
+                [
+                    *cells,
+                    row["best"],
+                    f"{number(row['chi2'])} ({row['df']})",
+                    *map(p_value, (row["p_f"], row["q"])),
+                ]
             )
-    head = ["subgroup", "outcome", "clients", "sessions", "highest", "\u03c7\u00b2 (df)", "p by F", "q"]
+    head = [
+        "subgroup",
+        "outcome",
+        "clients",
+        "sessions",
+        "highest",
+        "\u03c7\u00b2 (df)",
+        "p by F",
+        "q",
+    ]
     caption = "Do the conditions differ within a subgroup? q: false-discovery rate (Benjamini-Hochberg) over all rows"
     return table(caption, head, rows)

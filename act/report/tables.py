@@ -1,18 +1,19 @@
 """The analysis as CSV files for spreadsheets, one row a thing that was measured.
 
-analyze.py calls `write_tables`; each *_table takes a part of summary.json and gives one dict a row. The page's own
-tables, rounded and in words, are results.py's and doubts.py's.
+analyze.py calls `write_tables`; each *_table takes a part of summary.json and gives one dict a row.
+The page's own tables, rounded and in words, are results.py's and doubts.py's.
 """
 
 import csv
 from pathlib import Path
 
-from act.measure.analysis import Residuals, Scores
-from act.measure.forms import OUTCOMES
+from act.forms import OUTCOMES
+from act.statistics.analysis import Residuals, Scores
 
 
 def flat(value: object, name: str) -> dict:
-    """{"ci": [1, 2], "icc": {"estimate": 3}} under name "x" -> {"x_ci_low": 1, "x_ci_high": 2, "x_icc_estimate": 3}.
+    """{"ci": [1, 2], "icc": {"estimate": 3}} under name "x" -> {"x_ci_low": 1, "x_ci_high": 2,
+    "x_icc_estimate": 3}.
 
     An interval is a list of two numbers under a name with "ci" in it. Other lists are counted.
     """
@@ -25,11 +26,16 @@ def flat(value: object, name: str) -> dict:
 
 
 def means_table(outcomes: dict[str, dict]) -> list[dict]:
-    """One row per outcome and condition: n, mean and SD as observed; estimated marginal mean with interval."""
+    """One row per outcome and condition: n, mean and SD as observed; estimated marginal mean with
+    interval."""
     rows = []
     for name, result in outcomes.items():
         for condition, seen in result["observed"].items():
-            emm = dict(result["emm"][condition]) if result["emm"] else {"mean": None, "se": None, "ci": None}
+            emm = (
+                dict(result["emm"][condition])
+                if result["emm"]
+                else {"mean": None, "se": None, "ci": None}
+            )
             row = {"outcome": name, "condition": condition, **seen, "emm": emm.pop("mean")}
             rows.append(row | flat(emm, ""))
     return rows
@@ -38,13 +44,29 @@ def means_table(outcomes: dict[str, dict]) -> list[dict]:
 def tests_table(outcomes: dict[str, dict]) -> list[dict]:
     """One row per outcome: every test, variance and statistic of its model, or why there are none.
 
-    n counts rated sessions. summary.json's "sessions", which counts clients, is the column `clients` here, and the
-    variance "session", which is the one between clients, stays `variance_session` (see analysis.analyse).
+    n counts rated sessions. summary.json's "sessions", which counts clients, is the column
+    `clients` here, and the variance "session", which is the one between clients, stays
+    `variance_session` (see analysis.analyse).
     """
     rows = []
     for name, result in outcomes.items():
-        row = {"outcome": name, "n": result["n"], "clients": result["sessions"], "refused": result["refused"]}
-        for part in ("omnibus", "omnibus_f", "factorial", "variance", "icc", "r2", "ml", "diagnostics", "singular"):
+        row = {
+            "outcome": name,
+            "n": result["n"],
+            "clients": result["sessions"],
+            "refused": result["refused"],
+        }
+        for part in (
+            "omnibus",
+            "omnibus_f",
+            "factorial",
+            "variance",
+            "icc",
+            "r2",
+            "ml",
+            "diagnostics",
+            "singular",
+        ):
             if result[part] is not None:
                 row |= flat(result[part], "" if part == "factorial" else part)
         row.pop("cot_in", None)  # has a table of its own
@@ -54,7 +76,11 @@ def tests_table(outcomes: dict[str, dict]) -> list[dict]:
 
 def pairs_table(outcomes: dict[str, dict], part: str) -> list[dict]:
     """One row per outcome and pair, for part = "contrasts" or "wins"; intervals as two columns."""
-    return [{"outcome": name} | flat(pair, "") for name, result in outcomes.items() for pair in result[part] or []]
+    return [
+        {"outcome": name} | flat(pair, "")
+        for name, result in outcomes.items()
+        for pair in result[part] or []
+    ]
 
 
 def thinking_table(outcomes: dict[str, dict]) -> list[dict]:
@@ -89,16 +115,23 @@ def agreement_table(found: dict) -> list[dict]:
 
 
 def replicates_table(found: dict | None) -> list[dict]:
-    """One row per total and pair of conditions: the difference for raters like these. Only where several rated."""
+    """One row per total and pair of conditions: the difference for raters like these. Only where
+    several rated."""
     contrasts = found["contrasts"] if found else None
     return [
-        {"outcome": name} | flat(row, "") for name, across in (contrasts or {}).items() for row in across["rows"] or []
+        {"outcome": name} | flat(row, "")
+        for name, across in (contrasts or {}).items()
+        for row in across["rows"] or []
     ]
 
 
 def subgroups_table(subgroups: list[dict] | None) -> list[dict]:
-    """One row per total, profile field and value: n counts rated sessions, `clients` is summary.json's "sessions"."""
-    return [{"clients" if key == "sessions" else key: cell for key, cell in row.items()} for row in subgroups or []]
+    """One row per total, profile field and value: n counts rated sessions, `clients` is
+    summary.json's "sessions"."""
+    return [
+        {"clients" if key == "sessions" else key: cell for key, cell in row.items()}
+        for row in subgroups or []
+    ]
 
 
 def failures_table(failures: dict[str, dict]) -> list[dict]:
@@ -127,7 +160,11 @@ def safety_table(safety: dict) -> list[dict]:
 def scores_table(scores: Scores) -> list[dict]:
     """One row per rated session with all its outcomes."""
     return [
-        {"condition": scores.condition[i], "profile": scores.profile[i], "ratings": int(scores.ratings[i])}
+        {
+            "condition": scores.condition[i],
+            "profile": scores.profile[i],
+            "ratings": int(scores.ratings[i]),
+        }
         | {name: float(scores.values[name][i]) for name in OUTCOMES}
         for i in range(len(scores.profile))
     ]
@@ -165,11 +202,18 @@ def write_csv(path: Path, rows: list[dict]) -> None:
 
 
 def safe(cell: object) -> object:
-    """Text that a spreadsheet would run as a formula gets an apostrophe in front, and stays text."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+    """Text that a spreadsheet would run as a formula gets an apostrophe in front, and stays
+    text."""
+    return (
+        f"'{cell}"
+        if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+        else cell
+    )
 
 
-def write_tables(folder: Path, scores: Scores, summary: dict, residuals: dict[str, Residuals]) -> None:
+def write_tables(
+    folder: Path, scores: Scores, summary: dict, residuals: dict[str, Residuals]
+) -> None:
     """Write every table that there is something for."""
     outcomes, safety = summary["outcomes"], summary["safety"]
     tables = {

@@ -1,21 +1,25 @@
-"""Several processes, one step: `torchrun --nproc-per-node N train.py ...` takes the steps that one process would take.
+"""Several processes, one step: `torchrun --nproc-per-node N train.py ...` takes the steps that one
+process would take.
 
-The engine is torch's own, FSDP2 (`fully_shard`): each process keeps a part of every trained tensor, of its gradient and
-of its two Adam moments; whole tensors are gathered for a forward or backward pass, and gradients are summed as they are
-scattered to their keepers. Losses are divided by the whole step's counts, so that these sums are the step's gradient.
+The engine is torch's own, FSDP2 (`fully_shard`): each process keeps a part of every trained tensor,
+of its gradient and of its two Adam moments; whole tensors are gathered for a forward or backward
+pass, and gradients are summed as they are scattered to their keepers. Losses are divided by the
+whole step's counts, so that these sums are the step's gradient.
 
 - Full fine-tuning gathers block by block: 16 bytes a parameter, 51 GB at 3B, lie spread over all GPUs.
 - LoRA shards the adapter alone. The frozen base, 6 GB at 3B in bfloat16, fits on every GPU; sharded, it would be sent
   to all of them twice for each tree.
 
-Each process takes a share of each step's examples. A session's turns share their trunk, and each process among which a
-session is divided reads that trunk again: of turns 18 to 25 of one session, one process reads 6,965 tokens, the slower
-of two 5,762, the slowest of eight 5,271. Several processes pay off where a step spans several sessions, as with
-`--batch 25*N` for sessions of 25 turns (N = 2: 11,079 tokens each, 21,040 for one process alone). The log has the
-tokens of the process with the most (slowest_rank_tokens) beside the sum (unique_tokens).
+Each process takes a share of each step's examples. A session's turns share their trunk, and each
+process among which a session is divided reads that trunk again: of turns 18 to 25 of one session,
+one process reads 6,965 tokens, the slower of two 5,762, the slowest of eight 5,271. Several
+processes pay off where a step spans several sessions, as with `--batch 25*N` for sessions of 25
+turns (N = 2: 11,079 tokens each, 21,040 for one process alone). The log has the tokens of the
+process with the most (slowest_rank_tokens) beside the sum (unique_tokens).
 
-Collectives wait for everyone, so all processes run the same number of passes; one that has run out of trees runs a tree
-of two tokens whose loss counts nothing. With one process all of this is nothing.
+Collectives wait for everyone, so all processes run the same number of passes; one that has run out
+of trees runs a tree of two tokens whose loss counts nothing. With one process all of this is
+nothing.
 """
 
 import os
@@ -73,9 +77,11 @@ def largest(*values: float) -> list[float]:
 
 
 def shard(model: Llama) -> None:
-    """Spread the trained parameters over the processes; frozen ones stay whole on each. Before the optimiser is made.
+    """Spread the trained parameters over the processes; frozen ones stay whole on each. Before the
+    optimiser is made.
 
-    A tied head is used outside of the blocks, at both ends: it is gathered with the root, until the backward pass ends.
+    A tied head is used outside of the blocks, at both ends: it is gathered with the root, until the
+    backward pass ends.
     """
     if not dist.is_initialized():
         return
@@ -95,12 +101,14 @@ def unshard(model: nn.Module) -> None:
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """A tensor itself, or gathered from all processes, which must all ask for it, where each holds a part."""
+    """A tensor itself, or gathered from all processes, which must all ask for it, where each holds
+    a part."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def gather(parts: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Whole tensors, one at a time, to the first process's CPU; the others, which must take part, get none."""
+    """Whole tensors, one at a time, to the first process's CPU; the others, which must take part,
+    get none."""
     tensors = {}
     for name, part in parts.items():
         tensor = whole(part)
@@ -114,14 +122,18 @@ def part_of(tensor: Tensor, like: Tensor) -> Tensor:
     tensor = tensor.to(like.device)
     if not isinstance(like, DTensor):
         return tensor
-    return distribute_tensor(tensor, like.device_mesh, like.placements, src_data_rank=None)  # every process has read it
+    return distribute_tensor(
+        tensor, like.device_mesh, like.placements, src_data_rank=None
+    )  # every process has read it
 
 
 def cut(examples: list[Example], limit: int) -> list[list[Example]]:
-    """Consecutive examples in stretches of at most `limit` tokens; one that has more alone stands alone.
+    """Consecutive examples in stretches of at most `limit` tokens; one that has more alone stands
+    alone.
 
-    A stretch's tokens are its answers' and the longest prompt of each session: those of its tree, where a session's
-    prompts go on from one another. Counted without looking at the tokens, which every process would do for all.
+    A stretch's tokens are its answers' and the longest prompt of each session: those of its tree,
+    where a session's prompts go on from one another. Counted without looking at the tokens, which
+    every process would do for all.
     """
     stretches: list[list[Example]] = []
     tokens, prompts = 0, {}
@@ -138,9 +150,11 @@ def cut(examples: list[Example], limit: int) -> list[list[Example]]:
 
 
 def shares(examples: list[Example], n: int) -> list[list[Example]]:
-    """A step's examples, session by session, in n stretches of which the largest is as small as can be; some are empty.
+    """A step's examples, session by session, in n stretches of which the largest is as small as can
+    be; some are empty.
 
-    A cut inside a session costs its trunk once more, so that cuts fall between sessions where a step holds enough.
+    A cut inside a session costs its trunk once more, so that cuts fall between sessions where a
+    step holds enough.
     """
     examples = sorted(examples, key=lambda example: example.session)
     most = sum(len(answer.ids) for example in examples for answer in example.answers)

@@ -1,8 +1,9 @@
-"""SFT and ORPO, one line an equation, on token log-probs. `python -m act.training.losses` prints a worked example.
+"""SFT and ORPO, one line an equation, on token log-probs. `python -m act.training.losses` prints a
+worked example.
 
-ORPO (odds ratio preference optimization; Hong, Lee & Thorne 2024, arXiv 2403.07691) adds to the NLL (negative
-log-likelihood) of the chosen answer a term on the odds that the model gives chosen (w) and rejected (l), where p is the
-geometric mean of the answer's token probabilities:
+ORPO (odds ratio preference optimization; Hong, Lee & Thorne 2024, arXiv 2403.07691) adds to the NLL
+(negative log-likelihood) of the chosen answer a term on the odds that the model gives chosen (w)
+and rejected (l), where p is the geometric mean of the answer's token probabilities:
 
                                                                           ours          the paper's
     log p = mean_t log p(y_t | x, y_<t)                                   (2)           3
@@ -10,8 +11,9 @@ geometric mean of the answer's token probabilities:
     L_OR = -log sigmoid(margin), margin = log odds_w - log odds_l         (4) and (5)   5 and 7
     L = L_NLL + lambda_or mean L_OR                                       (7)           6
 
-Our numbers are those of docs/orpo.md, which derives them. (1) comes from kernels/logprob.py by way of tree.py, (2) is
-taken in step.py. lambda_or is the paper's lambda, `beta` in TRL and Liger, `alpha` in the authors' code.
+Our numbers are those of docs/orpo.md, which derives them. (1) comes from kernels/logprob.py by way
+of tree.py, (2) is taken in step.py. lambda_or is the paper's lambda, `beta` in TRL and Liger,
+`alpha` in the authors' code.
 """
 
 import torch
@@ -24,14 +26,16 @@ SMALLEST_DOUBT = 1e-12  # 1 - p is not let below this: at p = 1 the odds are inf
 def log_odds(logp: Tensor) -> Tensor:
     """(3) log(p / (1 - p)) of log p <= 0, any shape.
 
-    1 - p = -expm1(log p) keeps its digits near p = 1 (12). Above log p = -1e-12 the second term stands still, so that
-    log odds(0) = 27.63 and its gradient there is 1: finite, where the limit itself is infinite.
+    1 - p = -expm1(log p) keeps its digits near p = 1 (12). Above log p = -1e-12 the second term
+    stands still, so that log odds(0) = 27.63 and its gradient there is 1: finite, where the limit
+    itself is infinite.
     """
     return logp - torch.log(-torch.expm1(logp.clamp(max=-SMALLEST_DOUBT)))
 
 
 def log_odds_margin(chosen_logp: Tensor, rejected_logp: Tensor) -> Tensor:
-    """(4) log odds_w - log odds_l of mean log-probs (P,); positive where the pair is ranked right."""
+    """(4) log odds_w - log odds_l of mean log-probs (P,); positive where the pair is ranked
+    right."""
     return log_odds(chosen_logp) - log_odds(rejected_logp)
 
 
@@ -41,7 +45,8 @@ def odds_ratio_loss(margin: Tensor) -> Tensor:
 
 
 def nll_loss(logps: Tensor, target_tokens: int) -> Tensor:
-    """(6) -sum(log p) / target_tokens: with the whole step's count, micro-batches add up to the step's mean."""
+    """(6) -sum(log p) / target_tokens: with the whole step's count, micro-batches add up to the
+    step's mean."""
     return -logps.sum() / target_tokens
 
 
@@ -51,11 +56,14 @@ def orpo_loss(nll: Tensor, margin: Tensor, lambda_or: float, pairs: int) -> Tens
 
 
 def main() -> None:
-    """Print the worked example of docs/orpo.md: a vocabulary of four (a, b, c and the end), answers "a." and "b."."""
+    """Print the worked example of docs/orpo.md: a vocabulary of four (a, b, c and the end), answers
+    "a." and "b."."""
     after_x, after_a, after_b = [2, 12, 1, 1], [4, 2, 2, 8], [2, 1, 1, 12]  # 16 p(a, b, c, end)
     logits = torch.tensor([after_x, after_a, after_b], dtype=torch.float64).log().requires_grad_()
     table = logits.log_softmax(-1)
-    logps = torch.stack([table[[0, 1], [0, 3]], table[[0, 2], [1, 3]]])  # (pair, token): "a." and "b." after x
+    logps = torch.stack(
+        [table[[0, 1], [0, 3]], table[[0, 2], [1, 3]]]
+    )  # (pair, token): "a." and "b." after x
     means = logps.mean(1)
     odds = log_odds(means)
     margin = log_odds_margin(means[:1], means[1:])
@@ -81,7 +89,10 @@ def main() -> None:
         "     d L / d logits after x a": to_logits[1],
         "     d L / d logits after x b": to_logits[2],
     }.items():
-        print(f"{name:38}" + "".join(f"{round(number, 5) + 0:10.5f}" for number in numbers.flatten().tolist()))
+        print(
+            f"{name:38}"
+            + "".join(f"{round(number, 5) + 0:10.5f}" for number in numbers.flatten().tolist())
+        )
 
 
 if __name__ == "__main__":

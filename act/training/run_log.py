@@ -1,7 +1,7 @@
 """log.jsonl of a training run: a line before the first step, one a step, and one after the last.
 
-The lines before and after hold the held-out metrics. train.py writes them as it goes; a run that is resumed goes on
-after the line of the step whose state it has.
+The lines before and after hold the held-out metrics. train.py writes them as it goes; a run that is
+resumed goes on after the line of the step whose state it has.
 """
 
 import json
@@ -17,10 +17,12 @@ LOSSES = ("loss", "nll", "odds_ratio_loss", "chosen_logp", "rejected_logp", "mar
 
 
 class RunLog:
-    """The log as a file, and as `before` (its first record) and `last_step` (the losses of its last step).
+    """The log as a file, and as `before` (its first record) and `last_step` (the losses of its last
+    step).
 
-    Lines after step `done` are cut off in place, so that a kill at any moment leaves those before them. Should some
-    of these be missing, as where a disk lost them or someone changed the file, the run goes on, and says so.
+    Lines after step `done` are cut off in place, so that a kill at any moment leaves those before
+    them. Should some of these be missing, as where a disk lost them or someone changed the file,
+    the run goes on, and says so.
     """
 
     def __init__(self, path: Path | None, done: int):
@@ -39,14 +41,19 @@ class RunLog:
                 record = json.loads(line)
             except ValueError:  # torn
                 break
-            later = record["step"] > done or (record["step"] and "loss" not in record)  # the last line has no loss
+            later = record["step"] > done or (
+                record["step"] and "loss" not in record
+            )  # the last line has no loss
             if later or not line.endswith(b"\n"):
                 break
             self._take(record)
             size, lines = size + len(line), lines + 1
         self.file.truncate(size)
         if done and lines < done + 1:
-            print(f"warning: {path}: lacks {done + 1 - lines} lines up to step {done}, and will", file=sys.stderr)
+            print(
+                f"warning: {path}: lacks {done + 1 - lines} lines up to step {done}, and will",
+                file=sys.stderr,
+            )
 
     def _take(self, record: dict) -> None:
         if record["step"] == 0:
@@ -64,7 +71,8 @@ class RunLog:
         return record
 
     def sync(self) -> None:
-        """Return once the lines are on the disk: a state that is saved then never has fewer lines than steps."""
+        """Return once the lines are on the disk: a state that is saved then never has fewer lines
+        than steps."""
         if self.file:
             os.fsync(self.file.fileno())
 
@@ -75,7 +83,8 @@ def shown(value: float) -> str:
 
 
 def peak_memory_gib(device: str) -> float:
-    """GiB that this process has held at most: of the GPU's memory as tensors, or of the machine's."""
+    """GiB that this process has held at most: of the GPU's memory as tensors, or of the
+    machine's."""
     if device.startswith("cuda"):
         return torch.cuda.max_memory_allocated(device) / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

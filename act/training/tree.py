@@ -1,7 +1,9 @@
-"""Answers of many examples -> their token log-probs, by way of a prefix tree (act/model/prefix_tree.py).
+"""Answers of many examples -> their token log-probs, by way of a prefix tree
+(act/model/prefix_tree.py).
 
-step.py asks; the model reads each token of the tree once, kernels/logprob.py gives each target's log-prob once, and
-every answer takes its own from there. docs/tree.md says why that is the same as one by one.
+step.py asks; the model reads each token of the tree once, kernels/logprob.py gives each target's
+log-prob once, and every answer takes its own from there. docs/tree.md says why that is the same as
+one by one.
 """
 
 import torch
@@ -14,7 +16,8 @@ from kernels.logprob import logprob
 
 
 def group_by_budget(examples: list[Example], budget: int) -> list[list[Example]]:
-    """Consecutive examples in groups whose tree has at most `budget` tokens; one that is larger alone stands alone."""
+    """Consecutive examples in groups whose tree has at most `budget` tokens; one that is larger
+    alone stands alone."""
     groups: list[list[Example]] = []
     trie: dict[tuple[int, int], int] = {}  # (node, token) -> the node after it; 0 is the root
     for example in examples:
@@ -39,10 +42,12 @@ def grow(trie: dict[tuple[int, int], int], example: Example) -> None:
 def answer_logps(
     model: Llama, answers: list[Answer], with_prompt: bool = False, keep_tokens: int | None = None
 ) -> tuple[list[Tensor], int]:
-    """Token log-probs of each answer, (its target tokens,) float32 each, and the number of tokens computed.
+    """Token log-probs of each answer, (its target tokens,) float32 each, and the number of tokens
+    computed.
 
-    Targets are the answer's own tokens; `with_prompt` also the prompt's, all but the first. Each token of the tree goes
-    through the head once, however many answers have it as a target. `keep_tokens` as in read_tree.
+    Targets are the answer's own tokens; `with_prompt` also the prompt's, all but the first. Each
+    token of the tree goes through the head once, however many answers have it as a target.
+    `keep_tokens` as in read_tree.
     """
     tree = build_tree([answer.ids for answer in answers])
     hidden = read_tree(model, tree, keep_tokens)  # (T, C)
@@ -54,5 +59,6 @@ def answer_logps(
     needed = torch.cat(target_places).unique()
     logps = logprob(hidden[parents[needed]], model.head, ids[needed])  # (1)
     by_place = logps.new_zeros(len(ids)).index_put((needed,), logps)
-    # Backward this indexing adds up, token by token, what every answer that has the token hands back.
+    # Backward this indexing adds up, token by token, what every answer that has the token hands
+    # back.
     return [by_place[places] for places in target_places], len(ids)

@@ -1,0 +1,80 @@
+"""How the speakers kept to their parts: goodbyes, swapped roles, verbatim repeats, and to the form,
+per session.
+
+By word lists and exact matching, in English: they miss what is put in other words, and a client who
+tells of a goodbye may be counted. A count shows where to read, not what happened.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+# For small letters. What begins with a word shares one boundary, which takes a third of the time of
+# one for each.
+GOODBYE = re.compile(
+    r"\b(?:good[- ]?bye|bye(?:-bye)?|see you (?:next|then|soon|later|again)|until next (?:time|week|session)"
+    r"|talk to you (?:soon|later|next)|take care(?: of yourself)?[.!]?$|have a (?:good|nice|great|lovely) "
+    r"(?:day|week|one)"
+    r"|(?:end|close|finish|wrap up) (?:the|this|our|today's) session|thanks? (?:you )?for (?:the|this|today's|your) "
+    r"(?:session|time)|i (?:should|have to|need to|must) (?:go|leave) now)",
+    re.MULTILINE,
+)
+# What only the other part would say: a client who plays the therapist, a therapist who plays the
+# client.
+FLIPPED = {
+    "client": re.compile(
+        r"^\W*(?:therapist|counsell?or|assistant)\W*:|\b(?:as (?:your|a) (?:therapist|counsell?or)\b|as an ai\b"
+        r"|(?:i'm|i am) (?:here|glad) to (?:help|support|listen to) you\b|how (?:does|did) that make you feel\b"
+        r"|what (?:brings|brought) you (?:in|here)\b|your (?:client|patient)s?\b|how can i help you\b"
+        r"|i (?:hear|understand) (?:that )?you(?:'re| are) (?:feeling|struggling|going through)\b)",
+        re.MULTILINE,
+    ),
+    "therapist": re.compile(
+        r"^\W*client\W*:|\b(?:my therapist\b|(?:you're|you are) (?:my|the) (?:therapist|counsell?or)\b)",
+        re.MULTILINE,
+    ),
+}
+COUNTS = {
+    "goodbyes": "client's goodbyes",
+    "role_flips": "role flips",
+    "repeats": "verbatim repeats",
+    "out_of_form": "replies out of form",
+}
+
+
+def conduct(session: dict) -> dict[str, int]:
+    """Turns of one session in which the client said goodbye, either spoke as the other, or either
+    repeated a turn.
+
+    A repeat is a turn that equals, but for case, spaces and punctuation, an earlier one of either
+    speaker. And "out_of_form": the therapist's replies that broke the CoT form, also where the next
+    try kept it.
+    """
+    counts = dict.fromkeys(COUNTS, 0)
+    said: set[str] = set()
+    for turn in session["turns"]:
+        counts["out_of_form"] += turn.get("out_of_form", 0)
+        for speaker, text in (("client", turn["client"]), ("therapist", turn["answer"] or "")):
+            text = text.lower().replace("\u2019", "'")
+            plain = " ".join(re.findall(r"\w+", text))
+            if not plain:
+                continue
+            counts["goodbyes"] += speaker == "client" and bool(GOODBYE.search(text))
+            counts["role_flips"] += bool(FLIPPED[speaker].search(text))
+            counts["repeats"] += plain in said
+            said.add(plain)
+    return counts
+
+
+def count_conduct(sessions: Iterable[dict]) -> dict[str, int]:
+    """`conduct`, summed over sessions."""
+    total = Counter(dict.fromkeys(COUNTS, 0))
+    for session in sessions:
+        total.update(conduct(session))
+    return dict(total)
+
+
+def describe(sessions: Iterable[dict]) -> str:
+    """One line for people: "client's goodbyes 3, role flips 0, verbatim repeats 12, replies out of
+    form 1"."""
+    return ", ".join(f"{COUNTS[name]} {n}" for name, n in count_conduct(sessions).items())
