@@ -32,7 +32,7 @@ from act.dialogue.person import ME, Ended, Person
 from act.dialogue.prompts import check_client
 from act.dialogue.session import Speakers, check_held, ends, hold_sessions, new_session
 from act.dialogue.speakers import Speaker, check_enforced, open_speaker
-from act.model.checkpoint import base_folder, is_endpoint
+from act.model.checkpoint import base_folder, is_endpoint, split_endpoint
 from act.model.sampler import Sampling
 from act.records import CONDITIONS, InputError, Store, check_session, read_unique
 
@@ -43,7 +43,7 @@ def therapist_of(condition: str, args: Namespace) -> str:
     if condition.startswith("instruct"):
         return args.model
     if is_endpoint(args.model):
-        return f"{condition}@{args.model.partition('@')[2]}"
+        return f"{condition}@{split_endpoint(args.model)[1]}"
     return f"{args.model}+{args.adapters / condition}"
 
 

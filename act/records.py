@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import UnionType
@@ -216,6 +216,17 @@ def require(record: dict, types: dict[str, type | UnionType]) -> None:
             raise ValueError(
                 f'"{name}" is {type(record[name]).__name__}, not {getattr(kind, "__name__", kind)}'
             )
+
+
+def check_settings(what: object, held: Mapping, new: Mapping, cure: str = "") -> None:
+    """Were these records made with other settings? `what` names them, `new` is what holds now.
+
+    Raises InputError with the first setting that differs; `cure` says what to do about it.
+    """
+    for name in {**held, **new}:
+        there, here = held.get(name, "unknown"), new.get(name, "unknown")
+        if there != here:
+            raise InputError(f"{what} was made with {name} {there}, not {here}{cure}")
 
 
 def check_profile(record: dict) -> None:

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from act.dialogue.chat import Ask, Reply
 from act.dialogue.dialects import ROOM_TO_THINK, THINKS, find_dialect, retry_after
+from act.model.checkpoint import split_endpoint
 from act.model.sampler import Sampling
 from act.records import WITH_WORDS, InputError
 
@@ -94,7 +95,7 @@ class Endpoint:
         room_to_think: int = 0,
     ):
         self.name, self.sampling = spec, sampling
-        self.model, _, address = spec.partition("@")
+        self.model, address = split_endpoint(spec)
         try:
             url = httpx.URL(address)
         except httpx.InvalidURL as error:

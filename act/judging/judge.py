@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from act.forms import Form, Slot, instructions, slots
-from act.judging.settings import digest, rater_name
-from act.model.checkpoint import load_model, split_spec
+from act.judging.settings import digest
+from act.model.checkpoint import load_model, model_name, split_spec
 from act.model.checksums import sampled_sha256
 from act.model.slots import slot_probs
 from act.model.tokenizer import ChatTokenizer, Messages
@@ -119,7 +119,7 @@ class LocalJudge:
 
     def __init__(self, spec: str, forms: Sequence[Form], long: str, batch: int, device: str):
         folder, adapter = split_spec(spec)
-        self.name = rater_name(spec)
+        self.name = model_name(spec)
         self.model, self.tokenizer = load_model(spec, device), ChatTokenizer(folder)
         self.slots, self.long, self.batch = slots(forms), long, batch
         weights, worn = (path and sampled_sha256(path)[:12] for path in (folder, adapter))

@@ -11,25 +11,14 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from act.model.checkpoint import is_endpoint, split_spec
+from act.model.checkpoint import model_name
 from act.records import InputError, Store, read_json
-
-
-def rater_name(spec: str) -> str:
-    """The name under which a MODEL argument rates: an endpoint's NAME, or its folders' names.
-
-    >>> rater_name("gpt-5@https://api.openai.com/v1"), rater_name("models/smollm2+runs/judge")
-    ('gpt-5', 'smollm2+judge')
-    """
-    if is_endpoint(spec):
-        return spec.partition("@")[0]
-    return "+".join(path.resolve().name for path in split_spec(spec) if path)
 
 
 def rater_names(specs: Sequence[str]) -> list[str]:
     """The names of several judges. Raises InputError where two have the same: nobody could tell
     their ratings apart."""
-    names = [rater_name(spec) for spec in specs]
+    names = [model_name(spec) for spec in specs]
     for name in names:
         if names.count(name) > 1:
             raise InputError(

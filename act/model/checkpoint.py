@@ -159,6 +159,23 @@ def is_endpoint(spec: str | Path) -> bool:
     return "@" in str(spec) and "://" in str(spec)
 
 
+def split_endpoint(spec: str) -> tuple[str, str]:
+    """(NAME, URL) of NAME@URL."""
+    name, _, url = spec.partition("@")
+    return name, url
+
+
+def model_name(spec: str) -> str:
+    """What a MODEL argument is called in short: an endpoint's NAME, or its folders' names.
+
+    >>> model_name("gpt-5@https://api.openai.com/v1"), model_name("models/smollm2+runs/judge")
+    ('gpt-5', 'smollm2+judge')
+    """
+    if is_endpoint(spec):
+        return split_endpoint(spec)[0]
+    return "+".join(path.resolve().name for path in split_spec(spec) if path)
+
+
 def split_spec(spec: str | Path) -> tuple[Path, Path | None]:
     """FOLDER or FOLDER+ADAPTER as paths; a folder whose own name holds a + is taken as it
     stands."""
