@@ -38,9 +38,9 @@ study: pairs
 pairs: .venv/installed $(MODEL)/model.safetensors
 	time $(PY) generate.py pairs $(PAIRS) $(PLAIN) --out $(RUN)/pairs.jsonl
 
-.venv/installed: requirements.txt requirements-dev.txt
+.venv/installed: requirements.txt requirements-dev.txt constraints.txt
 	$(PYTHON) -m venv .venv
-	time $(PY) -m pip install --disable-pip-version-check -r requirements-dev.txt
+	time $(PY) -m pip install --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
 	touch $@
 
 $(MODEL)/model.safetensors: | .venv/installed
