@@ -27,8 +27,17 @@ from act.cli import Parser, not_negative, positive, run_script, set_up_device, w
 from act.dialogue.endpoint import Endpoint
 from act.forms import FORMS
 from act.judging.check import check as check_judge
-from act.judging.check import in_words, read_checks, refuse_check_of_another, same_family
-from act.judging.judge import Judge, LocalJudge, Text, examples, rating, said_in, wording_digest
+from act.judging.check import in_words, read_checks, refuse_check_of_another
+from act.judging.judge import (
+    Judge,
+    LocalJudge,
+    Text,
+    examples,
+    rating,
+    said_in,
+    same_family,
+    wording_digest,
+)
 from act.judging.rating_page import rating_page
 from act.judging.served import MAX_NEW_TOKENS, EndpointJudge
 from act.model.checkpoint import is_endpoint, model_name
@@ -68,9 +77,22 @@ def refuse_others(store: Store, settings: dict, rater: str | None = None) -> Non
     """Raises InputError where `store` holds what was made with other settings (of `rater`)."""
     for record in store.records():
         if rater in (None, record.get("rater")):
-            held = record.get("judge")
-            held = held if isinstance(held, dict) else {}  # a record from elsewhere
+            held = record.get("judge") or {}
             check_settings(store.path, held, settings, "; choose another --out")
+
+
+def read_sessions(path: Path) -> dict[str, dict]:
+    """Sessions by their id."""
+    return {session["id"]: session for session in read_unique(path, check_session)}
+
+
+def replicates(spec: str, args: Namespace) -> int:
+    """How often a judge rates a text."""
+    if is_endpoint(spec):
+        return args.replicates
+    if args.replicates > 1 or args.temperature:
+        warn(f"{model_name(spec)} is a local judge: it says the same each time, once is enough")
+    return 1
 
 
 def refuse_early(path: Path) -> None:
@@ -84,15 +106,11 @@ def rate(args: Namespace) -> None:
     stored: the same command asks for it again. One without a valid form is stored, with its
     status."""
     names = [model_name(spec) for spec in args.judge]
-    for name in names:
-        if names.count(name) > 1:
-            both = f'two judges would both rate as "{name}"'
-            raise InputError(f"--judge: {both}; give each an --out of its own")
-    checks = read_checks(args.check, names)
-    sessions = {session["id"]: session for session in read_unique(args.sessions, check_session)}
-    for name in names:
-        unchecked = f"{name} is not checked here: `judge.py check`, then --check."
-        print(checks[name]["verdict"]["line"] if name in checks else unchecked)
+    often = max(names, key=names.count)
+    if names.count(often) > 1:  # nobody could tell their ratings apart
+        both = f'two judges would both rate as "{often}"'
+        raise InputError(f"--judge: {both}; give each an --out of its own")
+    checks, sessions = read_checks(args.check, names), read_sessions(args.sessions)
     unanswered = 0
     with Store(args.out, check_rating, rating_key) as store:
         for spec, name in zip(args.judge, names, strict=True):
@@ -100,13 +118,13 @@ def rate(args: Namespace) -> None:
             refuse_others(store, judge.settings, name)
             if name in checks:
                 refuse_check_of_another(checks[name], judge.settings)
-            for role in same_family(spec, list(sessions.values())):
+                print(checks[name]["verdict"]["line"])
+            else:
+                print(f"{name} is not checked here: `judge.py check`, then --check.")
+            for role in same_family(spec, sessions.values()):
                 kin = f"{name} is of one family with the {role} in {args.sessions}"
                 warn(f"{kin}: judges tend to prefer their own")
-            replicates = args.replicates if is_endpoint(spec) else 1
-            if (args.replicates > 1 or args.temperature) and not is_endpoint(spec):
-                warn(f"{name} is a local judge: it says the same each time, once is enough")
-            unanswered += rate_with(judge, sessions, replicates, store, args.wording)
+            unanswered += rate_with(judge, sessions, replicates(spec, args), store, args.wording)
         bad = sum(record["status"] != "ok" for record in store.records())
         print(f"{len(store)} ratings in {args.out}, {bad} of them without forms")
     if unanswered:
@@ -115,13 +133,13 @@ def rate(args: Namespace) -> None:
 
 
 def rate_with(
-    judge: Judge, sessions: dict[str, dict], replicates: int, store: Store, wording: str
+    judge: Judge, sessions: dict[str, dict], times: int, store: Store, wording: str
 ) -> int:
     """Append a judge's ratings of the sessions that lack them; how many texts got no reply."""
     there = {rating_key(record): record.get("text") for record in store.records()}
     missing, unanswered = [], 0
     for name, session in sessions.items():
-        for replicate in range(replicates):
+        for replicate in range(times):
             text = Text((name,), said_in(session), replicate)
             key = (name, judge.name, replicate)
             if key not in there:
@@ -141,15 +159,15 @@ def rate_with(
 def check(args: Namespace) -> None:
     """Does a judge measure anything? Texts of known quality, rated; a verdict first."""
     judge = open_judge(args.judge, args)
-    replicates = args.replicates if is_endpoint(args.judge) else 1
+    times = replicates(args.judge, args)
     if args.out is None:
-        print("\n".join(in_words(check_judge(judge, replicates, args.seen))))
+        print("\n".join(in_words(check_judge(judge, times, args.seen))))
         return
     kept = args.out.with_suffix(".judgements.jsonl")
     with Store(kept, lambda record: require(record, {"id": str, "judgement": dict})) as store:
         refuse_others(store, judge.settings)
         refuse_early(args.out)
-        result = check_judge(judge, replicates, args.seen, store)
+        result = check_judge(judge, times, args.seen, store)
     print("\n".join(in_words(result)))
     args.out.write_text(json.dumps(result, indent=1) + "\n")
 
@@ -160,7 +178,7 @@ def agree(args: Namespace) -> None:
     averaged over pairs."""
     human = read_unique(args.human, check_rating, *RATING_KEY)
     judge = read_unique(args.judge, check_rating, *RATING_KEY)
-    suffix = "" if args.score == "integer" else "_expected"
+    suffix = {"integer": "", "expected": "_expected"}[args.score]
     valid = [record for record in judge if record["status"] == "ok"]
     for record in valid:
         if not {f"act_fm{suffix}", f"tes{suffix}"} <= set(record):
@@ -182,7 +200,7 @@ def agree(args: Namespace) -> None:
 
 def tune_data(args: Namespace) -> None:
     """Human ratings and sessions -> SFT examples for `train.py --method sft`."""
-    sessions = {session["id"]: session for session in read_unique(args.sessions, check_session)}
+    sessions = read_sessions(args.sessions)
     human = read_unique(args.human, check_rating, *RATING_KEY)
     human = [r for r in human if r["status"] == "ok" and r["session"] in sessions]
     if not human:

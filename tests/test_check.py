@@ -163,9 +163,10 @@ def test_a_judge_of_style_measures_nothing(name, sign):
 
 SIGN = np.array([-1 if item in INCONSISTENT else 1 for item in ITEMS])
 LOW, HIGH = np.repeat([0, 1], (25, 9)), np.repeat([3, 7], (25, 9))
-SMALL = """a about all am an and any are as at be been but by can did do does for from get got had has have he her him
-his how i if in is it its just like me my no not of off on one or our out she so some that the their them then there
-they this to too up us was we were what when where which who why will with would you your"""
+SMALL = """a about all am an and any are as at be been but by can did do does for from get got had has
+have he her him his how i if in is it its just like me my no not of off on one or our out she so
+some that the their them then there they this to too up us was we were what when where which who why
+will with would you your"""
 
 
 def spoken(text):
@@ -199,16 +200,13 @@ class SurfaceJudge:
 
     def __init__(self, name, sign):
         self.name, self.sign = name, sign
-        everything = [text for texts in excerpts().values() for text in texts] + list(
-            graded_sessions(1)
-        )
-        values = [self.value(text) for text in everything]
+        values = [self.value(text) for text in (*excerpts(), *graded_sessions(1))]
         self.least, self.most = min(values), max(values)
 
     def value(self, text):
         return mean(SURFACES[self.name](client, reply) for client, reply in text.said)
 
-    def rate(self, texts, items=None):
+    def rate(self, texts):
         for text in texts:
             x = (self.value(text) - self.least) / (self.most - self.least)
             x = np.where(SIGN * self.sign > 0, x, 1 - x)
@@ -228,8 +226,7 @@ def test_judges_who_weigh_words_at_random_measure_nothing():
     most 2 of 100 get some credit, and none passes. (A mixed session is made of the others' replies,
     so its score lies between theirs more often than by chance.)"""
     texts, sessions = excerpts(), list(graded_sessions(1))
-    everything = [text for some in texts.values() for text in some] + sessions
-    known = sorted({w for t in everything for _, reply in t.said for w in spoken(reply)})
+    known = sorted({w for t in (*texts, *sessions) for _, reply in t.said for w in spoken(reply)})
     vocabulary = {word: i for i, word in enumerate(known)}
 
     def shares(some):
@@ -239,7 +236,8 @@ def test_judges_who_weigh_words_at_random_measure_nothing():
                 row[vocabulary[word]] += 1
         return table / table.sum(axis=1, keepdims=True)
 
-    of_items, of_sessions = [shares(texts[i]) for i in range(34)], shares(sessions)
+    of_items = [shares(texts[8 * i : 8 * i + 8]) for i in range(34)]  # four pairs of each
+    of_sessions = shares(sessions)
     draw = np.random.default_rng(0)
     levels = []
     for i in range(400):
@@ -289,9 +287,9 @@ def test_a_client_without_all_levels_is_left_out_and_no_session_at_all_is_no_evi
     rows = judge_sessions(
         {"TES": np.array([[3, 2, 1], [3, np.nan, 1]]), "ACT": np.empty((0, len(LEVELS)))}
     )
-    assert rows["TES"]["n"] == rows["TES"]["in_order"] == 1 and rows["TES"]["p"] == 0.5 and rows["ACT"] == {
-        "means": {"high": None, "mixed": None, "low": None}, "in_order": 0, "n": 0, "p": 1.0,
-    }  # fmt: skip
+    assert rows["TES"]["n"] == rows["TES"]["in_order"] == 1 and rows["TES"]["p"] == 0.5
+    nothing = dict.fromkeys(LEVELS)
+    assert rows["ACT"] == {"means": nothing, "in_order": 0, "n": 0, "p": 1.0}
     assert verdict("j", judge_pairs({}, []), rows, 0.0)["level"] == "nothing"
 
 
@@ -502,7 +500,7 @@ class SameDigits:
     def __init__(self, with_probabilities, status="ok"):
         self.with_probabilities, self.status, self.asked = with_probabilities, status, 0
 
-    def rate(self, texts, items=None):
+    def rate(self, texts):
         for text in texts:
             self.asked += 1
             lean = 0.3 if text.key[1] in ("shows", "high") else 0.0
@@ -574,6 +572,12 @@ def test_sessions_to_tune_on_are_all_different_and_rated_by_what_their_replies_s
             shown = sum(item.number in turn["high"]["shows"] for turn in script["turns"])
             assert high["act_fm"][item.number - 1] == [0, 1, 2, 2, 3, 3, 3][shown]
     assert len(OTHERS) == len(list(read_jsonl(GRADED))) / 2
-    longer = [sum(words(turn["high"]["answer"]) - words(turn["low"]["answer"]) for turn in script["turns"]) > 0
-              for script in read_jsonl(GRADED) if script["id"] in OTHERS]  # fmt: skip
-    assert sum(longer) == 2
+    longer = 0
+    for script in read_jsonl(GRADED):
+        if script["id"] in OTHERS:
+            high, low = (
+                sum(words(turn[level]["answer"]) for turn in script["turns"])
+                for level in ("high", "low")
+            )
+            longer += high > low
+    assert longer == 2

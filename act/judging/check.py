@@ -12,10 +12,10 @@ such test can rule out is a judge that goes by some mark nobody thought of: `jud
 people is the other half.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,7 @@ EXCERPTS, GRADED = CORPUS / "excerpts.jsonl", CORPUS / "graded.jsonl"
 LEVELS = ("high", "mixed", "low")
 ACT_FM_ITEMS = len(FORMS[0].items)
 
-# what "measures" asks for; see `level_of`
+# what "measures" asks for; see `verdict`
 GOOD_SHARE = 0.75  # of the pairs, beyond chance
 GOOD_AUC, GOOD_ITEMS = 0.75, 0.8  # of an item; share of the items that have it
 IN_ORDER, LEAST_CLIENTS = 0.75, 6  # of the clients; fewer are no evidence of an order
@@ -43,34 +43,27 @@ MOST_UNRATED = 0.05  # of the texts; a judge that answers where it likes is no j
 BY_CHANCE = 12 / 70  # P(AUC >= GOOD_AUC) of 4 texts against 4, rated at random, no two alike
 TINY = 1e-9
 
-FAMILIES = {
-    "Llama": r"llama|vicuna",
-    "SmolLM": r"smollm",
-    "Mistral": r"mistral|mixtral|ministral|magistral",
-    "Qwen": r"qwen|qwq",
-    "GPT": r"gpt|\bo[134]\b",
-    "Claude": r"claude",
-    "Gemini": r"gemini|gemma",
-    "DeepSeek": r"deepseek",
-    "Phi": r"\bphi",
-    "Command": r"command-|aya",
-}
+KINDS = [(form.name, item.direction) for form in FORMS for item in form.items]
 
 
-def excerpts() -> dict[int, list[Text]]:
-    """slot 0..33 -> its texts, keys (id of the pair, "shows" or "lacks"), the two in turn."""
-    texts: dict[int, list[Text]] = {i: [] for i in range(len(ITEMS))}
+def excerpts() -> list[Text]:
+    """The texts of the matched pairs, keys (id of the pair, "shows" or "lacks").
+
+    In the order of the slots 0..33, as many pairs of each, the two sides in turn.
+    """
+    texts: dict[str, list[Text]] = {name: [] for name in ITEMS}
     for pair in read_jsonl(EXCERPTS):
-        mine = texts[ITEMS.index(f"{pair['form']} {pair['item']}")]
+        name = f"{pair['form']} {pair['item']}"
+        i = ITEMS.index(name)
         for side in ("shows", "lacks"):
-            mine.append(Text((pair["id"], side), [(pair["client"], pair[side])]))
-    return texts
+            said = [(pair["client"], pair[side])]
+            texts[name].append(Text((pair["id"], side), said, items=[i, *others(i)]))
+    return list(chain(*texts.values()))
 
 
 def others(i: int) -> list[int]:
     """Two more slots of the same form and direction as slot i, from other parts of the form."""
-    kinds = [(form.name, item.direction) for form in FORMS for item in form.items]
-    alike = [n for n, kind in enumerate(kinds) if kind == kinds[i]]
+    alike = [n for n, kind in enumerate(KINDS) if kind == KINDS[i]]
     place, third = alike.index(i), len(alike) // 3
     return [alike[(place + step) % len(alike)] for step in (third, 2 * third)]
 
@@ -96,27 +89,22 @@ def place_of(text: Text) -> str:
     return "/".join((*text.key, str(text.replicate), text.digest))
 
 
-def ask(
-    judge: Judge, tasks: list[tuple[list[Text], list[int] | None]], store: Store | None
-) -> list[Judgement]:
-    """(texts, slots wanted) -> the judgement of each text in order, from `store` or new.
+def ask(judge: Judge, texts: list[Text], store: Store | None) -> list[Judgement]:
+    """The judgement of each text, from `store` or new.
 
     What came without any reply is not kept, so that the same command asks again.
     """
-    records = [] if store is None else store.records()
-    found = {record["id"]: Judgement(**record["judgement"]) for record in records}
-    everything = [text for texts, _ in tasks for text in texts]
-    with tqdm(total=len(everything), desc="check", unit="text") as bar:
-        for texts, items in tasks:
-            missing = [text for text in texts if place_of(text) not in found]
-            bar.update(len(texts) - len(missing))
-            for text, judgement in judge.rate(missing, items):
-                bar.update()
-                found[place_of(text)] = judgement
-                if store is not None and judgement.status != "error":
-                    record = {"id": place_of(text), "judge": judge.settings}
-                    store.append(record | {"judgement": asdict(judgement)})
-    return [found[place_of(text)] for text in everything]
+    found = {}
+    if store is not None:
+        found = {record["id"]: Judgement(**record["judgement"]) for record in store.records()}
+    missing = [text for text in texts if place_of(text) not in found]
+    for text, judgement in tqdm(judge.rate(missing), "check", len(missing), unit="text"):
+        place = place_of(text)
+        found[place] = judgement
+        if store is not None and judgement.status != "error":
+            record = {"id": place, "judge": judge.settings, "judgement": asdict(judgement)}
+            store.append(record)
+    return [found[place_of(text)] for text in texts]
 
 
 def on_one_scale(judgements: list[Judgement]) -> tuple[str, np.ndarray]:
@@ -127,10 +115,9 @@ def on_one_scale(judgements: list[Judgement]) -> tuple[str, np.ndarray]:
     """
     rated = [one for one in judgements if one.status == "ok"]
     expected = bool(rated) and all(one.expected for one in rated)
-    forms = [one.expected if expected else one.ratings for one in judgements]
-    nothing = [None] * len(ITEMS)
-    values = np.array([form or nothing for form in forms], dtype=float)
-    return "expected" if expected else "whole", values
+    scores, field = ("expected", "expected") if expected else ("whole", "ratings")
+    nothing = [None] * len(ITEMS)  # as NaN; so is a slot that was not asked for
+    return scores, np.array([getattr(one, field) or nothing for one in judgements], dtype=float)
 
 
 def check(
@@ -148,14 +135,13 @@ def check(
     if unknown := sorted(set(seen) - set(clients)):
         raise InputError(f"--seen: no client {', '.join(unknown)}; there are {', '.join(clients)}")
     sessions = [text for text in sessions if text.key[0] not in seen]
-    tasks = [(texts, [i, *others(i)]) for i, texts in excerpts().items()]
-    judgements = ask(judge, [*tasks, (sessions, None)], store)
-    scores, values = on_one_scale(judgements)
+    texts = excerpts()
+    judgements = ask(judge, [*texts, *sessions], store)
+    scores, values = on_one_scale(judgements)  # (texts and sessions, 34)
     unrated = sum(one.status != "ok" for one in judgements)
 
-    begin = len(values) - len(sessions)
-    pairs = judge_pairs(*rated_pairs(values[:begin]))
-    totals = session_totals(values[begin:], replicates)
+    pairs = judge_pairs(*rated_pairs(values[: len(texts)]))
+    totals = session_totals(values[len(texts) :], replicates)
     ordered = judge_sessions({outcome: mean_rated(table) for outcome, table in totals.items()})
     result = {"judge": judge.name, "settings": judge.settings, "scores": scores}
     result |= {"verdict": verdict(judge.name, pairs, ordered, unrated / len(values))}
@@ -302,22 +288,22 @@ def verdict(judge: str, pairs: dict, sessions: dict[str, dict], unrated: float) 
     else:
         level, says = "nothing", "measures nothing that this check can see"
 
-    facts = f"{share['right']:g} of {share['n']} matched pairs in the right direction"
+    right, told_apart = share["right"], f"{told} of {len(items)} items with an AUC of {GOOD_AUC}"
+    facts = [f"{right:g} of {share['n']} matched pairs in the right direction"]
     if share["n"]:
         low, high = share["ci"]
-        facts += f" ({share['share']:.0%}, 95% interval {low:.0%} to {high:.0%})"
-    facts += f", {told} of {len(items)} items with an AUC of {GOOD_AUC} or more"
-    facts += f" (by chance {BY_CHANCE * len(items):.0f}), the pair's own item moved most in"
-    facts += f" {own['right']:g} of {own['n']}, "
-    facts += " and ".join(
-        f"{row['in_order']} of {row['n']} clients in order on {outcome}"
-        for outcome, row in sessions.items()
-    )
+        facts[0] += f" ({share['share']:.0%}, 95% interval {low:.0%} to {high:.0%})"
+    facts.append(f"{told_apart} or more (by chance {BY_CHANCE * len(items):.0f})")
+    facts.append(f"the pair's own item moved most in {own['right']:g} of {own['n']}")
+    ordered = []
+    for outcome, row in sessions.items():
+        ordered.append(f"{row['in_order']} of {row['n']} clients in order on {outcome}")
+    facts.append(" and ".join(ordered))
     if max((row["n"] for row in sessions.values()), default=0) < LEAST_CLIENTS:
-        facts += f" (fewer than {LEAST_CLIENTS} clients show no order)"
+        facts[-1] += f" (fewer than {LEAST_CLIENTS} clients show no order)"
     if unrated:
-        facts += f", {unrated:.0%} of the texts unrated"
-    return {"level": level, "line": f"{judge} {says}: {facts}."}
+        facts.append(f"{unrated:.0%} of the texts unrated")
+    return {"level": level, "line": f"{judge} {says}: {', '.join(facts)}."}
 
 
 def is_in_order(row: dict) -> bool:
@@ -372,38 +358,3 @@ def refuse_check_of_another(found: dict, settings: dict) -> None:
     free = {name: settings[name] for name in ("seed", "long") if name in settings}
     what = f"--check: the check of {found['judge']}"
     check_settings(what, found["settings"] | free, settings, "; check it as it rates")
-
-
-def family_of(spec: str) -> str:
-    """The family of a MODEL argument by its name, or the bare name.
-
-    Of a folder, the name its config.json holds counts too; a renamed model is not recognised.
-
-    >>> family_of("ministral-8b@https://api.mistral.ai/v1"), family_of("models/smollm2+runs/sft")
-    ('Mistral', 'SmolLM')
-    """
-    name = re.split(r"[@+]", spec)[0].rstrip("/")
-    config = Path(name) / "config.json"
-    known = name.rpartition("/")[2]
-    if config.is_file():
-        known += f" {read_json(config).get('_name_or_path') or ''}"
-    for family, pattern in FAMILIES.items():
-        if re.search(pattern, known, re.IGNORECASE):
-            return family
-    return known.strip()
-
-
-def same_family(judge: str, sessions: list[dict]) -> list[str]:
-    """The roles in which a model of the judge's family speaks in some session: a judge may prefer
-    the words of its own kind (Panickssery et al. 2024).
-
-    Sessions from elsewhere may say nothing of their models, or not in our way.
-    """
-    models = [session.get("models") for session in sessions]
-    named = [some for some in models if isinstance(some, dict)]
-    spoken = {
-        (role, name) for some in named for role, name in some.items() if isinstance(name, str)
-    }
-    mine = family_of(judge)
-    speaks = {role for role, name in spoken if name and family_of(name) == mine}
-    return sorted(speaks - {"supervisor"})

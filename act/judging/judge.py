@@ -7,9 +7,12 @@ Of a session it sees what was said, answers only, and nothing of who said it und
 import hashlib
 import json
 import math
+import re
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
 from typing import Protocol
 
 from act.forms import Form, Slot, instructions, render, slots
@@ -17,6 +20,7 @@ from act.model.checkpoint import load_model, model_name, split_spec
 from act.model.checksums import sampled_sha256
 from act.model.slots import slot_probs
 from act.model.tokenizer import ChatTokenizer, Messages
+from act.records import read_json
 
 REQUEST = "The transcript of the session:\n\n{transcript}\n\n"
 ONE_ITEM = "Rate the therapist on one item, with one number.\n\n{label}"
@@ -25,6 +29,8 @@ Fill in both forms for the therapist. Reply with these 34 lines, a whole number 
 "?", and nothing else; if JSON is wanted of you, one object a form, each item's number as key.
 
 {blanks}"""
+
+FAMILIES = Path(__file__).with_name("families.json")  # family -> pattern of its models' names
 
 Said = Sequence[tuple[str, str]]  # the client's words and the therapist's, turn by turn
 
@@ -41,11 +47,12 @@ class Text:
     key: tuple
     said: Said
     replicate: int = 0
+    items: Sequence[int] = range(34)  # the slots that are wanted at least
 
     @property
     def digest(self) -> str:
         """Tells another text under the same key."""
-        return digest([word for turn in self.said for word in turn])
+        return digest(list(chain(*self.said)))
 
 
 @dataclass(frozen=True)
@@ -69,10 +76,8 @@ class Judge(Protocol):
     name: str
     settings: dict  # what its ratings depend on beside the text, stored with each
 
-    def rate(
-        self, texts: Sequence[Text], items: Sequence[int] | None = None
-    ) -> Iterator[tuple[Text, Judgement]]:
-        """Each text with its judgement, in any order; of the slots `items` (0..33) at least."""
+    def rate(self, texts: Sequence[Text]) -> Iterator[tuple[Text, Judgement]]:
+        """Each text with its judgement, in any order."""
 
 
 def said_in(session: dict) -> Said:
@@ -139,6 +144,41 @@ def examples(session: dict, record: dict, forms: Sequence[Form], target: str) ->
         yield {"id": key, "session": session["id"], "prompt": prompt, "completion": completion}
 
 
+def family_of(spec: str) -> str:
+    """The family of a MODEL argument by its name, or the bare name.
+
+    Of a folder, the name its config.json holds counts too; a renamed model is not recognised.
+
+    >>> family_of("ministral-8b@https://api.mistral.ai/v1"), family_of("models/smollm2+runs/sft")
+    ('Mistral', 'SmolLM')
+    """
+    name = re.split(r"[@+]", spec)[0].rstrip("/")
+    config = Path(name) / "config.json"
+    known = name.rpartition("/")[2]
+    if config.is_file():
+        known += f" {read_json(config).get('_name_or_path') or ''}"
+    for family, pattern in read_json(FAMILIES).items():
+        if re.search(pattern, known, re.IGNORECASE):
+            return family
+    return known.strip()
+
+
+def same_family(judge: str, sessions: Iterable[dict]) -> list[str]:
+    """The roles in which a model of the judge's family speaks in some session: a judge may prefer
+    the words of its own kind (Panickssery et al. 2024).
+
+    Sessions from elsewhere may say nothing of their models, or not in our way.
+    """
+    named = set()
+    for session in sessions:
+        models = session.get("models")
+        if isinstance(models, dict):
+            named |= {(role, name) for role, name in models.items() if isinstance(name, str)}
+    mine = family_of(judge)
+    speaks = {role for role, name in named if name and family_of(name) == mine}
+    return sorted(speaks - {"supervisor"})
+
+
 def expected_rating(digits: Sequence[str], probs: Sequence[float]) -> float:
     """sum(d p(d)) / sum(p(d)); rounding does not carry it out of the digits' range.
 
@@ -175,11 +215,8 @@ class LocalJudge:
     def _prompt(self, said: Said, slot: Slot) -> list[int]:
         return self.tokenizer.prompt(slot_messages(said, slot))
 
-    def rate(
-        self, texts: Sequence[Text], items: Sequence[int] | None = None
-    ) -> Iterator[tuple[Text, Judgement]]:
+    def rate(self, texts: Sequence[Text]) -> Iterator[tuple[Text, Judgement]]:
         """Judge.rate, `batch` texts at a time: a text's prompts are 34 copies of its transcript."""
-        items = range(len(self.slots)) if items is None else items
         group: list[tuple[Text, int]] = []  # each with the turn from which on it is read
         for text in texts:
             first = self._first_turn(text.said)
@@ -190,25 +227,26 @@ class LocalJudge:
             else:
                 group.append((text, first))
             if len(group) == self.batch:
-                yield from self._rate_group(group, items)
+                yield from self._rate_group(group)
                 group = []
         if group:
-            yield from self._rate_group(group, items)
+            yield from self._rate_group(group)
 
-    def _rate_group(
-        self, group: list[tuple[Text, int]], items: Sequence[int]
-    ) -> Iterator[tuple[Text, Judgement]]:
+    def _rate_group(self, group: list[tuple[Text, int]]) -> Iterator[tuple[Text, Judgement]]:
         """Texts -> their judgements, from one tree of tokens."""
-        asked = [self.slots[i] for i in items]
-        prompts = [self._prompt(t.said[first:], slot) for t, first in group for slot in asked]
-        digits = [slot.digits for slot in asked] * len(group)
-        probs = iter(slot_probs(self.model, self.tokenizer, prompts, digits))
+        prompts, digits = [], []
+        for text, first in group:
+            for slot in (self.slots[i] for i in text.items):
+                prompts.append(self._prompt(text.said[first:], slot))
+                digits.append(slot.digits)
+        probs = slot_probs(self.model, self.tokenizer, prompts, digits)
+        rated = zip(probs, digits, strict=True)
         for text, first in group:
             ratings, expected = [None] * len(self.slots), [None] * len(self.slots)
-            for i, slot in zip(items, asked, strict=True):
-                p = next(probs)  # (digits,)
-                ratings[i] = int(slot.digits[int(p.argmax())])
-                expected[i] = expected_rating(slot.digits, p.tolist())
+            for i in text.items:
+                p, allowed = next(rated)  # (digits,) each
+                ratings[i] = int(allowed[int(p.argmax())])
+                expected[i] = expected_rating(allowed, p.tolist())
             window = {"window": [first + 1, len(text.said)]} if first else {}
             yield text, Judgement("ok", ratings, expected, 1, window)
 

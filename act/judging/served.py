@@ -7,9 +7,11 @@ bounded number of times, and the refusals are stored.
 
 import math
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import accumulate
 
 from act.dialogue.chat import Ask, Reply
 from act.dialogue.endpoint import Endpoint
@@ -55,9 +57,7 @@ class EndpointJudge:
             "seed": seed,
         }
 
-    def rate(
-        self, texts: Sequence[Text], items: Sequence[int] | None = None
-    ) -> Iterator[tuple[Text, Judgement]]:
+    def rate(self, texts: Sequence[Text]) -> Iterator[tuple[Text, Judgement]]:
         """Judge.rate, as many at a time as the endpoint allows."""
         waiting: dict[str, Waiting] = {}
         for text in texts:
@@ -177,17 +177,19 @@ def rating_tokens(reply: Reply, ratings: Sequence[int]) -> list[dict]:
 
     Raises ValueError where they cannot be told.
     """
-    text = "".join(token["token"] for token in reply.logprobs).rstrip()
-    begin = len(text) - len(reply.text)  # thoughts may stand before it
-    if begin < 0 or text[begin:] != reply.text:
+    pieces = [token["token"] for token in reply.logprobs]
+    text = "".join(pieces).rstrip()
+    if not text.endswith(reply.text):  # thoughts may stand before it
         raise ValueError("other words than the reply's")
+    ends = list(accumulate(map(len, pieces)))  # where each token ends in the text
     digit = DIGIT_IN_JSON if "{" in reply.text else DIGIT_IN_LINE
-    found = list(digit.finditer(text, begin))
-    read = [(int(match[1]), int(match[2])) for match in found]
-    if read != list(zip(NUMBERS, ratings, strict=True)):
-        raise ValueError("not these ratings in this order")
-    owner = [token for token in reply.logprobs for _ in token["token"]]  # of each character
-    tokens = [owner[match.start(2)] for match in found]
-    if [token["token"].strip() for token in tokens] != [str(rating) for rating in ratings]:
-        raise ValueError("a rating shares its token with other text")
+    found = digit.finditer(text, len(text) - len(reply.text))
+    tokens = []
+    for match, number, rating in zip(found, NUMBERS, ratings, strict=True):
+        token = reply.logprobs[bisect_right(ends, match.start(2))]
+        if (int(match[1]), int(match[2])) != (number, rating):
+            raise ValueError("not these ratings in this order")
+        if token["token"].strip() != str(rating):
+            raise ValueError("a rating shares its token with other text")
+        tokens.append(token)
     return tokens

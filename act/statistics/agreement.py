@@ -7,7 +7,7 @@ where there is no answer: no variation, or nothing rated twice. `judge.py agree`
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 
@@ -86,14 +86,12 @@ def alpha(table: Table, weights: np.ndarray) -> np.ndarray:
     squared number of values between, ends half.
     """
     values = np.unique(table[~np.isnan(table)])
-    size = len(values)
     counts = (table[:, :, None] == values).sum(axis=1).astype(float)  # (n, V)
     m = counts.sum(axis=1)
     use = m > 1
     counts, m, w = counts[use], m[use], weights[:, use]
-    together = counts[:, :, None] * counts[:, None] - np.eye(size) * counts[:, :, None]
-    each = (together / (m - 1)[:, None, None]).reshape(len(m), size * size)
-    o = (w @ each).reshape(-1, size, size)  # (B, V, V): coincidences
+    together = counts[:, :, None] * counts[:, None] - np.eye(len(values)) * counts[:, :, None]
+    o = np.tensordot(w, together / (m - 1)[:, None, None], axes=1)  # (B, V, V): coincidences
     margin = o.sum(axis=2)  # (B, V)
     below = margin.cumsum(axis=1) - margin / 2
     d = (below[:, :, None] - below[:, None]) ** 2
@@ -204,47 +202,47 @@ def levels(table: Table) -> list[tuple[str, np.ndarray]]:
 
 
 @dataclass(frozen=True)
-class Question:
-    """A row of the comparison that waits for its numbers; `more` stands at its end."""
+class Rows:
+    """Makes the rows of `compare`."""
 
-    of: str
-    raters: str
-    name: str
-    statistic: Statistic
-    table: Table
-    more: dict = field(default_factory=dict)
+    clusters: np.ndarray  # (sessions,) of each the label of what is drawn with it
+    resamples: int
+    seed: int
 
+    def row(
+        self, of: str, raters: str, name: str, statistic: Statistic, table: Table, **more
+    ) -> dict:
+        """A statistic on the sessions that at least two raters rated."""
+        used = (~np.isnan(table)).sum(axis=1) > 1
+        drawn = self.clusters[used]
+        row = {"of": of, "raters": raters, "statistic": name, "sessions": int(used.sum())}
+        # an absolute bias is folded at 0, which percentiles would not hold
+        resamples = 0 if name == "absolute bias" else self.resamples
+        row["clusters"] = len(set(drawn))
+        return row | estimate(statistic, table[used], resamples, self.seed, drawn) | more
 
-def of_mean(of: str, judge: str, table: Table) -> Iterator[Question]:
-    """An outcome of a judge, the last column, with the mean of the humans."""
-    two = np.stack([mean_rated(table[:, :-1]), table[:, -1]], axis=1)  # (n, 2)
-    for name in ("ICC(A,1)", "ICC(C,1)", "mean absolute error", "Spearman"):
-        yield Question(of, judge, name, OF_OUTCOMES[name], two)
-    yield Question(of, judge, "bias", bias, two)
-    for level, there in levels(two):
-        scores = two[there].mean(axis=1)
-        reach = [float(scores.min()), float(scores.max())] if len(scores) else None
-        part = np.where(there[:, None], two, np.nan)
-        yield Question(of, judge, f"bias, {level} scores", bias, part, {"range": reach})
-
-
-def questions(of: str, table: Table, judge: str | None) -> Iterator[Question]:
-    """All about one outcome or item: of the humans (None), or of a judge, the last column."""
-    last = table.shape[1] - 1
-    if judge:
-        raters, pairs = f"{judge}, each human", [(human, last) for human in range(last)]
-    else:
-        raters, pairs = "humans", list(combinations(range(last + 1), 2))
-    if judge and of in OUTCOMES:
-        yield from of_mean(of, judge, table)
-    if pairs and not judge and of in ITEMS:
-        yield Question(of, raters, "alpha", alpha, table)
-    if pairs:
+    def in_pairs(
+        self, of: str, raters: str, table: Table, pairs: list[tuple[int, int]]
+    ) -> Iterator[dict]:
+        """Statistics averaged over pairs of columns, with the number of pairs that had any."""
         once = np.ones((1, len(table)))
         for name, statistic in (OF_OUTCOMES if of in OUTCOMES else OF_ITEMS).items():
-            told = sum(not np.isnan(statistic(table[:, pair], once)[0]) for pair in pairs)
+            each = [statistic(table[:, pair], once)[0] for pair in pairs]
+            told = int((~np.isnan(each)).sum())
             mean = partial(pairs_mean, statistic=statistic, pairs=pairs)
-            yield Question(of, raters, name, mean, table, {"pairs": told})
+            yield self.row(of, raters, name, mean, table, pairs=told)
+
+    def with_mean(self, of: str, judge: str, table: Table) -> Iterator[dict]:
+        """An outcome of a judge, the last column, with the mean of the humans."""
+        two = np.stack([mean_rated(table[:, :-1]), table[:, -1]], axis=1)  # (n, 2)
+        for name in ("ICC(A,1)", "ICC(C,1)", "mean absolute error", "Spearman"):
+            yield self.row(of, judge, name, OF_OUTCOMES[name], two)
+        yield self.row(of, judge, "bias", bias, two)
+        for level, there in levels(two):
+            scores = two[there].mean(axis=1)
+            reach = [float(scores.min()), float(scores.max())] if len(scores) else None
+            part = np.where(there[:, None], two, np.nan)
+            yield self.row(of, judge, f"bias, {level} scores", bias, part, range=reach)
 
 
 def compare(
@@ -261,30 +259,27 @@ def compare(
       humans            the same of two humans, averaged over their pairs: what the row above is to
                         be compared with; and on items Krippendorff's alpha of all of them
     """
-    sessions = sorted({rating["session"] for rating in human})
     of_session = {rating["session"]: rating[cluster] for rating in human}
-    clusters = np.array([of_session[session] for session in sessions])
+    sessions = sorted(of_session)
+    make = Rows(np.array([of_session[session] for session in sessions]), resamples, seed)
     people = np.stack(list(rated(human, sessions).values()), axis=-1)  # (45, sessions, humans)
-    groups = [(None, people)]
+    n, rows = people.shape[-1], []
+    # 1. the humans among themselves
+    among = list(combinations(range(n), 2))
+    for of, table in zip(VARIABLES, people, strict=True) if among else ():
+        if of in ITEMS:
+            rows.append(make.row(of, "humans", "alpha", alpha, table))
+        rows += make.in_pairs(of, "humans", table, among)
+    # 2. each judge with the humans, on the sessions that it has rated
+    each = [(human, n) for human in range(n)]  # the judge is the last column
     for name, numbers in rated(judge, sessions, suffix).items():
-        both = np.concatenate([people, numbers[:, :, None]], axis=-1)
-        groups.append((name, np.where(np.isnan(both[:, :, -1:]), np.nan, both)))
-    rows = []
-    for name, tables in groups:
+        tables = np.concatenate([people, numbers[:, :, None]], axis=-1)
+        tables = np.where(np.isnan(tables[:, :, -1:]), np.nan, tables)
         for of, table in zip(VARIABLES, tables, strict=True):
-            rows += [answer(q, clusters, resamples, seed) for q in questions(of, table, name)]
+            if of in OUTCOMES:
+                rows += make.with_mean(of, name, table)
+            rows += make.in_pairs(of, f"{name}, each human", table, each)
     return rows
-
-
-def answer(question: Question, clusters: np.ndarray, resamples: int, seed: int) -> dict:
-    """The row of a question, on the sessions that at least two raters rated."""
-    q = question
-    used = (~np.isnan(q.table)).sum(axis=1) > 1
-    row = {"of": q.of, "raters": q.raters, "statistic": q.name, "sessions": int(used.sum())}
-    row["clusters"] = len(set(clusters[used]))
-    if q.name == "absolute bias":
-        resamples = 0  # folded at 0, which percentiles would not hold
-    return row | estimate(q.statistic, q.table[used], resamples, seed, clusters[used]) | q.more
 
 
 def as_table(rows: list[dict], cluster: str) -> Iterator[str]:
