@@ -19,8 +19,7 @@ import transformers
 from transformers import AutoModelForCausalLM
 
 from act.forms import FORMS, render
-from act.judging.judge import LocalJudge, Text, said_in
-from act.judging.served import form_messages
+from act.judging.judge import LocalJudge, Text, form_messages, said_in
 from tests.conftest import EMBEDDED, ROOT
 
 
@@ -33,7 +32,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     torch.set_float32_matmul_precision("high")
-    judge = LocalJudge(str(EMBEDDED), FORMS, "refuse", 4, "cpu")
+    judge = LocalJudge(str(EMBEDDED), FORMS, "refuse", "cpu")
     peer = AutoModelForCausalLM.from_pretrained(EMBEDDED, dtype=torch.float32)
     tokenizer = judge.tokenizer
 
