@@ -77,7 +77,7 @@ def refuse_others(store: Store, settings: dict, rater: str | None = None) -> Non
     """Raises InputError where `store` holds what was made with other settings (of `rater`)."""
     for record in store.records():
         if rater in (None, record.get("rater")):
-            held = record.get("judge") or {}
+            held = record["judge"] if isinstance(record.get("judge"), dict) else {}
             check_settings(store.path, held, settings, "; choose another --out")
 
 
@@ -102,9 +102,11 @@ def refuse_early(path: Path) -> None:
 
 
 def rate(args: Namespace) -> None:
-    """Rate sessions. Those already rated in --out are skipped. A text without a reply is not
-    stored: the same command asks for it again. One without a valid form is stored, with its
-    status."""
+    """Rate sessions; those already rated in --out are skipped.
+
+    A text without a reply is not stored: the same command asks for it again. One without a valid
+    form is stored, with its status.
+    """
     names = [model_name(spec) for spec in args.judge]
     often = max(names, key=names.count)
     if names.count(often) > 1:  # nobody could tell their ratings apart
@@ -114,6 +116,7 @@ def rate(args: Namespace) -> None:
     unanswered = 0
     with Store(args.out, check_rating, rating_key) as store:
         for spec, name in zip(args.judge, names, strict=True):
+            # 1. is it the judge that the file and the check know?
             judge = open_judge(spec, args)
             refuse_others(store, judge.settings, name)
             if name in checks:
@@ -121,9 +124,11 @@ def rate(args: Namespace) -> None:
                 print(checks[name]["verdict"]["line"])
             else:
                 print(f"{name} is not checked here: `judge.py check`, then --check.")
+            # 2. may it like its own words better?
             for role in same_family(spec, sessions.values()):
                 kin = f"{name} is of one family with the {role} in {args.sessions}"
                 warn(f"{kin}: judges tend to prefer their own")
+            # 3. the ratings
             unanswered += rate_with(judge, sessions, replicates(spec, args), store, args.wording)
         bad = sum(record["status"] != "ok" for record in store.records())
         print(f"{len(store)} ratings in {args.out}, {bad} of them without forms")
@@ -137,6 +142,7 @@ def rate_with(
 ) -> int:
     """Append a judge's ratings of the sessions that lack them; how many texts got no reply."""
     there = {rating_key(record): record.get("text") for record in store.records()}
+    # 1. what is not there yet; of what is, the words must be the same
     missing, unanswered = [], 0
     for name, session in sessions.items():
         for replicate in range(times):
@@ -147,6 +153,7 @@ def rate_with(
             elif there[key] not in (None, text.digest):
                 other = f"{name} had other words when it was rated"
                 raise InputError(f"{store.path}: {other}; choose another --out")
+    # 2. rated and stored one by one
     with tqdm(judge.rate(missing), f"rate, {judge.name}", len(missing), unit="form") as bar:
         for text, judgement in bar:
             if judgement.status == "error":
@@ -173,11 +180,14 @@ def check(args: Namespace) -> None:
 
 
 def agree(args: Namespace) -> None:
-    """Judge against humans, and humans among themselves, by outcome and by item: a judge with the
-    mean of the humans, with each human, and, to compare that with, two humans with one another,
-    averaged over pairs."""
+    """A judge against people, and people among themselves, by outcome and by item.
+
+    A judge with the mean of the humans, with each human, and, to compare that with, two humans with
+    one another, averaged over pairs.
+    """
     human = read_unique(args.human, check_rating, *RATING_KEY)
     judge = read_unique(args.judge, check_rating, *RATING_KEY)
+    # 1. can they be compared?
     suffix = {"integer": "", "expected": "_expected"}[args.score]
     valid = [record for record in judge if record["status"] == "ok"]
     for record in valid:
@@ -190,6 +200,7 @@ def agree(args: Namespace) -> None:
     by_people = {record["session"] for record in human if record["status"] == "ok"}
     if by_people.isdisjoint(record["session"] for record in valid):
         raise InputError(f"{args.human} and {args.judge}: no session that both rated")
+    # 2. outcome by outcome, item by item
     if args.out:
         refuse_early(args.out)
     rows = compare(human, judge, suffix, args.resamples, args.seed, args.cluster)
@@ -200,6 +211,7 @@ def agree(args: Namespace) -> None:
 
 def tune_data(args: Namespace) -> None:
     """Human ratings and sessions -> SFT examples for `train.py --method sft`."""
+    # 1. valid ratings of these sessions, in this wording
     sessions = read_sessions(args.sessions)
     human = read_unique(args.human, check_rating, *RATING_KEY)
     human = [r for r in human if r["status"] == "ok" and r["session"] in sessions]
@@ -210,6 +222,7 @@ def tune_data(args: Namespace) -> None:
             where = f"{args.human}: {record['session']}, {record['rater']}"
             what = f"rated in the wording {record['wording']}, not {args.wording}"
             raise InputError(f"{where}: {what}; see --form")
+    # 2. the examples that are not there yet
     settings = {"target": args.target, "wording": wording_digest(args.forms)}
     fields = {"id": str, "prompt": list, "completion": list}
     with Store(args.out, lambda row: require(row, fields)) as store:
@@ -222,7 +235,7 @@ def tune_data(args: Namespace) -> None:
 
 
 def page(args: Namespace) -> None:
-    """A page on which a person rates sessions. One HTML file, nothing fetched, nothing sent."""
+    """A page on which a person rates sessions: one HTML file, nothing fetched, nothing sent."""
     sessions = read_unique(args.sessions, check_session)
     answered = [session for session in sessions if said_in(session)]
     content = rating_page(answered, args.forms, args.wording)
@@ -237,9 +250,10 @@ def main() -> None:
     parser = Parser(description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(run: Callable, help: str, **files: str) -> Parser:  # files: those it needs
-        name = run.__name__.replace("_", "-")
-        command = commands.add_parser(name, help=help, description=getdoc(run))
+    def add(run: Callable, **files: str) -> Parser:
+        # the function's name and docstring are the command's; `files` are those that it needs
+        name, about = run.__name__.replace("_", "-"), getdoc(run)
+        command = commands.add_parser(name, help=about.splitlines()[0], description=about)
         command.set_defaults(run=run)
         for flag, what in files.items():
             command.add_argument(f"--{flag}", type=Path, required=True, help=what)
@@ -262,14 +276,14 @@ def main() -> None:
         command.add_device_flags()
 
     sessions, people = "JSONL file of sessions", "JSONL file of ratings by people"
-    command = add(rate, "sessions -> ratings", sessions=sessions, out="JSONL file of ratings")
+    command = add(rate, sessions=sessions, out="JSONL file of ratings")
     command.add_argument("--judge", required=True, nargs="+", metavar="MODEL", help=MODEL)
     verdicts = "what `check` wrote of these judges: verdicts"
     command.add_argument("--check", type=Path, nargs="+", default=[], metavar="FILE", help=verdicts)
     add_form(command)
     add_judge_flags(command)
 
-    command = add(check, "does a judge measure anything?")
+    command = add(check)
     command.add_argument("--judge", required=True, metavar="MODEL", help=MODEL)
     command.add_argument(
         "--out",
@@ -282,13 +296,10 @@ def main() -> None:
     add_form(command)
     add_judge_flags(command)
 
-    about = "a judge against people, and people among themselves"
-    raters = "JSONL file of ratings by one or more judges"
-    flag = add(agree, about, human=people, judge=raters).add_argument
-    scores = ("integer", "expected")
+    command = add(agree, human=people, judge="JSONL file of ratings by one or more judges")
+    flag, scores = command.add_argument, ("integer", "expected")
     flag("--score", choices=scores, default="integer", help="the judge's ratings")
-    samples = "bootstrap samples of each interval"
-    flag("--resamples", type=positive, default=2000, help=samples)
+    flag("--resamples", type=positive, default=2000, help="bootstrap samples of each interval")
     flag("--seed", type=whole, default=0, help="seed of the bootstrap")
     flag(
         "--cluster",
@@ -299,8 +310,7 @@ def main() -> None:
     )
     flag("--out", type=Path, help="JSON file of the same rows")
 
-    about, out = "human ratings and sessions -> SFT examples", "JSONL file of examples"
-    command = add(tune_data, about, sessions=sessions, human=people, out=out)
+    command = add(tune_data, sessions=sessions, human=people, out="JSONL file of examples")
     command.add_argument(
         "--target",
         choices=("slots", "form"),
@@ -309,8 +319,8 @@ def main() -> None:
     )
     add_form(command)
 
-    about = "sessions -> a page on which a person rates"
-    add_form(add(page, about, sessions=sessions, out="HTML file"))
+    command = add(page, sessions=sessions, out="HTML file")
+    add_form(command)
     args = parser.parse_args()
     if "form" in args:
         args.forms = load_wording(args.form) if args.form else FORMS

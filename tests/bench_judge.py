@@ -55,9 +55,8 @@ def main() -> None:
         assert all(judgement.status == "ok" for _, judgement in judge.rate(mine))
         ours_s.append((time.perf_counter() - start) / len(mine))
     ratio = median(peer_s) / median(ours_s)
-    print(
-        f"{len(texts)} transcripts of {args.turns} turns, {median(tokens):.0f} tokens with the forms, {length} to write"
-    )
+    size = f"{median(tokens):.0f} tokens with the forms, {length} to write"
+    print(f"{len(texts)} transcripts of {args.turns} turns, {size}")
     print(f"ours          {median(ours_s):6.2f} s a transcript")
     print(f"transformers  {median(peer_s):6.2f} s a transcript   {ratio:.1f} times ours")
     result = {

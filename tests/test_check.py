@@ -163,10 +163,10 @@ def test_a_judge_of_style_measures_nothing(name, sign):
 
 SIGN = np.array([-1 if item in INCONSISTENT else 1 for item in ITEMS])
 LOW, HIGH = np.repeat([0, 1], (25, 9)), np.repeat([3, 7], (25, 9))
-SMALL = """a about all am an and any are as at be been but by can did do does for from get got had has
-have he her him his how i if in is it its just like me my no not of off on one or our out she so
-some that the their them then there they this to too up us was we were what when where which who why
-will with would you your"""
+SMALL = """a about all am an and any are as at be been but by can did do does for from get got had
+has have he her him his how i if in is it its just like me my no not of off on one or our out she so
+some that the their them then there they this to too up us was we were what when where which who
+why will with would you your"""
 
 
 def spoken(text):

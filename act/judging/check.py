@@ -2,20 +2,16 @@
 
 For each of the 34 items there are matched pairs of short excerpts (act/dialogue/corpus): the same
 client, a therapist who clearly shows the behaviour and one who clearly does not. And there are
-whole sessions of high, mixed and low fidelity, the same client in all three. Length is controlled:
-in half of the pairs of an item, and of the clients, the better text is the longer one. Other marks
-of the surface (words taken up from the client, commas, long words) are not held equal text by text;
-tests/test_check.py shows that judges who go by these, or by random words, get no credit. A judge
-who knows good from bad therapists and nothing else (halo) rates all items alike: so of a pair some
-other items of the same direction are rated, too, and the pair's own item must move more. What no
-such test can rule out is a judge that goes by some mark nobody thought of: `judge.py agree` with
-people is the other half.
+whole sessions of high, mixed and low fidelity, the same client in all three. In half of the pairs
+of an item, and of the clients, the better text is the longer one; tests/test_check.py shows that
+judges who go by other marks of the surface, or by random words, get no credit. A judge who knows
+good from bad and nothing else (halo) rates all items alike: so of a pair some other items of the
+same direction are rated, too, and the pair's own item must move more. What no such test can rule
+out is a judge that goes by some mark nobody thought of: hence `judge.py agree` with people.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from functools import cache
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -41,24 +37,21 @@ IN_ORDER, LEAST_CLIENTS = 0.75, 6  # of the clients; fewer are no evidence of an
 PAIRS_SOME = 0.6  # what "partly" asks of the pairs
 MOST_UNRATED = 0.05  # of the texts; a judge that answers where it likes is no judge
 BY_CHANCE = 12 / 70  # P(AUC >= GOOD_AUC) of 4 texts against 4, rated at random, no two alike
-TINY = 1e-9
+Z, TINY = norm.ppf(0.975), 1e-9
 
 KINDS = [(form.name, item.direction) for form in FORMS for item in form.items]
 
 
 def excerpts() -> list[Text]:
-    """The texts of the matched pairs, keys (id of the pair, "shows" or "lacks").
-
-    In the order of the slots 0..33, as many pairs of each, the two sides in turn.
-    """
-    texts: dict[str, list[Text]] = {name: [] for name in ITEMS}
+    """The texts of the matched pairs, keys (id of the pair, "shows" or "lacks"), by slot 0..33:
+    as many pairs of each, the two sides in turn."""
+    texts = []
     for pair in read_jsonl(EXCERPTS):
-        name = f"{pair['form']} {pair['item']}"
-        i = ITEMS.index(name)
+        i = ITEMS.index(f"{pair['form']} {pair['item']}")
         for side in ("shows", "lacks"):
             said = [(pair["client"], pair[side])]
-            texts[name].append(Text((pair["id"], side), said, items=[i, *others(i)]))
-    return list(chain(*texts.values()))
+            texts.append(Text((pair["id"], side), said, items=[i, *others(i)]))
+    return sorted(texts, key=lambda text: text.items[0])
 
 
 def others(i: int) -> list[int]:
@@ -130,16 +123,17 @@ def check(
     about it; InputError for one that there is not. `store` keeps the judgements, so that a check
     that was cut off goes on.
     """
-    sessions = list(graded_sessions(replicates))
+    # 1. the texts, without clients who can tell nothing
+    texts, sessions = excerpts(), list(graded_sessions(replicates))
     clients = sorted({text.key[0] for text in sessions})
     if unknown := sorted(set(seen) - set(clients)):
         raise InputError(f"--seen: no client {', '.join(unknown)}; there are {', '.join(clients)}")
     sessions = [text for text in sessions if text.key[0] not in seen]
-    texts = excerpts()
+    # 2. the judge's ratings, on one scale
     judgements = ask(judge, [*texts, *sessions], store)
     scores, values = on_one_scale(judgements)  # (texts and sessions, 34)
     unrated = sum(one.status != "ok" for one in judgements)
-
+    # 3. are pairs told apart, are sessions in order?
     pairs = judge_pairs(*rated_pairs(values[: len(texts)]))
     totals = session_totals(values[len(texts) :], replicates)
     ordered = judge_sessions({outcome: mean_rated(table) for outcome, table in totals.items()})
@@ -154,10 +148,10 @@ def rated_pairs(values: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
     table = values.reshape(len(ITEMS), -1, 2, len(ITEMS))  # (items, pairs, two sides, 34)
     pairs, moved = {}, []
     for i, both in enumerate(table):
-        both = both[~np.isnan(both[:, :, i]).any(axis=1)]
+        both = both[~np.isnan(both[:, :, i]).any(axis=1)]  # of which both texts were rated
         pairs[ITEMS[i]] = both[:, :, i]
         apart = both[:, 0] - both[:, 1]  # (pairs, 34): shows less lacks
-        beside = apart[:, others(i)].mean(axis=1)
+        beside = apart[:, others(i)].mean(axis=1)  # (pairs,)
         moved.append(np.stack([apart[:, i], beside], axis=1))
     return pairs, np.concatenate(moved[:ACT_FM_ITEMS])  # TES items are all of one thing, empathy
 
@@ -189,28 +183,23 @@ def larger(pairs: Sequence[Sequence[float]]) -> dict:
 
 
 def auc(shows: Sequence[float], lacks: Sequence[float]) -> tuple[float, list[float]]:
-    """(P(a text that shows the behaviour is rated above one that lacks it), ties half; its 95% CI).
+    """P(a text that shows the behaviour is rated above one that lacks it), ties half; its 95% CI.
 
-    The interval holds every A with |estimate - A| <= 1.96 sqrt(V(A)), V(A) being Hanley & McNeil's
-    (1982) variance for groups of equal size, (m + n) / 2: method 5 of Newcombe (2006), which keeps
-    its width where the estimate is 0 or 1.
+    That holds every A with |estimate - A| <= 1.96 sqrt(V(A)), V(A) being Hanley & McNeil's (1982)
+    variance for groups of (m + n) / 2: method 5 of Newcombe (2006), not narrower at 0 and 1.
     """
-    signs = np.sign(np.subtract.outer(np.asarray(shows, float), np.asarray(lacks, float)))
+    m, n = len(shows), len(lacks)
+    signs = np.sign(np.subtract.outer(shows, lacks))  # (m, n)
     estimate = float((signs.mean() + 1) / 2)
-    return estimate, list(_auc_interval(estimate, len(shows), len(lacks)))
-
-
-@cache
-def _auc_interval(estimate: float, m: int, n: int) -> tuple[float, float]:
-    z, size = norm.ppf(0.975), (m + n) / 2 - 1
+    size = (m + n) / 2 - 1
 
     def excess(a: float) -> float:  # below 0 within the interval
         variance = a * (1 - a) * (1 + size * (1 - a) / (2 - a) + size * a / (1 + a)) / (m * n)
-        return (a - estimate) ** 2 - z**2 * variance
+        return (a - estimate) ** 2 - Z**2 * variance
 
     low = 0.0 if estimate == 0 else brentq(excess, 0, estimate - TINY)
     high = 1.0 if estimate == 1 else brentq(excess, estimate + TINY, 1)
-    return low, high
+    return estimate, [low, high]
 
 
 def session_totals(values: np.ndarray, replicates: int) -> dict[str, np.ndarray]:
@@ -233,12 +222,11 @@ def judge_sessions(means: dict[str, np.ndarray]) -> dict[str, dict]:
     > low, "n", "p" of as many or more by chance}; clients without all levels are left out.
 
     By chance a client is in order one time in two at most: a mixed session is made of the replies
-    of the other two, so that a score of its words tends to lie between theirs, whatever it is that
-    is scored; then high > low alone decides.
+    of the other two, so that any score tends to lie between theirs, and high > low alone decides.
     """
     result = {}
     for outcome, table in means.items():
-        whole = table[~np.isnan(table).any(axis=1)]
+        whole = table[~np.isnan(table).any(axis=1)]  # clients of whom all levels were rated
         n, (high, mixed, low) = len(whole), whole.T
         in_order = int(((high > mixed) & (mixed > low)).sum())
         p = binomtest(in_order, n, 1 / 2, alternative="greater").pvalue if n else 1.0
@@ -264,21 +252,19 @@ def drift(totals: dict[str, np.ndarray]) -> dict | None:
 
 
 def verdict(judge: str, pairs: dict, sessions: dict[str, dict], unrated: float) -> dict:
-    """{"level": "measures", "partly" or "nothing", "line": the verdict in words}; `unrated`: the
-    share of the texts.
+    """{"level": "measures", "partly" or "nothing", "line": the verdict in words}.
 
-    The sessions are in order where on both outcomes three quarters of the clients are, of six or
-    more, beyond chance (95%). "measures": they are, more than three quarters of the matched pairs
-    are right beyond chance (95%), four fifths of the items have an AUC of .75 or more, and in more
-    than half of the ACT-FM pairs (95%) their own item moves more than others do. "partly": more
-    than three fifths of the pairs are right (99%), whatever else. (Half is not enough: who weighs
-    words at random, but in one way for all items, passes that one time in twenty.) Neither, where
-    more than a twentieth of the texts is unrated.
+    "measures": more than three quarters of the matched pairs are right beyond chance (95%), four
+    fifths of the items have an AUC of .75 or more, in more than half of the ACT-FM pairs (95%)
+    their own item moves more than others do, and the sessions are in order (`is_in_order`) on both
+    outcomes. "partly": more than three fifths of the pairs are right (99%), whatever else. (Half is
+    not enough: who weighs words at random, but in one way for all items, passes that one time in
+    twenty.) Neither, where more than a twentieth of the texts is unrated (`unrated`: their share).
     """
     share, own, items = pairs["pairs"], pairs["own"], pairs["items"]
-    told = sum(item["auc"] is not None and item["auc"] >= GOOD_AUC for item in items)
+    told = sum(item["pairs"] > 0 and item["auc"] >= GOOD_AUC for item in items)
     pairs_right = share["n"] and share["ci"][0] > GOOD_SHARE and told >= GOOD_ITEMS * len(items)
-    in_order = bool(sessions) and all(map(is_in_order, sessions.values()))
+    in_order = all(map(is_in_order, sessions.values()))
     if unrated > MOST_UNRATED:
         level, says = "nothing", "left too many texts unrated to be believed"
     elif pairs_right and in_order and own["ci"][0] > 0.5:
@@ -287,29 +273,35 @@ def verdict(judge: str, pairs: dict, sessions: dict[str, dict], unrated: float) 
         level, says = "partly", "measures some of it, not enough to rely on"
     else:
         level, says = "nothing", "measures nothing that this check can see"
-
-    right, told_apart = share["right"], f"{told} of {len(items)} items with an AUC of {GOOD_AUC}"
-    facts = [f"{right:g} of {share['n']} matched pairs in the right direction"]
-    if share["n"]:
-        low, high = share["ci"]
-        facts[0] += f" ({share['share']:.0%}, 95% interval {low:.0%} to {high:.0%})"
-    facts.append(f"{told_apart} or more (by chance {BY_CHANCE * len(items):.0f})")
-    facts.append(f"the pair's own item moved most in {own['right']:g} of {own['n']}")
-    ordered = []
-    for outcome, row in sessions.items():
-        ordered.append(f"{row['in_order']} of {row['n']} clients in order on {outcome}")
-    facts.append(" and ".join(ordered))
-    if max((row["n"] for row in sessions.values()), default=0) < LEAST_CLIENTS:
-        facts[-1] += f" (fewer than {LEAST_CLIENTS} clients show no order)"
-    if unrated:
-        facts.append(f"{unrated:.0%} of the texts unrated")
-    return {"level": level, "line": f"{judge} {says}: {', '.join(facts)}."}
+    facts = ", ".join(figures(pairs, told, sessions, unrated))
+    return {"level": level, "line": f"{judge} {says}: {facts}."}
 
 
 def is_in_order(row: dict) -> bool:
-    """Are the sessions of enough clients in order, beyond chance?"""
+    """Are three quarters of the clients in order, of six or more, beyond chance (95%)?"""
     enough = row["n"] >= LEAST_CLIENTS and row["in_order"] >= IN_ORDER * row["n"]
     return enough and row["p"] < 0.05
+
+
+def figures(pairs: dict, told: int, sessions: dict[str, dict], unrated: float) -> Iterator[str]:
+    """The numbers behind a verdict, in words."""
+    share, own, items = pairs["pairs"], pairs["own"], len(pairs["items"])
+    right = f"{share['right']:g} of {share['n']} matched pairs in the right direction"
+    if share["n"]:
+        low, high = share["ci"]
+        right += f" ({share['share']:.0%}, 95% interval {low:.0%} to {high:.0%})"
+    yield right
+    by_chance = f"(by chance {BY_CHANCE * items:.0f})"
+    yield f"{told} of {items} items with an AUC of {GOOD_AUC} or more {by_chance}"
+    yield f"the pair's own item moved most in {own['right']:g} of {own['n']}"
+    ordered, clients = [], 0
+    for outcome, row in sessions.items():
+        ordered.append(f"{row['in_order']} of {row['n']} clients in order on {outcome}")
+        clients = max(clients, row["n"])
+    few = f" (fewer than {LEAST_CLIENTS} clients show no order)"
+    yield " and ".join(ordered) + (few if clients < LEAST_CLIENTS else "")
+    if unrated:
+        yield f"{unrated:.0%} of the texts unrated"
 
 
 def in_words(result: dict) -> Iterator[str]:
@@ -351,10 +343,7 @@ def read_checks(paths: Sequence[Path], names: Sequence[str]) -> dict[str, dict]:
 
 
 def refuse_check_of_another(found: dict, settings: dict) -> None:
-    """Raises InputError where a judge was checked under other settings than it rates with.
-
-    How it draws and what it does with long transcripts may differ.
-    """
+    """Raises InputError for one under other settings; its seed and `long` may be others."""
     free = {name: settings[name] for name in ("seed", "long") if name in settings}
     what = f"--check: the check of {found['judge']}"
     check_settings(what, found["settings"] | free, settings, "; check it as it rates")

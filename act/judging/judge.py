@@ -153,7 +153,7 @@ def family_of(spec: str) -> str:
     ('Mistral', 'SmolLM')
     """
     name = re.split(r"[@+]", spec)[0].rstrip("/")
-    config = Path(name) / "config.json"
+    config = Path(name) / "config.json"  # of a folder
     known = name.rpartition("/")[2]
     if config.is_file():
         known += f" {read_json(config).get('_name_or_path') or ''}"
@@ -234,12 +234,14 @@ class LocalJudge:
 
     def _rate_group(self, group: list[tuple[Text, int]]) -> Iterator[tuple[Text, Judgement]]:
         """Texts -> their judgements, from one tree of tokens."""
+        # 1. a prompt for each slot of each text: one tree, whose trunk is what they share
         prompts, digits = [], []
         for text, first in group:
             for slot in (self.slots[i] for i in text.items):
                 prompts.append(self._prompt(text.said[first:], slot))
                 digits.append(slot.digits)
         probs = slot_probs(self.model, self.tokenizer, prompts, digits)
+        # 2. a digit and an expectation from the probabilities at each prompt's end
         rated = zip(probs, digits, strict=True)
         for text, first in group:
             ratings, expected = [None] * len(self.slots), [None] * len(self.slots)
@@ -259,6 +261,7 @@ class LocalJudge:
 
         if fits(0):
             return 0
+        # a shorter transcript fits where a longer one does, so halving finds the first turn
         later = range(1, len(said) if self.long == "last" else 1)
         first = 1 + bisect_left(later, True, key=fits)
         return first if first in later else None

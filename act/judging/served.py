@@ -28,8 +28,9 @@ from act.judging.judge import (
 )
 
 MAX_NEW_TOKENS = 1500  # the 34 lines are about 700
-TOP_LOGPROBS = 20
-NUMBERS = [item.number for form in FORMS for item in form.items]
+TOP_LOGPROBS = 20  # candidates for each token: the most that OpenAI gives
+NUMBERS = [item.number for form in FORMS for item in form.items]  # of the 34 slots in order
+# a rating in the text of a reply: "7": 3, or ACT-FM 7. stays abstract and theoretical: 3
 DIGIT_IN_JSON = re.compile(r'"(\d+)"\s*:\s*(\d)(?=\s*[,}])')
 DIGIT_IN_LINE = re.compile(r"^[^\d\n]*(\d+)[^\d\n]*: (\d)\s*$", re.MULTILINE)
 
@@ -59,6 +60,7 @@ class EndpointJudge:
 
     def rate(self, texts: Sequence[Text]) -> Iterator[tuple[Text, Judgement]]:
         """Judge.rate, as many at a time as the endpoint allows."""
+        # 1. all are asked for
         waiting: dict[str, Waiting] = {}
         for text in texts:
             if text.said:
@@ -66,6 +68,7 @@ class EndpointJudge:
             else:
                 yield text, Judgement("empty")
         self.endpoint.start([self._ask(key, one) for key, one in waiting.items()])
+        # 2. as replies come in: a judgement, or another try
         while waiting:
             for key, reply in self.endpoint.step(1.0):
                 one = waiting[key]
@@ -91,7 +94,7 @@ class EndpointJudge:
         try:
             ratings = self._ratings(reply)
         except Refused as refusal:
-            one.refusals.append(str(refusal))
+            one.refusals.append(str(refusal))  # stored with the rating, never mended
             if attempts < self.attempts:
                 return None
             status = "error" if reply.status == "error" else "format"
@@ -177,11 +180,13 @@ def rating_tokens(reply: Reply, ratings: Sequence[int]) -> list[dict]:
 
     Raises ValueError where they cannot be told.
     """
+    # 1. the reply put together again from its tokens; thoughts may stand before it
     pieces = [token["token"] for token in reply.logprobs]
     text = "".join(pieces).rstrip()
-    if not text.endswith(reply.text):  # thoughts may stand before it
+    if not text.endswith(reply.text):
         raise ValueError("other words than the reply's")
     ends = list(accumulate(map(len, pieces)))  # where each token ends in the text
+    # 2. in it the 34 digits, and the token that each is
     digit = DIGIT_IN_JSON if "{" in reply.text else DIGIT_IN_LINE
     found = digit.finditer(text, len(text) - len(reply.text))
     tokens = []

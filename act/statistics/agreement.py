@@ -17,14 +17,15 @@ from act.forms import FORMS, OUTCOMES, score
 
 Ratings = list[dict]
 Table = np.ndarray  # (n, k)
-Statistic = Callable[[Table, np.ndarray], np.ndarray]  # (n, k), (B, n) -> (B,)
+Weights = np.ndarray  # (B, n)
+Statistic = Callable[[Table, Weights], np.ndarray]  # -> (B,)
 
 FEW_CLUSTERS = 10  # below, a percentile bootstrap's intervals are far too narrow
 ITEMS = [f"{form.name} {item.number}" for form in FORMS for item in form.items]
 VARIABLES = (*OUTCOMES, *ITEMS)  # what raters are compared on
 
 
-def complete(table: Table, weights: np.ndarray) -> tuple[Table, np.ndarray]:
+def complete(table: Table, weights: Weights) -> tuple[Table, Weights]:
     """Table and weights of the sessions that all raters rated."""
     whole = ~np.isnan(table).any(axis=1)
     return table[whole], weights[:, whole]
@@ -37,7 +38,7 @@ def mean_rated(table: np.ndarray) -> np.ndarray:
 
 
 @np.errstate(invalid="ignore", divide="ignore")
-def icc(table: Table, weights: np.ndarray, absolute: bool) -> np.ndarray:
+def icc(table: Table, weights: Weights, absolute: bool) -> np.ndarray:
     """ICC(A,1), absolute agreement, or ICC(C,1), consistency, of single ratings, two-way model.
 
     With mean squares of sessions MSR, raters MSC and error MSE, n sessions and k raters (McGraw &
@@ -63,7 +64,7 @@ def icc(table: Table, weights: np.ndarray, absolute: bool) -> np.ndarray:
 
 
 @np.errstate(invalid="ignore", divide="ignore")
-def weighted_kappa(table: Table, weights: np.ndarray) -> np.ndarray:
+def weighted_kappa(table: Table, weights: Weights) -> np.ndarray:
     """Cohen's (1968) kappa with quadratic weights of two raters' ratings.
 
     kappa = 1 - sum d observed / sum d expected, d = (i - j)^2, expected = the product of the
@@ -78,7 +79,7 @@ def weighted_kappa(table: Table, weights: np.ndarray) -> np.ndarray:
 
 
 @np.errstate(invalid="ignore", divide="ignore")
-def alpha(table: Table, weights: np.ndarray) -> np.ndarray:
+def alpha(table: Table, weights: Weights) -> np.ndarray:
     """Krippendorff's (2011) alpha for ordinal ratings of any number of raters.
 
     alpha = 1 - D_o / D_e over the coincidences o_cc' of values in the same session, of which a
@@ -92,7 +93,7 @@ def alpha(table: Table, weights: np.ndarray) -> np.ndarray:
     counts, m, w = counts[use], m[use], weights[:, use]
     together = counts[:, :, None] * counts[:, None] - np.eye(len(values)) * counts[:, :, None]
     o = np.tensordot(w, together / (m - 1)[:, None, None], axes=1)  # (B, V, V): coincidences
-    margin = o.sum(axis=2)  # (B, V)
+    margin = o.sum(axis=2)  # (B, V): how often each value was given
     below = margin.cumsum(axis=1) - margin / 2
     d = (below[:, :, None] - below[:, None]) ** 2
     total = margin.sum(axis=1)
@@ -101,7 +102,7 @@ def alpha(table: Table, weights: np.ndarray) -> np.ndarray:
 
 
 @np.errstate(invalid="ignore", divide="ignore")
-def spearman(table: Table, weights: np.ndarray) -> np.ndarray:
+def spearman(table: Table, weights: Weights) -> np.ndarray:
     """Spearman's rank correlation of two raters: Pearson's of mid-ranks among those drawn."""
     x, w = complete(table, weights)
     ranks = []
@@ -117,7 +118,7 @@ def spearman(table: Table, weights: np.ndarray) -> np.ndarray:
 
 @np.errstate(invalid="ignore")
 def bias(
-    table: Table, weights: np.ndarray, of: Callable[[np.ndarray], np.ndarray] = np.positive
+    table: Table, weights: Weights, of: Callable[[np.ndarray], np.ndarray] = np.positive
 ) -> np.ndarray:
     """Mean of b - a of two raters, above zero where the second rates higher; or of a function."""
     x, w = complete(table, weights)
@@ -138,7 +139,7 @@ OF_ITEMS = {"weighted kappa": weighted_kappa, "exact agreement": exact}
 
 
 def pairs_mean(
-    table: Table, weights: np.ndarray, statistic: Statistic, pairs: list[tuple[int, int]]
+    table: Table, weights: Weights, statistic: Statistic, pairs: list[tuple[int, int]]
 ) -> np.ndarray:
     """A statistic of two raters, its mean over pairs of columns; those without answer left out."""
     each = np.array([statistic(table[:, pair], weights) for pair in pairs])  # (pairs, B)
@@ -158,6 +159,7 @@ def estimate(
     labels, place = np.unique(clusters, return_inverse=True)
     m = len(labels)
     if resamples and m > 1 and not np.isnan(value):
+        # how often each cluster is drawn, (resamples, m), and with it each of its sessions
         drawn = np.random.default_rng(seed).multinomial(m, np.full(m, 1 / m), size=resamples)
         values = statistic(table, drawn[:, place].astype(float))
         values = values[~np.isnan(values)]
@@ -173,10 +175,12 @@ def rated(ratings: Ratings, sessions: list[str], suffix: str = "") -> dict[str, 
     ones; items are whole ratings of the first replicate.
     """
     place = {session: i for i, session in enumerate(sessions)}
+    # 1. (rater, session) -> valid ratings
     replicates: dict[tuple[str, str], list[dict]] = {}
     for rating in ratings:
         if rating["status"] == "ok":
             replicates.setdefault((rating["rater"], rating["session"]), []).append(rating)
+    # 2. a column of numbers from each
     empty = (len(VARIABLES), len(sessions))
     tables = {rater: np.full(empty, np.nan) for rater, _ in replicates}
     for (rater, session), some in replicates.items():
@@ -195,7 +199,7 @@ def levels(table: Table) -> list[tuple[str, np.ndarray]]:
     rater's scores, chance alone would make a bias (regression to the mean; Bland & Altman 1986).
     """
     mean = table.mean(axis=1)
-    known = mean[~np.isnan(mean)]
+    known = mean[~np.isnan(mean)]  # of sessions that both rated
     first, second = np.quantile(known, [1 / 3, 2 / 3]) if len(known) else (np.nan, np.nan)
     middle = (mean > first) & (mean <= second)
     return [("low", mean <= first), ("middle", middle), ("high", mean > second)]
@@ -271,7 +275,7 @@ def compare(
             rows.append(make.row(of, "humans", "alpha", alpha, table))
         rows += make.in_pairs(of, "humans", table, among)
     # 2. each judge with the humans, on the sessions that it has rated
-    each = [(human, n) for human in range(n)]  # the judge is the last column
+    each = [(i, n) for i in range(n)]  # the judge is the last column
     for name, numbers in rated(judge, sessions, suffix).items():
         tables = np.concatenate([people, numbers[:, :, None]], axis=-1)
         tables = np.where(np.isnan(tables[:, :, -1:]), np.nan, tables)
