@@ -237,9 +237,9 @@ class LocalJudge:
         # 1. a prompt for each slot of each text: one tree, whose trunk is what they share
         prompts, digits = [], []
         for text, first in group:
-            for slot in (self.slots[i] for i in text.items):
-                prompts.append(self._prompt(text.said[first:], slot))
-                digits.append(slot.digits)
+            for i in text.items:
+                prompts.append(self._prompt(text.said[first:], self.slots[i]))
+                digits.append(self.slots[i].digits)
         probs = slot_probs(self.model, self.tokenizer, prompts, digits)
         # 2. a digit and an expectation from the probabilities at each prompt's end
         rated = zip(probs, digits, strict=True)
