@@ -19,8 +19,7 @@ import transformers
 from transformers import AutoModelForCausalLM
 
 from act.forms import FORMS, render
-from act.judging.judge import LocalJudge, Text, said_in
-from act.judging.served import form_messages
+from act.judging.judge import LocalJudge, Text, form_messages, said_in
 from tests.conftest import EMBEDDED, ROOT
 
 
@@ -33,7 +32,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     torch.set_float32_matmul_precision("high")
-    judge = LocalJudge(str(EMBEDDED), FORMS, "refuse", 4, "cpu")
+    judge = LocalJudge(str(EMBEDDED), FORMS, "refuse", "cpu")
     peer = AutoModelForCausalLM.from_pretrained(EMBEDDED, dtype=torch.float32)
     tokenizer = judge.tokenizer
 
@@ -56,9 +55,8 @@ def main() -> None:
         assert all(judgement.status == "ok" for _, judgement in judge.rate(mine))
         ours_s.append((time.perf_counter() - start) / len(mine))
     ratio = median(peer_s) / median(ours_s)
-    print(
-        f"{len(texts)} transcripts of {args.turns} turns, {median(tokens):.0f} tokens with the forms, {length} to write"
-    )
+    size = f"{median(tokens):.0f} tokens with the forms, {length} to write"
+    print(f"{len(texts)} transcripts of {args.turns} turns, {size}")
     print(f"ours          {median(ours_s):6.2f} s a transcript")
     print(f"transformers  {median(peer_s):6.2f} s a transcript   {ratio:.1f} times ours")
     result = {

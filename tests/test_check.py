@@ -1,9 +1,11 @@
 """Does a judge measure anything? The texts of known quality, the statistics, and judges whose worth
-is known."""
+is known: some understand everything, some go by a text's surface or weigh words at random.
+"""
 
 import json
 import random
 import re
+from statistics import mean
 
 import numpy as np
 import pytest
@@ -11,9 +13,21 @@ import pytest
 import judge as judge_script
 from act.cli import run_script
 from act.forms import ACT_FM, FORMS
-from act.judging.check import EXCERPTS, GRADED, check, graded_turns, others
+from act.judging.check import (
+    EXCERPTS,
+    GRADED,
+    LEVELS,
+    auc,
+    check,
+    excerpts,
+    graded_sessions,
+    graded_turns,
+    judge_pairs,
+    judge_sessions,
+    others,
+    verdict,
+)
 from act.judging.judge import Judgement
-from act.judging.known_groups import LEVELS, auc, judge_pairs, judge_sessions, verdict
 from act.records import InputError, Store, read_jsonl
 from act.statistics.wins import wilson
 from tests.fake_server import serving
@@ -109,15 +123,9 @@ def surface_pairs(surface):
 
 
 def surface_sessions(surface):
-    """{client: {level: mean over the replies}} by a surface judge."""
-    return {
-        script["id"]: {
-            level: float(np.mean([surface(turn["client"], reply["answer"]) for turn, reply in zip(
-                script["turns"], graded_turns(script, level), strict=True)]))
-            for level in LEVELS
-        }
-        for script in read_jsonl(GRADED)
-    }  # fmt: skip
+    """(clients, levels): mean over the replies by a surface judge."""
+    means = [np.mean([surface(*turn) for turn in text.said]) for text in graded_sessions(1)]
+    return np.reshape(means, (-1, len(LEVELS)))
 
 
 @pytest.mark.parametrize("name", SURFACE)
@@ -139,7 +147,7 @@ def test_style_does_not_tell_the_matched_pairs_apart(name):
 @pytest.mark.parametrize("name", SURFACE)
 def test_style_does_not_tell_the_whole_sessions_apart(name):
     sessions = surface_sessions(SURFACE[name])
-    assert 2 <= sum(means["high"] > means["low"] for means in sessions.values()) <= 6
+    assert 2 <= sum(high > low for high, _, low in sessions) <= 6
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -151,6 +159,98 @@ def test_a_judge_of_style_measures_nothing(name, sign):
     sessions = judge_sessions({outcome: surface_sessions(surface) for outcome in ("ACT-FM", "TES")})
     found = verdict(name, judge_pairs(surface_pairs(surface), [(1, 0)] * 100), sessions, 0.0)
     assert found["level"] == "nothing", found["line"]
+
+
+SIGN = np.array([-1 if item in INCONSISTENT else 1 for item in ITEMS])
+LOW, HIGH = np.repeat([0, 1], (25, 9)), np.repeat([3, 7], (25, 9))
+SMALL = """a about all am an and any are as at be been but by can did do does for from get got had
+has have he her him his how i if in is it its just like me my no not of off on one or our out she so
+some that the their them then there they this to too up us was we were what when where which who
+why will with would you your"""
+
+
+def spoken(text):
+    return re.findall(r"[a-z]+(?:'[a-z]+)?", text.lower())
+
+
+def content(text):
+    return [word for word in spoken(text) if word not in SMALL.split() and "'" not in word]
+
+
+def echoed(client, text):
+    mine, theirs = content(text), set(content(client))
+    return sum(word in theirs for word in mine) / max(len(mine), 1)
+
+
+SURFACES = {
+    "first sentence echoed": lambda client, reply: echoed(
+        client, re.split(r"(?<=[.?!])\s", reply)[0]
+    ),
+    "content words echoed": echoed,
+    "mean word length": lambda client, reply: mean(map(len, spoken(reply))),
+    "commas per word": lambda client, reply: reply.count(",") / len(spoken(reply)),
+    "words": lambda client, reply: len(spoken(reply)),
+}
+
+
+class SurfaceJudge:
+    """Rates every item by one number of the text, up to `sign` and the item's direction."""
+
+    settings: dict = {}
+
+    def __init__(self, name, sign):
+        self.name, self.sign = name, sign
+        values = [self.value(text) for text in (*excerpts(), *graded_sessions(1))]
+        self.least, self.most = min(values), max(values)
+
+    def value(self, text):
+        return mean(SURFACES[self.name](client, reply) for client, reply in text.said)
+
+    def rate(self, texts):
+        for text in texts:
+            x = (self.value(text) - self.least) / (self.most - self.least)
+            x = np.where(SIGN * self.sign > 0, x, 1 - x)
+            ratings = (LOW + x * (HIGH - LOW)).tolist()
+            yield text, Judgement("ok", [round(r) for r in ratings], ratings, 1)
+
+
+@pytest.mark.parametrize("sign", [1, -1], ids=["more is better", "less is better"])
+@pytest.mark.parametrize("name", SURFACES)
+def test_a_judge_of_the_surface_measures_nothing(name, sign):
+    found = check(SurfaceJudge(name, sign), 1)["verdict"]
+    assert found["level"] == "nothing", found["line"]
+
+
+def test_judges_who_weigh_words_at_random_measure_nothing():
+    """400 judges: each word of the texts has a random weight, one for all items, or one an item. At
+    most 2 of 100 get some credit, and none passes. (A mixed session is made of the others' replies,
+    so its score lies between theirs more often than by chance.)"""
+    texts, sessions = excerpts(), list(graded_sessions(1))
+    known = sorted({w for t in (*texts, *sessions) for _, reply in t.said for w in spoken(reply)})
+    vocabulary = {word: i for i, word in enumerate(known)}
+
+    def shares(some):
+        table = np.zeros((len(some), len(vocabulary)))
+        for row, text in zip(table, some, strict=True):
+            for word in (word for _, reply in text.said for word in spoken(reply)):
+                row[vocabulary[word]] += 1
+        return table / table.sum(axis=1, keepdims=True)
+
+    of_items = [shares(texts[8 * i : 8 * i + 8]) for i in range(34)]  # four pairs of each
+    of_sessions = shares(sessions)
+    draw = np.random.default_rng(0)
+    levels = []
+    for i in range(400):
+        weights = draw.standard_normal((34 if i % 2 else 1, len(vocabulary)))
+        weights = weights if i % 2 else SIGN[:, None] * weights
+        rated = [table @ weights[k] for k, table in enumerate(of_items)]
+        pairs = {str(k): one.reshape(-1, 2) for k, one in enumerate(rated)}
+        forms = of_sessions @ weights.T  # (sessions, 34)
+        scores = {"ACT-FM": forms[:, :25] @ SIGN[:25], "TES": forms[:, 25:].mean(axis=1)}
+        means = {outcome: values.reshape(-1, len(LEVELS)) for outcome, values in scores.items()}
+        judged = judge_pairs(pairs, [(1, 0)] * 100), judge_sessions(means)
+        levels.append(verdict("noise", *judged, 0.0)["level"])
+    assert levels.count("measures") == 0 and levels.count("partly") <= 8, levels.count("partly")
 
 
 def test_auc_is_the_share_of_right_pairs_and_its_interval_keeps_its_width_at_the_ends():
@@ -185,21 +285,19 @@ def test_wilson_equals_statsmodels():
 
 def test_a_client_without_all_levels_is_left_out_and_no_session_at_all_is_no_evidence():
     rows = judge_sessions(
-        {"TES": {"g1": {"high": 3, "mixed": 2, "low": 1}, "g2": {"high": 3, "low": 1}}, "ACT": {}}
+        {"TES": np.array([[3, 2, 1], [3, np.nan, 1]]), "ACT": np.empty((0, len(LEVELS)))}
     )
-    assert rows["TES"]["n"] == rows["TES"]["in_order"] == 1 and rows["TES"]["p"] == 0.5 and rows["ACT"] == {
-        "means": {"high": None, "mixed": None, "low": None}, "in_order": 0, "n": 0, "p": 1.0,
-    }  # fmt: skip
+    assert rows["TES"]["n"] == rows["TES"]["in_order"] == 1 and rows["TES"]["p"] == 0.5
+    nothing = dict.fromkeys(LEVELS)
+    assert rows["ACT"] == {"means": nothing, "in_order": 0, "n": 0, "p": 1.0}
     assert verdict("j", judge_pairs({}, []), rows, 0.0)["level"] == "nothing"
 
 
 def clients(n, in_order=None):
     """n clients of whom `in_order` have their sessions in order, on both outcomes."""
-    right, wrong = {"high": 3, "mixed": 2, "low": 1}, {"high": 1, "mixed": 2, "low": 3}
-    rows = {
-        f"g{i}": right if i < (n if in_order is None else in_order) else wrong for i in range(n)
-    }
-    return judge_sessions({"ACT": rows, "TES": rows})
+    right = n if in_order is None else in_order
+    table = np.array([[3, 2, 1]] * right + [[1, 2, 3]] * (n - right), float)
+    return judge_sessions({"ACT": table, "TES": table})
 
 
 def pairs_right(n, own=100):
@@ -402,7 +500,7 @@ class SameDigits:
     def __init__(self, with_probabilities, status="ok"):
         self.with_probabilities, self.status, self.asked = with_probabilities, status, 0
 
-    def rate(self, texts, items=None):
+    def rate(self, texts):
         for text in texts:
             self.asked += 1
             lean = 0.3 if text.key[1] in ("shows", "high") else 0.0
@@ -474,6 +572,12 @@ def test_sessions_to_tune_on_are_all_different_and_rated_by_what_their_replies_s
             shown = sum(item.number in turn["high"]["shows"] for turn in script["turns"])
             assert high["act_fm"][item.number - 1] == [0, 1, 2, 2, 3, 3, 3][shown]
     assert len(OTHERS) == len(list(read_jsonl(GRADED))) / 2
-    longer = [sum(words(turn["high"]["answer"]) - words(turn["low"]["answer"]) for turn in script["turns"]) > 0
-              for script in read_jsonl(GRADED) if script["id"] in OTHERS]  # fmt: skip
-    assert sum(longer) == 2
+    longer = 0
+    for script in read_jsonl(GRADED):
+        if script["id"] in OTHERS:
+            high, low = (
+                sum(words(turn[level]["answer"]) for turn in script["turns"])
+                for level in ("high", "low")
+            )
+            longer += high > low
+    assert longer == 2

@@ -17,6 +17,7 @@ from act.cli import run_script
 from act.records import read_jsonl
 from tests.conftest import ROOT
 from tests.fake_server import serving
+from tests.made_ratings import write
 from tests.test_served_judge import CORPUS, RATED, as_json
 
 
@@ -26,46 +27,29 @@ def lines_of(path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("command", "records"), [("rate", 32), ("check", 296), ("tune-data", 2 * 16 * 34)]
+    ("command", "records"), [("rate", 2 * 8), ("check", 296), ("tune-data", 2 * 8 * 34)]
 )
 def test_a_killed_judge_goes_on_where_it_was(command, records, tmp_path, monkeypatch, refused):
-    sessions = [json.loads(line) for line in CORPUS.read_text(encoding="utf-8").splitlines()]
+    sessions = list(read_jsonl(CORPUS))[:8]
     human = [
-        {
-            "session": s["id"],
-            "condition": s["condition"],
-            "profile": s["profile"]["id"],
-            "rater": rater,
-            "replicate": 0,
-        }
-        | {"act_fm": RATED[:25], "tes": RATED[25:], "status": "ok", "attempts": 1}
+        {"session": s["id"], "condition": s["condition"], "profile": s["profile"]["id"]}
+        | {"rater": rater, "replicate": 0, "act_fm": RATED[:25], "tes": RATED[25:]}
+        | {"status": "ok", "attempts": 1}
         for s in sessions
         for rater in ("anna", "ben")
     ]
-    (tmp_path / "human.jsonl").write_text("".join(json.dumps(record) + "\n" for record in human))
+    write(tmp_path / "sessions.jsonl", sessions)
+    write(tmp_path / "human.jsonl", human)
     files = {"rate": "out.jsonl", "check": "out.judgements.jsonl", "tune-data": "out.jsonl"}
     with serving(lambda body, n: as_json(RATED), delay=0.02) as server:
+        spec = f"m@{server.url}"
         words = {
-            "rate": [
-                "--sessions",
-                CORPUS,
-                "--judge",
-                f"m@{server.url}",
-                "--replicates",
-                2,
-                "--concurrency",
-                2,
-            ],
-            "check": ["--judge", f"m@{server.url}", "--concurrency", 4],
-            "tune-data": ["--sessions", CORPUS, "--human", "human.jsonl"],
-        }[command]
-        words = [
-            "judge.py",
-            command,
-            *map(str, words),
-            "--out",
-            "out.json" if command == "check" else "out.jsonl",
-        ]
+            "rate": f"--sessions sessions.jsonl --judge {spec} --replicates 2 --concurrency 2",
+            "check": f"--judge {spec} --concurrency 4",
+            "tune-data": "--sessions sessions.jsonl --human human.jsonl",
+        }[command].split()
+        out = "out.json" if command == "check" else "out.jsonl"
+        words = ["judge.py", command, *words, "--out", out]
         kept = tmp_path / files[command]
         process = subprocess.Popen(
             [sys.executable, str(ROOT / words[0]), *words[1:]],

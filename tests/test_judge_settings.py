@@ -9,9 +9,7 @@ import pytest
 import judge as judge_script
 from act.cli import run_script
 from act.forms import FORMS
-from act.judging.families import same_family
-from act.judging.judge import wording_digest
-from act.judging.served import WHOLE_FORMS
+from act.judging.judge import WHOLE_FORMS, same_family, wording_digest
 from act.records import check_rating, read_jsonl
 from tests.fake_server import completion, serving
 from tests.made_ratings import make_session, write
@@ -58,9 +56,12 @@ def test_ratings_of_other_settings_are_not_taken_for_these(judge, refused, wordi
         settings = {"endpoint": f"m@{server.url}", "wording": digest, "temperature": 0.0, "seed": 0}
         assert [r["judge"] for r in kept] == [settings] * 2
         for flags, said in (
-            (("--temperature", 0.7), "temperature 0.0 there, 0.7 now"),
-            (("--seed", 1), "seed 0 there, 1 now"),
-            (("--form", wording), f"wording {digest} there"),
+            (
+                ("--temperature", 0.7),
+                "r.jsonl was made with temperature 0.0, not 0.7; choose another --out",
+            ),
+            (("--seed", 1), "seed 0, not 1"),
+            (("--form", wording), f"wording {digest}, not "),
         ):
             assert said in refused("judge.py", *RATE, spec, *flags)
         judge(*RATE, spec, "--attempts", 5, "--concurrency", 2)  # these decide nothing
@@ -74,7 +75,7 @@ def test_ratings_of_other_settings_are_not_taken_for_these(judge, refused, wordi
     write(
         judge_script.Path("r.jsonl"), [{k: v for k, v in r.items() if k != "judge"} for r in kept]
     )
-    assert "settings that were not recorded" in refused("judge.py", *RATE, spec)
+    assert "made with endpoint unknown, not m@" in refused("judge.py", *RATE, spec)
 
 
 def test_local_judges_are_told_apart_by_their_weights(judge, refused, folder, tmp_path):
@@ -86,7 +87,7 @@ def test_local_judges_are_told_apart_by_their_weights(judge, refused, folder, tm
     weights.write_bytes(content)
     judge(*RATE, "a/tiny")
     assert "weights " in refused("judge.py", *RATE, "b/tiny")
-    assert "long refuse there, last now" in refused("judge.py", *RATE, "a/tiny", "--long", "last")
+    assert "long refuse, not last" in refused("judge.py", *RATE, "a/tiny", "--long", "last")
     (tmp_path / "a/tiny").rename(tmp_path / "a/moved")
     (tmp_path / "c").mkdir()
     (tmp_path / "a/moved").rename(tmp_path / "c/tiny")
@@ -160,7 +161,10 @@ def test_a_session_with_other_words_is_not_taken_for_the_one_that_was_rated(judg
 
 def check_file(path, **more):
     path.write_text(
-        json.dumps({"judge": "m", "verdict": {"line": "m tells known groups apart."}} | more)
+        json.dumps(
+            {"judge": "m", "settings": {}, "verdict": {"line": "m tells known groups apart."}}
+            | more
+        )
     )
     return path.name
 
@@ -183,9 +187,8 @@ def test_a_check_is_repeated_for_its_own_judge_alone(judge, refused, tmp_path):
         warmer = check_file(tmp_path / "warmer.json", settings=settings | {"temperature": 1.0})
         foreign = check_file(tmp_path / "foreign.json", judge="gpt")
         words = ("judge.py", *RATE, spec, "--check")
-        assert "checked as another judge (temperature 1.0 there, 0.0 now)" in refused(
-            *words, warmer
-        )
+        said = refused(*words, warmer)
+        assert "the check of m was made with temperature 1.0, not 0.0; check it as it rates" in said
         assert 'a check of "gpt", not of m' in refused(*words, foreign)
         assert 'a second check of "m"' in refused(*words, mine, mine)
         (tmp_path / "odd.json").write_text('{"verdict": "fine"}')
@@ -229,7 +232,7 @@ def test_files_that_cannot_be_read_or_written_are_one_line_before_anybody_is_ask
         asked = len(server.requests)
         judge(*check[1:], "new/c.json")
         assert asked == len(server.requests) == 296  # the judgements were kept
-        assert "temperature 0.0 there, 1.0 now" in refused(*check, "new/c.json", "--temperature", 1)
+        assert "temperature 0.0, not 1.0" in refused(*check, "new/c.json", "--temperature", 1)
 
 
 def test_examples_of_another_wording_or_kind_are_not_mixed(judge, refused, wording, tmp_path):
@@ -271,4 +274,4 @@ def test_examples_of_another_wording_or_kind_are_not_mixed(judge, refused, wordi
     assert "warning: ratings of items in different wordings: official.json, x" in both.err
     assert "34 examples" in judge(*words).out == judge(*words).out
     assert "wording " in refused("judge.py", *words, "--form", wording)
-    assert "target slots there, form now" in refused("judge.py", *words, "--target", "form")
+    assert "target slots, not form" in refused("judge.py", *words, "--target", "form")

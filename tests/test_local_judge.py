@@ -8,6 +8,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+import judge as judge_script
+from act.cli import run_script
 from act.forms import FORMS, slots
 from act.judging.judge import LocalJudge, Text, request, said_in, slot_messages
 from act.model.slots import digit_ids, slot_probs
@@ -23,31 +25,33 @@ def shortened(session, turns):
 
 
 def tiny_judge(folder, long, room):
-    judge = LocalJudge(str(folder), FORMS, long, 2, "cpu")
+    judge = LocalJudge(str(folder), FORMS, long, "cpu")
+    judge.batch = 2
     judge.model.config = replace(judge.model.config, max_position_embeddings=room)
     return judge
 
 
 @pytest.mark.slow
 def test_slot_probabilities_equal_transformers_on_the_same_text(embedded, tokenizer):
-    """All 34 slots of a transcript of 8 turns, with the product of the scripts (--precision high)
+    """All 34 slots of a transcript of two turns, with the product of the scripts (--precision high)
     and the exact one.
 
-    transformers reads what the 34 prompts share once, and each prompt's end behind that cache."""
+    transformers reads what the 34 prompts share once, and their ends side by side behind it."""
     theirs = AutoModelForCausalLM.from_pretrained(EMBEDDED, dtype=torch.float32)
-    said = said_in(shortened(SESSIONS[0], 8))
+    said = said_in(shortened(SESSIONS[0], 2))
     prompts = [tokenizer.prompt(slot_messages(said, slot)) for slot in slots()]
     shared = next(i for i, column in enumerate(zip(*prompts, strict=False)) if len(set(column)) > 1)
-    truth = []
+    ends = [torch.tensor(prompt[shared:]) for prompt in prompts]
+    padded = torch.nn.utils.rnn.pad_sequence(ends, batch_first=True)  # on the right: never seen
     with torch.no_grad():
-        cache = theirs(
-            torch.tensor([prompts[0][:shared]]), use_cache=True, logits_to_keep=1
-        ).past_key_values
-        for prompt, slot in zip(prompts, slots(), strict=True):
-            ids = [tokenizer.encode(digit)[0] for digit in slot.digits]
-            logits = theirs(torch.tensor([prompt[shared:]]), past_key_values=cache).logits
-            truth.append(logits[0, -1, ids].softmax(-1))
-            cache.crop(shared - len(prompt))
+        beginning = torch.tensor([prompts[0][:shared]])
+        cache = theirs(beginning, use_cache=True, logits_to_keep=1).past_key_values
+        cache.batch_repeat_interleave(len(prompts))
+        logits = theirs(padded, past_key_values=cache).logits  # (34, T, V)
+    truth = []
+    for end, row, slot in zip(ends, logits, slots(), strict=True):
+        ids = [tokenizer.encode(digit)[0] for digit in slot.digits]
+        truth.append(row[len(end) - 1, ids].softmax(-1))
     for precision in ("highest", "high"):
         torch.set_float32_matmul_precision(precision)
         ours = slot_probs(embedded, tokenizer, prompts, [slot.digits for slot in slots()])
@@ -80,7 +84,7 @@ def test_each_slot_alone_is_the_slot_of_the_whole_form_and_a_rating_is_of_its_te
         Text((i,), said_in(shortened(session, i + 1))) for i, session in enumerate(SESSIONS[:3])
     ]
     whole = {text.key: judgement for text, judgement in judge.rate(texts)}
-    for text, judgement in judge.rate(texts, [7]):
+    for text, judgement in judge.rate([replace(text, items=[7]) for text in texts]):
         assert judgement.ratings[7] == whole[text.key].ratings[7] and judgement.ratings[6] is None
         assert judgement.expected[7] == pytest.approx(whole[text.key].expected[7], abs=1e-5)
     (alone,) = (judgement for _, judgement in judge.rate(texts[1:2]))
@@ -109,23 +113,23 @@ def test_prompts_are_built_group_by_group_and_a_window_is_found_by_halving(folde
     judge, made = tiny_judge(folder, "last", 4096), []
     prompt = judge.tokenizer.prompt
     judge.tokenizer.prompt = lambda messages: made.append(messages) or prompt(messages)
-    texts = [Text((i,), said_in(shortened(session, 2))) for i, session in enumerate(SESSIONS)]
+    texts = [Text((i,), said_in(shortened(session, 2))) for i, session in enumerate(SESSIONS[:6])]
     rating = judge.rate(texts)
     next(rating)
     assert len(made) == 2 * 35
-    assert len(list(rating)) == 15 and len(made) == 16 * 35
-    many = Text(("c01",), said_in(SESSIONS[0]) * 4)  # 48 turns
+    assert len(list(rating)) == 5 and len(made) == 6 * 35
+    many = Text(("c01",), said_in(SESSIONS[0]) * 4, items=[0])  # 48 turns
     room = max(
         len(prompt(slot_messages(many.said[41:], slot))) for slot in slots()
     )  # turn 42 fits with most slots only
     judge.model.config = replace(judge.model.config, max_position_embeddings=room)
     made.clear()
-    ((_, judgement),) = judge.rate([many], [0])
+    ((_, judgement),) = judge.rate([many])
     first, last = judgement.more["window"]
     assert (first, last) == (43, 48) and len(made) <= 1 + 6 + 1
 
 
-def test_a_session_without_answers_is_not_rated(script, tmp_path):
+def test_a_session_without_answers_is_not_rated(folder, tmp_path, monkeypatch, capsys):
     unanswered = SESSIONS[0]["turns"][0] | {"answer": None, "thinking": None, "status": "error"}
     record = SESSIONS[0] | {
         "id": "sft/c01",
@@ -134,9 +138,10 @@ def test_a_session_without_answers_is_not_rated(script, tmp_path):
         "status": "error",
     }
     (tmp_path / "s.jsonl").write_text(json.dumps(record) + "\n")
-    done = script(
-        "judge.py", "rate", "--sessions", "s.jsonl", "--judge", EMBEDDED, "--out", "r.jsonl"
-    )
-    assert "1 of them without forms" in done.stdout
+    monkeypatch.chdir(tmp_path)
+    words = ["--sessions", "s.jsonl", "--judge", str(folder), "--out", "r.jsonl"]
+    monkeypatch.setattr("sys.argv", ["judge.py", "rate", *words])
+    run_script(judge_script.main)
+    assert "1 of them without forms" in capsys.readouterr().out
     (rating,) = read_jsonl(tmp_path / "r.jsonl", check_rating)
     assert (rating["status"], rating["act_fm"], rating["tes"]) == ("empty", None, None)

@@ -196,12 +196,11 @@ def test_hostile_text_is_shown_as_text_and_every_input_has_a_name(context, page_
             assert '</script><script>document.title = "broken"</script>' in page.inner_text(
                 "#transcript"
             )
-        unnamed = page.evaluate(
-            "[...document.querySelectorAll('input')].filter(i => !i.labels.length && !i.ariaLabel).length"
-        )
-        groups = page.evaluate(
-            "[...document.querySelectorAll('fieldset')].map(f => f.querySelector('legend').innerText)"
-        )
+        every = "[...document.querySelectorAll('{}')]".format
+        bare = "filter(i => !i.labels.length && !i.ariaLabel)"
+        unnamed = page.evaluate(f"{every('input')}.{bare}.length")
+        legend = "map(f => f.querySelector('legend').innerText)"
+        groups = page.evaluate(f"{every('fieldset')}.{legend}")
         assert unnamed == 0 and len(groups) == len(ITEMS) and all(groups)
         page.click("#next") if page.is_enabled("#next") else None
     assert page.title() == "Rate sessions" and not errors

@@ -10,7 +10,7 @@ import pytest
 import judge as judge_script
 from act.cli import run_script
 from act.forms import FORMS, render, slots
-from act.judging.families import family_of, same_family
+from act.judging.judge import family_of, same_family
 from act.records import check_rating, read_jsonl
 from tests.conftest import ROOT
 from tests.fake_server import completion, serving, status

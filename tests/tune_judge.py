@@ -190,9 +190,8 @@ def main() -> None:
         "held_out": args.held_out,
     }
     for of, pairs in held.items():
-        print(
-            f"\n{len(pairs)} {of} ({len({r['profile'] for _, r in pairs})}); 95% intervals draw clients"
-        )
+        clients = len({r["profile"] for _, r in pairs})
+        print(f"\n{len(pairs)} {of} ({clients}); 95% intervals draw clients")
         for outcome in OUTCOMES:
             for statistic in STATISTICS:
                 rows = [found[of, outcome, statistic, when] for when in ("before", "after")]

@@ -1,7 +1,13 @@
-"""The texts of known quality, and a judge's ratings of them; `judge.py check` calls it.
+"""Does a judge measure anything? Its ratings of texts whose quality is known -> a verdict.
 
-act/judging/known_groups.py says what the ratings mean. The texts are the bundled excerpts and
-graded sessions of act/dialogue/corpus.
+For each of the 34 items there are matched pairs of short excerpts (act/dialogue/corpus): the same
+client, a therapist who clearly shows the behaviour and one who clearly does not. And there are
+whole sessions of high, mixed and low fidelity, the same client in all three. In half of the pairs
+of an item, and of the clients, the better text is the longer one; tests/test_check.py shows that
+judges who go by other marks of the surface, or by random words, get no credit. A judge who knows
+good from bad and nothing else (halo) rates all items alike: so of a pair some other items of the
+same direction are rated, too, and the pair's own item must move more. What no such test can rule
+out is a judge that goes by some mark nobody thought of: hence `judge.py agree` with people.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,199 +15,335 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from scipy.optimize import brentq
+from scipy.stats import binomtest, norm
 from tqdm import tqdm
 
 from act.forms import FORMS, score, slots
 from act.judging.judge import Judge, Judgement, Text
-from act.judging.known_groups import LEVELS, judge_pairs, judge_sessions, verdict
-from act.records import InputError, Store, read_jsonl
+from act.records import InputError, Store, check_settings, read_json, read_jsonl, require
+from act.statistics.agreement import ITEMS, mean_rated
+from act.statistics.wins import wilson
 
 CORPUS = Path(__file__).parents[1] / "dialogue/corpus"
 EXCERPTS, GRADED = CORPUS / "excerpts.jsonl", CORPUS / "graded.jsonl"
+LEVELS = ("high", "mixed", "low")
+ACT_FM_ITEMS = len(FORMS[0].items)
+
+# what "measures" asks for; see `verdict`
+GOOD_SHARE = 0.75  # of the pairs, beyond chance
+GOOD_AUC, GOOD_ITEMS = 0.75, 0.8  # of an item; share of the items that have it
+IN_ORDER, LEAST_CLIENTS = 0.75, 6  # of the clients; fewer are no evidence of an order
+PAIRS_SOME = 0.6  # what "partly" asks of the pairs
+MOST_UNRATED = 0.05  # of the texts; a judge that answers where it likes is no judge
+BY_CHANCE = 12 / 70  # P(AUC >= GOOD_AUC) of 4 texts against 4, rated at random, no two alike
+Z, TINY = norm.ppf(0.975), 1e-9
+
+KINDS = [(form.name, item.direction) for form in FORMS for item in form.items]
 
 
-def excerpts() -> dict[int, list[Text]]:
-    """slot 0..33 -> its texts, keys (id of the pair, "shows" or "lacks")."""
-    place = {(slot.form, slot.number): i for i, slot in enumerate(slots())}
-    texts: dict[int, list[Text]] = {i: [] for i in place.values()}
+def excerpts() -> list[Text]:
+    """The texts of the matched pairs, keys (id of the pair, "shows" or "lacks"), by slot 0..33:
+    as many pairs of each, the two sides in turn."""
+    texts = []
     for pair in read_jsonl(EXCERPTS):
+        i = ITEMS.index(f"{pair['form']} {pair['item']}")
         for side in ("shows", "lacks"):
-            texts[place[pair["form"], pair["item"]]].append(
-                Text((pair["id"], side), [(pair["client"], pair[side])])
-            )
-    return texts
+            said = [(pair["client"], pair[side])]
+            texts.append(Text((pair["id"], side), said, items=[i, *others(i)]))
+    return sorted(texts, key=lambda text: text.items[0])
 
 
 def others(i: int) -> list[int]:
     """Two more slots of the same form and direction as slot i, from other parts of the form."""
-    kinds = [(form.name, item.direction) for form in FORMS for item in form.items]
-    alike = [n for n, kind in enumerate(kinds) if kind == kinds[i]]
+    alike = [n for n, kind in enumerate(KINDS) if kind == KINDS[i]]
     place, third = alike.index(i), len(alike) // 3
     return [alike[(place + step) % len(alike)] for step in (third, 2 * third)]
 
 
 def graded_turns(script: dict, level: str) -> list[dict]:
-    """The therapist's replies of one level to a client: all high, all low, or high and low in
-    turn."""
-    return [
-        turn[("high", "low")[i % 2] if level == "mixed" else level]
-        for i, turn in enumerate(script["turns"])
-    ]
+    """The replies of one level to a client: all high, all low, or high and low in turn."""
+    cycle = ("high", "low") if level == "mixed" else (level, level)
+    return [turn[cycle[i % 2]] for i, turn in enumerate(script["turns"])]
 
 
 def graded_sessions(replicates: int) -> Iterator[Text]:
     """The whole sessions of known fidelity, keys (client, level)."""
     for script in read_jsonl(GRADED):
         for level in LEVELS:
-            replies = graded_turns(script, level)
-            said = [
-                (turn["client"], reply["answer"])
-                for turn, reply in zip(script["turns"], replies, strict=True)
-            ]
+            turns = zip(script["turns"], graded_turns(script, level), strict=True)
+            said = [(turn["client"], reply["answer"]) for turn, reply in turns]
             for replicate in range(replicates):
                 yield Text((script["id"], level), said, replicate)
 
 
-def kept(
-    judge: Judge, texts: Sequence[Text], items: Sequence[int] | None, store: Store | None
-) -> Iterator[tuple[Text, Judgement]]:
-    """`judge.rate` that asks only for what `store` does not hold, and keeps there what it gets, if
-    any reply came."""
-    asked = {record_id(text): text for text in texts}
-    if store is not None:
-        for record in store.records():
-            if record["id"] in asked:
-                yield asked.pop(record["id"]), Judgement(**record["judgement"])
-    for text, judgement in judge.rate(list(asked.values()), items):
-        if store is not None and judgement.status != "error":
-            store.append(
-                {"id": record_id(text), "judge": judge.settings, "judgement": asdict(judgement)}
-            )
-        yield text, judgement
-
-
-def record_id(text: Text) -> str:
-    """The key of a judgement that is kept: a text that has changed since is another one."""
+def place_of(text: Text) -> str:
+    """What a text is kept under: one that has changed since is another one."""
     return "/".join((*text.key, str(text.replicate), text.digest))
+
+
+def ask(judge: Judge, texts: list[Text], store: Store | None) -> list[Judgement]:
+    """The judgement of each text, from `store` or new.
+
+    What came without any reply is not kept, so that the same command asks again.
+    """
+    found = {}
+    if store is not None:
+        found = {record["id"]: Judgement(**record["judgement"]) for record in store.records()}
+    missing = [text for text in texts if place_of(text) not in found]
+    for text, judgement in tqdm(judge.rate(missing), "check", len(missing), unit="text"):
+        place = place_of(text)
+        found[place] = judgement
+        if store is not None and judgement.status != "error":
+            record = {"id": place, "judge": judge.settings, "judgement": asdict(judgement)}
+            store.append(record)
+    return [found[place_of(text)] for text in texts]
+
+
+def on_one_scale(judgements: list[Judgement]) -> tuple[str, np.ndarray]:
+    """("expected" or "whole", ratings (texts, 34), NaN where there are none).
+
+    Probability-weighted ratings where the judge gave them for every text, else whole ones
+    throughout: the two are not the same scale, and texts must be.
+    """
+    rated = [one for one in judgements if one.status == "ok"]
+    expected = bool(rated) and all(one.expected for one in rated)
+    scores, field = ("expected", "expected") if expected else ("whole", "ratings")
+    nothing = [None] * len(ITEMS)  # as NaN; so is a slot that was not asked for
+    return scores, np.array([getattr(one, field) or nothing for one in judgements], dtype=float)
 
 
 def check(
     judge: Judge, replicates: int, seen: Sequence[str] = (), store: Store | None = None
 ) -> dict:
-    """A judge on the known groups: {"judge", "settings", "verdict", "scores", "items", "pairs",
+    """A judge on the known groups: {"judge", "settings", "scores", "verdict", "items", "pairs",
     "own", "sessions", "drift", "unrated", "seen"}.
 
     `seen`: clients of the whole sessions whom the judge was tuned on, and who can tell nothing
     about it; InputError for one that there is not. `store` keeps the judgements, so that a check
-    that was cut off goes on. "scores": probability-weighted ratings are compared ("expected") where
-    the judge gave them for every text, else its whole ratings throughout ("whole"): the two are not
-    the same scale, and texts must be.
+    that was cut off goes on.
     """
-    sessions = list(graded_sessions(replicates))
-    if unknown := sorted(set(seen) - (clients := {text.key[0] for text in sessions})):
-        raise InputError(
-            f"--seen: no client {', '.join(unknown)}; there are {', '.join(sorted(clients))}"
-        )
-    texts = excerpts()
+    # 1. the texts, without clients who can tell nothing
+    texts, sessions = excerpts(), list(graded_sessions(replicates))
+    clients = sorted({text.key[0] for text in sessions})
+    if unknown := sorted(set(seen) - set(clients)):
+        raise InputError(f"--seen: no client {', '.join(unknown)}; there are {', '.join(clients)}")
     sessions = [text for text in sessions if text.key[0] not in seen]
-    tasks = [*((texts[i], [i, *others(i)]) for i in texts), (sessions, None)]
-    rated: dict[tuple, Judgement] = {}
-    total = sum(len(some) for some, _ in tasks)
-    with tqdm(total=total, desc="check", unit="text") as bar:
-        for some, items in tasks:
-            for text, judgement in kept(judge, some, items, store):
-                bar.update()
-                if judgement.status == "ok":
-                    rated[*text.key, text.replicate] = judgement
-    scores = (
-        "expected" if rated and all(judgement.expected for judgement in rated.values()) else "whole"
-    )
-    values = {
-        key: one.expected if scores == "expected" else one.ratings for key, one in rated.items()
-    }
-
-    pairs: dict[str, list[tuple[float, float]]] = {}
-    moved = []
-    for i, slot in enumerate(slots()):
-        found = {text.key: values[*text.key, 0] for text in texts[i] if (*text.key, 0) in values}
-        ids = [name for name, side in found if side == "shows" and (name, "lacks") in found]
-        both = [(found[name, "shows"], found[name, "lacks"]) for name in ids]
-        pairs[f"{slot.form} {slot.number}"] = [(shows[i], lacks[i]) for shows, lacks in both]
-        if slot.form == "ACT-FM":  # TES items are all of one thing, empathy
-            beside = others(i)
-            for shows, lacks in both:
-                moved.append(
-                    (shows[i] - lacks[i], float(np.mean([shows[j] - lacks[j] for j in beside])))
-                )
-    totalled: dict[tuple, dict[int, dict[str, float]]] = {}
-    for text in sessions:
-        if (*text.key, text.replicate) in values:
-            totalled.setdefault(text.key, {})[text.replicate] = totals(
-                values[*text.key, text.replicate]
-            )
-    means: dict[str, dict] = {outcome: {} for outcome in totals([0] * 25 + [1] * 9)}
-    for (client, level), replicated in totalled.items():
-        for outcome in means:
-            mean = float(np.mean([one[outcome] for one in replicated.values()]))
-            means[outcome].setdefault(client, {})[level] = mean
-    of_pairs, of_sessions = judge_pairs(pairs, moved), judge_sessions(means)
-    unrated = total - len(rated)
+    # 2. the judge's ratings, on one scale
+    judgements = ask(judge, [*texts, *sessions], store)
+    scores, values = on_one_scale(judgements)  # (texts and sessions, 34)
+    unrated = sum(one.status != "ok" for one in judgements)
+    # 3. are pairs told apart, are sessions in order?
+    pairs = judge_pairs(*rated_pairs(values[: len(texts)]))
+    totals = session_totals(values[len(texts) :], replicates)
+    ordered = judge_sessions({outcome: mean_rated(table) for outcome, table in totals.items()})
     result = {"judge": judge.name, "settings": judge.settings, "scores": scores}
-    result |= {"verdict": verdict(judge.name, of_pairs, of_sessions, unrated / total)}
-    result |= {**of_pairs, "sessions": of_sessions, "drift": drift(totalled, replicates)}
+    result |= {"verdict": verdict(judge.name, pairs, ordered, unrated / len(values))}
+    result |= {**pairs, "sessions": ordered, "drift": drift(totals)}
     return result | {"unrated": unrated, "seen": list(seen)}
 
 
-def totals(ratings: list[float]) -> dict[str, float]:
-    """What the sessions are ordered by: ACT-FM consistency less inconsistency, and TES."""
-    scored = score(ratings[:25], ratings[25:])
-    fidelity = scored["act_fm_total"] - scored["act_fm_inconsistency"]
-    return {"ACT-FM (consistency less inconsistency)": fidelity, "TES": scored["tes_mean"]}
+def rated_pairs(values: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Ratings of the excerpts (texts, 34) -> what `judge_pairs` takes, of pairs rated whole."""
+    table = values.reshape(len(ITEMS), -1, 2, len(ITEMS))  # (items, pairs, two sides, 34)
+    pairs, moved = {}, []
+    for i, both in enumerate(table):
+        both = both[~np.isnan(both[:, :, i]).any(axis=1)]  # of which both texts were rated
+        pairs[ITEMS[i]] = both[:, :, i]
+        apart = both[:, 0] - both[:, 1]  # (pairs, 34): shows less lacks
+        beside = apart[:, others(i)].mean(axis=1)  # (pairs,)
+        moved.append(np.stack([apart[:, i], beside], axis=1))
+    return pairs, np.concatenate(moved[:ACT_FM_ITEMS])  # TES items are all of one thing, empathy
 
 
-def drift(scores: dict[tuple, dict[int, dict[str, float]]], replicates: int) -> dict | None:
-    """Of each outcome, over the whole sessions: how far replicates scatter (standard deviation
-    within a session) and how far the last lies above the first on average. None for one
-    replicate."""
-    whole = [
-        list(dict(sorted(one.items())).values())
-        for one in scores.values()
-        if len(one) == replicates
-    ]
-    if replicates < 2 or not whole:
-        return None
+def judge_pairs(pairs: dict[str, np.ndarray], moved: np.ndarray) -> dict:
+    """The AUC of each item, and how many of all pairs were rated in the right direction.
+
+    `pairs`: item -> (n, 2) ratings of the text that shows it and of the one that lacks it.
+    `moved`: (n, 2), of ACT-FM pairs how far the rating of the pair's own item differs between its
+    texts, and how far those of other items of its direction do on average. Ties count half.
+    """
+    items = []
+    for name, rated in pairs.items():
+        estimate, ci = auc(*np.transpose(rated)) if len(rated) else (None, None)
+        items.append({"item": name, "pairs": len(rated), "auc": estimate, "ci": ci})
+    everything = [pair for rated in pairs.values() for pair in rated]
+    return {"items": items, "pairs": larger(everything), "own": larger(moved)}
+
+
+def larger(pairs: Sequence[Sequence[float]]) -> dict:
+    """In how many pairs the first number is the larger one, ties half; Wilson's intervals."""
+    n = len(pairs)
+    if not n:
+        return {"n": 0, "right": 0, "share": None, "ci": None, "ci99": None}
+    a, b = np.transpose(pairs)
+    right = float((a > b).sum() + (a == b).sum() / 2)
+    intervals = {"ci": wilson(right, n, 0.95), "ci99": wilson(right, n, 0.99)}
+    return {"n": n, "right": right, "share": right / n} | intervals
+
+
+def auc(shows: Sequence[float], lacks: Sequence[float]) -> tuple[float, list[float]]:
+    """P(a text that shows the behaviour is rated above one that lacks it), ties half; its 95% CI.
+
+    That holds every A with |estimate - A| <= 1.96 sqrt(V(A)), V(A) being Hanley & McNeil's (1982)
+    variance for groups of (m + n) / 2: method 5 of Newcombe (2006), not narrower at 0 and 1.
+    """
+    m, n = len(shows), len(lacks)
+    signs = np.sign(np.subtract.outer(shows, lacks))  # (m, n)
+    estimate = float((signs.mean() + 1) / 2)
+    size = (m + n) / 2 - 1
+
+    def excess(a: float) -> float:  # below 0 within the interval
+        variance = a * (1 - a) * (1 + size * (1 - a) / (2 - a) + size * a / (1 + a)) / (m * n)
+        return (a - estimate) ** 2 - Z**2 * variance
+
+    low = 0.0 if estimate == 0 else brentq(excess, 0, estimate - TINY)
+    high = 1.0 if estimate == 1 else brentq(excess, estimate + TINY, 1)
+    return estimate, [low, high]
+
+
+def session_totals(values: np.ndarray, replicates: int) -> dict[str, np.ndarray]:
+    """Ratings of the sessions (texts, 34) -> outcome -> (clients, levels, replicates).
+
+    What the sessions are ordered by: ACT-FM consistency less inconsistency, and TES.
+    """
+    totals = np.full((len(values), 2), np.nan)
+    for row, form in zip(totals, values, strict=True):
+        if not np.isnan(form).any():
+            scored = score(form[:ACT_FM_ITEMS].tolist(), form[ACT_FM_ITEMS:].tolist())
+            row[0] = scored["act_fm_total"] - scored["act_fm_inconsistency"]
+            row[1] = scored["tes_mean"]
+    fidelity, empathy = totals.T.reshape(2, -1, len(LEVELS), replicates)
+    return {"ACT-FM (consistency less inconsistency)": fidelity, "TES": empathy}
+
+
+def judge_sessions(means: dict[str, np.ndarray]) -> dict[str, dict]:
+    """outcome -> (clients, levels) -> {"means" of the levels, "in_order": clients with high > mixed
+    > low, "n", "p" of as many or more by chance}; clients without all levels are left out.
+
+    By chance a client is in order one time in two at most: a mixed session is made of the replies
+    of the other two, so that any score tends to lie between theirs, and high > low alone decides.
+    """
     result = {}
-    for outcome in whole[0][0]:
-        table = np.array(
-            [[one[outcome] for one in replicated] for replicated in whole]
-        )  # (sessions, replicates)
-        scatter = float(np.sqrt(table.var(axis=1, ddof=1).mean()))
-        result[outcome] = {
-            "sd": scatter,
-            "last_less_first": float((table[:, -1] - table[:, 0]).mean()),
-        }
+    for outcome, table in means.items():
+        whole = table[~np.isnan(table).any(axis=1)]  # clients of whom all levels were rated
+        n, (high, mixed, low) = len(whole), whole.T
+        in_order = int(((high > mixed) & (mixed > low)).sum())
+        p = binomtest(in_order, n, 1 / 2, alternative="greater").pvalue if n else 1.0
+        of_level = [float(level.mean()) if n else None for level in whole.T]
+        result[outcome] = {"means": dict(zip(LEVELS, of_level, strict=True))}
+        result[outcome] |= {"in_order": in_order, "n": n, "p": float(p)}
     return result
+
+
+def drift(totals: dict[str, np.ndarray]) -> dict | None:
+    """Of each outcome, over the whole sessions: how far replicates scatter (standard deviation
+    within a session), how far the last lies above the first on average. None for one replicate."""
+    result = {}
+    for outcome, table in totals.items():
+        sessions = table.reshape(-1, table.shape[-1])  # (sessions, replicates)
+        sessions = sessions[~np.isnan(sessions).any(axis=1)]
+        if sessions.shape[1] < 2 or not len(sessions):
+            return None
+        scatter = float(np.sqrt(sessions.var(axis=1, ddof=1).mean()))
+        apart = float((sessions[:, -1] - sessions[:, 0]).mean())
+        result[outcome] = {"sd": scatter, "last_less_first": apart}
+    return result
+
+
+def verdict(judge: str, pairs: dict, sessions: dict[str, dict], unrated: float) -> dict:
+    """{"level": "measures", "partly" or "nothing", "line": the verdict in words}.
+
+    "measures": more than three quarters of the matched pairs are right beyond chance (95%), four
+    fifths of the items have an AUC of .75 or more, in more than half of the ACT-FM pairs (95%)
+    their own item moves more than others do, and the sessions are in order (`is_in_order`) on both
+    outcomes. "partly": more than three fifths of the pairs are right (99%), whatever else. (Half is
+    not enough: who weighs words at random, but in one way for all items, passes that one time in
+    twenty.) Neither, where more than a twentieth of the texts is unrated (`unrated`: their share).
+    """
+    share, own, items = pairs["pairs"], pairs["own"], pairs["items"]
+    told = sum(item["pairs"] > 0 and item["auc"] >= GOOD_AUC for item in items)
+    pairs_right = share["n"] and share["ci"][0] > GOOD_SHARE and told >= GOOD_ITEMS * len(items)
+    in_order = all(map(is_in_order, sessions.values()))
+    if unrated > MOST_UNRATED:
+        level, says = "nothing", "left too many texts unrated to be believed"
+    elif pairs_right and in_order and own["ci"][0] > 0.5:
+        level, says = "measures", "tells known groups apart"
+    elif share["n"] and share["ci99"][0] > PAIRS_SOME:
+        level, says = "partly", "measures some of it, not enough to rely on"
+    else:
+        level, says = "nothing", "measures nothing that this check can see"
+    facts = ", ".join(figures(pairs, told, sessions, unrated))
+    return {"level": level, "line": f"{judge} {says}: {facts}."}
+
+
+def is_in_order(row: dict) -> bool:
+    """Are three quarters of the clients in order, of six or more, beyond chance (95%)?"""
+    enough = row["n"] >= LEAST_CLIENTS and row["in_order"] >= IN_ORDER * row["n"]
+    return enough and row["p"] < 0.05
+
+
+def figures(pairs: dict, told: int, sessions: dict[str, dict], unrated: float) -> Iterator[str]:
+    """The numbers behind a verdict, in words."""
+    share, own, items = pairs["pairs"], pairs["own"], len(pairs["items"])
+    right = f"{share['right']:g} of {share['n']} matched pairs in the right direction"
+    if share["n"]:
+        low, high = share["ci"]
+        right += f" ({share['share']:.0%}, 95% interval {low:.0%} to {high:.0%})"
+    yield right
+    by_chance = f"(by chance {BY_CHANCE * items:.0f})"
+    yield f"{told} of {items} items with an AUC of {GOOD_AUC} or more {by_chance}"
+    yield f"the pair's own item moved most in {own['right']:g} of {own['n']}"
+    ordered, clients = [], 0
+    for outcome, row in sessions.items():
+        ordered.append(f"{row['in_order']} of {row['n']} clients in order on {outcome}")
+        clients = max(clients, row["n"])
+    few = f" (fewer than {LEAST_CLIENTS} clients show no order)"
+    yield " and ".join(ordered) + (few if clients < LEAST_CLIENTS else "")
+    if unrated:
+        yield f"{unrated:.0%} of the texts unrated"
 
 
 def in_words(result: dict) -> Iterator[str]:
     """The lines of a check's result, the verdict first."""
+    kind = "probability-weighted" if result["scores"] == "expected" else "whole"
     yield result["verdict"]["line"]
-    yield f"compared by {'probability-weighted' if result['scores'] == 'expected' else 'whole'} ratings"
+    yield f"compared by {kind} ratings"
     if result["unrated"]:
         yield f"{result['unrated']} texts got no valid form and are left out"
     for outcome, row in result["sessions"].items():
-        levels = [
-            f"{level} {'none' if mean is None else f'{mean:.2f}'}"
-            for level, mean in row["means"].items()
-        ]
         in_order = f"{row['in_order']} of {row['n']} clients in order, p = {row['p']:.3f}"
-        yield f"whole sessions, {outcome}: {', '.join(levels)}; {in_order}"
+        means = row["means"].items() if row["n"] else ()
+        levels = ", ".join(f"{level} {mean:.2f}" for level, mean in means)
+        yield f"whole sessions, {outcome}: {levels or 'none'}; {in_order}"
     for outcome, row in (result["drift"] or {}).items():
-        yield f"replicates, {outcome}: SD {row['sd']:.3f}, the last less the first {row['last_less_first']:+.3f}"
+        last = f"the last less the first {row['last_less_first']:+.3f}"
+        yield f"replicates, {outcome}: SD {row['sd']:.3f}, {last}"
     for row, slot in zip(result["items"], slots(), strict=True):
-        told = (
-            "none"
-            if row["auc"] is None
-            else "{:.2f} [{:.2f}, {:.2f}]".format(row["auc"], *row["ci"])
-        )
+        told = "{:.2f} [{:.2f}, {:.2f}]".format(row["auc"], *row["ci"]) if row["pairs"] else "none"
         yield f"AUC {told:18} {slot.label.rstrip(': ')}"
+
+
+def read_checks(paths: Sequence[Path], names: Sequence[str]) -> dict[str, dict]:
+    """Rater -> what `judge.py check` wrote of it. Raises InputError for a check of another."""
+    checks = {}
+    for path in paths:
+        found = read_json(path)
+        try:
+            require(found, {"judge": str, "settings": dict, "verdict": dict})
+            require(found["verdict"], {"line": str})
+        except ValueError as error:
+            raise InputError(f"{path}: not a file that `judge.py check` wrote: {error}") from None
+        if found["judge"] not in names:
+            raise InputError(f'{path}: a check of "{found["judge"]}", not of {", ".join(names)}')
+        if found["judge"] in checks:
+            raise InputError(f'{path}: a second check of "{found["judge"]}"')
+        checks[found["judge"]] = found
+    return checks
+
+
+def refuse_check_of_another(found: dict, settings: dict) -> None:
+    """Raises InputError for one under other settings; its seed and `long` may be others."""
+    free = {name: settings[name] for name in ("seed", "long") if name in settings}
+    what = f"--check: the check of {found['judge']}"
+    check_settings(what, found["settings"] | free, settings, "; check it as it rates")

@@ -4,53 +4,70 @@ A Judge rates many texts at once. It may be local (here) or served behind an end
 Of a session it sees what was said, answers only, and nothing of who said it under which condition.
 """
 
+import hashlib
+import json
 import math
+import re
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
 from typing import Protocol
 
-from act.forms import Form, Slot, instructions, slots
-from act.judging.settings import digest
+from act.forms import Form, Slot, instructions, render, slots
 from act.model.checkpoint import load_model, model_name, split_spec
 from act.model.checksums import sampled_sha256
 from act.model.slots import slot_probs
 from act.model.tokenizer import ChatTokenizer, Messages
+from act.records import read_json
 
 REQUEST = "The transcript of the session:\n\n{transcript}\n\n"
 ONE_ITEM = "Rate the therapist on one item, with one number.\n\n{label}"
+WHOLE_FORMS = """\
+Fill in both forms for the therapist. Reply with these 34 lines, a whole number in place of each \
+"?", and nothing else; if JSON is wanted of you, one object a form, each item's number as key.
+
+{blanks}"""
+
+FAMILIES = Path(__file__).with_name("families.json")  # family -> pattern of its models' names
+
+Said = Sequence[tuple[str, str]]  # the client's words and the therapist's, turn by turn
+
+
+def digest(words: Sequence[str]) -> str:
+    """Twelve letters that stand for some texts in their order."""
+    return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
 class Text:
-    """What is to be rated: the client's and the therapist's words of each turn, and a `key` to know
-    it by."""
+    """What is to be rated, and a `key` to know it by."""
 
     key: tuple
-    said: list[tuple[str, str]]
+    said: Said
     replicate: int = 0
+    items: Sequence[int] = range(34)  # the slots that are wanted at least
 
     @property
     def digest(self) -> str:
         """Tells another text under the same key."""
-        return digest([word for turn in self.said for word in turn])
+        return digest(list(chain(*self.said)))
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """One judge's two forms on one text, or why there are none."""
+    """One judge's two forms on one text, or why there are none.
 
-    # "ok"; "empty": nothing to rate; "context": no room; "format": no valid forms; "refused" by
-    # model or provider;
-    status: str  # "error": no reply
+    Statuses: "ok"; "empty", nothing to rate; "context", no room; "format", no valid forms;
+    "refused", by the model or its provider; "error", no reply.
+    """
+
+    status: str
     ratings: list[int | None] | None = None  # of the 34 slots; None: was not asked for
-    expected: list[float | None] | None = (
-        None  # the probability-weighted ratings, where there are probabilities
-    )
+    expected: list[float | None] | None = None  # weighted by probability, where it is known
     attempts: int = 0  # forms asked for, the failed ones too
-    more: dict = field(
-        default_factory=dict
-    )  # "window", "refusals", "calls": stored with the rating
+    more: dict = field(default_factory=dict)  # "window", "refusals", "calls": stored as they are
 
 
 class Judge(Protocol):
@@ -59,147 +76,192 @@ class Judge(Protocol):
     name: str
     settings: dict  # what its ratings depend on beside the text, stored with each
 
-    def rate(
-        self, texts: Sequence[Text], items: Sequence[int] | None = None
-    ) -> Iterator[tuple[Text, Judgement]]:
-        """Each text with its judgement, in any order. `items`: the slots (0..33) wanted at least;
-        None: all."""
+    def rate(self, texts: Sequence[Text]) -> Iterator[tuple[Text, Judgement]]:
+        """Each text with its judgement, in any order."""
 
 
-def said_in(session: dict) -> list[tuple[str, str]]:
+def said_in(session: dict) -> Said:
     """The turns of a session that a judge is shown: those with an answer."""
     return [(turn["client"], turn["answer"]) for turn in session["turns"] if turn["answer"]]
 
 
-def request(said: Sequence[tuple[str, str]]) -> Messages:
-    """The rubric and the transcript: what all judges read; what is asked of them stands behind
-    it."""
+def request(said: Said, what: str = "") -> Messages:
+    """The rubric and the transcript, which all judges read, and behind them what is asked."""
     transcript = "\n\n".join(f"Client: {client}\n\nTherapist: {answer}" for client, answer in said)
-    user = REQUEST.format(transcript=transcript)
+    user = REQUEST.format(transcript=transcript) + what
     return [{"role": "system", "content": instructions()}, {"role": "user", "content": user}]
 
 
-def ask_for(messages: Messages, what: str) -> Messages:
-    """A request with what is asked at the end of its last message."""
-    return [*messages[:-1], messages[-1] | {"content": messages[-1]["content"] + what}]
-
-
-def slot_messages(said: Sequence[tuple[str, str]], slot: Slot) -> Messages:
+def slot_messages(said: Said, slot: Slot) -> Messages:
     """What a local judge reads before it rates one item; its reply is a digit."""
-    return ask_for(request(said), ONE_ITEM.format(label=slot.label.strip()))
+    return request(said, ONE_ITEM.format(label=slot.label.strip()))
+
+
+def form_messages(said: Said, forms: Sequence[Form]) -> Messages:
+    """What a served judge reads before it writes both forms."""
+    return request(said, WHOLE_FORMS.format(blanks=render(["?"] * 34, forms)))
 
 
 def wording_digest(forms: Sequence[Form], *more: str) -> str:
     """A digest of all that a judge is told beside the transcript, `more` included."""
-    return digest(
-        [instructions(), REQUEST, ONE_ITEM, *(slot.label for slot in slots(forms)), *more]
-    )
+    labels = [slot.label for slot in slots(forms)]
+    return digest([instructions(), REQUEST, ONE_ITEM, *labels, *more])
+
+
+def rating(session: dict, judge: Judge, text: Text, judgement: Judgement, wording: str) -> dict:
+    """A rating record; its forms are null unless the judge filled them."""
+    ratings, expected = judgement.ratings, judgement.expected
+    record = {
+        "session": session["id"],
+        "condition": session["condition"],
+        "profile": session["profile"]["id"],
+        "rater": judge.name,
+        "replicate": text.replicate,
+        "act_fm": ratings and ratings[:25],
+        "tes": ratings and ratings[25:],
+        "status": judgement.status,
+        "attempts": judgement.attempts,
+        "wording": wording,
+        "text": text.digest,
+        "judge": judge.settings,
+    }
+    if expected:
+        record |= {"act_fm_expected": expected[:25], "tes_expected": expected[25:]}
+    return record | judgement.more
+
+
+def examples(session: dict, record: dict, forms: Sequence[Form], target: str) -> Iterator[dict]:
+    """SFT examples of one rating: 34 "slots" as a local judge is asked, or one "form"."""
+    said, ratings = said_in(session), [*record["act_fm"], *record["tes"]]
+    name = f"{record['session']}/{record['rater']}/{record['replicate']}"
+    if target == "form":
+        asked = {name: (form_messages(said, forms), render(ratings, forms))}
+    else:
+        each = zip(slots(forms), map(str, ratings), strict=True)
+        asked = {f"{name}/{s.form} {s.number}": (slot_messages(said, s), r) for s, r in each}
+    for key, (prompt, text) in asked.items():
+        completion = [{"role": "assistant", "content": text}]
+        yield {"id": key, "session": session["id"], "prompt": prompt, "completion": completion}
+
+
+def family_of(spec: str) -> str:
+    """The family of a MODEL argument by its name, or the bare name.
+
+    Of a folder, the name its config.json holds counts too; a renamed model is not recognised.
+
+    >>> family_of("ministral-8b@https://api.mistral.ai/v1"), family_of("models/smollm2+runs/sft")
+    ('Mistral', 'SmolLM')
+    """
+    name = re.split(r"[@+]", spec)[0].rstrip("/")
+    config = Path(name) / "config.json"  # of a folder
+    known = name.rpartition("/")[2]
+    if config.is_file():
+        known += f" {read_json(config).get('_name_or_path') or ''}"
+    for family, pattern in read_json(FAMILIES).items():
+        if re.search(pattern, known, re.IGNORECASE):
+            return family
+    return known.strip()
+
+
+def same_family(judge: str, sessions: Iterable[dict]) -> list[str]:
+    """The roles in which a model of the judge's family speaks in some session: a judge may prefer
+    the words of its own kind (Panickssery et al. 2024).
+
+    Sessions from elsewhere may say nothing of their models, or not in our way.
+    """
+    named = set()
+    for session in sessions:
+        models = session.get("models")
+        if isinstance(models, dict):
+            named |= {(role, name) for role, name in models.items() if isinstance(name, str)}
+    mine = family_of(judge)
+    speaks = {role for role, name in named if name and family_of(name) == mine}
+    return sorted(speaks - {"supervisor"})
 
 
 def expected_rating(digits: Sequence[str], probs: Sequence[float]) -> float:
-    """sum(d p(d)) / sum(p(d)), the probability-weighted rating; rounding does not carry it out of
-    the digits' range.
+    """sum(d p(d)) / sum(p(d)); rounding does not carry it out of the digits' range.
 
     >>> expected_rating("0123", [0.0, 0.0, 0.1, 0.3])
     2.75
     """
-    mean = math.fsum(int(digit) * p for digit, p in zip(digits, probs, strict=True)) / math.fsum(
-        probs
-    )
+    weighted = [int(digit) * p for digit, p in zip(digits, probs, strict=True)]
+    mean = math.fsum(weighted) / math.fsum(probs)
     return min(max(mean, float(digits[0])), float(digits[-1]))
 
 
 class LocalJudge:
-    """A model of this process: of each slot's allowed digits the most probable one, and their
-    weighted mean.
+    """A model of this process: of each slot's digits the most probable one, and their mean.
 
     `long`: what becomes of a transcript longer than the context: "refuse" (status "context"), or
     "last": the last turns that fit are rated, and "window" records which.
     """
 
-    def __init__(self, spec: str, forms: Sequence[Form], long: str, batch: int, device: str):
+    batch = 4  # texts read side by side
+
+    def __init__(self, spec: str, forms: Sequence[Form], long: str, device: str):
         folder, adapter = split_spec(spec)
         self.name = model_name(spec)
         self.model, self.tokenizer = load_model(spec, device), ChatTokenizer(folder)
-        self.slots, self.long, self.batch = slots(forms), long, batch
-        weights, worn = (path and sampled_sha256(path)[:12] for path in (folder, adapter))
+        self.slots, self.long = slots(forms), long
         self.settings = {
-            "weights": weights,
-            "adapter": worn,
+            "weights": sampled_sha256(folder)[:12],
+            "adapter": adapter and sampled_sha256(adapter)[:12],
             "wording": wording_digest(forms),
             "long": long,
         }
-        self.longest = max(
-            self.slots, key=lambda slot: len(self.tokenizer.prompt(slot_messages([], slot)))
-        )
+        self.longest = max(self.slots, key=lambda slot: len(self._prompt([], slot)))
 
-    def rate(
-        self, texts: Sequence[Text], items: Sequence[int] | None = None
-    ) -> Iterator[tuple[Text, Judgement]]:
-        """Judge.rate, `batch` texts at a time; one that does not fit the context has status
-        "context", or a window."""
-        items = range(len(self.slots)) if items is None else items
-        group: list[
-            tuple[Text, int]
-        ] = []  # prompts are built for one group at a time: 34 copies of each transcript
+    def _prompt(self, said: Said, slot: Slot) -> list[int]:
+        return self.tokenizer.prompt(slot_messages(said, slot))
+
+    def rate(self, texts: Sequence[Text]) -> Iterator[tuple[Text, Judgement]]:
+        """Judge.rate, `batch` texts at a time: a text's prompts are 34 copies of its transcript."""
+        group: list[tuple[Text, int]] = []  # each with the turn from which on it is read
         for text in texts:
-            first = self._first_turn(text.said) if text.said else 0
+            first = self._first_turn(text.said)
             if not text.said:
                 yield text, Judgement("empty")
             elif first is None:
                 yield text, Judgement("context")
             else:
                 group.append((text, first))
-                if len(group) == self.batch:
-                    yield from self._rate_group(group, items)
-                    group = []
+            if len(group) == self.batch:
+                yield from self._rate_group(group)
+                group = []
         if group:
-            yield from self._rate_group(group, items)
+            yield from self._rate_group(group)
 
-    def _rate_group(
-        self, group: list[tuple[Text, int]], items: Sequence[int]
-    ) -> Iterator[tuple[Text, Judgement]]:
-        """Texts with the turn from which on each is read -> their judgements, from one tree of
-        tokens."""
-        slots = [self.slots[i] for i in items]
-        prompts = [
-            self.tokenizer.prompt(slot_messages(t.said[first:], s))
-            for t, first in group
-            for s in slots
-        ]
-        probs = slot_probs(
-            self.model, self.tokenizer, prompts, [slot.digits for slot in slots] * len(group)
-        )
-        for place, (text, first) in enumerate(group):
+    def _rate_group(self, group: list[tuple[Text, int]]) -> Iterator[tuple[Text, Judgement]]:
+        """Texts -> their judgements, from one tree of tokens."""
+        # 1. a prompt for each slot of each text: one tree, whose trunk is what they share
+        prompts, digits = [], []
+        for text, first in group:
+            for i in text.items:
+                prompts.append(self._prompt(text.said[first:], self.slots[i]))
+                digits.append(self.slots[i].digits)
+        probs = slot_probs(self.model, self.tokenizer, prompts, digits)
+        # 2. a digit and an expectation from the probabilities at each prompt's end
+        rated = zip(probs, digits, strict=True)
+        for text, first in group:
             ratings, expected = [None] * len(self.slots), [None] * len(self.slots)
-            mine = probs[place * len(items) : (place + 1) * len(items)]
-            for i, slot, p in zip(items, slots, mine, strict=True):
-                ratings[i] = int(slot.digits[int(p.argmax())])
-                expected[i] = expected_rating(slot.digits, p.tolist())
-            yield (
-                text,
-                Judgement(
-                    "ok",
-                    ratings,
-                    expected,
-                    1,
-                    {"window": [first + 1, len(text.said)]} if first else {},
-                ),
-            )
+            for i in text.items:
+                p, allowed = next(rated)  # (digits,) each
+                ratings[i] = int(allowed[int(p.argmax())])
+                expected[i] = expected_rating(allowed, p.tolist())
+            window = {"window": [first + 1, len(text.said)]} if first else {}
+            yield text, Judgement("ok", ratings, expected, 1, window)
 
-    def _first_turn(self, said: list[tuple[str, str]]) -> int | None:
-        """The turn, from 0, from which on a transcript fits with every slot; a later one only with
-        "last"; or None."""
+    def _first_turn(self, said: Said) -> int | None:
+        """The turn, from 0, from which on a transcript fits with every slot, or None."""
+        room = self.model.config.max_position_embeddings
 
         def fits(first: int) -> bool:
-            prompt = self.tokenizer.prompt(slot_messages(said[first:], self.longest))
-            return len(prompt) < self.model.config.max_position_embeddings
+            return len(self._prompt(said[first:], self.longest)) < room
 
         if fits(0):
             return 0
-        first = (
-            bisect_left(range(1, len(said)), True, key=fits) + 1
-            if self.long == "last"
-            else len(said)
-        )
-        return first if first < len(said) else None
+        # a shorter transcript fits where a longer one does, so halving finds the first turn
+        later = range(1, len(said) if self.long == "last" else 1)
+        first = 1 + bisect_left(later, True, key=fits)
+        return first if first in later else None

@@ -13,41 +13,29 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from act.forms import Form
+from act.judging.judge import said_in
 from act.records import InputError
 
 TEMPLATE = Path(__file__).with_name("rating_page.html")
 
 
-def rating_page(
-    texts: Sequence[tuple[dict, list[tuple[str, str]]]], forms: Sequence[Form], wording: str
-) -> str:
-    """The page for (session, its (client, answer) turns) pairs. `wording` names the forms' texts in
-    the export.
-
-    Raises InputError where there is no session.
-    """
-    if not texts:
-        raise InputError(
-            "no session has an answer to rate: were there any, or did each end in its first turn?"
-        )
-    sessions = []
-    for session, said in texts:
-        names = {
-            "session": session["id"],
-            "condition": session["condition"],
-            "profile": session["profile"]["id"],
-        }
-        sessions.append(
-            {"hidden": base64.b64encode(json.dumps(names).encode()).decode(), "said": said}
-        )
-    sheets = [
-        {"name": f.name, "title": f.title, "low": f.low, "high": f.high, "anchors": f.anchors}
-        | {"items": [item.text for item in f.items]}
-        for f in forms
-    ]
-    data = {"wording": wording, "forms": sheets, "sessions": sessions}
+def rating_page(sessions: Sequence[dict], forms: Sequence[Form], wording: str) -> str:
+    """The page for sessions with answers. `wording` names the forms' texts in the export."""
+    if not sessions:
+        cause = "were there any, or did each end in its first turn?"
+        raise InputError(f"no session has an answer to rate: {cause}")
+    shown = []
+    for session in sessions:
+        names = {"session": session["id"], "condition": session["condition"]}
+        hidden = json.dumps(names | {"profile": session["profile"]["id"]}).encode()
+        shown.append({"hidden": base64.b64encode(hidden).decode(), "said": said_in(session)})
+    sheets = []
+    for form in forms:
+        sheet = {"name": form.name, "title": form.title, "low": form.low, "high": form.high}
+        sheet |= {"anchors": form.anchors, "items": [item.text for item in form.items]}
+        sheets.append(sheet)
+    data = {"wording": wording, "forms": sheets, "sessions": shown}
     data["digest"] = hashlib.sha256(json.dumps(data).encode()).hexdigest()[:16]
-    coded = json.dumps(data, ensure_ascii=False).replace(
-        "<", "\\u003c"
-    )  # no tag can end the script element
+    coded = json.dumps(data, ensure_ascii=False)
+    coded = coded.replace("<", "\\u003c")  # no tag can end the script element
     return TEMPLATE.read_text(encoding="utf-8").replace("{{DATA}}", coded)

@@ -1,39 +1,47 @@
-"""A judge behind an endpoint: it writes the forms; the strict grammar reads them or refuses;
-attempts are bounded.
+"""A judge behind an endpoint: it writes the forms, and a strict reader takes or refuses them.
 
 Where the server honours a JSON schema the reply can only be a form; elsewhere the judge has 34
-lines to fill in. Nothing rewrites a reply that was refused: it is asked again, with another seed,
-and the refusals are stored.
+lines to fill in. Nothing rewrites a reply that was refused: it is asked again, with another seed, a
+bounded number of times, and the refusals are stored.
 """
 
 import math
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import accumulate
 
 from act.dialogue.chat import Ask, Reply
 from act.dialogue.endpoint import Endpoint
 from act.dialogue.session import seed_from
-from act.forms import FORMS, Form, render, slots
+from act.forms import FORMS, Form, Slot, slots
 from act.grammar import Refused, parse_forms
-from act.judging.judge import Judgement, Text, ask_for, expected_rating, request, wording_digest
-from act.model.sampler import Sampling
-from act.model.tokenizer import Messages
+from act.judging.judge import (
+    WHOLE_FORMS,
+    Judgement,
+    Text,
+    expected_rating,
+    form_messages,
+    wording_digest,
+)
 
 MAX_NEW_TOKENS = 1500  # the 34 lines are about 700
-TOP_LOGPROBS = 20
-WHOLE_FORMS = """\
-Fill in both forms for the therapist. Reply with these 34 lines, a whole number in place of each "?", and nothing \
-else; if JSON is wanted of you, one object a form, each item's number as key.
-
-{blanks}"""
-NUMBERS = [item.number for form in FORMS for item in form.items]
+TOP_LOGPROBS = 20  # candidates for each token: the most that OpenAI gives
+NUMBERS = [item.number for form in FORMS for item in form.items]  # of the 34 slots in order
+# a rating in the text of a reply: "7": 3, or ACT-FM 7. stays abstract and theoretical: 3
 DIGIT_IN_JSON = re.compile(r'"(\d+)"\s*:\s*(\d)(?=\s*[,}])')
 DIGIT_IN_LINE = re.compile(r"^[^\d\n]*(\d+)[^\d\n]*: (\d)\s*$", re.MULTILINE)
 
 
-def form_messages(said: Sequence[tuple[str, str]], forms: Sequence[Form]) -> Messages:
-    """What a served judge reads before it writes both forms."""
-    return ask_for(request(said), WHOLE_FORMS.format(blanks=render(["?"] * 34, forms)))
+@dataclass
+class Waiting:
+    """A text whose forms are wanted, and what came of asking so far."""
+
+    text: Text
+    refusals: list[str] = field(default_factory=list)  # why each reply was no form
+    calls: list[dict] = field(default_factory=list)  # the endpoint's account of each
 
 
 class EndpointJudge:
@@ -42,179 +50,151 @@ class EndpointJudge:
     def __init__(self, endpoint: Endpoint, forms: Sequence[Form], attempts: int, seed: int):
         self.name, self.endpoint = endpoint.model, endpoint
         self.forms, self.attempts, self.seed = forms, attempts, seed
-        where = endpoint.url.removesuffix("/chat/completions")
+        endpoint.offers = offers(endpoint, forms)
         self.settings = {
-            "endpoint": f"{endpoint.model}@{where}",
+            "endpoint": f"{endpoint.model}@{endpoint.url.removesuffix('/chat/completions')}",
             "wording": wording_digest(forms, WHOLE_FORMS),
+            "temperature": endpoint.sampling.temperature,
+            "seed": seed,
         }
-        self.settings |= {"temperature": endpoint.sampling.temperature, "seed": seed}
 
-    @classmethod
-    def open(
-        cls,
-        spec: str,
-        forms: Sequence[Form],
-        attempts: int,
-        temperature: float,
-        seed: int,
-        concurrency: int,
-        timeout: float,
-        room_to_think: int,
-    ) -> "EndpointJudge":
-        """NAME@URL as a judge: asked for a JSON schema and log-probabilities where the server takes
-        them."""
-        endpoint = Endpoint(
-            spec, Sampling(temperature, 1.0, MAX_NEW_TOKENS), concurrency, timeout, room_to_think
-        )
-        schema = {"response_format": {"type": "json_schema", "json_schema": json_schema(forms)}}
-        logprobs = {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
-        with_schema = [schema] if endpoint.dialect.schemas else []
-        offers = [*with_schema, {}]
-        if endpoint.dialect.logprobs and not endpoint.thinks:
-            offers = [*(offer | logprobs for offer in offers), *offers]
-        endpoint.offers = offers
-        return cls(endpoint, forms, attempts, seed)
-
-    def rate(
-        self, texts: Sequence[Text], items: Sequence[int] | None = None
-    ) -> Iterator[tuple[Text, Judgement]]:
-        """Judge.rate, as many at a time as the endpoint allows; a refused form is asked for again,
-        `attempts` times."""
-        waiting: dict[str, tuple[Text, list[str], list[dict]]] = {}
+    def rate(self, texts: Sequence[Text]) -> Iterator[tuple[Text, Judgement]]:
+        """Judge.rate, as many at a time as the endpoint allows."""
+        # 1. all are asked for
+        waiting: dict[str, Waiting] = {}
         for text in texts:
-            if not text.said:
-                yield text, Judgement("empty")
+            if text.said:
+                waiting[f"{text.key}/{text.replicate}"] = Waiting(text)
             else:
-                waiting[f"{text.key}/{text.replicate}"] = (text, [], [])
-        self.endpoint.start([self._ask(key, text, 1) for key, (text, _, _) in waiting.items()])
+                yield text, Judgement("empty")
+        self.endpoint.start([self._ask(key, one) for key, one in waiting.items()])
+        # 2. as replies come in: a judgement, or another try
         while waiting:
             for key, reply in self.endpoint.step(1.0):
-                text, refusals, calls = waiting[key]
-                calls.append(reply.call or {})
-                judgement = self._read(reply, refusals, calls)
+                one = waiting[key]
+                one.calls.append(reply.call or {})
+                judgement = self._read(reply, one)
                 if judgement is None:
-                    self.endpoint.start([self._ask(key, text, len(calls) + 1)])
+                    self.endpoint.start([self._ask(key, one)])
                 else:
                     del waiting[key]
-                    yield text, judgement
+                    yield one.text, judgement
 
-    def _ask(self, key: str, text: Text, attempt: int) -> Ask:
-        return Ask(
-            key,
-            form_messages(text.said, self.forms),
-            seed_from(self.seed, text.key, text.replicate, attempt),
-        )
+    def _ask(self, key: str, one: Waiting) -> Ask:
+        attempt = len(one.calls) + 1
+        seed = seed_from(self.seed, one.text.key, one.text.replicate, attempt)
+        return Ask(key, form_messages(one.text.said, self.forms), seed)
 
-    def _read(self, reply: Reply, refusals: list[str], calls: list[dict]) -> Judgement | None:
+    def _read(self, reply: Reply, one: Waiting) -> Judgement | None:
         """The judgement a reply makes, or None to ask once more."""
-        attempts, more = len(calls), {"refusals": refusals, "calls": calls}
+        attempts, more = len(one.calls), {"refusals": one.refusals, "calls": one.calls}
+        made = partial(Judgement, attempts=attempts, more=more)
         if reply.status == "context":
-            return Judgement("context", attempts=attempts, more=more)
+            return made("context")
         try:
-            if was_refused(reply):
-                raise Refused("the model or its provider declined")
-            if reply.status != "ok":
-                raise Refused(
-                    {"length": "cut off at the token limit"}.get(reply.status, "no reply")
-                )
-            read = parse_forms(reply.text, self.forms)
+            ratings = self._ratings(reply)
         except Refused as refusal:
-            refusals.append(str(refusal))
+            one.refusals.append(str(refusal))  # stored with the rating, never mended
             if attempts < self.attempts:
                 return None
-            status = (
-                "refused"
-                if was_refused(reply)
-                else "error"
-                if reply.status == "error"
-                else "format"
-            )
-            return Judgement(status, attempts=attempts, more=more)
-        ratings = [rating for form in self.forms for rating in read[form.name]]
-        return Judgement(
-            "ok", ratings, expected_ratings(reply, ratings, self.forms), attempts, more
-        )
+            status = "error" if reply.status == "error" else "format"
+            return made("refused" if was_refused(reply) else status)
+        return made("ok", ratings, expected_ratings(reply, ratings, self.forms))
+
+    def _ratings(self, reply: Reply) -> list[int]:
+        """The 34 ratings that a reply holds. Raises Refused for one that is no valid form."""
+        if was_refused(reply):
+            raise Refused("the model or its provider declined")
+        if reply.status == "length":
+            raise Refused("cut off at the token limit")
+        if reply.status != "ok":
+            raise Refused("no reply")
+        read = parse_forms(reply.text, self.forms)
+        return [rating for form in self.forms for rating in read[form.name]]
 
 
 def was_refused(reply: Reply) -> bool:
     """Did the model say no, or its provider's filter?"""
-    return bool(reply.call) and bool(
-        reply.call.get("refusal") or reply.call.get("finish") == "content_filter"
-    )
+    call = reply.call or {}
+    return bool(call.get("refusal")) or call.get("finish") == "content_filter"
+
+
+def offers(endpoint: Endpoint, forms: Sequence[Form]) -> list[dict]:
+    """Sets of fields for a request, the best first: schema and log-probabilities, or less."""
+    sets = [{}]
+    if endpoint.dialect.schemas:
+        schema = {"type": "json_schema", "json_schema": json_schema(forms)}
+        sets.insert(0, {"response_format": schema})
+    if endpoint.dialect.logprobs and not endpoint.thinks:
+        logprobs = {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
+        sets = [one | logprobs for one in sets] + sets
+    return sets
 
 
 def json_schema(forms: Sequence[Form]) -> dict:
     """The JSON schema of both filled forms, in the shape of `response_format`."""
 
     def strict(properties: dict) -> dict:
-        return {
-            "type": "object",
-            "properties": properties,
-            "required": list(properties),
-            "additionalProperties": False,
-        }
+        every = {"required": list(properties), "additionalProperties": False}
+        return {"type": "object", "properties": properties} | every
 
-    items = {
-        form.name: strict(
-            {
-                str(item.number): {"type": "integer", "enum": [int(digit) for digit in form.digits]}
-                for item in form.items
-            }
-        )
-        for form in forms
-    }
-    return {"name": "ratings", "strict": True, "schema": strict(items)}
+    sheets = {}
+    for form in forms:
+        rating = {"type": "integer", "enum": [int(digit) for digit in form.digits]}
+        sheets[form.name] = strict({str(item.number): rating for item in form.items})
+    return {"name": "ratings", "strict": True, "schema": strict(sheets)}
 
 
 def expected_ratings(
     reply: Reply, ratings: Sequence[int], forms: Sequence[Form]
 ) -> list[float] | None:
-    """Each slot's rating weighted by the probabilities of its allowed digits, which a server gave
-    as logarithms.
+    """Each slot's rating weighted by the probabilities of its allowed digits, given as logarithms.
 
-    None where it gave none, where the 34 rating tokens cannot be told, or where the digits of a
-    slot have less than half of the probability among them: whole ratings never stand in for them.
+    None where the server gave none, where the 34 rating tokens cannot be told, or where the digits
+    of a slot have less than half of the probability among them: whole ratings never stand in.
     """
     try:
-        expected = []
-        for slot, token in zip(slots(forms), rating_tokens(reply, ratings), strict=True):
-            probs = dict.fromkeys(slot.digits, 0.0)
-            for candidate in token["top_logprobs"]:
-                digit = candidate["token"].strip()
-                if digit in probs:
-                    probs[digit] += math.exp(candidate["logprob"])
-            chosen = token["token"].strip()
-            probs[chosen] = probs[chosen] or math.exp(
-                token["logprob"]
-            )  # a server may list the likeliest alone
-            if not 0.5 <= sum(probs.values()) < 1.01:  # NaN neither
-                return None
-            expected.append(expected_rating(slot.digits, list(probs.values())))
-    except (
-        ValueError,
-        LookupError,
-        TypeError,
-        ArithmeticError,
-        AttributeError,
-    ):  # not in OpenAI's shape, or not there
-        return None
-    return expected
+        tokens = rating_tokens(reply, ratings)
+        rated = zip(slots(forms), tokens, strict=True)
+        return [expected_rating(slot.digits, digit_probs(slot, token)) for slot, token in rated]
+    except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError):
+        return None  # not in OpenAI's shape, or not there
+
+
+def digit_probs(slot: Slot, token: dict) -> list[float]:
+    """The probability of each digit of a slot. Raises ValueError where they are no distribution."""
+    probs = dict.fromkeys(slot.digits, 0.0)
+    for candidate in token["top_logprobs"]:
+        digit = candidate["token"].strip()
+        if digit in probs:
+            probs[digit] += math.exp(candidate["logprob"])
+    chosen = token["token"].strip()
+    probs[chosen] = probs[chosen] or math.exp(token["logprob"])  # some list the likeliest alone
+    if not 0.5 <= sum(probs.values()) < 1.01:  # NaN neither
+        raise ValueError("the digits have little of the probability")
+    return list(probs.values())
 
 
 def rating_tokens(reply: Reply, ratings: Sequence[int]) -> list[dict]:
-    """The token with log-probabilities that each of the 34 ratings is. Raises ValueError where they
-    cannot be told."""
-    text = "".join(token["token"] for token in reply.logprobs).rstrip()
-    begin = len(text) - len(reply.text)  # thoughts may stand before it
-    if begin < 0 or text[begin:] != reply.text:
+    """The token with log-probabilities that each of the 34 ratings is.
+
+    Raises ValueError where they cannot be told.
+    """
+    # 1. the reply put together again from its tokens; thoughts may stand before it
+    pieces = [token["token"] for token in reply.logprobs]
+    text = "".join(pieces).rstrip()
+    if not text.endswith(reply.text):
         raise ValueError("other words than the reply's")
-    found = list((DIGIT_IN_JSON if "{" in reply.text else DIGIT_IN_LINE).finditer(text, begin))
-    if [(int(match[1]), int(match[2])) for match in found] != list(
-        zip(NUMBERS, ratings, strict=True)
-    ):
-        raise ValueError("not these ratings in this order")
-    owner = [token for token in reply.logprobs for _ in token["token"]]  # of each character
-    tokens = [owner[match.start(2)] for match in found]
-    if [token["token"].strip() for token in tokens] != [str(rating) for rating in ratings]:
-        raise ValueError("a rating shares its token with other text")
+    ends = list(accumulate(map(len, pieces)))  # where each token ends in the text
+    # 2. in it the 34 digits, and the token that each is
+    digit = DIGIT_IN_JSON if "{" in reply.text else DIGIT_IN_LINE
+    found = digit.finditer(text, len(text) - len(reply.text))
+    tokens = []
+    for match, number, rating in zip(found, NUMBERS, ratings, strict=True):
+        token = reply.logprobs[bisect_right(ends, match.start(2))]
+        if (int(match[1]), int(match[2])) != (number, rating):
+            raise ValueError("not these ratings in this order")
+        if token["token"].strip() != str(rating):
+            raise ValueError("a rating shares its token with other text")
+        tokens.append(token)
     return tokens

@@ -1,180 +1,305 @@
-"""How far raters agree: intraclass correlations, weighted kappa, Krippendorff's alpha, and
-bootstrap intervals.
+"""How far raters agree: a judge with people, and people with one another, by outcome and by item.
 
-Every statistic takes a table of sessions by raters, (n, k), and weights of the sessions, (B, n):
-whole numbers that say how often each session is drawn. A statistic of the data is that of weights
-one; a bootstrap over sessions (Efron 1979) is the same call with drawn weights. NaN in the table is
-a rating that is missing; NaN as a result says that there is no answer: no variation, or nothing
-rated twice.
+A statistic takes a table (n sessions, k raters), NaN where a rating is missing, and weights (B, n):
+whole numbers that say how often each session is drawn. The statistic of the data has weights one; a
+bootstrap over sessions (Efron 1979) is the same call with drawn weights. It gives (B,) numbers, NaN
+where there is no answer: no variation, or nothing rated twice. `judge.py agree` prints `compare`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
 
 import numpy as np
 
-Statistic = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""(table (n, k), weights (B, n)) -> (B,)"""
+from act.forms import FORMS, OUTCOMES, score
+
+Ratings = list[dict]
+Table = np.ndarray  # (n, k)
+Weights = np.ndarray  # (B, n)
+Statistic = Callable[[Table, Weights], np.ndarray]  # -> (B,)
+
+FEW_CLUSTERS = 10  # below, a percentile bootstrap's intervals are far too narrow
+ITEMS = [f"{form.name} {item.number}" for form in FORMS for item in form.items]
+VARIABLES = (*OUTCOMES, *ITEMS)  # what raters are compared on
 
 
-def icc(table: np.ndarray, weights: np.ndarray, absolute: bool) -> np.ndarray:
-    """ICC(A,1), absolute agreement, or ICC(C,1), consistency, of single ratings in a two-way model,
-    (B,).
+def complete(table: Table, weights: Weights) -> tuple[Table, Weights]:
+    """Table and weights of the sessions that all raters rated."""
+    whole = ~np.isnan(table).any(axis=1)
+    return table[whole], weights[:, whole]
+
+
+@np.errstate(invalid="ignore")
+def mean_rated(table: np.ndarray) -> np.ndarray:
+    """Mean over the last axis of what is not NaN; NaN where nothing is."""
+    return np.nansum(table, axis=-1) / (~np.isnan(table)).sum(axis=-1)
+
+
+@np.errstate(invalid="ignore", divide="ignore")
+def icc(table: Table, weights: Weights, absolute: bool) -> np.ndarray:
+    """ICC(A,1), absolute agreement, or ICC(C,1), consistency, of single ratings, two-way model.
 
     With mean squares of sessions MSR, raters MSC and error MSE, n sessions and k raters (McGraw &
-    Wong 1996, table 4):
+    Wong 1996, table 4; Shrout & Fleiss 1979 call them ICC(2,1) and ICC(3,1)):
 
         ICC(C,1) = (MSR - MSE) / (MSR + (k - 1) MSE)
         ICC(A,1) = (MSR - MSE) / (MSR + (k - 1) MSE + k (MSC - MSE) / n)
-
-    Shrout & Fleiss (1979) call them ICC(3,1) and ICC(2,1). Sessions that not all raters rated are
-    left out.
     """
-    whole = ~np.isnan(table).any(axis=1)
-    x, w = table[whole], weights[:, whole]
+    x, w = complete(table, weights)
     k, n = x.shape[1], w.sum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        x = x - x.mean() if x.size else x  # sums of squares lose fewer digits near zero
-        grand = (w @ x).sum(axis=1) / (n * k)
-        raters = (w @ x) / n[:, None]  # (B, k)
-        sessions = x.mean(axis=1)  # (n,)
-        total = w @ (x**2).sum(axis=1) - n * k * grand**2
-        between = k * (w @ sessions**2 - n * grand**2)
-        columns = n * ((raters - grand[:, None]) ** 2).sum(axis=1)
-        msr, msc = between / (n - 1), columns / (k - 1)
-        mse = np.maximum(total - between - columns, 0) / ((n - 1) * (k - 1))
-        penalty = k * (msc - mse) / n if absolute else 0.0
-        below = msr + (k - 1) * mse + penalty
-        return np.where(below > 1e-12, (msr - mse) / below, np.nan)
+    x = x - x.mean() if x.size else x  # sums of squares lose fewer digits near zero
+    grand = (w @ x).sum(axis=1) / (n * k)  # (B,)
+    raters = (w @ x) / n[:, None]  # (B, k)
+    sessions = x.mean(axis=1)  # (n,)
+    total = w @ (x**2).sum(axis=1) - n * k * grand**2  # sums of squares, (B,) each
+    between = k * (w @ sessions**2 - n * grand**2)
+    columns = n * ((raters - grand[:, None]) ** 2).sum(axis=1)
+    msr, msc = between / (n - 1), columns / (k - 1)
+    mse = np.maximum(total - between - columns, 0) / ((n - 1) * (k - 1))
+    penalty = k * (msc - mse) / n if absolute else 0.0
+    below = msr + (k - 1) * mse + penalty
+    return np.where(below > 1e-12, (msr - mse) / below, np.nan)
 
 
-def weighted_kappa(table: np.ndarray, weights: np.ndarray, low: int, high: int) -> np.ndarray:
-    """Cohen's kappa with quadratic weights (Cohen 1968) of two raters' whole ratings low..high,
-    (B,).
+@np.errstate(invalid="ignore", divide="ignore")
+def weighted_kappa(table: Table, weights: Weights) -> np.ndarray:
+    """Cohen's (1968) kappa with quadratic weights of two raters' ratings.
 
     kappa = 1 - sum d observed / sum d expected, d = (i - j)^2, expected = the product of the
-    raters' margins.
+    raters' margins. The table of i by j is not needed: n sum d expected = n sum (a^2 + b^2) -
+    2 sum a sum b.
     """
-    whole = ~np.isnan(table).any(axis=1)
-    size = high - low + 1
-    a, b = (table[whole] - low).astype(int).T
-    pairs = np.eye(size * size)[
-        a * size + b
-    ]  # (n, V V): where a session stands in the table of the two raters
-    counts = (weights[:, whole] @ pairs).reshape(-1, size, size)
-    d = (np.arange(size)[:, None] - np.arange(size)) ** 2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        expected = (
-            counts.sum(axis=2)[:, :, None]
-            * counts.sum(axis=1)[:, None]
-            / counts.sum(axis=(1, 2))[:, None, None]
-        )
-        by_chance = (d * expected).sum(axis=(1, 2))
-        return np.where(by_chance > 0, 1 - (d * counts).sum(axis=(1, 2)) / by_chance, np.nan)
+    x, w = complete(table, weights)
+    (a, b), n = x.T, w.sum(axis=1)  # (n,) each, (B,)
+    observed = n * (w @ (a - b) ** 2)
+    by_chance = n * (w @ (a**2 + b**2)) - 2 * (w @ a) * (w @ b)
+    return np.where(by_chance > 0, 1 - observed / by_chance, np.nan)
 
 
-def alpha(table: np.ndarray, weights: np.ndarray, low: int, high: int) -> np.ndarray:
-    """Krippendorff's alpha for ordinal ratings low..high of any number of raters, (B,)
-    (Krippendorff 2011).
+@np.errstate(invalid="ignore", divide="ignore")
+def alpha(table: Table, weights: Weights) -> np.ndarray:
+    """Krippendorff's (2011) alpha for ordinal ratings of any number of raters.
 
     alpha = 1 - D_o / D_e over the coincidences o_cc' of values in the same session, of which a
     session rated m times adds m (m - 1) / (m - 1). The ordinal difference of c and c' is the
     squared number of values between, ends half.
     """
-    size = high - low + 1
-    counts = np.stack([(table == low + c).sum(axis=1) for c in range(size)], axis=1).astype(
-        float
-    )  # (n, V)
+    values = np.unique(table[~np.isnan(table)])
+    counts = (table[:, :, None] == values).sum(axis=1).astype(float)  # (n, V)
     m = counts.sum(axis=1)
     use = m > 1
     counts, m, w = counts[use], m[use], weights[:, use]
-    together = counts[:, :, None] * counts[:, None] - np.eye(size) * counts[:, :, None]
-    o = (w @ (together / (m - 1)[:, None, None]).reshape(len(m), size * size)).reshape(
-        -1, size, size
-    )  # (B, V, V)
-    margin = o.sum(axis=2)  # (B, V)
+    together = counts[:, :, None] * counts[:, None] - np.eye(len(values)) * counts[:, :, None]
+    o = np.tensordot(w, together / (m - 1)[:, None, None], axes=1)  # (B, V, V): coincidences
+    margin = o.sum(axis=2)  # (B, V): how often each value was given
     below = margin.cumsum(axis=1) - margin / 2
     d = (below[:, :, None] - below[:, None]) ** 2
     total = margin.sum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        by_chance = (d * margin[:, :, None] * margin[:, None]).sum(axis=(1, 2)) / (total - 1)
-        return np.where(by_chance > 0, 1 - (d * o).sum(axis=(1, 2)) / by_chance, np.nan)
+    by_chance = (d * margin[:, :, None] * margin[:, None]).sum(axis=(1, 2)) / (total - 1)
+    return np.where(by_chance > 0, 1 - (d * o).sum(axis=(1, 2)) / by_chance, np.nan)
 
 
-def exact(table: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The share of sessions in which two raters gave the same rating, (B,)."""
-    return _mean(table[:, 0] == table[:, 1], table, weights)
-
-
-def mean_absolute_error(table: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Mean |b - a| of two raters, (B,)."""
-    return _mean(np.abs(table[:, 1] - table[:, 0]), table, weights)
-
-
-def bias(table: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Mean b - a of two raters, (B,): above zero where the second one rates higher."""
-    return _mean(table[:, 1] - table[:, 0], table, weights)
-
-
-def spearman(table: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Spearman's rank correlation of two raters, (B,): Pearson's of mid-ranks among the drawn
-    sessions."""
-    whole = ~np.isnan(table).any(axis=1)
-    x, w = table[whole], weights[:, whole]
-    total = w.sum(axis=1)
+@np.errstate(invalid="ignore", divide="ignore")
+def spearman(table: Table, weights: Weights) -> np.ndarray:
+    """Spearman's rank correlation of two raters: Pearson's of mid-ranks among those drawn."""
+    x, w = complete(table, weights)
     ranks = []
     for column in x.T:
         values, place = np.unique(column, return_inverse=True)
         at = w @ np.eye(len(values))[place]  # (B, values): how many sessions have each value
-        ranks.append((at.cumsum(axis=1) - at / 2)[:, place])  # mid-ranks, (B, n)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        a, b = (rank - (w * rank).sum(axis=1, keepdims=True) / total[:, None] for rank in ranks)
-        spread = np.sqrt((w * a * a).sum(axis=1) * (w * b * b).sum(axis=1))
-        return np.where(spread > 1e-12, (w * a * b).sum(axis=1) / spread, np.nan)
+        rank = (at.cumsum(axis=1) - at / 2)[:, place]  # mid-ranks, (B, n)
+        ranks.append(rank - (w * rank).sum(axis=1, keepdims=True) / w.sum(axis=1)[:, None])
+    a, b = ranks
+    spread = np.sqrt((w * a * a).sum(axis=1) * (w * b * b).sum(axis=1))
+    return np.where(spread > 1e-12, (w * a * b).sum(axis=1) / spread, np.nan)
 
 
-def _mean(values: np.ndarray, table: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    whole = ~np.isnan(table).any(axis=1)
-    w = weights[:, whole]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return w @ values[whole].astype(float) / w.sum(axis=1)
+@np.errstate(invalid="ignore")
+def bias(
+    table: Table, weights: Weights, of: Callable[[np.ndarray], np.ndarray] = np.positive
+) -> np.ndarray:
+    """Mean of b - a of two raters, above zero where the second rates higher; or of a function."""
+    x, w = complete(table, weights)
+    return w @ of(x[:, 1] - x[:, 0]) / w.sum(axis=1)
 
 
-def pairs_mean(statistic: Statistic, pairs: list[tuple[int, int]]) -> Statistic:
-    """A statistic of two raters -> its mean over pairs of the table's columns; pairs without an
-    answer are left out."""
+mean_absolute_error = partial(bias, of=np.abs)
+exact = partial(bias, of=np.logical_not)  # the share of sessions in which both gave the same
 
-    def mean(table: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        values = np.array([statistic(table[:, pair], weights) for pair in pairs])  # (pairs, B)
-        there = ~np.isnan(values)
-        with np.errstate(invalid="ignore"):
-            return np.where(there, values, 0).sum(axis=0) / there.sum(axis=0)
+OF_OUTCOMES = {
+    "ICC(A,1)": partial(icc, absolute=True),
+    "ICC(C,1)": partial(icc, absolute=False),
+    "mean absolute error": mean_absolute_error,
+    "absolute bias": lambda table, weights: np.abs(bias(table, weights)),
+    "Spearman": spearman,
+}
+OF_ITEMS = {"weighted kappa": weighted_kappa, "exact agreement": exact}
 
-    return mean
+
+def pairs_mean(
+    table: Table, weights: Weights, statistic: Statistic, pairs: list[tuple[int, int]]
+) -> np.ndarray:
+    """A statistic of two raters, its mean over pairs of columns; those without answer left out."""
+    each = np.array([statistic(table[:, pair], weights) for pair in pairs])  # (pairs, B)
+    return mean_rated(each.T)
 
 
 def estimate(
-    statistic: Statistic,
-    table: np.ndarray,
-    resamples: int,
-    seed: int,
-    clusters: np.ndarray | None = None,
+    statistic: Statistic, table: Table, resamples: int, seed: int, clusters: Sequence | None = None
 ) -> dict:
-    """{"estimate", "ci"}: a statistic and its 95% percentile interval by bootstrap over sessions;
-    None: no answer.
+    """{"estimate", "ci"}: a statistic, its 95% percentile interval by bootstrap; None: no answer.
 
-    `clusters`: (n,) whole numbers; sessions with one number are drawn together, a cluster drawn
-    twice counts twice.
+    `clusters`: (n,) labels; sessions with one label are drawn together.
     """
     value = float(statistic(table, np.ones((1, len(table))))[0])
     result = {"estimate": None if np.isnan(value) else value, "ci": None}
-    clusters = (
-        np.arange(len(table)) if clusters is None else np.unique(clusters, return_inverse=True)[1]
-    )
-    m = len(np.unique(clusters))
+    clusters = np.arange(len(table)) if clusters is None else clusters
+    labels, place = np.unique(clusters, return_inverse=True)
+    m = len(labels)
     if resamples and m > 1 and not np.isnan(value):
+        # how often each cluster is drawn, (resamples, m), and with it each of its sessions
         drawn = np.random.default_rng(seed).multinomial(m, np.full(m, 1 / m), size=resamples)
-        values = statistic(table, drawn[:, clusters].astype(float))
+        values = statistic(table, drawn[:, place].astype(float))
         values = values[~np.isnan(values)]
         if len(values) >= resamples / 2:
             result["ci"] = [float(limit) for limit in np.percentile(values, [2.5, 97.5])]
     return result
+
+
+def rated(ratings: Ratings, sessions: list[str], suffix: str = "") -> dict[str, np.ndarray]:
+    """rater -> its numbers, (variables, sessions), NaN where it has not rated.
+
+    Outcomes are means over replicates, of whole ratings or ("_expected") of probability-weighted
+    ones; items are whole ratings of the first replicate.
+    """
+    place = {session: i for i, session in enumerate(sessions)}
+    # 1. (rater, session) -> valid ratings
+    replicates: dict[tuple[str, str], list[dict]] = {}
+    for rating in ratings:
+        if rating["status"] == "ok":
+            replicates.setdefault((rating["rater"], rating["session"]), []).append(rating)
+    # 2. a column of numbers from each
+    empty = (len(VARIABLES), len(sessions))
+    tables = {rater: np.full(empty, np.nan) for rater, _ in replicates}
+    for (rater, session), some in replicates.items():
+        if session in place:
+            scores = [score(one[f"act_fm{suffix}"], one[f"tes{suffix}"]) for one in some]
+            outcomes = [np.mean([one[name] for one in scores]) for name in OUTCOMES]
+            first = min(some, key=lambda one: one["replicate"])
+            tables[rater][:, place[session]] = [*outcomes, *first["act_fm"], *first["tes"]]
+    return tables
+
+
+def levels(table: Table) -> list[tuple[str, np.ndarray]]:
+    """("low", ...), ("middle", ...), ("high", ...): (n,) of bool, by the mean of both raters.
+
+    The cuts are the terciles of these means; a session on a cut belongs below it. Sorted by one
+    rater's scores, chance alone would make a bias (regression to the mean; Bland & Altman 1986).
+    """
+    mean = table.mean(axis=1)
+    known = mean[~np.isnan(mean)]  # of sessions that both rated
+    first, second = np.quantile(known, [1 / 3, 2 / 3]) if len(known) else (np.nan, np.nan)
+    middle = (mean > first) & (mean <= second)
+    return [("low", mean <= first), ("middle", middle), ("high", mean > second)]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Makes the rows of `compare`."""
+
+    clusters: np.ndarray  # (sessions,) of each the label of what is drawn with it
+    resamples: int
+    seed: int
+
+    def row(
+        self, of: str, raters: str, name: str, statistic: Statistic, table: Table, **more
+    ) -> dict:
+        """A statistic on the sessions that at least two raters rated."""
+        used = (~np.isnan(table)).sum(axis=1) > 1
+        drawn = self.clusters[used]
+        row = {"of": of, "raters": raters, "statistic": name, "sessions": int(used.sum())}
+        # an absolute bias is folded at 0, which percentiles would not hold
+        resamples = 0 if name == "absolute bias" else self.resamples
+        row["clusters"] = len(set(drawn))
+        return row | estimate(statistic, table[used], resamples, self.seed, drawn) | more
+
+    def in_pairs(
+        self, of: str, raters: str, table: Table, pairs: list[tuple[int, int]]
+    ) -> Iterator[dict]:
+        """Statistics averaged over pairs of columns, with the number of pairs that had any."""
+        once = np.ones((1, len(table)))
+        for name, statistic in (OF_OUTCOMES if of in OUTCOMES else OF_ITEMS).items():
+            each = [statistic(table[:, pair], once)[0] for pair in pairs]
+            told = int((~np.isnan(each)).sum())
+            mean = partial(pairs_mean, statistic=statistic, pairs=pairs)
+            yield self.row(of, raters, name, mean, table, pairs=told)
+
+    def with_mean(self, of: str, judge: str, table: Table) -> Iterator[dict]:
+        """An outcome of a judge, the last column, with the mean of the humans."""
+        two = np.stack([mean_rated(table[:, :-1]), table[:, -1]], axis=1)  # (n, 2)
+        for name in ("ICC(A,1)", "ICC(C,1)", "mean absolute error", "Spearman"):
+            yield self.row(of, judge, name, OF_OUTCOMES[name], two)
+        yield self.row(of, judge, "bias", bias, two)
+        for level, there in levels(two):
+            scores = two[there].mean(axis=1)
+            reach = [float(scores.min()), float(scores.max())] if len(scores) else None
+            part = np.where(there[:, None], two, np.nan)
+            yield self.row(of, judge, f"bias, {level} scores", bias, part, range=reach)
+
+
+def compare(
+    human: Ratings, judge: Ratings, suffix: str, resamples: int, seed: int, cluster: str = "session"
+) -> list[dict]:
+    """Rows {"of", "raters", "statistic", "sessions", "clusters", "estimate", "ci"}.
+
+    Intervals draw sessions, or what another field of the ratings names ("profile": the sessions of
+    one client are drawn together). Three kinds of "raters":
+      NAME              a judge with the mean of the humans, on outcomes; "bias" is judge less
+                        humans, also at low, middle and high scores ("range": where they lie)
+      NAME, each human  the judge with one human, averaged over the humans ("pairs": over how many
+                        there was an answer); of a bias the sign is left out
+      humans            the same of two humans, averaged over their pairs: what the row above is to
+                        be compared with; and on items Krippendorff's alpha of all of them
+    """
+    of_session = {rating["session"]: rating[cluster] for rating in human}
+    sessions = sorted(of_session)
+    make = Rows(np.array([of_session[session] for session in sessions]), resamples, seed)
+    people = np.stack(list(rated(human, sessions).values()), axis=-1)  # (45, sessions, humans)
+    n, rows = people.shape[-1], []
+    # 1. the humans among themselves
+    among = list(combinations(range(n), 2))
+    for of, table in zip(VARIABLES, people, strict=True) if among else ():
+        if of in ITEMS:
+            rows.append(make.row(of, "humans", "alpha", alpha, table))
+        rows += make.in_pairs(of, "humans", table, among)
+    # 2. each judge with the humans, on the sessions that it has rated
+    each = [(i, n) for i in range(n)]  # the judge is the last column
+    for name, numbers in rated(judge, sessions, suffix).items():
+        tables = np.concatenate([people, numbers[:, :, None]], axis=-1)
+        tables = np.where(np.isnan(tables[:, :, -1:]), np.nan, tables)
+        for of, table in zip(VARIABLES, tables, strict=True):
+            if of in OUTCOMES:
+                rows += make.with_mean(of, name, table)
+            rows += make.in_pairs(of, f"{name}, each human", table, each)
+    return rows
+
+
+def as_table(rows: list[dict], cluster: str) -> Iterator[str]:
+    """The rows of `compare` as lines of text."""
+    width = max(len(row["raters"]) for row in rows) + 2
+    interval = f"95% interval (bootstrap over {cluster}s)"
+    yield f"{'of':22}{'raters':{width}}{'statistic':34}{'sessions':>8}{'estimate':>10}  {interval}"
+    for row in rows:
+        name = row["statistic"]
+        if row.get("range"):
+            name += " {:.1f}-{:.1f}".format(*row["range"])
+        estimate = "none" if row["estimate"] is None else f"{row['estimate']:.3f}"
+        interval = "[{:.3f}, {:.3f}]".format(*row["ci"]) if row["ci"] else ""
+        start = f"{row['of']:22}{row['raters']:{width}}{name:34}"
+        yield f"{start}{row['sessions']:8}{estimate:>10}  {interval}"
+    most = max((row["clusters"] for row in rows if row["ci"]), default=FEW_CLUSTERS)
+    if most < FEW_CLUSTERS:
+        caution = f"Caution: the intervals stand on {most} {cluster}s"
+        yield f"{caution}; below {FEW_CLUSTERS} they are too narrow."
