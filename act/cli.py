@@ -7,7 +7,6 @@ a device is asked for.
 """
 
 import argparse
-import math
 import os
 import signal
 import sys
@@ -38,30 +37,33 @@ class Parser(argparse.ArgumentParser):
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self.add_argument("--device", default=device, help="torch device")
-        self.add_argument(
-            "--precision",
-            choices=("high", "highest"),
-            help="float32 products: F.linear's to the bit (highest; the default of a GPU), or faster (high; that of a "
-            "CPU): oneDNN on a CPU, TF32 on a GPU",
-        )
+        about = "float32 products: F.linear's to the bit (highest; the default of a GPU), "
+        about += "or faster (high; that of a CPU): oneDNN on a CPU, TF32 on a GPU"
+        self.add_argument("--precision", choices=("high", "highest"), help=about)
 
     def add_endpoint_flags(self) -> None:
         """The flags of models behind an endpoint (NAME@URL)."""
-        self.add_argument(
-            "--concurrency",
-            type=positive,
-            default=16,
-            help="calls to an endpoint under way at a time",
-        )
-        self.add_argument(
-            "--timeout", type=positive, default=300, help="seconds an endpoint may stay silent"
-        )
-        self.add_argument(
-            "--room-to-think",
-            type=whole,
-            default=0,
-            help="tokens a model behind an endpoint may spend before its answer (OpenAI's that think: 2048 at least)",
-        )
+        about = "calls to an endpoint under way at a time"
+        self.add_argument("--concurrency", type=positive, default=16, help=about)
+        about = "seconds an endpoint may stay silent"
+        self.add_argument("--timeout", type=positive, default=300, help=about)
+        about = "tokens a model behind an endpoint may spend before its answer "
+        about += "(OpenAI's that think: 2048 at least)"
+        self.add_argument("--room-to-think", type=whole, default=0, help=about)
+
+    def add_talk_flags(self, max_new_tokens: int, batch: int) -> None:
+        """The flags of who lets a therapist's model speak, many conversations at a time."""
+        about = "CoT form: left to the model and its failures counted, or enforced in decoding"
+        choices = ("observe", "enforce")
+        self.add_argument("--format", choices=choices, default="observe", help=about)
+        about = "longest therapist reply, in tokens"
+        self.add_argument("--max-new-tokens", type=positive, default=max_new_tokens, help=about)
+        about = "conversations held side by side; below --concurrency it caps that"
+        self.add_argument("--batch", type=positive, default=batch, help=about)
+        about = "seed of all random streams and of the hidden notes"
+        self.add_argument("--seed", type=int, default=0, help=about)
+        self.add_endpoint_flags()
+        self.add_device_flags()
 
     def error(self, message: str):
         """Raises InputError, which `run_script` turns into the one line; argparse would print its
@@ -69,36 +71,24 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message} (see {self.prog} --help)")
 
 
-def positive(text: str) -> int:
-    """A flag's whole number of 1 or more."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return number
+def number(kind: type, low: float, high: float, said: str) -> Callable[[str], float]:
+    """The type of a flag that is a number of this kind, from `low` to `high`."""
+
+    def read(text: str) -> float:
+        value = kind(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not {said}")
+        return value
+
+    read.__name__ = kind.__name__  # as argparse names it where the text is no number
+    return read
 
 
-def whole(text: str) -> int:
-    """A flag's whole number of 0 or more."""
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
-    return number
-
-
-def not_negative(text: str) -> float:
-    """A flag's finite number of 0 or more."""
-    number = float(text)
-    if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
-    return number
-
-
-def share(text: str) -> float:
-    """A flag's number from 0 to 1."""
-    number = float(text)
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return number
+LARGEST = sys.float_info.max
+positive = number(int, 1, LARGEST, "1 or more")
+whole = number(int, 0, LARGEST, "0 or more")
+not_negative = number(float, 0, LARGEST, "0 or more")
+share = number(float, 0, 1, "between 0 and 1")
 
 
 def conditions(text: str) -> list[str]:
@@ -106,9 +96,8 @@ def conditions(text: str) -> list[str]:
     names = text.split(",")
     for name in names:
         if name not in CONDITIONS:
-            raise argparse.ArgumentTypeError(
-                f'"{name}" is none of the conditions {", ".join(CONDITIONS)}'
-            )
+            known = ", ".join(CONDITIONS)
+            raise argparse.ArgumentTypeError(f'"{name}" is none of the conditions {known}')
     return names
 
 
@@ -141,10 +130,8 @@ def stop_asked() -> Iterator[Callable[[], bool]]:
     def ask(number: int, frame: object) -> None:
         if asked and number == signal.SIGINT:
             raise KeyboardInterrupt
-        if not asked and speaks():
-            os.write(
-                2, b"stopping after this step; Ctrl-C again stops at once\n"
-            )  # print may be under way
+        if not asked and speaks():  # print may be under way, so not by print
+            os.write(2, b"stopping after this step; Ctrl-C again stops at once\n")
         asked.append(number)
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -28,12 +28,9 @@ def read_json(path: Path) -> dict:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        layout = (
-            f"; is {path.parent} a folder in Hugging Face layout?"
-            if path.name == "config.json"
-            else ""
-        )
-        raise InputError(f"{path}: no such file{layout}") from None
+        cause = f"; is {path.parent} a folder in Hugging Face layout?"
+        cause = cause if path.name == "config.json" else ""
+        raise InputError(f"{path}: no such file{cause}") from None
     except ValueError as error:
         raise InputError(f"{path}: not valid JSON: {error}") from None
     if not isinstance(content, dict):
@@ -132,17 +129,14 @@ class Store:
             raise InputError(f"{self.path}: cannot be written: {error.strerror}") from None
         try:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not os.fstat(
-                self.file.fileno()
-            ).st_nlink:  # closed empty, and so removed, since it was opened here
+            # closed empty, and so removed, since it was opened here?
+            if not os.fstat(self.file.fileno()).st_nlink:
                 raise BlockingIOError
         except BlockingIOError:
-            raise InputError(
-                f"{self.path}: another process is writing this file; wait for it or end it"
-            ) from None
-        self.keys: dict[
-            object, None
-        ] = {}  # in the file's order; the records themselves stay in the file
+            busy = "another process is writing this file; wait for it or end it"
+            raise InputError(f"{self.path}: {busy}") from None
+        # in the file's order; the records themselves stay in the file
+        self.keys: dict[object, None] = {}
         for record in read_jsonl(self.path, self._check):
             self.keys[key(record)] = None
         self._mend_tail()
@@ -212,10 +206,10 @@ def require(record: dict, types: dict[str, type | UnionType]) -> None:
     for name, kind in types.items():
         if name not in record:
             raise ValueError(f'"{name}" is missing')
-        if not isinstance(record[name], kind) or (kind is int and isinstance(record[name], bool)):
-            raise ValueError(
-                f'"{name}" is {type(record[name]).__name__}, not {getattr(kind, "__name__", kind)}'
-            )
+        value = record[name]
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            wanted = getattr(kind, "__name__", kind)
+            raise ValueError(f'"{name}" is {type(value).__name__}, not {wanted}')
 
 
 def check_settings(what: object, held: Mapping, new: Mapping, cure: str = "") -> None:
@@ -237,15 +231,18 @@ def check_profile(record: dict) -> None:
 def check_session(record: dict) -> None:
     """A session: {"id": "<condition>/<profile>", "condition", "profile", "turns", "status", ...}.
 
-    Its other fields, "models", "adapters", "sampling" and "seed", are settings.made_with's. Each
-    turn has "client", "thinking", "answer" (None where it failed) and "status". Not asked for here,
-    but written by session.py: "prompt_tokens", "response_tokens": of the therapist's reply; None
-    where there was none "note": the hidden note that the client got, or None and where there is
-    something to say: "drafts": what the supervisor sent back, [{"speaker", "text", "feedback"}];
-    "revision" in it: how a failed one ended "unsupervised": speakers whose draft stood because the
-    supervisor's verdict could not be read "client_cut": true where the client's words were cut at
-    the token limit "out_of_form": how many of the therapist's replies broke the CoT form "calls":
-    an endpoint's account of each call, [{"role", ...}]
+    Its other fields, "models", "adapters", "sampling" and "seed", are speakers.made_with's. Each
+    turn has "client", "thinking", "answer" (None where it failed) and "status". session.py also
+    writes, and nobody asks for:
+
+        "prompt_tokens", "response_tokens"  of the therapist's reply; None where there was none
+        "note"          the hidden note that the client got, or None
+        "drafts"        what the supervisor sent back, [{"speaker", "text", "feedback"}], and how a
+                        failed "revision" ended
+        "unsupervised"  speakers whose draft stood because the verdict could not be read
+        "client_cut"    true where the client's words were cut at the token limit
+        "out_of_form"   how many of the therapist's replies broke the CoT form
+        "calls"         an endpoint's account of each call, [{"role", ...}]
     """
     require(record, {"id": str, "condition": str, "profile": dict, "turns": list, "status": str})
     check_profile(record["profile"])
@@ -253,21 +250,17 @@ def check_session(record: dict) -> None:
         if not isinstance(turn, dict):
             raise ValueError(f"turn {number} is not an object")
         require(turn, {"client": str, "thinking": str | None, "answer": str | None, "status": str})
-        has_words = turn["status"] in WITH_WORDS
+        status, has_words = turn["status"], turn["status"] in WITH_WORDS
+        said = f'turn {number} is "{status}"'
         if number < len(record["turns"]) and not has_words:
-            raise ValueError(
-                f'turn {number} is "{turn["status"]}", and only the last turn of a session can have failed'
-            )
-        if turn["status"] not in TURN_STATUSES:
-            raise ValueError(
-                f'turn {number}: status "{turn["status"]}" is none of {", ".join(TURN_STATUSES)}'
-            )
+            raise ValueError(f"{said}, and only the last turn of a session can have failed")
+        if status not in TURN_STATUSES:
+            known = ", ".join(TURN_STATUSES)
+            raise ValueError(f'turn {number}: status "{status}" is none of {known}')
         if has_words and not turn["answer"]:
-            raise ValueError(f'turn {number} is "{turn["status"]}" but has no answer')
+            raise ValueError(f"{said} but has no answer")
         if not has_words and turn["answer"] is not None:
-            raise ValueError(
-                f'turn {number} is "{turn["status"]}" but has an answer: error text is no answer'
-            )
+            raise ValueError(f"{said} but has an answer: error text is no answer")
 
 
 def check_pair(record: dict) -> None:
@@ -294,14 +287,17 @@ def check_rating(record: dict) -> None:
         return
     for name, size, low, high in (("act_fm", 25, 0, 3), ("tes", 9, 1, 7)):
         require(record, {name: list})
-        for field, kinds in ((name, int), (f"{name}_expected", (int, float))):
-            values = record.get(field, record[name])
-            if not isinstance(values, list) or len(values) != size:
-                raise ValueError(f'"{field}" must be a list of {size} numbers')
-            for item, value in enumerate(values, 1):
-                if (
-                    isinstance(value, bool)
-                    or not isinstance(value, kinds)
-                    or not low <= value <= high
-                ):
-                    raise ValueError(f'"{field}" item {item} is {value!r}, outside {low}..{high}')
+        _check_items(name, record[name], size, low, high, int)
+        expected = f"{name}_expected"
+        _check_items(expected, record.get(expected, record[name]), size, low, high, int | float)
+
+
+def _check_items(
+    name: str, values: object, size: int, low: int, high: int, kind: type | UnionType
+) -> None:
+    if not isinstance(values, list) or len(values) != size:
+        raise ValueError(f'"{name}" must be a list of {size} numbers')
+    for item, value in enumerate(values, 1):
+        is_number = isinstance(value, kind) and not isinstance(value, bool)
+        if not is_number or not low <= value <= high:
+            raise ValueError(f'"{name}" item {item} is {value!r}, outside {low}..{high}')

@@ -14,7 +14,7 @@ from act.dialogue.chat import Ask
 from act.dialogue.endpoint import Endpoint
 from act.dialogue.local import LocalChat, fingerprint
 from act.dialogue.profiles import make_profiles
-from act.dialogue.prompts import THERAPIST_COT_PROMPT, cot_reply
+from act.dialogue.prompts import cot_reply, therapist_prompt
 from act.model.checkpoint import load_model, save_adapter
 from act.model.lora import attach, lora_layers
 from act.model.sampler import Sampling
@@ -50,7 +50,9 @@ def profiles(tmp_path):
 def say(body, n):
     words = f"So {body['seed'] % 1000}."
     return (
-        cot_reply("Hm.", words) if body["messages"][0]["content"] == THERAPIST_COT_PROMPT else words
+        cot_reply("Hm.", words)
+        if body["messages"][0]["content"] == therapist_prompt(True)
+        else words
     )
 
 
@@ -195,7 +197,7 @@ def test_equal_answers_are_drawn_again_and_counted(run, profiles, tmp_path):
     def alike(body, n):
         reply = (
             cot_reply("Hm.", "Same.")
-            if body["messages"][0]["content"] == THERAPIST_COT_PROMPT
+            if body["messages"][0]["content"] == therapist_prompt(True)
             else "Hi."
         )
         return "Other." if body["model"] == "r" and body["seed"] % 2 else reply

@@ -1,6 +1,8 @@
 """The words of the dialogues: bundled transcripts, drawn clients, hidden notes, prompts and the
 reply form."""
 
+import hashlib
+import json
 import re
 import subprocess
 import sys
@@ -11,6 +13,8 @@ import pytest
 
 from act import records
 from act.dialogue import profiles, prompts
+from act.dialogue.profiles import LISTS
+from act.dialogue.prompts import TEXTS
 
 CORPUS = Path(profiles.__file__).parent / "corpus"
 SESSIONS = list(records.read_jsonl(CORPUS / "sessions.jsonl", records.check_session))
@@ -60,7 +64,7 @@ def test_corpus_covers_archetypes_and_issues():
     """Four sessions of each archetype, every issue; the three held-out ones differ in both."""
     assert set(Counter(session["profile"]["archetype"] for session in SESSIONS).values()) == {4}
     assert {session["profile"]["archetype"] for session in TRAIN} == set(profiles.ARCHETYPES)
-    assert {session["profile"]["issue"] for session in SESSIONS} == set(profiles.ISSUES)
+    assert {session["profile"]["issue"] for session in SESSIONS} == set(LISTS["issues"])
     for field in ("archetype", "issue"):
         assert len({session["profile"][field] for session in HELDOUT}) == 3
 
@@ -69,25 +73,16 @@ def test_corpus_profiles_have_the_fields_and_the_words_of_drawn_ones():
     fields = list(profiles.make_profiles(1, 0)[0])
     for profile in (session["profile"] for session in SESSIONS):
         assert list(profile) == fields
-        symptoms, *problems = profiles.ISSUES[profile["issue"]]
+        symptoms, *problems = LISTS["issues"][profile["issue"]]
         assert profile["symptoms"] == symptoms and profile["problem"] in problems
-        stage = profiles.STAGES[profile["age"]]
-        for field, by_stage in (
-            ("occupation", profiles.OCCUPATIONS),
-            ("event", profiles.EVENTS),
-            ("relationship", profiles.RELATIONSHIPS),
-        ):
+        stage = LISTS["stages"][profile["age"]]
+        for field in ("occupation", "event", "relationship"):
+            by_stage = LISTS[f"{field}s"]
             assert profile[field] in by_stage["any"] + by_stage[stage]
-        for field, choices in (
-            ("gender", profiles.GENDERS),
-            ("coping", profiles.COPINGS),
-            ("background", profiles.BACKGROUNDS),
-            ("support", profiles.SUPPORTS),
-            ("style", profiles.STYLES),
-            ("mindedness", profiles.MINDEDNESS),
-        ):
-            assert profile[field] in choices
-        assert len(set(profile["personality"]) & set(profiles.TRAITS)) == 3
+        for field in ("gender", "coping", "background", "support", "style"):
+            assert profile[field] in LISTS[f"{field}s"]
+        assert profile["mindedness"] in LISTS["mindedness"]
+        assert len(set(profile["personality"]) & set(LISTS["traits"])) == 3
 
 
 def test_corpus_turns_are_neither_curt_nor_lectures():
@@ -137,19 +132,26 @@ def test_profiles_are_deterministic_prefixed_and_balanced():
     assert sorted(Counter(p["archetype"] for p in many).values()) == [37, 37, 38, 38]
     assert [p["archetype"] for p in many[:5]] == [*profiles.ARCHETYPES, "hopeless-skeptic"]
     assert len({tuple(map(str, p.values())) for p in many}) == 150
-    assert {p["issue"] for p in many} == set(profiles.ISSUES)
+    assert {p["issue"] for p in many} == set(LISTS["issues"])
     for profile in many:
         records.check_profile(profile)
         assert len(set(profile["personality"])) == 3
 
 
+def test_a_seed_draws_the_clients_and_notes_that_it_always_drew():
+    """Of records that are there: a list that is changed, or put in another order, draws others."""
+    drawn = profiles.make_profiles(200, 0)
+    notes = [profiles.draw_twists(0, profile["id"], 25) for profile in drawn]
+    digest = hashlib.sha256(json.dumps([drawn, notes]).encode()).hexdigest()
+    assert digest.startswith("c203012ab0f833f7")
+
+
 def test_nobody_is_out_of_their_stage_of_life():
     for profile in profiles.make_profiles(300, seed=1):
-        others = {"young", "middle", "late"} - {profiles.STAGES[profile["age"]]}
+        others = {"young", "middle", "late"} - {LISTS["stages"][profile["age"]]}
         for stage in others:
-            assert profile["occupation"] not in profiles.OCCUPATIONS[stage]
-            assert profile["event"] not in profiles.EVENTS[stage]
-            assert profile["relationship"] not in profiles.RELATIONSHIPS[stage]
+            for field in ("occupation", "event", "relationship"):
+                assert profile[field] not in LISTS[f"{field}s"][stage]
 
 
 def test_twists_depend_on_seed_and_profile_only():
@@ -186,7 +188,7 @@ def test_twists_come_on_turns_8_to_18_with_probability_a_fifth():
 
 def test_every_twist_can_be_drawn_and_speaks_to_the_client():
     notes = {note for i in range(200) for note in profiles.draw_twists(0, f"p{i:03d}", 25).values()}
-    assert notes == set(profiles.TWISTS)
+    assert notes == set(LISTS["twists"])
     assert all(re.search(r"\byou\b|\byour\b", note, re.IGNORECASE) for note in notes)
 
 
@@ -250,13 +252,12 @@ def test_parse_reply_without_cot_takes_the_text_as_it_stands():
 
 
 def test_therapist_prompts():
-    assert 170 <= words(prompts.THERAPIST_PROMPT) <= 230 and 60 <= words(prompts.COT_FORMAT) <= 90
-    assert prompts.therapist_prompt(cot=False) == prompts.THERAPIST_PROMPT
-    assert (
-        prompts.therapist_prompt(cot=True) == f"{prompts.THERAPIST_PROMPT}\n\n{prompts.COT_FORMAT}"
-    )
-    assert "Thinking:" not in prompts.THERAPIST_PROMPT and "emergency" in prompts.THERAPIST_PROMPT
-    assert prompts.THINKING in prompts.COT_FORMAT and prompts.ANSWER in prompts.COT_FORMAT
+    plain, form = TEXTS["therapist"], TEXTS["cot_format"]
+    assert 170 <= words(plain) <= 230 and 60 <= words(form) <= 90
+    assert prompts.therapist_prompt(cot=False) == plain
+    assert prompts.therapist_prompt(cot=True) == f"{plain}\n\n{form}"
+    assert "Thinking:" not in plain and "emergency" in plain
+    assert prompts.THINKING in form and prompts.ANSWER in form
 
 
 def test_client_prompt_holds_every_field_and_no_hole():
@@ -273,18 +274,21 @@ def test_client_prompt_holds_every_field_and_no_hole():
                 ), field
 
 
-def test_twist_message_is_bracketed_and_private():
-    message = prompts.twist_message(profiles.TWISTS[0])
-    assert message.startswith("[") and message.endswith("]") and profiles.TWISTS[0] in message
+def test_a_hidden_note_is_bracketed_and_private():
+    note, (profile,) = LISTS["twists"][0], profiles.make_profiles(1, 0)
+    opening, last = TEXTS["client_opening"], prompts.client_messages(profile, [], note)[-1]
+    message = last["content"].removeprefix(f"{opening}\n\n")
+    assert message.startswith("[") and message.endswith("]") and note in message
+    assert prompts.client_messages(profile, [], None)[-1]["content"] == opening
 
 
 @pytest.mark.parametrize(
     "text, verdict",
     [
-        ("ACCEPT", (True, "")),
-        (" ACCEPT\n", (True, "")),
-        ("REVISE: Ask one thing only.", (False, "Ask one thing only.")),
-        ("REVISE: Drop this: it lectures.", (False, "Drop this: it lectures.")),
+        ("ACCEPT", ""),
+        (" ACCEPT\n", ""),
+        ("REVISE: Ask one thing only.", "Ask one thing only."),
+        ("REVISE: Drop this: it lectures.", "Drop this: it lectures."),
         ("REVISE:", None),
         ("REVISE", None),
         ("accept", None),
@@ -300,20 +304,21 @@ def test_parse_verdict_is_strict(text, verdict):
 
 
 def test_supervisor_sees_the_session_and_the_draft():
-    request = prompts.supervisor_request(
-        [("client", "It hurts."), ("therapist", "Where?")], "client", "Here."
+    lines = [("client", "It hurts."), ("therapist", "Where?")]
+    system, request = prompts.supervisor_messages(lines, "client", "Here.")
+    assert system["content"] == prompts.supervisor_prompt("client")
+    assert request["content"] == (
+        "The session so far:\n\nClient: It hurts.\n\nTherapist: Where?\n\n"
+        "The client's draft:\n\nHere."
     )
-    assert (
-        request
-        == "The session so far:\n\nClient: It hurts.\n\nTherapist: Where?\n\nThe client's draft:\n\nHere."
-    )
-    assert "(nothing yet)" in prompts.supervisor_request([], "client", "Hello.")
+    assert "(nothing yet)" in prompts.supervisor_messages([], "client", "Hello.")[1]["content"]
     for speaker in ("therapist", "client"):
         assert f"draft of the {speaker}'s next turn" in prompts.supervisor_prompt(speaker)
-    assert "Ask less." in prompts.revision_request("Ask less.")
+    draft, request = prompts.revision_messages("Here.", "Ask less.")
+    assert draft["content"] == "Here." and "Ask less." in request["content"]
 
 
 def test_crisis_notice_names_people_to_call():
     for contact in ("emergency number", "988", "116 123", "findahelpline.com"):
-        assert contact in prompts.CRISIS_NOTICE
-    assert "not a treatment" in prompts.NOT_A_TREATMENT and "\n" not in prompts.NOT_A_TREATMENT
+        assert contact in TEXTS["crisis_notice"]
+    assert "not a treatment" in TEXTS["not_a_treatment"] and "\n" not in TEXTS["not_a_treatment"]

@@ -10,11 +10,10 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from act.dialogue import dialects, endpoint
-from act.dialogue.chat import Ask
-from act.dialogue.dialects import find_dialect, retry_after
+from act.dialogue import endpoint, wire
+from act.dialogue.chat import Ask, hold_talks
 from act.dialogue.endpoint import Endpoint
-from act.dialogue.talks import hold_talks
+from act.dialogue.wire import find_dialect, retry_after
 from act.model.sampler import Sampling
 from act.records import InputError
 from tests.fake_server import (
@@ -55,11 +54,9 @@ def ask(key="a", messages=TALK, seed=2**62 + 5):
 
 def as_dialect(monkeypatch, name, fake):
     """Make the fake server's port the host that tells a dialect."""
-    (dialect,) = (
-        dialect for dialect in dialects.DIALECTS if dialect.key == f"{name.upper()}_API_KEY"
-    )
+    (dialect,) = (one for one in wire.DIALECTS if one.key == f"{name.upper()}_API_KEY")
     dialect = replace(dialect, host=f":{fake.port}", key="ACT_API_KEY")
-    monkeypatch.setattr(dialects, "DIALECTS", (dialect, *dialects.DIALECTS))
+    monkeypatch.setattr(wire, "DIALECTS", (dialect, *wire.DIALECTS))
 
 
 def test_a_reply_keeps_text_tokens_and_what_the_server_returned():

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from act.dialogue.profiles import make_profiles
-from act.dialogue.prompts import THERAPIST_COT_PROMPT, cot_reply, supervisor_prompt
+from act.dialogue.prompts import cot_reply, supervisor_prompt, therapist_prompt
 from act.dialogue.session import REVISIONS, seed_from
 from act.records import check_session, read_jsonl
 from generate import ATTEMPTS
@@ -38,7 +38,7 @@ def say(body: dict, n: int):
     if system in (supervisor_prompt("client"), supervisor_prompt("therapist")):
         return "REVISE: Say it in other words." if token % 3 == 0 else "ACCEPT"
     words = f"So {token} it is, after {len(body['messages'])} messages."
-    return cot_reply("Hm.", words) if system == THERAPIST_COT_PROMPT else words
+    return cot_reply("Hm.", words) if system == therapist_prompt(True) else words
 
 
 def turn_of(condition: str, speakers: tuple[str, ...], turns: int) -> dict[int, tuple[str, int]]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from act.dialogue.profiles import make_profile
-from act.dialogue.session import therapist_messages
+from act.dialogue.prompts import therapist_messages
 from act.model.checkpoint import load_model, save_adapter
 from act.model.lora import attach, lora_layers
 from act.records import check_rating, check_session, read_jsonl

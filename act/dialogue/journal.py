@@ -7,7 +7,7 @@ adds each turn to it, and has it give a session begun before the turns it had.
 
 from pathlib import Path
 
-from act.dialogue.settings import SETTINGS, check_settings
+from act.dialogue.speakers import check_made_with
 from act.records import WITH_WORDS, InputError, Store, require
 
 
@@ -19,6 +19,11 @@ def check_turn(record: dict) -> None:
         require(record, {"session": dict})
 
 
+def session_of(turn_id: str) -> str:
+    """The session of a turn's id."""
+    return turn_id.rpartition("#")[0]
+
+
 class Journal:
     """FILE.part, one record a turn. Deleted when it is closed and every session begun in it stands
     in FILE, the store of whole sessions."""
@@ -28,15 +33,13 @@ class Journal:
 
     def __enter__(self) -> "Journal":
         self.store = Store(self.path, check_turn)
-        turns = (
-            record
-            for record in self.store.records()
-            if record["id"].rpartition("#")[0] not in self.whole
-        )
+        # by an earlier process, not restored yet
         self.left = {
-            record["id"]: record for record in turns
-        }  # by an earlier process, not restored yet
-        self.begun = {key.rpartition("#")[0] for key in self.left}
+            turn["id"]: turn
+            for turn in self.store.records()
+            if session_of(turn["id"]) not in self.whole
+        }
+        self.begun = set(map(session_of, self.left))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -49,18 +52,20 @@ class Journal:
         settings or more turns than are wanted now."""
         if first := self.left.get(f"{record['id']}#1"):
             cure = "; finish it with the same command, or delete the file"
-            check_settings(self.path, first["session"], record, ("profile", *SETTINGS), cure)
+            check_made_with(self.path, first["session"], record, cure)
         while kept := self.left.pop(f"{record['id']}#{len(record['turns']) + 1}", None):
             record["turns"].append(kept["turn"])
             if kept["turn"]["status"] not in WITH_WORDS:
                 record["status"] = kept["turn"]["status"]
-        if len(record["turns"]) > turns:
-            raise InputError(
-                f"{self.path}: {record['id']} has {len(record['turns'])} turns already, more than --turns {turns}"
-            )
+        if (there := len(record["turns"])) > turns:
+            has = f"{self.path}: {record['id']} has {there} turns already"
+            raise InputError(f"{has}, more than --turns {turns}")
 
-    def add(self, record: dict, number: int, turn: dict) -> None:
+    def add(self, record: dict) -> None:
         """Keep the turn that a session's record has just got."""
-        empty = {"session": record | {"turns": [], "status": "complete"}} if number == 1 else {}
-        self.store.append({"id": f"{record['id']}#{number}", "turn": turn} | empty)
+        number = len(record["turns"])
+        kept = {"id": f"{record['id']}#{number}", "turn": record["turns"][-1]}
+        if number == 1:
+            kept["session"] = record | {"turns": [], "status": "complete"}
+        self.store.append(kept)
         self.begun.add(record["id"])

@@ -1,8 +1,7 @@
 """A model of this process as a ChatModel.
 
-speakers.py opens one for a MODEL that is a folder; talks.py asks it for many replies at once, and
-the sampler (act/model/sampler.py) decodes them as one batch. Each conversation's prompt is read on
-from where it stood.
+chat.hold_talks asks it for many replies at once, and the sampler (act/model/sampler.py) decodes
+them as one batch. Each conversation's prompt is read on from where it stood.
 """
 
 from collections.abc import Iterable
@@ -36,14 +35,14 @@ class LocalChat:
         self.base = self.name = name
         self.adapter: str | None = None
         self.model, self.tokenizer, self.sampling = model, tokenizer, sampling
+        # what an enforced reply opens with, and what is put in
         self.thinking = tuple(tokenizer.encode(THINKING))
         self.answer = tokenizer.encode(f"\n\n{ANSWER}")
         self.forget_all()
         self.context = model.config.max_position_embeddings
         if sampling.max_new_tokens >= self.context:
-            raise InputError(
-                f"{sampling.max_new_tokens} new tokens a reply: the context of {name} holds {self.context}"
-            )
+            reply = f"{sampling.max_new_tokens} new tokens a reply"
+            raise InputError(f"{reply}: the context of {name} holds {self.context}")
 
     @classmethod
     def load(
@@ -52,15 +51,13 @@ class LocalChat:
         """From a MODEL argument: FOLDER or FOLDER+ADAPTER. Base weights that one of `others` has
         are shared."""
         folder, adapter = split_spec(spec)
-        known = [
-            other
-            for other in others
-            if isinstance(other, LocalChat) and Path(other.base).samefile(folder)
-        ]
+        local = [other for other in others if isinstance(other, LocalChat)]
+        known = [other for other in local if Path(other.base).samefile(folder)]
         if known:
-            chat = cls(str(folder), share_weights(known[0].model), known[0].tokenizer, sampling)
+            model, tokenizer = share_weights(known[0].model), known[0].tokenizer
         else:
-            chat = cls(str(folder), load_model(folder, device), ChatTokenizer(folder), sampling)
+            model, tokenizer = load_model(folder, device), ChatTokenizer(folder)
+        chat = cls(str(folder), model, tokenizer, sampling)
         if adapter:
             chat.wear(adapter)
         return chat
@@ -87,21 +84,17 @@ class LocalChat:
     def start(self, asks: list[Ask]) -> None:
         """Put prompts into the batch. Raises InputError where `max_new_tokens` cannot hold the
         enforced form."""
-        least = 2 * len([*self.thinking, *self.answer])
-        if self.sampling.max_new_tokens < least and any(ask.enforce for ask in asks):
-            raise InputError(
-                f"{self.sampling.max_new_tokens} new tokens a reply: the enforced form needs {least}"
-            )
-        room = self.context - self.sampling.max_new_tokens
+        longest, least = self.sampling.max_new_tokens, 2 * len([*self.thinking, *self.answer])
+        if longest < least and any(ask.enforce for ask in asks):
+            raise InputError(f"{longest} new tokens a reply: the enforced form needs {least}")
         requests = []
         for ask in asks:
             prompt = self.tokenizer.prompt(ask.messages)
-            if len(prompt) > room:
+            form = {"forced": self.thinking, "bridge": self._bridge} if ask.enforce else {}
+            if len(prompt) + longest > self.context:
                 self.refused.append((ask.key, Reply("", "context", len(prompt), 0)))
-            elif ask.enforce:
-                requests.append(Request(ask.key, prompt, ask.seed, self.thinking, self._bridge))
             else:
-                requests.append(Request(ask.key, prompt, ask.seed))
+                requests.append(Request(ask.key, prompt, ask.seed, **form))
         self.sampler.add(requests)
 
     def step(self, wait: float = 0) -> list[tuple[str, Reply]]:
@@ -110,7 +103,8 @@ class LocalChat:
         done, self.refused = self.refused, []
         for key, decoded in self.sampler.step() if self.sampler.pending else ():
             text = self.tokenizer.decode(decoded.ids).strip()
-            status = "error" if not text else "ok" if decoded.finish == "stop" else "length"
+            status = "ok" if decoded.finish == "stop" else "length"
+            status = status if text else "error"
             done.append((key, Reply(text, status, decoded.prompt_tokens, len(decoded.ids))))
         return done
 

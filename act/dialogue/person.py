@@ -8,14 +8,12 @@ import sys
 from collections.abc import Callable
 
 from act.dialogue.chat import Ask, Reply
-from act.dialogue.prompts import CRISIS_NOTICE, NOT_A_TREATMENT
+from act.dialogue.profiles import ME
+from act.dialogue.prompts import TEXTS
 from act.model.sampler import Sampling
 
-ME = {"id": "me", "archetype": "a person"}
 END = "/end"
-HOW_TO_END = (
-    f"{END}, or Ctrl-D, ends the session. What you type is stored on this computer, in {{out}}."
-)
+STORED = "ends the session. What you type is stored on this computer, in"
 
 
 class Ended(Exception):
@@ -27,7 +25,7 @@ class Person:
     and again where `in_danger(text)`."""
 
     remote = False
-    name = "a person"
+    name = ME
     adapter = context = None
     sampling = Sampling(None, None, None)
 
@@ -35,7 +33,8 @@ class Person:
         self.in_danger = in_danger
         self.asked: list[Ask] = []
         sys.stdin.reconfigure(errors="replace")
-        print(f"{NOT_A_TREATMENT}\n\n{CRISIS_NOTICE}\n\n{HOW_TO_END.format(out=out)}\n")
+        print(f"{TEXTS['not_a_treatment']}\n\n{TEXTS['crisis_notice']}\n")
+        print(f"{END}, or Ctrl-D, {STORED} {out}.\n")
 
     @property
     def busy(self) -> int:
@@ -60,7 +59,7 @@ class Person:
                 raise Ended
         print()
         if self.in_danger(words):
-            print(f"{CRISIS_NOTICE}\n")
+            print(f"{TEXTS['crisis_notice']}\n")
         return [(ask.key, Reply(words, "ok"))]
 
     def hear(self, words: str) -> None:
