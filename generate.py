@@ -39,13 +39,13 @@ from act.records import (
     require,
 )
 
+MODEL = {"required": True, "metavar": "MODEL"}  # what a flag that names one has
 ATTEMPTS = 3  # how often an answer is drawn before its pair is left out
 VERDICT_TOKENS = 200
 
 
 def make_profiles_file(args: Namespace) -> None:
-    """`generate.py profiles`: append the clients that are missing. Raises InputError where one is
-    there and differs."""
+    """`generate.py profiles`: append the clients that are missing; one that differs is refused."""
     with Store(args.out, check_profile) as store:
         held = {profile["id"]: profile for profile in store.records()}
         for profile in make_profiles(args.n, args.seed):
@@ -69,17 +69,16 @@ def make_sessions(args: Namespace) -> None:
 
 
 def hold_wanted(profiles: list[dict], store: Store, journal: Journal, args: Namespace) -> None:
-    """Hold the sessions that are missing. Raises InputError if the store's were held with other
-    settings."""
+    """Hold the sessions that are missing, unless the others were held with other settings."""
     check_enforced(args.format, args.therapist)
     replies = Sampling(temperature=0.8, top_p=1.0, max_new_tokens=args.max_new_tokens)
     therapist = open_speaker(args.therapist, replies, args)
     words = Sampling(temperature=0.95, top_p=1.0, max_new_tokens=args.client_max_new_tokens)
-    client = open_speaker(args.client, words, args, [therapist])
+    client = open_speaker(args.client, words, args)
     speakers = {"therapist": therapist, "client": client}
     if args.supervisor:
         verdicts = Sampling(temperature=0.0, top_p=1.0, max_new_tokens=VERDICT_TOKENS)
-        speakers["supervisor"] = open_speaker(args.supervisor, verdicts, args, [therapist, client])
+        speakers["supervisor"] = open_speaker(args.supervisor, verdicts, args)
 
     def new(profile: dict) -> dict:
         return new_session(TRANSCRIPT, profile, speakers, args.format, args.seed)
@@ -94,8 +93,7 @@ def hold_wanted(profiles: list[dict], store: Store, journal: Journal, args: Name
 
 
 def make_pairs(args: Namespace) -> None:
-    """`generate.py pairs`: draw a pair for each turn that has none; those that gave none go to
-    OUT.left-out."""
+    """`generate.py pairs`: draw a pair for each turn; those that give none go to OUT.left-out."""
     contexts = []
     for session in read_unique(args.sessions, check_session):
         contexts.append(pair_contexts(session, args))
@@ -123,8 +121,7 @@ def check_left_out(record: dict) -> None:
 
 
 def pair_contexts(session: dict, args: Namespace) -> list[dict]:
-    """The contexts of a session's whole answers, with the transcript's own answer in the wanted
-    form."""
+    """The contexts of a session's whole answers, with the transcript's own in the wanted form."""
     contexts = []
     for number, turn in enumerate(session["turns"][: args.turns], 1):
         if turn["status"] != "ok":
@@ -142,18 +139,14 @@ def pair_contexts(session: dict, args: Namespace) -> list[dict]:
 
 
 def draw_wanted(wanted: list[list[dict]], store: Store, left_out: Store, args: Namespace) -> None:
-    """Draw the pairs of the wanted contexts, session by session.
-
-    Raises InputError if those in the store were drawn with other settings.
-    """
+    """Draw the wanted pairs, session by session, unless others were drawn with other settings."""
     for spec in (args.chosen, args.rejected):
         check_enforced(args.format, spec)
     samples = Sampling(temperature=0.8, top_p=1.0, max_new_tokens=args.max_new_tokens)
-    rejecter = open_speaker(args.rejected, samples, args)
-    models = {"rejected": rejecter}
+    models = {"rejected": open_speaker(args.rejected, samples, args)}
     if args.chosen != TRANSCRIPT:
         answers = Sampling(temperature=0.7, top_p=0.8, max_new_tokens=args.max_new_tokens)
-        models = {"chosen": open_speaker(args.chosen, answers, args, [rejecter])} | models
+        models = {"chosen": open_speaker(args.chosen, answers, args)} | models
     settings = made_with(models, args.format, args.seed)
     settings["models"] = {"chosen": TRANSCRIPT} | settings["models"]
     for held in chain(store.records(), left_out.records()):
@@ -176,16 +169,15 @@ def draw_wanted(wanted: list[list[dict]], store: Store, left_out: Store, args: N
 def draw_pair(
     context: dict, models: dict[str, ChatModel], args: Namespace
 ) -> Generator[tuple[ChatModel, Ask], Reply, dict]:
-    """{"chosen", "rejected", "draws": how each draw ended}; without a usable answer of either,
-    "draws" alone."""
+    """{"chosen", "rejected", "draws": how each ended}; without an answer of either, the draws."""
     chosen, rejected, draws = context["answer"], "", {}
     if "chosen" in models:
         # it must be whole and in form: what is chosen is learned from as it stands
         chosen, draws["chosen"] = yield from draw(models["chosen"], context, args, ("ok",))
     if chosen:
         kept = ("ok", "length", "format")
-        answer = yield from draw(models["rejected"], context, args, kept, unlike=chosen)
-        rejected, draws["rejected"] = answer
+        drawn = yield from draw(models["rejected"], context, args, kept, unlike=chosen)
+        rejected, draws["rejected"] = drawn
     if not rejected:
         return {"draws": draws}
     pair = {"chosen": [message("assistant", chosen)], "rejected": [message("assistant", rejected)]}
@@ -195,8 +187,8 @@ def draw_pair(
 def draw(
     model: ChatModel, context: dict, args: Namespace, kept: tuple[str, ...], unlike: str = ""
 ) -> Generator[tuple[ChatModel, Ask], Reply, tuple[str, list[str]]]:
-    """(an answer, how each draw ended). The answer's status is one of `kept`, and it is not
-    `unlike`; "" where no draw gave one."""
+    """(an answer, how each draw ended). Its status is one of `kept`, and it is not `unlike`; ""
+    where no draw gave one."""
     draws = []
     name = split_endpoint(model.name)[0] if model.remote else model.name  # wherever it is served
     enforce = args.cot and args.format == "enforce"
@@ -219,20 +211,17 @@ def main() -> None:
 
     about = "Draw synthetic client profiles."
     profiles = commands.add_parser("profiles", help="synthetic clients", description=about)
-    about = "how many; the first m of n are the same for any n"
-    profiles.add_argument("--n", type=positive, default=50, help=about)
+    profiles.add_argument("--n", type=positive, default=50, help="how many")
     profiles.add_argument("--seed", type=int, default=0, help="seed of the draw")
     profiles.add_argument("--out", required=True, help="JSONL file of profiles")
     profiles.set_defaults(run=make_profiles_file)
 
-    about = "Let a therapist model that thinks before it answers and a client model talk, "
-    about += "one session a profile."
+    about = "Let a therapist that thinks before it answers and a client talk, a session a profile."
     sessions = commands.add_parser("sessions", help="synthetic transcripts", description=about)
     sessions.add_argument("--profiles", required=True, help="JSONL file of profiles")
-    about = "who plays the therapist"
-    sessions.add_argument("--therapist", required=True, metavar="MODEL", help=about)
-    sessions.add_argument("--client", required=True, metavar="MODEL", help="who plays the client")
-    about = "who accepts each turn or sends it back, twice at most"
+    sessions.add_argument("--therapist", **MODEL, help="who plays the therapist")
+    sessions.add_argument("--client", **MODEL, help="who plays the client")
+    about = "accepts each turn or sends it back, twice at most"
     sessions.add_argument("--supervisor", metavar="MODEL", help=about)
     sessions.add_argument("--turns", type=positive, default=25, help="turns a session")
     about = "longest client turn, in tokens"
@@ -241,18 +230,14 @@ def main() -> None:
     sessions.set_defaults(run=make_sessions)
     sessions.add_talk_flags(max_new_tokens=750, batch=16)
 
-    about = "Make a preference pair of each therapist turn: prompt, chosen and rejected answer, "
-    about += "in TRL's format."
+    about = "Make a preference pair of each therapist turn, in TRL's format."
     pairs = commands.add_parser("pairs", help="preference pairs", description=about)
     pairs.add_argument("--sessions", required=True, help="JSONL file of sessions")
-    about = 'a model, or "transcript": the session\'s own answer'
-    pairs.add_argument("--chosen", required=True, metavar="MODEL", help=about)
-    about = "the model whose samples are rejected: the base"
-    pairs.add_argument("--rejected", required=True, metavar="MODEL", help=about)
+    pairs.add_argument("--chosen", **MODEL, help='or "transcript": the session\'s own answer')
+    pairs.add_argument("--rejected", **MODEL, help="whose samples are rejected: the base model")
     about = "pairs of the first N turns of each session only; default all"
-    pairs.add_argument("--turns", type=positive, help=about)
-    about = "with reasoning: CoT prompt, two-part answers"
-    pairs.add_argument("--cot", action="store_true", help=about)
+    pairs.add_argument("--turns", type=positive, metavar="N", help=about)
+    pairs.add_argument("--cot", action="store_true", help="CoT prompt, two-part answers")
     pairs.add_argument("--out", required=True, help="JSONL file of pairs")
     pairs.set_defaults(run=make_pairs)
     pairs.add_talk_flags(max_new_tokens=512, batch=16)

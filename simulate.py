@@ -25,7 +25,6 @@ from act.audit.danger import may_be_in_danger
 from act.audit.safety import find
 from act.audit.style import describe
 from act.cli import Parser, conditions, not_negative, positive, run_script, set_up_device, share
-from act.dialogue.chat import ChatModel
 from act.dialogue.journal import Journal
 from act.dialogue.local import fingerprint
 from act.dialogue.person import Ended, Person
@@ -39,8 +38,7 @@ from act.records import CONDITIONS, InputError, Store, check_session, read_uniqu
 
 
 def therapist_of(condition: str, args: Namespace) -> str:
-    """The MODEL of a condition's therapist. A server is asked for its adapters by the conditions'
-    names."""
+    """A condition's MODEL. A server is asked for its adapters by the conditions' names."""
     if condition.startswith("instruct"):
         return args.model
     if is_endpoint(args.model):
@@ -48,11 +46,9 @@ def therapist_of(condition: str, args: Namespace) -> str:
     return f"{args.model}+{args.adapters / condition}"
 
 
-def take_therapist(
-    condition: str, before: Speaker | None, client: ChatModel, args: Namespace
-) -> Speaker:
-    """A condition's therapist, behind the one of the condition `before`. Local weights are loaded
-    once, and wear the condition's adapter."""
+def take_therapist(condition: str, before: Speaker | None, args: Namespace) -> Speaker:
+    """A condition's therapist, behind the one of the condition `before`: local weights are loaded
+    once, and wear each condition's adapter."""
     sampling = Sampling(args.temperature, args.top_p, args.max_new_tokens)
     if is_endpoint(args.model):
         if before and before.name == therapist_of(condition, args):
@@ -60,7 +56,7 @@ def take_therapist(
         if before:
             before.close()
         return open_speaker(therapist_of(condition, args), sampling, args)
-    therapist = before or open_speaker(args.model, sampling, args, [client])
+    therapist = before or open_speaker(args.model, sampling, args)
     therapist.wear(None if condition.startswith("instruct") else args.adapters / condition)
     return therapist
 
@@ -139,12 +135,12 @@ def simulate(profiles: list[dict], store: Store, journal: Journal, args: Namespa
     # does every adapter fit? A served one shows when it is asked
     therapist = None
     for condition in list(wanted)[:1] if is_endpoint(args.model) else wanted:
-        therapist = take_therapist(condition, therapist, client, args)
+        therapist = take_therapist(condition, therapist, args)
     check_store(store, profiles, {"therapist": therapist, "client": client}, args)
     with tqdm(total=sum(map(len, wanted.values())) * args.turns, unit="turn") as bar:
         for condition, missing in wanted.items():
             bar.set_description(condition)
-            therapist = take_therapist(condition, therapist, client, args)
+            therapist = take_therapist(condition, therapist, args)
             speakers = {"therapist": therapist, "client": client}
             records = [
                 new_session(condition, profile, speakers, args.format, args.seed)
@@ -164,7 +160,7 @@ def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
         number += 1
     me = {"id": f"me-{number}", "archetype": ME}
     client = Person(args.out, in_danger)
-    speakers = {"therapist": take_therapist(condition, None, client, args), "client": client}
+    speakers = {"therapist": take_therapist(condition, None, args), "client": client}
     record = new_session(condition, me, speakers, args.format, args.seed)
     with tqdm(disable=True) as bar:
         try:
@@ -186,8 +182,7 @@ def in_danger(text: str) -> bool:
 
 
 def check_store(store: Store, profiles: list[dict], speakers: Speakers, args: Namespace) -> None:
-    """Refuse to add sessions to others that were held with other settings: conditions must differ
-    in one thing only."""
+    """Refuse to add to sessions of other settings: conditions must differ in one thing only."""
     clients = {profile["id"]: profile for profile in profiles}
     trained = [condition for condition in CONDITIONS if has_adapter(condition, args)]
     prints = {condition: fingerprint(args.adapters / condition) for condition in trained}

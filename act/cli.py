@@ -1,9 +1,7 @@
-"""What the five scripts share: a parser whose --help reads as a manual, and one line for each user
-error.
+"""What the scripts share: a parser whose --help is a manual, and one line for each user error.
 
-generate.py, train.py, simulate.py, judge.py and analyze.py (and act/model/embedded.py, which can be
-run by itself) build a `Parser` and hand their `main` to `run_script`. torch is imported only where
-a device is asked for.
+The five, and act/model/embedded.py, which can be run by itself, build a `Parser` and hand their
+`main` to `run_script`. torch is imported only where a device is asked for.
 """
 
 import argparse
@@ -25,8 +23,7 @@ class Manual(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelp
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser with the script's docstring as manual; a wrong flag is an InputError, in
-    one line."""
+    """An ArgumentParser with the script's docstring as manual; a wrong flag is an InputError."""
 
     def __init__(self, **options):
         super().__init__(formatter_class=Manual, allow_abbrev=False, **options)
@@ -66,8 +63,7 @@ class Parser(argparse.ArgumentParser):
         self.add_device_flags()
 
     def error(self, message: str):
-        """Raises InputError, which `run_script` turns into the one line; argparse would print its
-        usage."""
+        """Raises InputError, for `run_script` to say; argparse would print its usage, too."""
         raise InputError(f"{message} (see {self.prog} --help)")
 
 
@@ -94,16 +90,15 @@ share = number(float, 0, 1, "between 0 and 1")
 def conditions(text: str) -> list[str]:
     """A comma-separated choice of the six conditions."""
     names = text.split(",")
-    for name in names:
-        if name not in CONDITIONS:
-            known = ", ".join(CONDITIONS)
-            raise argparse.ArgumentTypeError(f'"{name}" is none of the conditions {known}')
+    unknown = [name for name in names if name not in CONDITIONS]
+    if unknown:
+        known = ", ".join(CONDITIONS)
+        raise argparse.ArgumentTypeError(f'"{unknown[0]}" is none of the conditions {known}')
     return names
 
 
 def set_up_device(args: argparse.Namespace) -> str:
-    """Check --device and switch --precision on, which follows from the device where it is not
-    given.
+    """Check --device and switch --precision on, which follows from the device where not given.
 
     Returns this process's device: each of torchrun's has a GPU of its own, and touches no other.
     """
@@ -123,7 +118,7 @@ def set_up_device(args: argparse.Namespace) -> str:
 
 @contextmanager
 def stop_asked() -> Iterator[Callable[[], bool]]:
-    """Gives a function that says whether Ctrl-C or SIGTERM has come. Within it they do no more than
+    """Gives a function that says whether Ctrl-C or SIGTERM has come. Here they do no more than
     that, so that work is saved; but Ctrl-C again stops at once."""
     asked: list[int] = []
 
@@ -143,8 +138,7 @@ def stop_asked() -> Iterator[Callable[[], bool]]:
 
 
 def run_script(main: Callable[[], None], again: str = "the same command goes on from here") -> None:
-    """Run a script's `main`; an InputError becomes one line on stderr and exit status 2. `again` is
-    said on Ctrl-C."""
+    """Run `main`; an InputError is one line on stderr and status 2. Ctrl-C says `again`."""
     try:
         main()
     except InputError as error:
@@ -159,7 +153,7 @@ def run_script(main: Callable[[], None], again: str = "the same command goes on 
 
 
 def stop(line: str, status: int, error: BaseException) -> NoReturn:
-    """Leave with one line on stderr; of torchrun's processes the first says it, the others tell
+    """Leave with one line on stderr. Of torchrun's processes the first says it, the others tell
     torchrun's report."""
     if speaks():
         print(line, file=sys.stderr)

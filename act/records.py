@@ -19,8 +19,7 @@ CONDITIONS = ("instruct", "instruct-cot", "sft", "sft-cot", "orpo", "orpo-cot")
 
 
 class InputError(Exception):
-    """What a user's file or flag got wrong, in one line: where, what, the limit, the likely
-    cause."""
+    """What a user got wrong, in one line: where, what, the limit, the likely cause."""
 
 
 def read_json(path: Path) -> dict:
@@ -72,8 +71,7 @@ def read_jsonl(
 
 
 def once(check: Callable[[dict], None], *names: str) -> Callable[[dict], None]:
-    """`check` that also refuses a record whose fields of these names stood together in one that it
-    was given before."""
+    """`check` that also refuses a record whose fields of these names it was given before."""
     seen = set()
 
     def check_new(record: dict) -> None:
@@ -87,8 +85,7 @@ def once(check: Callable[[dict], None], *names: str) -> Callable[[dict], None]:
 
 
 def read_unique(path: str | Path, check: Callable[[dict], None], *names: str) -> list[dict]:
-    """All records of a file that must hold some, each with an "id" of its own, or with other fields
-    that are."""
+    """All records of a file that must hold some, each with an "id", or other fields, of its own."""
     records = list(read_jsonl(path, once(check, *(names or ("id",)))))
     if not records:
         raise InputError(f"{path}: no records")
@@ -96,14 +93,12 @@ def read_unique(path: str | Path, check: Callable[[dict], None], *names: str) ->
 
 
 def is_torn(line: bytes) -> bool:
-    """A record that was cut off while it was written: it has begun, and its newline is not
-    there."""
+    """Was a record cut off while it was written? It has begun, and its newline is not there."""
     return line.startswith(b"{") and not line.endswith(b"\n")
 
 
 class Store:
-    """An append-only JSONL file with one record a key: skips nothing silently, loses nothing when
-    killed.
+    """An append-only JSONL file, one record a key: a death loses nothing that was appended.
 
     A line is written whole, flushed and fsynced. On opening, a torn last line is cut off. One
     process at a time may hold a store: a second one gets an InputError. A store that ends empty
@@ -169,8 +164,7 @@ class Store:
         return len(self.keys)
 
     def append(self, record: dict) -> None:
-        """Write one record, synced to disk. Raises ValueError for one that `check` refuses or whose
-        key is taken."""
+        """Write one record, synced. Raises ValueError where it is refused or its key is there."""
         self._check(record)
         with self._named():
             self.file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
@@ -277,8 +271,7 @@ def rating_key(record: dict) -> tuple:
 
 
 def check_rating(record: dict) -> None:
-    """A rating: {"session", "condition", "profile", "rater", "replicate", "act_fm", "tes",
-    "status", ...}."""
+    """{"session", "condition", "profile", "rater", "replicate", "act_fm", "tes", "status", ...}."""
     text = ("session", "condition", "profile", "rater", "status")
     require(record, {name: str for name in text} | {"replicate": int})
     if record["status"] != "ok":

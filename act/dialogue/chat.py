@@ -18,8 +18,7 @@ from act.model.sampler import Sampling
 from act.model.tokenizer import Messages
 from act.records import WITH_WORDS
 
-# seconds a round that endpoints are waited for, shared between them, where there is nothing to
-# decode here
+# Seconds a round that endpoints are waited for, together, where nothing is to be decoded here.
 WAIT = 0.05
 
 
@@ -47,8 +46,7 @@ class Reply:
 
 
 class ChatModel(Protocol):
-    """A speaker. Replies are begun by `start` and come out of `step` in any order, told apart by
-    their asks' keys."""
+    """A speaker. Replies begun by `start` come out of `step` in any order, told apart by key."""
 
     name: str
     adapter: str | None  # of a model with an adapter: the first letters of a SHA-256 of its weights
@@ -61,8 +59,7 @@ class ChatModel(Protocol):
         """Begin replies. A conversation has one reply in the making at a time."""
 
     def step(self, wait: float) -> list[tuple[str, Reply]]:
-        """Work on; (key, reply) of those that ended. A remote model may be waited for, `wait`
-        seconds at most."""
+        """Work on, a remote model for `wait` seconds at most; (key, reply) of those that ended."""
 
     def forget(self, key: str) -> None:
         """The conversation is over."""

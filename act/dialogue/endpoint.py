@@ -12,6 +12,7 @@ import re
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from queue import Empty, SimpleQueue
 
@@ -93,8 +94,7 @@ class Endpoint:
         self.stopped: Exception | None = None  # raised by the next step, behind the replies in hand
 
     def start(self, asks: list[Ask]) -> None:
-        """Queue replies for the threads, of which there are as many as asks, `concurrency` at
-        most."""
+        """Queue replies for the threads: as many as asks, `concurrency` at most."""
         self.busy += len(asks)
         for ask in asks:
             self.asked.put(ask)
@@ -103,19 +103,16 @@ class Endpoint:
                 self.threads[-1].start()
 
     def step(self, wait: float) -> list[tuple[str, Reply]]:
-        """The replies that have come in; waits for a first one. Raises InputError where no try can
-        help."""
+        """The replies that are in; waits for a first one. Raises InputError where no try helps."""
         replies = []
-        while self.busy and not self.stopped:
-            try:
-                key, reply = self.done.get(timeout=wait) if not replies else self.done.get_nowait()
-            except Empty:
-                break
-            if isinstance(reply, Exception):
-                self.stopped = reply  # still busy: who waits for it must come back to hear of it
-            else:
-                self.busy -= 1
-                replies.append((key, reply))
+        with suppress(Empty):
+            while self.busy and not self.stopped:
+                key, reply = self.done.get(timeout=0 if replies else wait)
+                if isinstance(reply, Exception):
+                    self.stopped = reply  # still busy: who waits for it must come back to hear it
+                else:
+                    self.busy -= 1
+                    replies.append((key, reply))
         if self.stopped and not replies:
             raise self.stopped
         return replies
@@ -188,17 +185,16 @@ class Endpoint:
         return Reply("", "error", call={"attempts": attempt}), fault
 
     def _offer_less(self, offer: int, fault: Fault) -> bool:
-        """Go on to the next set of `offers`, unless there is none or good replies show that this
-        one is taken. Has this thread, or another, gone on from `offer`?"""
-        more = offer + 1 < len(self.offers)
-        if offer == self.offer and more and not self.answered:
+        """Go on to the next set of `offers`, unless good replies show that this one is taken.
+        Says whether this thread, or another, has gone on from `offer`."""
+        more = offer == self.offer < len(self.offers) - 1
+        if more and not self.answered:
             self.offer = offer + 1
             self._warn(f"asks with fewer fields now: {fault}")
         return offer < self.offer
 
     def _call(self, ask: Ask, attempt: int) -> tuple[Reply, Fault | None]:
-        """One call. A reply without words is kept, beside the fault. Raises Fault, or an error of
-        httpx."""
+        """One call. A reply without words comes with a fault; another fault is raised."""
         data = read_answer(self.client.post(self.url, json=self.body(ask)))
         reply = read_completion(data, attempt, self._was_cut(ask, data))
         if "refusal" in reply.call:
@@ -221,8 +217,7 @@ class Endpoint:
         return body | self.offers[self.offer]
 
     def _was_cut(self, ask: Ask, data: dict) -> bool:
-        """Did the server read fewer tokens than the prompt has, measured by the first prompt's
-        tokens a letter?"""
+        """Did the server read less than the prompt, by the first one's tokens a letter?"""
         prompt_tokens = (data.get("usage") or {}).get("prompt_tokens")
         too_short = ask.messages is PROBE.messages  # to measure by
         if too_short or not self.dialect.cuts_prompts or not prompt_tokens:
@@ -235,8 +230,7 @@ class Endpoint:
         tqdm.write(f"warning: {self.name}: {self._shown(what)}", file=sys.stderr)
 
     def _shown(self, text: str) -> str:
-        """What a server said, on one line, without the key, and cut behind that: no part of a key
-        is left."""
+        """On one line, without the key, and cut only then: no part of a key is left."""
         text = text.replace(self.key, "***") if self.key else text
         return " ".join(text.split())[:SHOWN]
 

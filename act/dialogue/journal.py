@@ -1,5 +1,4 @@
-"""What a killed process goes on from: the turns of sessions that have not ended, in a file beside
-the sessions' own.
+"""What a killed process goes on from: the turns of sessions that have not ended, in FILE.part.
 
 generate.py and simulate.py open a `Journal` beside the `Store` of whole sessions; session.py's loop
 adds each turn to it, and has it give a session begun before the turns it had.
@@ -12,8 +11,7 @@ from act.records import WITH_WORDS, InputError, Store, require
 
 
 def check_turn(record: dict) -> None:
-    """A turn: {"id": "<session>#<number>", "turn"}; a session's first one also has its empty
-    "session"."""
+    """{"id": "<session>#<number>", "turn"}; a session's first turn also has the empty "session"."""
     require(record, {"id": str, "turn": dict})
     if record["id"].endswith("#1"):
         require(record, {"session": dict})
@@ -25,20 +23,18 @@ def session_of(turn_id: str) -> str:
 
 
 class Journal:
-    """FILE.part, one record a turn. Deleted when it is closed and every session begun in it stands
-    in FILE, the store of whole sessions."""
+    """FILE.part, one record a turn. Deleted on closing, where every session begun in it stands in
+    FILE, the store of whole sessions."""
 
     def __init__(self, whole: Store):
         self.path, self.whole = Path(f"{whole.path}.part"), whole
 
     def __enter__(self) -> "Journal":
         self.store = Store(self.path, check_turn)
-        # by an earlier process, not restored yet
-        self.left = {
-            turn["id"]: turn
-            for turn in self.store.records()
-            if session_of(turn["id"]) not in self.whole
-        }
+        self.left = {}  # turn's id -> record: by an earlier process, not restored yet
+        for record in self.store.records():
+            if session_of(record["id"]) not in self.whole:
+                self.left[record["id"]] = record
         self.begun = set(map(session_of, self.left))
         return self
 
@@ -48,8 +44,8 @@ class Journal:
             self.path.unlink(missing_ok=True)
 
     def restore(self, record: dict, turns: int) -> None:
-        """Give a new session's record the turns it had; InputError if it was begun with other
-        settings or more turns than are wanted now."""
+        """Give a new session's record the turns it had. Raises InputError if it was begun with
+        other settings, or has more turns than are wanted now."""
         if first := self.left.get(f"{record['id']}#1"):
             cure = "; finish it with the same command, or delete the file"
             check_made_with(self.path, first["session"], record, cure)

@@ -4,12 +4,12 @@ chat.hold_talks asks it for many replies at once, and the sampler (act/model/sam
 them as one batch. Each conversation's prompt is read on from where it stood.
 """
 
-from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 import torch
 
-from act.dialogue.chat import Ask, ChatModel, Reply
+from act.dialogue.chat import Ask, Reply
 from act.dialogue.prompts import ANSWER, THINKING
 from act.model.checkpoint import load_adapter, load_model, split_spec
 from act.model.checksums import sha256
@@ -45,19 +45,11 @@ class LocalChat:
             raise InputError(f"{reply}: the context of {name} holds {self.context}")
 
     @classmethod
-    def load(
-        cls, spec: str, sampling: Sampling, device: str, others: Iterable[ChatModel] = ()
-    ) -> "LocalChat":
-        """From a MODEL argument: FOLDER or FOLDER+ADAPTER. Base weights that one of `others` has
-        are shared."""
+    def load(cls, spec: str, sampling: Sampling, device: str) -> "LocalChat":
+        """From FOLDER or FOLDER+ADAPTER."""
         folder, adapter = split_spec(spec)
-        local = [other for other in others if isinstance(other, LocalChat)]
-        known = [other for other in local if Path(other.base).samefile(folder)]
-        if known:
-            model, tokenizer = share_weights(known[0].model), known[0].tokenizer
-        else:
-            model, tokenizer = load_model(folder, device), ChatTokenizer(folder)
-        chat = cls(str(folder), model, tokenizer, sampling)
+        base, tokenizer = load_base(folder.resolve(), device)
+        chat = cls(str(folder), share_weights(base), tokenizer, sampling)
         if adapter:
             chat.wear(adapter)
         return chat
@@ -82,8 +74,7 @@ class LocalChat:
         return len(self.sampler.pending) + len(self.refused)
 
     def start(self, asks: list[Ask]) -> None:
-        """Put prompts into the batch. Raises InputError where `max_new_tokens` cannot hold the
-        enforced form."""
+        """Put prompts into the batch. Raises InputError where no enforced form fits a reply."""
         longest, least = self.sampling.max_new_tokens, 2 * len([*self.thinking, *self.answer])
         if longest < least and any(ask.enforce for ask in asks):
             raise InputError(f"{longest} new tokens a reply: the enforced form needs {least}")
@@ -98,8 +89,7 @@ class LocalChat:
         self.sampler.add(requests)
 
     def step(self, wait: float = 0) -> list[tuple[str, Reply]]:
-        """Decode one token a row; (key, reply) of those that ended. `wait` plays no part: nothing
-        is waited for."""
+        """Decode one token a row; (key, reply) of those that ended. Nothing is waited for."""
         done, self.refused = self.refused, []
         for key, decoded in self.sampler.step() if self.sampler.pending else ():
             text = self.tokenizer.decode(decoded.ids).strip()
@@ -122,11 +112,15 @@ def fingerprint(adapter: Path) -> str:
     return sha256(adapter / "adapter_model.safetensors")[:12]
 
 
-def share_weights(model: Llama) -> Llama:
-    """A second model on the same base weights, without an adapter: what either wears, the other
-    does not."""
+@cache
+def load_base(folder: Path, device: str) -> tuple[Llama, ChatTokenizer]:
+    """A base model and its tokenizer, once a process, however many speak with them."""
+    return load_model(folder, device), ChatTokenizer(folder)
+
+
+def share_weights(base: Llama) -> Llama:
+    """A model of its own on the same weights: what adapter one wears, no other does."""
     with torch.device("meta"):
-        second = Llama(model.config)
-    base = {name: tensor for name, tensor in model.state_dict().items() if ".lora_" not in name}
-    second.load_state_dict(base, strict=True, assign=True)
-    return second.requires_grad_(False)
+        model = Llama(base.config)
+    model.load_state_dict(base.state_dict(), strict=True, assign=True)
+    return model.requires_grad_(False)

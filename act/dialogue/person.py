@@ -21,8 +21,8 @@ class Ended(Exception):
 
 
 class Person:
-    """Asks the person for the client's words, a line each. Crisis contacts are shown at the start,
-    and again where `in_danger(text)`."""
+    """Asks the person for the client's words. Crisis contacts are shown at the start, and again
+    where `in_danger(words)`."""
 
     remote = False
     name = ME
@@ -46,8 +46,7 @@ class Person:
         self.asked += asks
 
     def step(self, wait: float = 0) -> list[tuple[str, Reply]]:
-        """Show what the therapist said and wait for a line with words. Raises Ended at /end or the
-        input's end."""
+        """Show what the therapist said, wait for a line. Raises Ended at /end or its end."""
         ask = self.asked.pop(0)
         self.hear(ask.messages[-1]["content"])
         words = ""

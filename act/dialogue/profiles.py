@@ -1,5 +1,4 @@
-"""Synthetic clients: who they are, how they behave in a session, and what unsettles them on the
-way. What they are drawn from stands in profiles.json.
+"""Synthetic clients: who they are, and what unsettles them on the way; drawn from profiles.json.
 
 Every draw is from a seed and a name: profile and hidden notes are the same in every condition; what
 is said is not.
@@ -10,9 +9,9 @@ import json
 import random
 from pathlib import Path
 
-# List by list. "archetypes" are how a client behaves in a session; an issue has its symptoms and
-# two things that may have brought someone in, kept together, to fit; and what nobody of another age
-# would be or have met is listed by stage of life, beside "any".
+# "archetypes" are how a client behaves in a session. An issue has its symptoms and two things that
+# may have brought someone in, kept together, to fit. What nobody of another age would be or have
+# met is listed by stage of life, beside "any".
 LISTS = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
 ARCHETYPES = LISTS["archetypes"]
 ME = "a person"  # the archetype of whoever sits at the keyboard: plays nobody, gets no notes
@@ -65,12 +64,10 @@ def make_profile(i: int, seed: int) -> dict:
 
 
 def draw_twists(seed: int, profile_id: str, turns: int) -> dict[int, str]:
-    """The hidden notes of one session: turn (from 1) -> what the client is told, in at most `turns`
-    turns.
+    """The hidden notes of a session of `turns` turns: turn (from 1) -> what the client is told.
 
-    Each of turns 8-18 has one with probability 0.2, no note twice in a session. They depend on
-    (seed, profile) only: all conditions see the same, and a longer session begins with the notes of
-    a shorter one.
+    Each of turns 8-18 has one with probability 0.2, no note twice. They depend on (seed, profile)
+    alone: all conditions see the same, a longer session begins with the notes of a shorter one.
     """
     left = list(LISTS["twists"])
     drawn = {}

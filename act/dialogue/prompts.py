@@ -1,5 +1,4 @@
-"""What each speaker of a dialogue is told: its prompt, filled in, and the messages it sees of a
-session; and how what a therapist or a supervisor says is read.
+"""What each speaker of a dialogue is told, as messages; and how what it says is read.
 
 The prompts are plain text, in texts/. The therapist has one without reasoning and one with it;
 training and simulation use the same two.
@@ -89,8 +88,8 @@ def check_client(profile: dict) -> None:
 
 
 def client_messages(profile: dict, turns: list[dict], note: str | None) -> Messages:
-    """What the client sees: its profile, the session from its side, and a hidden note behind the
-    therapist's words where there is one. A person needs no prompt."""
+    """What the client sees: its prompt (a person needs none), the session from its side, and hidden
+    notes behind the therapist's words."""
 
     def heard(words: str, note: str | None) -> dict[str, str]:
         private = f"\n\n{TEXTS['note'].format(note=note)}" if note else ""
@@ -112,8 +111,7 @@ def supervisor_prompt(speaker: str) -> str:
 
 
 def supervisor_messages(lines: list[tuple[str, str]], speaker: str, draft: str) -> Messages:
-    """What the supervising model sees: the session so far as (speaker, words) lines, answers only,
-    and a draft of the next turn."""
+    """What the supervisor sees: the session's (speaker, words), answers only, and a draft."""
     transcript = "\n\n".join(f"{who.capitalize()}: {words}" for who, words in lines)
     parts = {"transcript": transcript or "(nothing yet)", "speaker": speaker, "draft": draft}
     request = TEXTS["supervisor_request"].format(**parts)
@@ -121,8 +119,7 @@ def supervisor_messages(lines: list[tuple[str, str]], speaker: str, draft: str) 
 
 
 def parse_verdict(text: str) -> str | None:
-    """The supervising model's reply -> its feedback, "" where it accepts; None where it is neither
-    form.
+    """The supervisor's feedback, "" where it accepts; None for a reply that is neither form.
 
     "ACCEPT" -> ""; "REVISE: Ask one thing only." -> "Ask one thing only."
     """

@@ -1,10 +1,9 @@
-"""The session loop: a client and a therapist, turn by turn; generate.py and simulate.py both run
-it.
+"""The session loop of generate.py and simulate.py: a client and a therapist, turn by turn.
 
 A turn is: the client speaks, the therapist thinks (or not) and answers. Both see the history of
 answers only; thinking is never shown again, in training or here. A supervising model may send
-either's draft back. Every turn is stored as it ends, in a file beside the sessions' own, so that a
-session goes on from there after any death.
+either's draft back. Every turn is stored as it ends (journal.py), and a session goes on from there
+after any death.
 """
 
 import hashlib
@@ -42,8 +41,7 @@ def seed_from(*parts: object) -> int:
 def new_session(
     condition: str, profile: dict, speakers: Speakers, cot_format: str, seed: int
 ) -> dict:
-    """An empty session record (records.check_session); cot_format is "observe" or "enforce"
-    (speakers.made_with)."""
+    """An empty session record (records.check_session); `cot_format` as in speakers.made_with."""
     return {
         "id": f"{condition}/{profile['id']}",
         "condition": condition,
@@ -54,8 +52,7 @@ def new_session(
 
 
 def check_held(path: object, held: dict, new: dict, number_of_turns: int) -> None:
-    """Refuse to add to sessions that were held with other settings: `new` is what the record would
-    be now."""
+    """Refuse to add to a session held with other settings than `new`, what it would be now."""
     check_made_with(path, held, new)
     there = len(held["turns"])
     if held["status"] == "complete" and there != number_of_turns:
@@ -94,13 +91,11 @@ class Session:
                 self.speakers["supervisor"].forget(self.supervised(speaker))
 
     def supervised(self, speaker: str) -> str:
-        """The supervisor's conversation about one speaker: each has a prompt of its own, read
-        once."""
+        """Key of the supervisor's talk about one speaker: each has a prompt of its own."""
         return f"{self.record['id']} {speaker}"
 
     def take_turn(self, note: str | None) -> Generator[tuple[ChatModel, Ask], Reply, None]:
-        """One turn. Where a speaker fails, its status is the turn's; what was not said is empty or
-        None."""
+        """One turn. Where a speaker fails, its status is the turn's, and no answer is kept."""
         past, turn = self.record["turns"], {"client": "", "thinking": None, "answer": None}
         turn |= {"status": "ok", "prompt_tokens": None, "response_tokens": None, "note": note}
         self.turn = turn
@@ -119,11 +114,10 @@ class Session:
         turn["prompt_tokens"], turn["response_tokens"] = reply.prompt_tokens, reply.response_tokens
 
     def speak(self, speaker: str, messages: Messages) -> Asking:
-        """One speaker's turn: a draft, sent back at most REVISIONS times by the supervisor. Drafts
-        sent back are kept.
+        """One speaker's turn: a draft, sent back at most REVISIONS times by the supervisor.
 
-        Where a revision fails, out of form or lost, the draft before it stands; how the revision
-        ended is kept beside that draft, in turn["drafts"], as "revision".
+        Drafts sent back are kept, in turn["drafts"]. Where a revision fails, out of form or lost,
+        the draft before it stands; how the revision ended is kept beside it, as "revision".
         """
         draft = yield from self.draft(speaker, messages, 0)
         _, _, words = self.read(speaker, draft)
@@ -145,17 +139,13 @@ class Session:
         return draft
 
     def draft(self, speaker: str, messages: Messages, revision: int) -> Asking:
-        """One reply. A therapist's reply that breaks the CoT form is asked for once more, and then
-        stays broken.
-
-        How many broke it is kept as the turn's "out_of_form".
-        """
+        """One reply; where it breaks the CoT form, one more, which stands. How many broke it is
+        kept as the turn's "out_of_form"."""
         enforced = self.record["sampling"]["format"] == "enforce"
         enforce = speaker == "therapist" and self.cot and enforced
         for attempt in ("first", "again"):
             seed = self.seed(speaker, self.number, revision, attempt)
-            ask = Ask(self.record["id"], messages, seed, enforce)
-            reply = yield from self.ask(speaker, ask)
+            reply = yield from self.ask(speaker, Ask(self.record["id"], messages, seed, enforce))
             if self.read(speaker, reply)[0] != "format":
                 break
             self.turn["out_of_form"] = self.turn.get("out_of_form", 0) + 1
@@ -164,8 +154,7 @@ class Session:
     def supervise(
         self, speaker: str, words: str, revision: int
     ) -> Generator[tuple[ChatModel, Ask], Reply, str | None]:
-        """Feedback; where there is none the draft stands. It also does, and is marked, where the
-        verdict is out of form or cut off."""
+        """Feedback. Without any the draft stands; marked, if the verdict is cut or out of form."""
         lines = []
         for turn in self.record["turns"]:
             lines += [("client", turn["client"]), ("therapist", turn["answer"])]
@@ -191,8 +180,7 @@ class Session:
         return read_reply(draft, self.cot and speaker == "therapist")
 
     def seed(self, *what: object) -> int:
-        """The seed of one draw, from the session's seed, condition and client, and `what` it is
-        for."""
+        """The seed of one draw: the session's seed, condition and client, and `what` it is for."""
         record = self.record
         return seed_from(record["seed"], record["condition"], record["profile"]["id"], *what)
 
@@ -205,8 +193,7 @@ def hold_sessions(
     bar: tqdm,
     batch: int,
 ) -> None:
-    """Hold a session for each empty record, `batch` side by side; each is stored when it is
-    done."""
+    """Hold a session for each empty record, `batch` side by side; store each that is done."""
 
     def talk(record: dict) -> Talk:
         journal.restore(record, number_of_turns)

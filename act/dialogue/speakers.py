@@ -1,5 +1,5 @@
-"""Who speaks: a MODEL argument -> a model of this process (local.py) or one behind an endpoint
-(endpoint.py); and what a record says of those it was made with.
+"""A MODEL argument -> a model of this process (local.py) or behind an endpoint (endpoint.py); and
+what a record says of the speakers it was made with.
 
 A file takes no records made with anything else. A model is known by its folder and by its adapter's
 weights, since the same path may hold another adapter tomorrow; one behind an endpoint by its name,
@@ -7,7 +7,7 @@ since the same server may stand at another address.
 """
 
 from argparse import Namespace
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,13 +26,11 @@ CONTEXT = "the whole history; a prompt that leaves no room for a reply has none"
 SETTINGS = ("profile", "models", "adapters", "sampling", "seed")  # of a pair: but for the profile
 
 
-def open_speaker(
-    spec: str, sampling: Sampling, args: Namespace, others: Iterable[ChatModel] = ()
-) -> Speaker:
-    """The speaker that a MODEL argument names; `others` may have its base weights already."""
+def open_speaker(spec: str, sampling: Sampling, args: Namespace) -> Speaker:
+    """The speaker that a MODEL argument names."""
     if is_endpoint(spec):
         return Endpoint(spec, sampling, args.concurrency, args.timeout, args.room_to_think)
-    return LocalChat.load(spec, sampling, args.device, others)
+    return LocalChat.load(spec, sampling, args.device)
 
 
 def check_enforced(cot_format: str, spec: str) -> None:
@@ -43,10 +41,9 @@ def check_enforced(cot_format: str, spec: str) -> None:
 
 
 def made_with(models: Mapping[str, ChatModel], cot_format: str, seed: int) -> dict:
-    """The settings of a record, by role: who speaks, the adapters' fingerprints, how replies are
-    drawn.
+    """The settings of a record, by role: who speaks, with which adapter, how replies are drawn.
 
-    cot_format is --format's word: "observe" (left to the model) or "enforce" (in decoding).
+    `cot_format` is --format's word: "observe" (left to the model) or "enforce" (in decoding).
     """
     # tokens that a context holds; None: the server's own
     room = {"policy": CONTEXT} | {role: model.context for role, model in models.items()}
@@ -60,7 +57,7 @@ def made_with(models: Mapping[str, ChatModel], cot_format: str, seed: int) -> di
 
 
 def check_made_with(path: Path | str, held: dict, new: dict, cure: str = "") -> None:
-    """Refuse to add to records that were made otherwise: `new` is what the record would be now."""
+    """Refuse to add to a record that was made otherwise than `new`, what it would be now."""
     check_settings(f"{path}: {held['id']}", _settings(held), _settings(new), cure)
 
 

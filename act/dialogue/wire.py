@@ -1,5 +1,5 @@
-"""What goes over the wire to an OpenAI-compatible server and comes back: the address and its key,
-the few things in which servers differ, and an HTTP answer read as a `Reply` or a `Fault`.
+"""The wire to an OpenAI-compatible server: the address and its key, the few things in which
+servers differ, and an HTTP answer read as a `Reply` or a `Fault`.
 
 endpoint.py calls servers by these rules; the judge's endpoint (act/judging/served.py) reads
 `schemas` and `logprobs`. What no row of the table says is OpenAI's chat completions.
@@ -39,11 +39,14 @@ DIALECTS = (
     Dialect("ACT_API_KEY"),  # vLLM, llama.cpp, and whatever else speaks OpenAI's chat completions
 )
 
-TRY_AGAIN = (408, 409, 425, 429)  # and all of 5xx
-NO_TRY_HELPS = (401, 402, 404)
-# what a field that a server does not know gets, and also a prompt that it does not like
-NOT_TAKEN = (400, 422)
-NO_ROOM = re.compile(
+MENDS = {  # by HTTP status (Fault); of all others "prompt", and "time" from 500 on
+    **dict.fromkeys((401, 402, 404), "nothing"),
+    **dict.fromkeys((408, 409, 425, 429), "time"),
+    # what a field that a server does not know gets, and also a prompt that it does not like
+    **dict.fromkeys((400, 422), "fields"),
+    413: "room",
+}
+NO_ROOM = re.compile(  # what servers say of it under 400 or 422
     r"context.?(length|size|window)|maximum context|too many tokens|prompt is too long",
     re.IGNORECASE,
 )
@@ -54,9 +57,9 @@ REASONING = re.compile(r"\A(?:.*?</think>|\s*<think>.*\Z)", re.DOTALL)
 class Fault(Exception):
     """An answer that is no reply.
 
-    `mend`: what may mend it: "time" (`pause`: seconds that the server asks for), "seed" (another
-    one), "fields" (fewer of them, or another prompt), "prompt" (another one), "room" (a shorter
-    one) or "nothing".
+    `mend` says what may mend it: "time" (`pause`: the seconds that the server asks for), another
+    "seed", other "fields" or another prompt, another "prompt", a prompt that leaves "room", or
+    "nothing".
     """
 
     def __init__(self, what: str, mend: str, pause: float = 0.0):
@@ -70,8 +73,7 @@ def find_dialect(url: httpx.URL) -> Dialect:
 
 
 def read_address(spec: str) -> tuple[str, httpx.URL]:
-    """(NAME, URL) of NAME@URL. Raises InputError for an address that is none; never repeats what
-    may be a key."""
+    """(NAME, URL) of NAME@URL. Raises InputError, which never repeats what may be a key."""
     name, address = split_endpoint(spec)
     try:
         url = httpx.URL(address)
@@ -97,30 +99,25 @@ def read_key(variable: str) -> str:
 def read_answer(answer: httpx.Response) -> dict:
     """The chat completion that an HTTP answer holds. Raises Fault for any other answer."""
     code, text = answer.status_code, answer.text
-    if code == 200:
-        try:
-            data = answer.json()
-            message, usage = data["choices"][0]["message"], data.get("usage") or {}
-            if isinstance(message, dict) and isinstance(usage, dict):
-                return data
-        except (ValueError, LookupError, TypeError, AttributeError):
-            pass  # neither JSON nor a chat completion
+    if code != 200:
+        mend = MENDS.get(code, "time" if code >= 500 else "prompt")
+        if mend == "fields" and NO_ROOM.search(text):
+            mend = "room"
+        if code == 429 and "insufficient_quota" in text:
+            mend = "nothing"
+        raise Fault(f"HTTP {code}: {text}", mend, retry_after(answer.headers))
+    try:
+        data = answer.json()
+        message, usage = data["choices"][0]["message"], data.get("usage") or {}
+    except (ValueError, LookupError, TypeError, AttributeError):
+        message = usage = None
+    if not (isinstance(message, dict) and isinstance(usage, dict)):
         raise Fault(f"HTTP 200 with no chat completion: {text}", "time")
-    what = f"HTTP {code}: {text}"
-    if code == 429 and "insufficient_quota" in text:
-        raise Fault(what, "nothing")
-    if code in TRY_AGAIN or code >= 500:
-        raise Fault(what, "time", retry_after(answer.headers))
-    if code == 413 or (code in NOT_TAKEN and NO_ROOM.search(text)):
-        raise Fault(what, "room")
-    if code in NO_TRY_HELPS:
-        raise Fault(what, "nothing")
-    raise Fault(what, "fields" if code in NOT_TAKEN else "prompt")
+    return data
 
 
 def retry_after(headers: httpx.Headers) -> float:
-    """Seconds a server asks for: `retry-after-ms`, or `retry-after` in seconds or as a date; 0 for
-    none."""
+    """Seconds to wait, 0 for none: `retry-after-ms`, or `retry-after` in seconds or as a date."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         value = headers.get(name, "").strip()
         if re.fullmatch(r"\d+\.?\d*|\.\d+", value):
@@ -135,8 +132,7 @@ def retry_after(headers: httpx.Headers) -> float:
 
 
 def read_completion(data: dict, attempts: int, prompt_was_cut: bool) -> Reply:
-    """A chat completion -> Reply. A finish other than "stop" is a status; a "stop" without content
-    is a Fault."""
+    """A finish other than "stop" is a status of the Reply; a "stop" without content is a Fault."""
     usage, choice = data.get("usage") or {}, data["choices"][0]
     tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
     finish, refusal = choice.get("finish_reason"), choice["message"].get("refusal")
@@ -159,8 +155,7 @@ def read_completion(data: dict, attempts: int, prompt_was_cut: bool) -> Reply:
 
 
 def read_content(content: object) -> str:
-    """The words of a message's content, a text or a list of parts, without the thoughts; "" for
-    none."""
+    """A message's words, "" for none: of a text or a list of parts, without the thoughts."""
     if isinstance(content, list):
         parts = [part for part in content if isinstance(part, dict) and part.get("type") == "text"]
         content = "".join(str(part.get("text", "")) for part in parts)
