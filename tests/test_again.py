@@ -2,14 +2,11 @@
 nothing left behind."""
 
 import json
-import sys
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 import torch
 
-from act.cli import run_script
 from act.dialogue.chat import Ask
 from act.dialogue.endpoint import Endpoint
 from act.dialogue.local import LocalChat, fingerprint
@@ -24,19 +21,6 @@ from tests.replies import answer_all
 
 N = 2
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """run("generate.py", words...) runs a script in this process and returns what it printed."""
-
-    def run(*words: object) -> str:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", list(map(str, words)))
-        run_script(import_module(str(words[0]).removesuffix(".py")).main)
-        return capsys.readouterr().out
-
-    return run
 
 
 @pytest.fixture
