@@ -14,14 +14,13 @@ refuses. `generate.py COMMAND --help` is each one's manual.
 """
 
 from argparse import Namespace
-from collections.abc import Generator
 from itertools import chain
 
 from tqdm import tqdm
 
 from act.audit.style import describe
 from act.cli import Parser, positive, run_script, set_up_device
-from act.dialogue.chat import Ask, ChatModel, Reply, Talk, hold_talks, read_reply
+from act.dialogue.chat import Ask, ChatModel, Talk, hold_talks, read_reply
 from act.dialogue.journal import Journal
 from act.dialogue.profiles import make_profiles
 from act.dialogue.prompts import check_client, cot_reply, message, therapist_messages
@@ -41,7 +40,7 @@ from act.records import (
 
 MODEL = {"required": True, "metavar": "MODEL"}  # what a flag that names one has
 ATTEMPTS = 3  # how often an answer is drawn before its pair is left out
-VERDICT_TOKENS = 200
+VERDICT_TOKENS = 200  # of a supervisor, which is greedy
 
 
 def make_profiles_file(args: Namespace) -> None:
@@ -83,6 +82,7 @@ def hold_wanted(profiles: list[dict], store: Store, journal: Journal, args: Name
     def new(profile: dict) -> dict:
         return new_session(TRANSCRIPT, profile, speakers, args.format, args.seed)
 
+    # a client of the same id must be the same client; others in the file need not be wanted here
     clients = {profile["id"]: profile for profile in profiles}
     for held in store.records():
         profile = held["profile"]
@@ -94,7 +94,7 @@ def hold_wanted(profiles: list[dict], store: Store, journal: Journal, args: Name
 
 def make_pairs(args: Namespace) -> None:
     """`generate.py pairs`: draw a pair for each turn; those that give none go to OUT.left-out."""
-    contexts = []
+    contexts = []  # of each session a list
     for session in read_unique(args.sessions, check_session):
         contexts.append(pair_contexts(session, args))
     prompts = {context["id"]: context["prompt"] for context in chain(*contexts)}
@@ -148,11 +148,11 @@ def draw_wanted(wanted: list[list[dict]], store: Store, left_out: Store, args: N
         answers = Sampling(temperature=0.7, top_p=0.8, max_new_tokens=args.max_new_tokens)
         models = {"chosen": open_speaker(args.chosen, answers, args)} | models
     settings = made_with(models, args.format, args.seed)
-    settings["models"] = {"chosen": TRANSCRIPT} | settings["models"]
+    settings["models"] = {"chosen": TRANSCRIPT} | settings["models"]  # or the model's name
     for held in chain(store.records(), left_out.records()):
         check_made_with(args.out, held, settings)
 
-    def talk(contexts: list[dict]) -> Talk:
+    def talk(contexts: list[dict]) -> Talk[None]:
         """A pair for each context of one session, in order: its cache is read on."""
         for context in contexts:
             record = {"id": context["id"], "prompt": context["prompt"]}
@@ -166,16 +166,14 @@ def draw_wanted(wanted: list[list[dict]], store: Store, left_out: Store, args: N
         hold_talks(map(talk, filter(None, wanted)), args.batch)
 
 
-def draw_pair(
-    context: dict, models: dict[str, ChatModel], args: Namespace
-) -> Generator[tuple[ChatModel, Ask], Reply, dict]:
+def draw_pair(context: dict, models: dict[str, ChatModel], args: Namespace) -> Talk[dict]:
     """{"chosen", "rejected", "draws": how each ended}; without an answer of either, the draws."""
-    chosen, rejected, draws = context["answer"], "", {}
+    chosen, rejected, draws = context["answer"], "", {}  # the transcript's own answer, unless
     if "chosen" in models:
-        # it must be whole and in form: what is chosen is learned from as it stands
+        # ... a model gives another, whole and in form: what is chosen is learned as it stands
         chosen, draws["chosen"] = yield from draw(models["chosen"], context, args, ("ok",))
     if chosen:
-        kept = ("ok", "length", "format")
+        kept = ("ok", "length", "format")  # what is rejected may be cut or out of form
         drawn = yield from draw(models["rejected"], context, args, kept, unlike=chosen)
         rejected, draws["rejected"] = drawn
     if not rejected:
@@ -186,10 +184,10 @@ def draw_pair(
 
 def draw(
     model: ChatModel, context: dict, args: Namespace, kept: tuple[str, ...], unlike: str = ""
-) -> Generator[tuple[ChatModel, Ask], Reply, tuple[str, list[str]]]:
+) -> Talk[tuple[str, list[str]]]:
     """(an answer, how each draw ended). Its status is one of `kept`, and it is not `unlike`; ""
     where no draw gave one."""
-    draws = []
+    draws = []  # "ok", "length", "format", "context", "error", or "equal" to `unlike`
     name = split_endpoint(model.name)[0] if model.remote else model.name  # wherever it is served
     enforce = args.cot and args.format == "enforce"
     for attempt in range(ATTEMPTS):
@@ -211,39 +209,42 @@ def main() -> None:
 
     about = "Draw synthetic client profiles."
     profiles = commands.add_parser("profiles", help="synthetic clients", description=about)
-    profiles.add_argument("--n", type=positive, default=50, help="how many")
-    profiles.add_argument("--seed", type=int, default=0, help="seed of the draw")
-    profiles.add_argument("--out", required=True, help="JSONL file of profiles")
+    add = profiles.add_argument
+    add("--n", type=positive, default=50, help="how many; the first m of n are the same for any n")
+    add("--seed", type=int, default=0, help="seed of the draw")
+    add("--out", required=True, help="JSONL file of profiles")
     profiles.set_defaults(run=make_profiles_file)
 
     about = "Let a therapist that thinks before it answers and a client talk, a session a profile."
     sessions = commands.add_parser("sessions", help="synthetic transcripts", description=about)
-    sessions.add_argument("--profiles", required=True, help="JSONL file of profiles")
-    sessions.add_argument("--therapist", **MODEL, help="who plays the therapist")
-    sessions.add_argument("--client", **MODEL, help="who plays the client")
-    about = "accepts each turn or sends it back, twice at most"
-    sessions.add_argument("--supervisor", metavar="MODEL", help=about)
-    sessions.add_argument("--turns", type=positive, default=25, help="turns a session")
+    add = sessions.add_argument
+    add("--profiles", required=True, help="JSONL file of profiles")
+    add("--therapist", **MODEL, help="who plays the therapist")
+    add("--client", **MODEL, help="who plays the client")
+    about = "who accepts each turn or sends it back, twice at most"
+    add("--supervisor", metavar="MODEL", help=about)
+    add("--turns", type=positive, default=25, help="turns a session")
     about = "longest client turn, in tokens"
-    sessions.add_argument("--client-max-new-tokens", type=positive, default=250, help=about)
-    sessions.add_argument("--out", required=True, help="JSONL file of sessions")
-    sessions.set_defaults(run=make_sessions)
+    add("--client-max-new-tokens", type=positive, default=250, help=about)
+    add("--out", required=True, help="JSONL file of sessions")
     sessions.add_talk_flags(max_new_tokens=750, batch=16)
+    sessions.set_defaults(run=make_sessions)
 
     about = "Make a preference pair of each therapist turn, in TRL's format."
     pairs = commands.add_parser("pairs", help="preference pairs", description=about)
-    pairs.add_argument("--sessions", required=True, help="JSONL file of sessions")
-    pairs.add_argument("--chosen", **MODEL, help='or "transcript": the session\'s own answer')
-    pairs.add_argument("--rejected", **MODEL, help="whose samples are rejected: the base model")
+    add = pairs.add_argument
+    add("--sessions", required=True, help="JSONL file of sessions")
+    add("--chosen", **MODEL, help='a model, or "transcript": the session\'s own answer')
+    add("--rejected", **MODEL, help="the model whose samples are rejected: the base")
     about = "pairs of the first N turns of each session only; default all"
-    pairs.add_argument("--turns", type=positive, metavar="N", help=about)
-    pairs.add_argument("--cot", action="store_true", help="CoT prompt, two-part answers")
-    pairs.add_argument("--out", required=True, help="JSONL file of pairs")
-    pairs.set_defaults(run=make_pairs)
+    add("--turns", type=positive, metavar="N", help=about)
+    add("--cot", action="store_true", help="with reasoning: CoT prompt, two-part answers")
+    add("--out", required=True, help="JSONL file of pairs")
     pairs.add_talk_flags(max_new_tokens=512, batch=16)
+    pairs.set_defaults(run=make_pairs)
 
     args = parser.parse_args()
-    if "device" in args:
+    if "device" in args:  # profiles need none
         set_up_device(args)
     args.run(args)
 

@@ -63,24 +63,22 @@ def take_therapist(condition: str, before: Speaker | None, args: Namespace) -> S
 
 def main() -> None:
     parser = Parser(description=__doc__)
-    about = "the base model's folder, or NAME@URL"
-    parser.add_argument("--model", required=True, metavar="DIR", help=about)
-    about = "folder of the trained conditions' adapters"
-    parser.add_argument("--adapters", type=Path, metavar="DIR", help=about)
-    parser.add_argument("--profiles", help="JSONL file of profiles")
+    add = parser.add_argument
+    add("--model", required=True, metavar="DIR", help="the base model's folder, or NAME@URL")
+    add("--adapters", type=Path, metavar="DIR", help="folder of the trained conditions' adapters")
+    add("--profiles", help="JSONL file of profiles")
     about = 'who plays the client, or "me": you do'
-    parser.add_argument("--client", required=True, metavar="MODEL", help=about)
-    parser.add_argument("--turns", type=positive, default=25, help="turns a session")
-    parser.add_argument("--out", required=True, help="JSONL file of sessions")
-    every, about = ",".join(CONDITIONS), "which, comma-separated"
-    parser.add_argument("--conditions", type=conditions, default=every, help=about)
+    add("--client", required=True, metavar="MODEL", help=about)
+    add("--turns", type=positive, default=25, help="turns a session")
+    add("--out", required=True, help="JSONL file of sessions")
+    every = ",".join(CONDITIONS)
+    add("--conditions", type=conditions, default=every, help="which, comma-separated")
     about = "the therapist's, in every condition"
-    parser.add_argument("--temperature", type=not_negative, default=0.85, help=about)
-    parser.add_argument("--top-p", type=share, default=0.9, help=about)
-    about = "the client's"
-    parser.add_argument("--client-temperature", type=not_negative, default=0.95, help=about)
+    add("--temperature", type=not_negative, default=0.85, help=about)
+    add("--top-p", type=share, default=0.9, help=about)
+    add("--client-temperature", type=not_negative, default=0.95, help="the client's")
     about = "longest client turn, in tokens"
-    parser.add_argument("--client-max-new-tokens", type=positive, default=250, help=about)
+    add("--client-max-new-tokens", type=positive, default=250, help=about)
     parser.add_talk_flags(max_new_tokens=512, batch=24)
     args = parser.parse_args()
     set_up_device(args)
@@ -89,7 +87,7 @@ def main() -> None:
     if not is_endpoint(args.model):
         args.model = str(base_folder(args.model))
         check_adapters(args)
-    profiles = []
+    profiles = []  # a person is no profile
     if args.client != "me":
         if args.profiles is None:
             raise InputError("--profiles is needed: a JSONL file of generate.py profiles")
@@ -123,7 +121,7 @@ def check_adapters(args: Namespace) -> None:
 
 def simulate(profiles: list[dict], store: Store, journal: Journal, args: Namespace) -> None:
     """Hold the sessions that are missing, condition by condition."""
-    wanted = {}
+    wanted = {}  # condition -> profiles
     for condition in args.conditions:
         missing = [one for one in profiles if f"{condition}/{one['id']}" not in store]
         if missing:
@@ -156,7 +154,7 @@ def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
         raise InputError(f"--client me talks with one therapist: {one}")
     (condition,) = args.conditions
     number = 1
-    while f"{condition}/me-{number}" in store:
+    while f"{condition}/me-{number}" in store:  # each talk is a client of its own
         number += 1
     me = {"id": f"me-{number}", "archetype": ME}
     client = Person(args.out, in_danger)
@@ -167,7 +165,7 @@ def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
             hold_sessions([record], speakers, args.turns, journal, bar, 1)
         except Ended:
             if record["turns"]:
-                store.append(record)
+                store.append(record)  # a session as long as the person wished
             return
     last = record["turns"][-1]["answer"]
     client.hear(last or f"(no answer: the turn ended as {record['status']})")
@@ -185,7 +183,9 @@ def check_store(store: Store, profiles: list[dict], speakers: Speakers, args: Na
     """Refuse to add to sessions of other settings: conditions must differ in one thing only."""
     clients = {profile["id"]: profile for profile in profiles}
     trained = [condition for condition in CONDITIONS if has_adapter(condition, args)]
+    # condition -> the first letters of a SHA-256
     prints = {condition: fingerprint(args.adapters / condition) for condition in trained}
+    # the therapist of `speakers` is the last condition's: each record is compared with its own
     for held in store.records():
         condition, profile = held["condition"], clients.get(held["profile"]["id"], held["profile"])
         new = new_session(condition, profile, speakers, args.format, args.seed)

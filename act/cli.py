@@ -32,33 +32,32 @@ class Parser(argparse.ArgumentParser):
         """The flags that `set_up_device` reads."""
         import torch  # here, so that a script without a model starts at once
 
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.add_argument("--device", default=device, help="torch device")
+        add, device = self.add_argument, "cuda" if torch.cuda.is_available() else "cpu"
+        add("--device", default=device, help="torch device")
         about = "float32 products: F.linear's to the bit (highest; the default of a GPU), "
         about += "or faster (high; that of a CPU): oneDNN on a CPU, TF32 on a GPU"
-        self.add_argument("--precision", choices=("high", "highest"), help=about)
+        add("--precision", choices=("high", "highest"), help=about)
 
     def add_endpoint_flags(self) -> None:
         """The flags of models behind an endpoint (NAME@URL)."""
-        about = "calls to an endpoint under way at a time"
-        self.add_argument("--concurrency", type=positive, default=16, help=about)
+        add, about = self.add_argument, "calls to an endpoint under way at a time"
+        add("--concurrency", type=positive, default=16, help=about)
         about = "seconds an endpoint may stay silent"
-        self.add_argument("--timeout", type=positive, default=300, help=about)
+        add("--timeout", type=positive, default=300, help=about)
         about = "tokens a model behind an endpoint may spend before its answer "
         about += "(OpenAI's that think: 2048 at least)"
-        self.add_argument("--room-to-think", type=whole, default=0, help=about)
+        add("--room-to-think", type=whole, default=0, help=about)
 
     def add_talk_flags(self, max_new_tokens: int, batch: int) -> None:
-        """The flags of who lets a therapist's model speak, many conversations at a time."""
+        """The flags of scripts in which therapists speak, in many conversations at a time."""
+        add, ways = self.add_argument, ("observe", "enforce")
         about = "CoT form: left to the model and its failures counted, or enforced in decoding"
-        choices = ("observe", "enforce")
-        self.add_argument("--format", choices=choices, default="observe", help=about)
+        add("--format", choices=ways, default="observe", help=about)
         about = "longest therapist reply, in tokens"
-        self.add_argument("--max-new-tokens", type=positive, default=max_new_tokens, help=about)
+        add("--max-new-tokens", type=positive, default=max_new_tokens, help=about)
         about = "conversations held side by side; below --concurrency it caps that"
-        self.add_argument("--batch", type=positive, default=batch, help=about)
-        about = "seed of all random streams and of the hidden notes"
-        self.add_argument("--seed", type=int, default=0, help=about)
+        add("--batch", type=positive, default=batch, help=about)
+        add("--seed", type=int, default=0, help="seed of all random streams and hidden notes")
         self.add_endpoint_flags()
         self.add_device_flags()
 
@@ -105,7 +104,7 @@ def set_up_device(args: argparse.Namespace) -> str:
     import torch
 
     gpu, device = args.device.startswith("cuda"), args.device
-    if gpu and "LOCAL_RANK" in os.environ:
+    if gpu and "LOCAL_RANK" in os.environ:  # torchrun's
         device = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         torch.empty(0, device=device)
@@ -120,7 +119,7 @@ def set_up_device(args: argparse.Namespace) -> str:
 def stop_asked() -> Iterator[Callable[[], bool]]:
     """Gives a function that says whether Ctrl-C or SIGTERM has come. Here they do no more than
     that, so that work is saved; but Ctrl-C again stops at once."""
-    asked: list[int] = []
+    asked: list[int] = []  # signals
 
     def ask(number: int, frame: object) -> None:
         if asked and number == signal.SIGINT:

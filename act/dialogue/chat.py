@@ -5,13 +5,16 @@ A ChatModel works on many replies at once. It may be a model of this process (lo
 an endpoint (endpoint.py), or a person at the keyboard (person.py). A talk is a generator: it yields
 (model, Ask) and gets the Reply. So a session is written as it happens, turn by turn, and still what
 many talks ask of one local model is decoded in one batch, while endpoints answer by themselves.
+
+    def talk():
+        reply = yield therapist, Ask("sft/p001", messages, seed)
 """
 
 from collections import defaultdict
 from collections.abc import Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from act.dialogue.prompts import parse_reply
 from act.model.sampler import Sampling
@@ -65,25 +68,26 @@ class ChatModel(Protocol):
         """The conversation is over."""
 
 
-Talk = Generator[tuple[ChatModel, Ask], Reply, None]
+T = TypeVar("T")
+Talk = Generator[tuple[ChatModel, Ask], Reply, T]  # asks, is answered, and in the end gives a T
 
 
 def read_reply(reply: Reply, cot: bool) -> tuple[str, str | None, str | None]:
     """(turn status, thinking, answer) of a reply; "format" where the two-part form was not kept."""
     if reply.status not in WITH_WORDS:
         return reply.status, None, None
-    parts = parse_reply(reply.text, cot)
+    parts = parse_reply(reply.text, cot)  # (thinking, answer)
     return (reply.status, *parts) if parts else ("format", None, None)
 
 
-def hold_talks(talks: Iterable[Talk], side_by_side: int) -> None:
+def hold_talks(talks: Iterable[Talk[None]], side_by_side: int) -> None:
     """Run all talks, `side_by_side` of them open at a time: begun and not ended."""
     fresh = iter(talks)
     unanswered: dict[tuple[ChatModel, str], Talk] = {}  # the open talks, by model and key asked
     waiting: dict[ChatModel, list[Ask]] = defaultdict(list)  # asks that have not been started
-    current = None  # the local model at work, until its batch is done; others join the batch
+    current = None  # the local model at work, until its batch is done; others may join the batch
 
-    def go_on(talk: Talk, reply: Reply | None) -> None:
+    def go_on(talk: Talk[None], reply: Reply | None) -> None:
         """Give a talk its reply (None: let it begin); unless it ends, note what it asks next."""
         with suppress(StopIteration):
             model, ask = talk.send(reply)

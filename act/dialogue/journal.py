@@ -49,6 +49,7 @@ class Journal:
         if first := self.left.get(f"{record['id']}#1"):
             cure = "; finish it with the same command, or delete the file"
             check_made_with(self.path, first["session"], record, cure)
+        # turn by turn, in order, as far as they go
         while kept := self.left.pop(f"{record['id']}#{len(record['turns']) + 1}", None):
             record["turns"].append(kept["turn"])
             if kept["turn"]["status"] not in WITH_WORDS:
@@ -62,6 +63,7 @@ class Journal:
         number = len(record["turns"])
         kept = {"id": f"{record['id']}#{number}", "turn": record["turns"][-1]}
         if number == 1:
+            # says with which settings the session was begun
             kept["session"] = record | {"turns": [], "status": "complete"}
         self.store.append(kept)
         self.begun.add(record["id"])

@@ -32,8 +32,8 @@ class LocalChat:
     remote = False
 
     def __init__(self, name: str, model: Llama, tokenizer: ChatTokenizer, sampling: Sampling):
-        self.base = self.name = name
-        self.adapter: str | None = None
+        self.base = self.name = name  # FOLDER; the name gets +ADAPTER behind it
+        self.adapter: str | None = None  # its fingerprint
         self.model, self.tokenizer, self.sampling = model, tokenizer, sampling
         # what an enforced reply opens with, and what is put in
         self.thinking = tuple(tokenizer.encode(THINKING))
@@ -66,7 +66,7 @@ class LocalChat:
     def forget_all(self) -> None:
         """Forget all conversations: the weights may have changed."""
         self.sampler = Sampler(self.model, self.tokenizer.end_ids, self.sampling)
-        self.refused: list[tuple[str, Reply]] = []
+        self.refused: list[tuple[str, Reply]] = []  # prompts without room: next step's replies
 
     @property
     def busy(self) -> int:
@@ -80,7 +80,7 @@ class LocalChat:
             raise InputError(f"{longest} new tokens a reply: the enforced form needs {least}")
         requests = []
         for ask in asks:
-            prompt = self.tokenizer.prompt(ask.messages)
+            prompt = self.tokenizer.prompt(ask.messages)  # token ids
             form = {"forced": self.thinking, "bridge": self._bridge} if ask.enforce else {}
             if len(prompt) + longest > self.context:
                 self.refused.append((ask.key, Reply("", "context", len(prompt), 0)))
@@ -120,7 +120,7 @@ def load_base(folder: Path, device: str) -> tuple[Llama, ChatTokenizer]:
 
 def share_weights(base: Llama) -> Llama:
     """A model of its own on the same weights: what adapter one wears, no other does."""
-    with torch.device("meta"):
+    with torch.device("meta"):  # no memory for weights that are replaced
         model = Llama(base.config)
     model.load_state_dict(base.state_dict(), strict=True, assign=True)
     return model.requires_grad_(False)

@@ -32,7 +32,7 @@ class Person:
     def __init__(self, out: str, in_danger: Callable[[str], bool]):
         self.in_danger = in_danger
         self.asked: list[Ask] = []
-        sys.stdin.reconfigure(errors="replace")
+        sys.stdin.reconfigure(errors="replace")  # what is typed may not be UTF-8
         print(f"{TEXTS['not_a_treatment']}\n\n{TEXTS['crisis_notice']}\n")
         print(f"{END}, or Ctrl-D, {STORED} {out}.\n")
 
@@ -54,7 +54,7 @@ class Person:
             print("you: ", end="", flush=True)
             line = sys.stdin.readline()
             words = line.strip()
-            if not line or words == END:
+            if not line or words == END:  # no line: Ctrl-D
                 raise Ended
         print()
         if self.in_danger(words):

@@ -11,12 +11,13 @@ from act.dialogue.profiles import ARCHETYPES, ME
 from act.model.tokenizer import Messages
 from act.records import check_profile
 
-TEXTS = {
+TEXTS = {  # name of the file -> what it says; {names} are filled in
     path.stem: path.read_text(encoding="utf-8").rstrip("\n")
     for path in (Path(__file__).parent / "texts").glob("*.txt")
 }
 
 THINKING, ANSWER = "Thinking:", "Answer:"
+# from the first word on, and each label at the start of its line, once
 TWO_PARTS = re.compile(r"Thinking:(.*?)^Answer:(.*)", re.DOTALL | re.MULTILINE)
 LABEL = re.compile(r"^(Thinking|Answer):", re.MULTILINE)
 
@@ -61,7 +62,7 @@ def parse_reply(text: str, cot: bool) -> tuple[str | None, str] | None:
     parts = TWO_PARTS.fullmatch(text)
     if parts is None or len(LABEL.findall(text)) != 2:
         return None
-    thinking, answer = (part.strip() for part in parts.groups())
+    thinking, answer = (part.strip() for part in parts.groups())  # neither may be empty
     return (thinking, answer) if thinking and answer else None
 
 
@@ -97,7 +98,7 @@ def client_messages(profile: dict, turns: list[dict], note: str | None) -> Messa
 
     played = profile["archetype"] != ME
     messages = [message("system", client_prompt(profile) if played else "")]
-    words = TEXTS["client_opening"]
+    words = TEXTS["client_opening"]  # what the client hears before it speaks
     for turn in turns:
         messages += [heard(words, turn["note"]), message("assistant", turn["client"])]
         words = turn["answer"]
@@ -112,6 +113,7 @@ def supervisor_prompt(speaker: str) -> str:
 
 def supervisor_messages(lines: list[tuple[str, str]], speaker: str, draft: str) -> Messages:
     """What the supervisor sees: the session's (speaker, words), answers only, and a draft."""
+    # "Client: ...", "Therapist: ...", a paragraph each
     transcript = "\n\n".join(f"{who.capitalize()}: {words}" for who, words in lines)
     parts = {"transcript": transcript or "(nothing yet)", "speaker": speaker, "draft": draft}
     request = TEXTS["supervisor_request"].format(**parts)
@@ -128,6 +130,7 @@ def parse_verdict(text: str) -> str | None:
         return ""
     label, _, feedback = text.partition(":")
     feedback = feedback.strip()
+    # one line behind "REVISE:", and nothing else
     readable = label == "REVISE" and feedback and "\n" not in feedback
     return feedback if readable else None
 

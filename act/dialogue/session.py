@@ -8,7 +8,7 @@ after any death.
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable
 
 from tqdm import tqdm
 
@@ -30,7 +30,6 @@ TRANSCRIPT = "transcript"  # the condition of sessions made to train on: the the
 REVISIONS = 2  # how often a draft may be sent back
 
 Speakers = dict[str, ChatModel]  # "therapist", "client" and, where drafts are read, "supervisor"
-Asking = Generator[tuple[ChatModel, Ask], Reply, Reply]
 
 
 def seed_from(*parts: object) -> int:
@@ -68,14 +67,14 @@ class Session:
         self.turn: dict = {}  # in the making
         self.number = 0  # its number, from 1
 
-    def hold(self, save: Callable[[dict], None]) -> Talk:
+    def hold(self, save: Callable[[dict], None]) -> Talk[None]:
         """Go on with the session; `save(record)` is called when a turn has ended.
 
         A session goes on while its turns are "ok" or "length". Any other status ends it and becomes
         its own: the failed turn is kept without an answer.
         """
         record, client = self.record, self.record["profile"]
-        notes = draw_twists(record["seed"], client["id"], self.number_of_turns)
+        notes = draw_twists(record["seed"], client["id"], self.number_of_turns)  # turn -> note
         if client["archetype"] == ME:
             notes = {}
         while len(record["turns"]) < self.number_of_turns and record["status"] == "complete":
@@ -94,7 +93,7 @@ class Session:
         """Key of the supervisor's talk about one speaker: each has a prompt of its own."""
         return f"{self.record['id']} {speaker}"
 
-    def take_turn(self, note: str | None) -> Generator[tuple[ChatModel, Ask], Reply, None]:
+    def take_turn(self, note: str | None) -> Talk[None]:
         """One turn. Where a speaker fails, its status is the turn's, and no answer is kept."""
         past, turn = self.record["turns"], {"client": "", "thinking": None, "answer": None}
         turn |= {"status": "ok", "prompt_tokens": None, "response_tokens": None, "note": note}
@@ -113,14 +112,14 @@ class Session:
         turn["status"], turn["thinking"], turn["answer"] = read_reply(reply, self.cot)
         turn["prompt_tokens"], turn["response_tokens"] = reply.prompt_tokens, reply.response_tokens
 
-    def speak(self, speaker: str, messages: Messages) -> Asking:
+    def speak(self, speaker: str, messages: Messages) -> Talk[Reply]:
         """One speaker's turn: a draft, sent back at most REVISIONS times by the supervisor.
 
         Drafts sent back are kept, in turn["drafts"]. Where a revision fails, out of form or lost,
         the draft before it stands; how the revision ended is kept beside it, as "revision".
         """
         draft = yield from self.draft(speaker, messages, 0)
-        _, _, words = self.read(speaker, draft)
+        _, _, words = self.read(speaker, draft)  # None: it failed, and nobody reads it
         if "supervisor" not in self.speakers or words is None:
             return draft
         for revision in range(1, REVISIONS + 1):
@@ -129,6 +128,7 @@ class Session:
                 return draft
             sent_back = {"speaker": speaker, "text": draft.text, "feedback": feedback}
             self.turn.setdefault("drafts", []).append(sent_back)
+            # the draft and the feedback are seen this once: no later prompt has them
             seen = [*messages, *revision_messages(draft.text, feedback)]
             revised = yield from self.draft(speaker, seen, revision)
             status, _, words = self.read(speaker, revised)
@@ -138,7 +138,7 @@ class Session:
             draft = revised
         return draft
 
-    def draft(self, speaker: str, messages: Messages, revision: int) -> Asking:
+    def draft(self, speaker: str, messages: Messages, revision: int) -> Talk[Reply]:
         """One reply; where it breaks the CoT form, one more, which stands. How many broke it is
         kept as the turn's "out_of_form"."""
         enforced = self.record["sampling"]["format"] == "enforce"
@@ -151,11 +151,9 @@ class Session:
             self.turn["out_of_form"] = self.turn.get("out_of_form", 0) + 1
         return reply
 
-    def supervise(
-        self, speaker: str, words: str, revision: int
-    ) -> Generator[tuple[ChatModel, Ask], Reply, str | None]:
+    def supervise(self, speaker: str, words: str, revision: int) -> Talk[str | None]:
         """Feedback. Without any the draft stands; marked, if the verdict is cut or out of form."""
-        lines = []
+        lines = []  # (speaker, words) of the session so far
         for turn in self.record["turns"]:
             lines += [("client", turn["client"]), ("therapist", turn["answer"])]
         if speaker == "therapist":
@@ -163,12 +161,13 @@ class Session:
         seed = self.seed("supervisor", speaker, self.number, revision)
         ask = Ask(self.supervised(speaker), supervisor_messages(lines, speaker, words), seed)
         reply = yield from self.ask("supervisor", ask)
+        # not asked for again: a supervisor is greedy, and would say the same
         feedback = parse_verdict(reply.text) if reply.status == "ok" else None
         if feedback is None:
             self.turn.setdefault("unsupervised", []).append(speaker)
         return feedback
 
-    def ask(self, role: str, ask: Ask) -> Asking:
+    def ask(self, role: str, ask: Ask) -> Talk[Reply]:
         """One reply of a model; an endpoint's account of the call is kept in the turn's "calls"."""
         reply = yield self.speakers[role], ask
         if reply.call:
@@ -195,9 +194,9 @@ def hold_sessions(
 ) -> None:
     """Hold a session for each empty record, `batch` side by side; store each that is done."""
 
-    def talk(record: dict) -> Talk:
+    def talk(record: dict) -> Talk[None]:
         journal.restore(record, number_of_turns)
-        bar.update(len(record["turns"]))
+        bar.update(len(record["turns"]))  # those of a killed process
         yield from Session(record, speakers, number_of_turns).hold(save)
         bar.update(number_of_turns - len(record["turns"]))  # a session that ended early
         journal.whole.append(record)

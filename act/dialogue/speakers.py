@@ -20,6 +20,7 @@ from act.records import InputError, check_settings
 
 Speaker = Endpoint | LocalChat
 
+# What a record says of how its prompts were made.
 HISTORY = "answers only"
 # What is done where a context fills up: nothing is cut, and the session ends.
 CONTEXT = "the whole history; a prompt that leaves no room for a reply has none"
@@ -64,11 +65,11 @@ def check_made_with(path: Path | str, held: dict, new: dict, cure: str = "") -> 
 def _settings(record: dict) -> dict:
     """Of each model what it is known by: NAME of NAME@URL, FOLDER of FOLDER+ADAPTER."""
     settings = {name: record[name] for name in SETTINGS if name in record}
-    adapters, models = record.get("adapters") or {}, {}
+    adapters, models = record.get("adapters") or {}, {}  # role -> fingerprint, role -> name
     for role, model in (record.get("models") or {}).items():
         if is_endpoint(model):
-            model = split_endpoint(model)[0]
+            model = split_endpoint(model)[0]  # wherever it is served
         elif role in adapters:
-            model = model.rpartition("+")[0]
+            model = model.rpartition("+")[0]  # its fingerprint stands for the adapter
         models[role] = model
     return settings | {"models": models}
