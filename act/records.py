@@ -124,7 +124,7 @@ class Store:
             raise InputError(f"{self.path}: cannot be written: {error.strerror}") from None
         try:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # closed empty, and so removed, since it was opened here?
+            # was it closed empty, and so removed, since it was opened here?
             if not os.fstat(self.file.fileno()).st_nlink:
                 raise BlockingIOError
         except BlockingIOError:
@@ -166,7 +166,7 @@ class Store:
     def append(self, record: dict) -> None:
         """Write one record, synced. Raises ValueError where it is refused or its key is there."""
         self._check(record)
-        with self._named():
+        with self._named():  # one line, on the disk before the next is begun
             self.file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
             self.file.flush()
             os.fsync(self.file.fileno())
@@ -263,6 +263,7 @@ def check_pair(record: dict) -> None:
 
 
 RATING_KEY = ("session", "rater", "replicate")  # of these there is one rating
+FORMS = {"act_fm": (25, 0, 3), "tes": (9, 1, 7)}  # form -> items, and what each may be
 
 
 def rating_key(record: dict) -> tuple:
@@ -278,19 +279,13 @@ def check_rating(record: dict) -> None:
         if record.get("act_fm") is not None or record.get("tes") is not None:
             raise ValueError(f'status is "{record["status"]}", so "act_fm" and "tes" must be null')
         return
-    for name, size, low, high in (("act_fm", 25, 0, 3), ("tes", 9, 1, 7)):
-        require(record, {name: list})
-        _check_items(name, record[name], size, low, high, int)
-        expected = f"{name}_expected"
-        _check_items(expected, record.get(expected, record[name]), size, low, high, int | float)
-
-
-def _check_items(
-    name: str, values: object, size: int, low: int, high: int, kind: type | UnionType
-) -> None:
-    if not isinstance(values, list) or len(values) != size:
-        raise ValueError(f'"{name}" must be a list of {size} numbers')
-    for item, value in enumerate(values, 1):
-        is_number = isinstance(value, kind) and not isinstance(value, bool)
-        if not is_number or not low <= value <= high:
-            raise ValueError(f'"{name}" item {item} is {value!r}, outside {low}..{high}')
+    for form, (size, low, high) in FORMS.items():
+        require(record, {form: list})
+        for name, kind in ((form, int), (f"{form}_expected", int | float)):
+            values = record.get(name, record[form])
+            if not isinstance(values, list) or len(values) != size:
+                raise ValueError(f'"{name}" must be a list of {size} numbers')
+            for item, value in enumerate(values, 1):
+                is_number = isinstance(value, kind) and not isinstance(value, bool)
+                if not is_number or not low <= value <= high:
+                    raise ValueError(f'"{name}" item {item} is {value!r}, outside {low}..{high}')

@@ -1,5 +1,4 @@
-"""The words of the dialogues: bundled transcripts, drawn clients, hidden notes, prompts and the
-reply form."""
+"""The words of the dialogues: bundled transcripts, drawn clients, hidden notes, prompts, forms."""
 
 import hashlib
 import json
@@ -24,10 +23,11 @@ TURNS = [turn for session in SESSIONS for turn in session["turns"]]
 # Fillers, reassurance, advice, labels and worn metaphors: a therapist of the corpus never says
 # them.
 STOCK_PHRASES = re.compile(
-    "i hear (you|that)|sounds (really|like)|must be so hard|understandable|makes sense|thank you for|it's okay to|"
-    "not alone|here for you|be gentle with|compassion|deep breath|you (should|must|need to)|you could try|"
-    "have you (tried|considered)|don't worry|will be (all right|okay|fine)|bright side|positive|negative|irrational|"
-    "avoidance|defusion|acceptance|mindful|leaves on a stream|passengers|quicksand|tug of war|let's|journey|"
+    "i hear (you|that)|sounds (really|like)|must be so hard|understandable|makes sense|"
+    "thank you for|it's okay to|not alone|here for you|be gentle with|compassion|deep breath|"
+    "you (should|must|need to)|you could try|have you (tried|considered)|don't worry|"
+    "will be (all right|okay|fine)|bright side|positive|negative|irrational|avoidance|defusion|"
+    "acceptance|mindful|leaves on a stream|passengers|quicksand|tug of war|let's|journey|"
     "safe space|suicid|self-harm|great job|well done|proud of you|coping|technique"
 )
 
@@ -39,23 +39,14 @@ def words(text: str) -> int:
 def test_corpus_records_are_complete_bundled_sessions():
     assert [session["id"] for session in SESSIONS] == [f"transcript/c{i:02d}" for i in range(1, 17)]
     for session in SESSIONS:
-        assert (
-            session["id"] == f"transcript/{session['profile']['id']}"
-            and session["condition"] == "transcript"
-        )
+        assert session["id"] == f"transcript/{session['profile']['id']}"
+        assert session["condition"] == "transcript"
         assert session["status"] == "complete" and len(session["turns"]) == 12
         assert session["models"] == {"therapist": "bundled", "client": "bundled"}
         assert session["sampling"] is None and session["seed"] is None
     for turn in TURNS:
-        assert list(turn) == [
-            "client",
-            "thinking",
-            "answer",
-            "status",
-            "prompt_tokens",
-            "response_tokens",
-            "note",
-        ]
+        fields = "client thinking answer status prompt_tokens response_tokens note"
+        assert list(turn) == fields.split()
         assert turn["status"] == "ok"
         assert turn["prompt_tokens"] is turn["response_tokens"] is turn["note"] is None
 
@@ -159,9 +150,8 @@ def test_twists_depend_on_seed_and_profile_only():
         long = profiles.draw_twists(0, profile, 25)
         assert profiles.draw_twists(0, profile, 25) == long
         for turns in (0, 7, 8, 12, 18):
-            assert profiles.draw_twists(0, profile, turns) == {
-                k: v for k, v in long.items() if k <= turns
-            }
+            early = {turn: note for turn, note in long.items() if turn <= turns}
+            assert profiles.draw_twists(0, profile, turns) == early
         assert len(set(long.values())) == len(long)
     drawn = [profiles.draw_twists(seed, "p001", 25) for seed in range(20)]
     assert len({str(twists) for twists in drawn}) > 10
@@ -169,11 +159,13 @@ def test_twists_depend_on_seed_and_profile_only():
 
 def test_twists_and_profiles_are_the_same_in_another_process():
     """Python's hash() differs between processes; nothing here may rest on it."""
-    script = "from act.dialogue.profiles import *; print([draw_twists(5, 'p003', 25), make_profiles(3, 5)])"
+    script = "from act.dialogue.profiles import *; print(draw_twists(5, 'p003', 25))"
+    script += "; print(make_profiles(3, 5))"
     seen = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    assert seen == str([profiles.draw_twists(5, "p003", 25), profiles.make_profiles(3, 5)])
+    )
+    drawn = profiles.draw_twists(5, "p003", 25), profiles.make_profiles(3, 5)
+    assert seen.stdout.splitlines() == list(map(str, drawn))
 
 
 def test_twists_come_on_turns_8_to_18_with_probability_a_fifth():
@@ -244,10 +236,8 @@ def test_parse_reply_never_guesses(name):
 
 def test_parse_reply_without_cot_takes_the_text_as_it_stands():
     assert prompts.parse_reply("  What is here now? \n", cot=False) == (None, "What is here now?")
-    assert prompts.parse_reply("Thinking: a\n\nAnswer: b", cot=False) == (
-        None,
-        "Thinking: a\n\nAnswer: b",
-    )
+    two_parts = "Thinking: a\n\nAnswer: b"
+    assert prompts.parse_reply(two_parts, cot=False) == (None, two_parts)
     assert prompts.parse_reply(" \n", cot=False) is None
 
 
@@ -261,17 +251,15 @@ def test_therapist_prompts():
 
 
 def test_client_prompt_holds_every_field_and_no_hole():
-    for profile in profiles.make_profiles(56, seed=2) + [
-        session["profile"] for session in SESSIONS
-    ]:
+    bundled = [session["profile"] for session in SESSIONS]
+    for profile in profiles.make_profiles(56, seed=2) + bundled:
         text = prompts.client_prompt(profile)
         assert 180 <= words(text) <= 260 and not re.search(r"[{}\[\]]|\.\.|None", text)
         assert profiles.ARCHETYPES[profile["archetype"]] in text
         for field, value in profile.items():
             if field not in ("id", "archetype"):
-                assert all(
-                    part in text for part in ([value] if isinstance(value, str) else value)
-                ), field
+                parts = [value] if isinstance(value, str) else value
+                assert all(part in text for part in parts), field
 
 
 def test_a_hidden_note_is_bracketed_and_private():

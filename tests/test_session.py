@@ -86,20 +86,10 @@ def test_both_see_the_history_of_answers_only():
     therapist, client = speakers["therapist"], speakers["client"]
     last = therapist.asks[-1].messages
     assert last[0] == {"role": "system", "content": therapist_prompt(True)}
-    assert [m["content"] for m in last[1:]] == [
-        "words 1",
-        "answer 1",
-        "words 2",
-        "answer 2",
-        "words 3",
-    ]
-    assert [m["content"] for m in client.asks[-1].messages[1:]] == [
-        TEXTS["client_opening"],
-        "words 1",
-        "answer 1",
-        "words 2",
-        "answer 2",
-    ]
+    said = ["words 1", "answer 1", "words 2", "answer 2"]
+    assert [m["content"] for m in last[1:]] == [*said, "words 3"]
+    heard = [m["content"] for m in client.asks[-1].messages[1:]]
+    assert heard == [TEXTS["client_opening"], *said]
     assert [turn["thinking"] for turn in session["turns"]] == ["secret 1", "secret 2", "secret 3"]
     assert not any(
         "secret" in m["content"] for ask in therapist.asks + client.asks for m in ask.messages
@@ -140,12 +130,9 @@ def test_trap_18_a_reply_out_of_form_is_asked_for_once_more_then_ends_the_sessio
     )
     first, second = speakers["therapist"].asks
     assert first.seed != second.seed
-    assert (
-        session["status"] == "format"
-        and len(session["turns"]) == 1
-        and session["turns"][0]["out_of_form"] == 2
-    )
-    assert session["turns"][-1]["answer"] is None and "no labels" not in str(session)
+    (turn,) = session["turns"]
+    assert session["status"] == "format" and turn["out_of_form"] == 2
+    assert turn["answer"] is None and "no labels" not in str(session)
 
 
 def test_trap_18_the_second_try_counts():
@@ -153,14 +140,11 @@ def test_trap_18_the_second_try_counts():
         return "no labels" if n == 1 else cot_reply("t", "a")
 
     (session,), _ = hold(second_time, lambda ask, n: "hello", turns=2, condition="sft-cot")
-    assert session["status"] == "complete" and [t["status"] for t in session["turns"]] == [
-        "ok",
-        "ok",
-    ]
+    assert session["status"] == "complete"
+    assert [t["status"] for t in session["turns"]] == ["ok", "ok"]
     assert [t.get("out_of_form") for t in session["turns"]] == [1, None]
-    assert count_conduct([session])["out_of_form"] == 1 and "replies out of form 1" in describe(
-        [session]
-    )
+    assert count_conduct([session])["out_of_form"] == 1
+    assert "replies out of form 1" in describe([session])
 
 
 def test_errors_and_full_contexts_end_a_session_and_never_enter_it():
@@ -190,10 +174,7 @@ def test_a_cut_off_answer_goes_on_and_is_marked():
         lambda ask, n: Reply("cut o", "length", 9, 50), lambda ask, n: "hi", turns=2
     )
     assert session["status"] == "complete"
-    assert [(t["status"], t["response_tokens"]) for t in session["turns"]] == [
-        ("length", 50),
-        ("length", 50),
-    ]
+    assert [(t["status"], t["response_tokens"]) for t in session["turns"]] == [("length", 50)] * 2
 
 
 def test_twists_are_equal_in_all_conditions_and_hidden_from_the_therapist():
@@ -253,12 +234,9 @@ def test_a_supervisor_sends_drafts_back_twice_at_most_and_every_draft_is_kept():
     )
     (turn,) = session["turns"]
     assert turn["answer"] == "draft 3" and turn["thinking"] == "thought 3"
+    drafts = [cot_reply(f"thought {i}", f"draft {i}") for i in (1, 2, 3)]
     assert turn["drafts"] == [
-        {
-            "speaker": "therapist",
-            "text": cot_reply(f"thought {i}", f"draft {i}"),
-            "feedback": f"Say less, number {i}.",
-        }
+        {"speaker": "therapist", "text": drafts[i - 1], "feedback": f"Say less, number {i}."}
         for i in (1, 2)
     ]
     assert len(speakers["supervisor"].asks) == 3 and len(speakers["therapist"].asks) == 3
@@ -332,11 +310,8 @@ def test_trap_19_the_context_policy_and_its_size_are_recorded():
     }
     sampling = new_session("sft", make_profiles(1, 0)[0], speakers, "observe", 0)["sampling"]
     policy = "the whole history; a prompt that leaves no room for a reply has none"
-    assert sampling["context"] == {
-        "policy": policy,
-        "therapist": 512,
-        "client": None,
-    }  # None: the server's own
+    # None: the server's own
+    assert sampling["context"] == {"policy": policy, "therapist": 512, "client": None}
     assert sampling["history"] == "answers only" and sampling["therapist"]["max_new_tokens"] == 50
 
 
@@ -473,40 +448,24 @@ def test_a_journal_of_another_kind_is_refused(tmp_path):
         stored(tmp_path, 4)
 
 
-def held_by(therapist, client="c@http://host/v1", **more):
-    return {
-        "id": "x",
-        "models": {"therapist": therapist, "client": client},
-        "adapters": {},
-        "seed": 0,
-    } | more
+def held_by(therapist, client="c@http://host/v1", adapter=None):
+    models = {"therapist": therapist, "client": client}
+    adapters = {"therapist": adapter} if adapter else {}
+    return {"id": "x", "models": models, "adapters": adapters, "seed": 0}
+
+
+SERVED = "m@http://host:8000/v1"
 
 
 @pytest.mark.parametrize(
     ("held", "new", "same"),
     [
-        (
-            held_by("m@http://host:8000/v1"),
-            held_by("m@http://host:8001/v1"),
-            True,
-        ),  # the server was started again
-        (held_by("m@http://host/v1"), held_by("n@http://host/v1"), False),
+        (held_by(SERVED), held_by("m@http://host:8001/v1"), True),  # the server was started again
+        (held_by(SERVED), held_by("n@http://host:8000/v1"), False),
         (held_by("models/a"), held_by("models/b"), False),
-        (
-            held_by("a+b", adapters={"therapist": "12"}),
-            held_by("a+b", adapters={"therapist": "34"}),
-            False,
-        ),  # retrained
-        (
-            held_by("a+b", adapters={"therapist": "12"}),
-            held_by("a+c", adapters={"therapist": "12"}),
-            True,
-        ),  # moved
-        (
-            held_by("a+b", adapters={"therapist": "12"}),
-            held_by("d+b", adapters={"therapist": "12"}),
-            False,
-        ),
+        (held_by("a+b", adapter="12"), held_by("a+b", adapter="34"), False),  # retrained
+        (held_by("a+b", adapter="12"), held_by("a+c", adapter="12"), True),  # moved
+        (held_by("a+b", adapter="12"), held_by("d+b", adapter="12"), False),
         (held_by("a+b"), held_by("a+c"), False),  # two folders with a + in their names
         ({"id": "x"}, held_by("a"), False),
     ],
