@@ -149,6 +149,7 @@ class Endpoint:
         reply, fault = self._try(ask, ATTEMPTS)
         if fault is None:
             return reply
+        # has nobody had a good reply since? Then this prompt may not be the reason: ask another
         if fault.mend != "nothing" and self.last_good < began:
             self._try(PROBE, PROBES)
         tries = reply.call["attempts"]
@@ -168,18 +169,21 @@ class Endpoint:
                 fault = met
             except httpx.RequestError as lost:  # no connection, or late, or broken off, or garbled
                 fault = Fault(f"{type(lost).__name__} {lost}".strip(), "time")
+            # 1. faults that no pause mends
             if fault.mend == "room":
                 return Reply("", "context", call={"attempts": attempt}), None
             if fault.mend == "fields" and self._offer_less(offer, fault):
-                continue
+                continue  # at once, with what is offered now
             if fault.mend not in ("time", "seed"):
                 break
+            # 2. the others: once more, after a pause
             if not (self.answered or self.warned):
                 self.warned = True
                 self._warn(f"no reply yet, trying on: {fault}")
             if fault.mend == "seed":
                 ask = replace(ask, seed=ask.seed + 1)
-            if attempt < attempts:  # with jitter: not all at once again
+            if attempt < attempts:
+                # with jitter: not all at once again
                 pause = FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)
                 time.sleep(min(max(pause, fault.pause), LONGEST_PAUSE))
         return Reply("", "error", call={"attempts": attempt}), fault
@@ -213,7 +217,7 @@ class Endpoint:
         if not self.thinks:
             body |= {"temperature": self.sampling.temperature, "top_p": self.sampling.top_p}
         if self.dialect.seed:
-            body[self.dialect.seed] = ask.seed % 2**31
+            body[self.dialect.seed] = ask.seed % 2**31  # some servers take 32 bits
         return body | self.offers[self.offer]
 
     def _was_cut(self, ask: Ask, data: dict) -> bool:

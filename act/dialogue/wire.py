@@ -105,11 +105,12 @@ def read_answer(answer: httpx.Response) -> dict:
             mend = "room"
         if code == 429 and "insufficient_quota" in text:
             mend = "nothing"
-        raise Fault(f"HTTP {code}: {text}", mend, retry_after(answer.headers))
+        pause = retry_after(answer.headers) if mend == "time" else 0.0
+        raise Fault(f"HTTP {code}: {text}", mend, pause)
     try:
         data = answer.json()
         message, usage = data["choices"][0]["message"], data.get("usage") or {}
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError):  # no JSON, or of another shape
         message = usage = None
     if not (isinstance(message, dict) and isinstance(usage, dict)):
         raise Fault(f"HTTP 200 with no chat completion: {text}", "time")
@@ -133,6 +134,7 @@ def retry_after(headers: httpx.Headers) -> float:
 
 def read_completion(data: dict, attempts: int, prompt_was_cut: bool) -> Reply:
     """A finish other than "stop" is a status of the Reply; a "stop" without content is a Fault."""
+    # what is told of the call, kept with the turn
     usage, choice = data.get("usage") or {}, data["choices"][0]
     tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
     finish, refusal = choice.get("finish_reason"), choice["message"].get("refusal")
@@ -140,6 +142,7 @@ def read_completion(data: dict, attempts: int, prompt_was_cut: bool) -> Reply:
     call |= {"finish": finish, "usage": usage, "attempts": attempts}
     if finish == "model_length" or prompt_was_cut:
         return Reply("", "context", *tokens, call)
+    # what was said, if it can be used
     text = read_content(choice["message"].get("content"))
     if refusal:
         call["refusal"] = str(refusal)
