@@ -1,13 +1,10 @@
-"""What the five scripts share: a parser whose --help reads as a manual, and one line for each user
-error.
+"""What the scripts share: a parser whose --help is a manual, and one line for each user error.
 
-generate.py, train.py, simulate.py, judge.py and analyze.py (and act/model/embedded.py, which can be
-run by itself) build a `Parser` and hand their `main` to `run_script`. torch is imported only where
-a device is asked for.
+The five, and act/model/embedded.py, which can be run by itself, build a `Parser` and hand their
+`main` to `run_script`. torch is imported only where a device is asked for.
 """
 
 import argparse
-import math
 import os
 import signal
 import sys
@@ -26,8 +23,7 @@ class Manual(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelp
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser with the script's docstring as manual; a wrong flag is an InputError, in
-    one line."""
+    """An ArgumentParser with the script's docstring as manual; a wrong flag is an InputError."""
 
     def __init__(self, **options):
         super().__init__(formatter_class=Manual, allow_abbrev=False, **options)
@@ -36,92 +32,79 @@ class Parser(argparse.ArgumentParser):
         """The flags that `set_up_device` reads."""
         import torch  # here, so that a script without a model starts at once
 
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.add_argument("--device", default=device, help="torch device")
-        self.add_argument(
-            "--precision",
-            choices=("high", "highest"),
-            help="float32 products: F.linear's to the bit (highest; the default of a GPU), or faster (high; that of a "
-            "CPU): oneDNN on a CPU, TF32 on a GPU",
-        )
+        add, device = self.add_argument, "cuda" if torch.cuda.is_available() else "cpu"
+        add("--device", default=device, help="torch device")
+        about = "float32 products: F.linear's to the bit (highest; the default of a GPU), "
+        about += "or faster (high; that of a CPU): oneDNN on a CPU, TF32 on a GPU"
+        add("--precision", choices=("high", "highest"), help=about)
 
     def add_endpoint_flags(self) -> None:
         """The flags of models behind an endpoint (NAME@URL)."""
-        self.add_argument(
-            "--concurrency",
-            type=positive,
-            default=16,
-            help="calls to an endpoint under way at a time",
-        )
-        self.add_argument(
-            "--timeout", type=positive, default=300, help="seconds an endpoint may stay silent"
-        )
-        self.add_argument(
-            "--room-to-think",
-            type=whole,
-            default=0,
-            help="tokens a model behind an endpoint may spend before its answer (OpenAI's that think: 2048 at least)",
-        )
+        add, about = self.add_argument, "calls to an endpoint under way at a time"
+        add("--concurrency", type=positive, default=16, help=about)
+        about = "seconds an endpoint may stay silent"
+        add("--timeout", type=positive, default=300, help=about)
+        about = "tokens a model behind an endpoint may spend before its answer "
+        about += "(OpenAI's that think: 2048 at least)"
+        add("--room-to-think", type=whole, default=0, help=about)
+
+    def add_talk_flags(self, max_new_tokens: int, batch: int) -> None:
+        """The flags of scripts in which therapists speak, in many conversations at a time."""
+        add, ways = self.add_argument, ("observe", "enforce")
+        about = "CoT form: left to the model and its failures counted, or enforced in decoding"
+        add("--format", choices=ways, default="observe", help=about)
+        about = "longest therapist reply, in tokens"
+        add("--max-new-tokens", type=positive, default=max_new_tokens, help=about)
+        about = "conversations held side by side; below --concurrency it caps that"
+        add("--batch", type=positive, default=batch, help=about)
+        add("--seed", type=int, default=0, help="seed of all random streams and hidden notes")
+        self.add_endpoint_flags()
+        self.add_device_flags()
 
     def error(self, message: str):
-        """Raises InputError, which `run_script` turns into the one line; argparse would print its
-        usage."""
+        """Raises InputError, for `run_script` to say; argparse would print its usage, too."""
         raise InputError(f"{message} (see {self.prog} --help)")
 
 
-def positive(text: str) -> int:
-    """A flag's whole number of 1 or more."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return number
+def number(kind: type, low: float, high: float, said: str) -> Callable[[str], float]:
+    """The type of a flag that is a number of this kind, from `low` to `high`."""
+
+    def read(text: str) -> float:
+        value = kind(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not {said}")
+        return value
+
+    read.__name__ = kind.__name__  # as argparse names it where the text is no number
+    return read
 
 
-def whole(text: str) -> int:
-    """A flag's whole number of 0 or more."""
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
-    return number
-
-
-def not_negative(text: str) -> float:
-    """A flag's finite number of 0 or more."""
-    number = float(text)
-    if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
-    return number
-
-
-def share(text: str) -> float:
-    """A flag's number from 0 to 1."""
-    number = float(text)
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return number
+LARGEST = sys.float_info.max
+positive = number(int, 1, LARGEST, "1 or more")
+whole = number(int, 0, LARGEST, "0 or more")
+not_negative = number(float, 0, LARGEST, "0 or more")
+share = number(float, 0, 1, "between 0 and 1")
 
 
 def conditions(text: str) -> list[str]:
     """A comma-separated choice of the six conditions."""
     names = text.split(",")
-    for name in names:
-        if name not in CONDITIONS:
-            raise argparse.ArgumentTypeError(
-                f'"{name}" is none of the conditions {", ".join(CONDITIONS)}'
-            )
+    unknown = [name for name in names if name not in CONDITIONS]
+    if unknown:
+        known = ", ".join(CONDITIONS)
+        raise argparse.ArgumentTypeError(f'"{unknown[0]}" is none of the conditions {known}')
     return names
 
 
 def set_up_device(args: argparse.Namespace) -> str:
-    """Check --device and switch --precision on, which follows from the device where it is not
-    given.
+    """Check --device and switch --precision on, which follows from the device where not given.
 
     Returns this process's device: each of torchrun's has a GPU of its own, and touches no other.
     """
     import torch
 
     gpu, device = args.device.startswith("cuda"), args.device
-    if gpu and "LOCAL_RANK" in os.environ:
+    if gpu and "LOCAL_RANK" in os.environ:  # torchrun's
         device = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         torch.empty(0, device=device)
@@ -134,17 +117,15 @@ def set_up_device(args: argparse.Namespace) -> str:
 
 @contextmanager
 def stop_asked() -> Iterator[Callable[[], bool]]:
-    """Gives a function that says whether Ctrl-C or SIGTERM has come. Within it they do no more than
+    """Gives a function that says whether Ctrl-C or SIGTERM has come. Here they do no more than
     that, so that work is saved; but Ctrl-C again stops at once."""
-    asked: list[int] = []
+    asked: list[int] = []  # signals
 
     def ask(number: int, frame: object) -> None:
         if asked and number == signal.SIGINT:
             raise KeyboardInterrupt
-        if not asked and speaks():
-            os.write(
-                2, b"stopping after this step; Ctrl-C again stops at once\n"
-            )  # print may be under way
+        if not asked and speaks():  # print may be under way, so not by print
+            os.write(2, b"stopping after this step; Ctrl-C again stops at once\n")
         asked.append(number)
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -156,8 +137,7 @@ def stop_asked() -> Iterator[Callable[[], bool]]:
 
 
 def run_script(main: Callable[[], None], again: str = "the same command goes on from here") -> None:
-    """Run a script's `main`; an InputError becomes one line on stderr and exit status 2. `again` is
-    said on Ctrl-C."""
+    """Run `main`; an InputError is one line on stderr and status 2. Ctrl-C says `again`."""
     try:
         main()
     except InputError as error:
@@ -172,7 +152,7 @@ def run_script(main: Callable[[], None], again: str = "the same command goes on 
 
 
 def stop(line: str, status: int, error: BaseException) -> NoReturn:
-    """Leave with one line on stderr; of torchrun's processes the first says it, the others tell
+    """Leave with one line on stderr. Of torchrun's processes the first says it, the others tell
     torchrun's report."""
     if speaks():
         print(line, file=sys.stderr)

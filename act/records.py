@@ -19,8 +19,7 @@ CONDITIONS = ("instruct", "instruct-cot", "sft", "sft-cot", "orpo", "orpo-cot")
 
 
 class InputError(Exception):
-    """What a user's file or flag got wrong, in one line: where, what, the limit, the likely
-    cause."""
+    """What a user got wrong, in one line: where, what, the limit, the likely cause."""
 
 
 def read_json(path: Path) -> dict:
@@ -28,12 +27,9 @@ def read_json(path: Path) -> dict:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        layout = (
-            f"; is {path.parent} a folder in Hugging Face layout?"
-            if path.name == "config.json"
-            else ""
-        )
-        raise InputError(f"{path}: no such file{layout}") from None
+        cause = f"; is {path.parent} a folder in Hugging Face layout?"
+        cause = cause if path.name == "config.json" else ""
+        raise InputError(f"{path}: no such file{cause}") from None
     except ValueError as error:
         raise InputError(f"{path}: not valid JSON: {error}") from None
     if not isinstance(content, dict):
@@ -75,8 +71,7 @@ def read_jsonl(
 
 
 def once(check: Callable[[dict], None], *names: str) -> Callable[[dict], None]:
-    """`check` that also refuses a record whose fields of these names stood together in one that it
-    was given before."""
+    """`check` that also refuses a record whose fields of these names it was given before."""
     seen = set()
 
     def check_new(record: dict) -> None:
@@ -90,8 +85,7 @@ def once(check: Callable[[dict], None], *names: str) -> Callable[[dict], None]:
 
 
 def read_unique(path: str | Path, check: Callable[[dict], None], *names: str) -> list[dict]:
-    """All records of a file that must hold some, each with an "id" of its own, or with other fields
-    that are."""
+    """All records of a file that must hold some, each with an "id", or other fields, of its own."""
     records = list(read_jsonl(path, once(check, *(names or ("id",)))))
     if not records:
         raise InputError(f"{path}: no records")
@@ -99,14 +93,12 @@ def read_unique(path: str | Path, check: Callable[[dict], None], *names: str) ->
 
 
 def is_torn(line: bytes) -> bool:
-    """A record that was cut off while it was written: it has begun, and its newline is not
-    there."""
+    """Was a record cut off while it was written? It has begun, and its newline is not there."""
     return line.startswith(b"{") and not line.endswith(b"\n")
 
 
 class Store:
-    """An append-only JSONL file with one record a key: skips nothing silently, loses nothing when
-    killed.
+    """An append-only JSONL file, one record a key: a death loses nothing that was appended.
 
     A line is written whole, flushed and fsynced. On opening, a torn last line is cut off. One
     process at a time may hold a store: a second one gets an InputError. A store that ends empty
@@ -132,17 +124,14 @@ class Store:
             raise InputError(f"{self.path}: cannot be written: {error.strerror}") from None
         try:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not os.fstat(
-                self.file.fileno()
-            ).st_nlink:  # closed empty, and so removed, since it was opened here
+            # was it closed empty, and so removed, since it was opened here?
+            if not os.fstat(self.file.fileno()).st_nlink:
                 raise BlockingIOError
         except BlockingIOError:
-            raise InputError(
-                f"{self.path}: another process is writing this file; wait for it or end it"
-            ) from None
-        self.keys: dict[
-            object, None
-        ] = {}  # in the file's order; the records themselves stay in the file
+            busy = "another process is writing this file; wait for it or end it"
+            raise InputError(f"{self.path}: {busy}") from None
+        # in the file's order; the records themselves stay in the file
+        self.keys: dict[object, None] = {}
         for record in read_jsonl(self.path, self._check):
             self.keys[key(record)] = None
         self._mend_tail()
@@ -175,10 +164,9 @@ class Store:
         return len(self.keys)
 
     def append(self, record: dict) -> None:
-        """Write one record, synced to disk. Raises ValueError for one that `check` refuses or whose
-        key is taken."""
+        """Write one record, synced. Raises ValueError where it is refused or its key is there."""
         self._check(record)
-        with self._named():
+        with self._named():  # one line, on the disk before the next is begun
             self.file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
             self.file.flush()
             os.fsync(self.file.fileno())
@@ -212,10 +200,10 @@ def require(record: dict, types: dict[str, type | UnionType]) -> None:
     for name, kind in types.items():
         if name not in record:
             raise ValueError(f'"{name}" is missing')
-        if not isinstance(record[name], kind) or (kind is int and isinstance(record[name], bool)):
-            raise ValueError(
-                f'"{name}" is {type(record[name]).__name__}, not {getattr(kind, "__name__", kind)}'
-            )
+        value = record[name]
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            wanted = getattr(kind, "__name__", kind)
+            raise ValueError(f'"{name}" is {type(value).__name__}, not {wanted}')
 
 
 def check_settings(what: object, held: Mapping, new: Mapping, cure: str = "") -> None:
@@ -237,15 +225,18 @@ def check_profile(record: dict) -> None:
 def check_session(record: dict) -> None:
     """A session: {"id": "<condition>/<profile>", "condition", "profile", "turns", "status", ...}.
 
-    Its other fields, "models", "adapters", "sampling" and "seed", are settings.made_with's. Each
-    turn has "client", "thinking", "answer" (None where it failed) and "status". Not asked for here,
-    but written by session.py: "prompt_tokens", "response_tokens": of the therapist's reply; None
-    where there was none "note": the hidden note that the client got, or None and where there is
-    something to say: "drafts": what the supervisor sent back, [{"speaker", "text", "feedback"}];
-    "revision" in it: how a failed one ended "unsupervised": speakers whose draft stood because the
-    supervisor's verdict could not be read "client_cut": true where the client's words were cut at
-    the token limit "out_of_form": how many of the therapist's replies broke the CoT form "calls":
-    an endpoint's account of each call, [{"role", ...}]
+    Its other fields, "models", "adapters", "sampling" and "seed", are speakers.made_with's. Each
+    turn has "client", "thinking", "answer" (None where it failed) and "status". session.py also
+    writes, and nobody asks for:
+
+        "prompt_tokens", "response_tokens"  of the therapist's reply; None where there was none
+        "note"          the hidden note that the client got, or None
+        "drafts"        what the supervisor sent back, [{"speaker", "text", "feedback"}], and how a
+                        failed "revision" ended
+        "unsupervised"  speakers whose draft stood because the verdict could not be read
+        "client_cut"    true where the client's words were cut at the token limit
+        "out_of_form"   how many of the therapist's replies broke the CoT form
+        "calls"         an endpoint's account of each call, [{"role", ...}]
     """
     require(record, {"id": str, "condition": str, "profile": dict, "turns": list, "status": str})
     check_profile(record["profile"])
@@ -253,21 +244,17 @@ def check_session(record: dict) -> None:
         if not isinstance(turn, dict):
             raise ValueError(f"turn {number} is not an object")
         require(turn, {"client": str, "thinking": str | None, "answer": str | None, "status": str})
-        has_words = turn["status"] in WITH_WORDS
+        status, has_words = turn["status"], turn["status"] in WITH_WORDS
+        said = f'turn {number} is "{status}"'
         if number < len(record["turns"]) and not has_words:
-            raise ValueError(
-                f'turn {number} is "{turn["status"]}", and only the last turn of a session can have failed'
-            )
-        if turn["status"] not in TURN_STATUSES:
-            raise ValueError(
-                f'turn {number}: status "{turn["status"]}" is none of {", ".join(TURN_STATUSES)}'
-            )
+            raise ValueError(f"{said}, and only the last turn of a session can have failed")
+        if status not in TURN_STATUSES:
+            known = ", ".join(TURN_STATUSES)
+            raise ValueError(f'turn {number}: status "{status}" is none of {known}')
         if has_words and not turn["answer"]:
-            raise ValueError(f'turn {number} is "{turn["status"]}" but has no answer')
+            raise ValueError(f"{said} but has no answer")
         if not has_words and turn["answer"] is not None:
-            raise ValueError(
-                f'turn {number} is "{turn["status"]}" but has an answer: error text is no answer'
-            )
+            raise ValueError(f"{said} but has an answer: error text is no answer")
 
 
 def check_pair(record: dict) -> None:
@@ -276,6 +263,7 @@ def check_pair(record: dict) -> None:
 
 
 RATING_KEY = ("session", "rater", "replicate")  # of these there is one rating
+FORMS = {"act_fm": (25, 0, 3), "tes": (9, 1, 7)}  # form -> items, and what each may be
 
 
 def rating_key(record: dict) -> tuple:
@@ -284,24 +272,20 @@ def rating_key(record: dict) -> tuple:
 
 
 def check_rating(record: dict) -> None:
-    """A rating: {"session", "condition", "profile", "rater", "replicate", "act_fm", "tes",
-    "status", ...}."""
+    """{"session", "condition", "profile", "rater", "replicate", "act_fm", "tes", "status", ...}."""
     text = ("session", "condition", "profile", "rater", "status")
     require(record, {name: str for name in text} | {"replicate": int})
     if record["status"] != "ok":
         if record.get("act_fm") is not None or record.get("tes") is not None:
             raise ValueError(f'status is "{record["status"]}", so "act_fm" and "tes" must be null')
         return
-    for name, size, low, high in (("act_fm", 25, 0, 3), ("tes", 9, 1, 7)):
-        require(record, {name: list})
-        for field, kinds in ((name, int), (f"{name}_expected", (int, float))):
-            values = record.get(field, record[name])
+    for form, (size, low, high) in FORMS.items():
+        require(record, {form: list})
+        for name, kind in ((form, int), (f"{form}_expected", int | float)):
+            values = record.get(name, record[form])
             if not isinstance(values, list) or len(values) != size:
-                raise ValueError(f'"{field}" must be a list of {size} numbers')
+                raise ValueError(f'"{name}" must be a list of {size} numbers')
             for item, value in enumerate(values, 1):
-                if (
-                    isinstance(value, bool)
-                    or not isinstance(value, kinds)
-                    or not low <= value <= high
-                ):
-                    raise ValueError(f'"{field}" item {item} is {value!r}, outside {low}..{high}')
+                is_number = isinstance(value, kind) and not isinstance(value, bool)
+                if not is_number or not low <= value <= high:
+                    raise ValueError(f'"{name}" item {item} is {value!r}, outside {low}..{high}')

@@ -68,34 +68,15 @@ def main() -> None:
         )
         command = [
             sys.executable,
-            str(ROOT / "simulate.py"),
+            ROOT / "simulate.py",
             "--model",
             "base",
             "--adapters",
             "adapters",
         ]
-        command += [
-            "--profiles",
-            "p.jsonl",
-            "--client",
-            f"fake@{fake.url}",
-            "--turns",
-            args.turns,
-            "--max-new-tokens",
-        ]
-        command += [
-            12,
-            "--temperature",
-            0,
-            "--format",
-            "enforce",
-            "--concurrency",
-            args.concurrency,
-            "--batch",
-            32,
-            "--out",
-            "s.jsonl",
-        ]
+        command += ["--profiles", "p.jsonl", "--client", f"fake@{fake.url}", "--out", "s.jsonl"]
+        command += ["--turns", args.turns, "--max-new-tokens", 12, "--temperature", 0]
+        command += ["--format", "enforce", "--concurrency", args.concurrency, "--batch", 32]
         process = subprocess.Popen(list(map(str, command)), cwd=folder, stderr=subprocess.DEVNULL)
         wanted, memory = args.clients * len(CONDITIONS) * args.turns, []
         while process.poll() is None:
@@ -107,24 +88,17 @@ def main() -> None:
     whole = sum(session["status"] == "complete" for session in sessions)
     times = [request["time"] for request in fake.requests]
     per_second, limit = len(times) / (times[-1] - times[0]), args.concurrency / args.delay
-    sixths = [
-        max(mib for done, mib in memory if part / 6 <= done <= (part + 1) / 6) for part in range(6)
-    ]
-    print(
-        f"{len(sessions)} sessions, {whole} complete, {len(times)} client calls in {times[-1] - times[0]:.0f} s"
-    )
-    print(
-        f"client calls a second: {per_second:.0f}; the limit of {args.concurrency} at a time: {limit:.0f}"
-    )
-    print(
-        f"peak memory in each sixth of the calls, a condition: {', '.join(f'{mib:.0f}' for mib in sixths)} MiB"
-    )
+    sixths = []  # peak MiB while each condition was held
+    for part in range(6):
+        sixths.append(max(mib for done, mib in memory if part / 6 <= done <= (part + 1) / 6))
+    took = times[-1] - times[0]
+    print(f"{len(sessions)} sessions, {whole} complete, {len(times)} client calls in {took:.0f} s")
+    print(f"client calls a second: {per_second:.0f}; the limit at {args.concurrency}: {limit:.0f}")
+    peaks = ", ".join(f"{mib:.0f}" for mib in sixths)
+    print(f"peak memory in each sixth of the calls, a condition: {peaks} MiB")
     result = {"bench": "simulate", "calls_per_s": per_second, "share_of_limit": per_second / limit}
-    result |= {
-        "peak_mib_of_each_condition": sixths,
-        "most_at_once": fake.most_at_once,
-        "cores": os.cpu_count(),
-    }
+    result |= {"peak_mib_of_each_condition": sixths, "most_at_once": fake.most_at_once}
+    result["cores"] = os.cpu_count()
     print(json.dumps(result))
 
 

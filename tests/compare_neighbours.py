@@ -19,7 +19,8 @@ from tqdm import tqdm
 
 from act.dialogue.chat import Ask
 from act.dialogue.local import LocalChat
-from act.dialogue.session import seed_from, therapist_messages
+from act.dialogue.prompts import therapist_messages
+from act.dialogue.session import seed_from
 from act.model.sampler import Sampling
 from tests.conftest import EMBEDDED, ROOT
 from tests.replies import answer_all

@@ -91,6 +91,19 @@ def script(tmp_path, run_script_in):
 
 
 @pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """run("generate.py", words...) runs a script in this process, and returns what it printed."""
+
+    def run(*words: object) -> str:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", list(map(str, words)))
+        run_script(import_module(str(words[0]).removesuffix(".py")).main)
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
 def refused(tmp_path, monkeypatch, capsys):
     """refused(words...) runs a script in this process, asserts exit status 2 and one line on
     stderr, and returns it."""

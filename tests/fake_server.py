@@ -25,11 +25,8 @@ class Fault:
 
 def status(code: int, body: dict | str = "", **headers: str) -> Fault:
     text = body if isinstance(body, str) else json.dumps(body)
-    return Fault(
-        lambda handler: handler.send(
-            code, text, **{k.replace("_", "-"): v for k, v in headers.items()}
-        )
-    )
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Fault(lambda handler: handler.send(code, text, **named))
 
 
 def retry_after_date(seconds: float) -> str:
@@ -57,22 +54,17 @@ CUT = Fault(_cut)
 CUT_JSON = status(200, '{"choices": [{"message": {"conte')
 HTML_PAGE = status(200, HTML, content_type="text/html")
 QUOTA = status(429, {"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}})
-LOADING = status(
-    503, {"error": {"message": "Loading model", "type": "unavailable_error", "code": 503}}
-)
+LOADING = status(503, {"error": {"message": "Loading model", "type": "unavailable_error"}})
 
 
 def completion(content, finish="stop", prompt_tokens=11, **more) -> dict:
     message = {"role": "assistant", "content": content}
+    usage = {"prompt_tokens": prompt_tokens, "completion_tokens": 5}
     return {
         "model": "fake-2026-11",
         "system_fingerprint": "fp_1",
         "choices": [{"index": 0, "message": message, "finish_reason": finish}],
-        "usage": {
-            "prompt_tokens": prompt_tokens,
-            "completion_tokens": 5,
-            "total_tokens": prompt_tokens + 5,
-        },
+        "usage": usage | {"total_tokens": prompt_tokens + 5},
     } | more
 
 
@@ -89,13 +81,8 @@ class FakeServer:
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 with lock:
-                    asked = {
-                        "body": body,
-                        "headers": dict(self.headers),
-                        "time": time.monotonic(),
-                        "path": self.path,
-                    }
-                    fake.requests.append(asked)
+                    asked = {"body": body, "headers": dict(self.headers), "path": self.path}
+                    fake.requests.append(asked | {"time": time.monotonic()})
                     number = len(fake.requests)
                     fake.at_once += 1
                     fake.most_at_once = max(fake.most_at_once, fake.at_once)
@@ -106,22 +93,14 @@ class FakeServer:
                 if isinstance(answer, Fault):
                     answer.send(self)
                 else:
-                    self.send(
-                        200, json.dumps(answer if isinstance(answer, dict) else completion(answer))
-                    )
+                    whole = answer if isinstance(answer, dict) else completion(answer)
+                    self.send(200, json.dumps(whole))
 
             def send(self, code, text, length=None, **headers):
                 raw = text.encode()
-                head = {
-                    "content-type": "application/json",
-                    "content-length": str(length or len(raw)),
-                } | headers
-                lines = [
-                    f"HTTP/1.1 {code} -",
-                    *(f"{name}: {value}" for name, value in head.items()),
-                    "",
-                    "",
-                ]
+                head = {"content-type": "application/json", "content-length": length or len(raw)}
+                lines = [f"{name}: {value}" for name, value in (head | headers).items()]
+                lines = [f"HTTP/1.1 {code} -", *lines, "", ""]
                 self.wfile.write("\r\n".join(lines).encode() + raw)
                 self.wfile.flush()
 

@@ -2,19 +2,17 @@
 nothing left behind."""
 
 import json
-import sys
-from importlib import import_module
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
-from act.cli import run_script
 from act.dialogue.chat import Ask
 from act.dialogue.endpoint import Endpoint
 from act.dialogue.local import LocalChat, fingerprint
 from act.dialogue.profiles import make_profiles
-from act.dialogue.prompts import THERAPIST_COT_PROMPT, cot_reply
+from act.dialogue.prompts import cot_reply, therapist_prompt
 from act.model.checkpoint import load_model, save_adapter
 from act.model.lora import attach, lora_layers
 from act.model.sampler import Sampling
@@ -24,19 +22,6 @@ from tests.replies import answer_all
 
 N = 2
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """run("generate.py", words...) runs a script in this process and returns what it printed."""
-
-    def run(*words: object) -> str:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", list(map(str, words)))
-        run_script(import_module(str(words[0]).removesuffix(".py")).main)
-        return capsys.readouterr().out
-
-    return run
 
 
 @pytest.fixture
@@ -50,43 +35,22 @@ def profiles(tmp_path):
 def say(body, n):
     words = f"So {body['seed'] % 1000}."
     return (
-        cot_reply("Hm.", words) if body["messages"][0]["content"] == THERAPIST_COT_PROMPT else words
+        cot_reply("Hm.", words)
+        if body["messages"][0]["content"] == therapist_prompt(True)
+        else words
     )
 
 
 def sessions_at(fake, *more, profiles="p.jsonl"):
     m = f"m@{fake.url}"
-    words = (
-        "generate.py",
-        "sessions",
-        "--profiles",
-        profiles,
-        "--therapist",
-        m,
-        "--client",
-        m,
-        "--turns",
-        2,
-    )
-    return (*words, "--out", "s.jsonl", *more)
+    words = ("generate.py", "sessions", "--profiles", profiles, "--out", "s.jsonl")
+    return (*words, "--therapist", m, "--client", m, "--turns", 2, *more)
 
 
 def simulate_at(fake, *more):
     m = f"m@{fake.url}"
-    words = (
-        "simulate.py",
-        "--model",
-        m,
-        "--client",
-        m,
-        "--profiles",
-        "p.jsonl",
-        "--turns",
-        1,
-        "--out",
-        "s.jsonl",
-    )
-    return (*words, "--conditions", "instruct", *more)
+    words = ("simulate.py", "--model", m, "--client", m, "--profiles", "p.jsonl", "--turns", 1)
+    return (*words, "--out", "s.jsonl", "--conditions", "instruct", *more)
 
 
 def pairs_at(fake, *more, chosen="c"):
@@ -119,12 +83,12 @@ def test_sessions_and_pairs_go_on_at_another_address_of_the_same_model(
         (tmp_path / "d.jsonl").rename(tmp_path / "two.jsonl")
         run(*pairs_at(fake))
 
-    def words(out):
-        return {
-            pair["id"]: (pair["chosen"], pair["rejected"]) for pair in read_jsonl(tmp_path / out)
-        }
-
-    assert words("d.jsonl") == words("two.jsonl")  # drawn with the same seeds
+    one, two = (
+        {p["id"]: p for p in read_jsonl(tmp_path / out)} for out in ("d.jsonl", "two.jsonl")
+    )
+    for key in one.keys() | two.keys():  # drawn with the same seeds
+        for answer in ("chosen", "rejected"):
+            assert one[key][answer] == two[key][answer]
 
 
 def test_pairs_say_what_they_were_made_with_and_are_not_mixed(run, refused, profiles, tmp_path):
@@ -132,15 +96,10 @@ def test_pairs_say_what_they_were_made_with_and_are_not_mixed(run, refused, prof
         run(*sessions_at(fake))
         run(*pairs_at(fake, "--turns", 1, "--seed", 5))
         pair = next(read_jsonl(tmp_path / "d.jsonl", check_pair))
-        assert (
-            pair["models"] == {"chosen": f"c@{fake.url}", "rejected": f"r@{fake.url}"}
-            and pair["seed"] == 5
-        )
-        assert pair["sampling"]["chosen"] == {
-            "temperature": 0.7,
-            "top_p": 0.8,
-            "max_new_tokens": 512,
-        }
+        models = {"chosen": f"c@{fake.url}", "rejected": f"r@{fake.url}"}
+        assert pair["models"] == models and pair["seed"] == 5
+        sampling = {"temperature": 0.7, "top_p": 0.8, "max_new_tokens": 512}
+        assert pair["sampling"]["chosen"] == sampling
         assert pair["sampling"]["format"] == "observe" and pair["adapters"] == {}
         assert pair["draws"] == {"chosen": ["ok"], "rejected": ["ok"]}
         for words, name in (
@@ -185,28 +144,22 @@ def test_a_context_without_a_chosen_answer_is_drawn_once_and_no_rejected_one_for
         assert "was made with seed 0, not 1" in refused(*pairs_at(fake, "--seed", 1))
         (tmp_path / "d.jsonl.left-out").unlink()
         run(*pairs_at(fake))
-        assert (
-            len(list(read_jsonl(tmp_path / "d.jsonl.left-out"))) == 4 * N
-            and not (tmp_path / "d.jsonl").exists()
-        )
+        assert len(list(read_jsonl(tmp_path / "d.jsonl.left-out"))) == 4 * N
+        assert not (tmp_path / "d.jsonl").exists()
 
 
 def test_equal_answers_are_drawn_again_and_counted(run, profiles, tmp_path):
     def alike(body, n):
-        reply = (
-            cot_reply("Hm.", "Same.")
-            if body["messages"][0]["content"] == THERAPIST_COT_PROMPT
-            else "Hi."
-        )
+        cot = body["messages"][0]["content"] == therapist_prompt(True)
+        reply = cot_reply("Hm.", "Same.") if cot else "Hi."
         return "Other." if body["model"] == "r" and body["seed"] % 2 else reply
 
     with serving(alike) as fake:
         run(*sessions_at(fake))
         run(*pairs_at(fake, "--max-new-tokens", 20))
     draws = [p["draws"]["rejected"] for p in read_jsonl(tmp_path / "d.jsonl")]
-    assert all(d[-1] == "format" and set(d[:-1]) <= {"equal"} for d in draws) and any(
-        len(d) > 1 for d in draws
-    )
+    assert all(d[-1] == "format" and set(d[:-1]) <= {"equal"} for d in draws)
+    assert any(len(d) > 1 for d in draws)
 
 
 @pytest.mark.parametrize("words", [sessions_at, simulate_at])
@@ -234,9 +187,8 @@ def test_what_a_death_behind_the_last_record_leaves_is_cleared_away(
         assert (tmp_path / "s.jsonl.part").exists()
         before, asked = (tmp_path / "s.jsonl").read_bytes(), len(fake.requests)
         assert f"{N} sessions" in run(*words(fake)) and len(fake.requests) == asked
-    assert (tmp_path / "s.jsonl").read_bytes() == before and not (
-        tmp_path / "s.jsonl.part"
-    ).exists()
+    assert (tmp_path / "s.jsonl").read_bytes() == before
+    assert not (tmp_path / "s.jsonl.part").exists()
 
 
 def test_a_served_therapist_is_opened_once_a_name_and_its_threads_end(
@@ -255,19 +207,10 @@ def test_a_served_therapist_is_opened_once_a_name_and_its_threads_end(
     assert [spec for spec, _ in opened] == [m, m, sft, cot]  # the client and three therapists
     assert all(endpoint.threads for _, endpoint in opened)
     alive = [any(thread.is_alive() for thread in endpoint.threads) for _, endpoint in opened]
-    assert alive == [
-        True,
-        False,
-        False,
-        True,
-    ]  # the client's and the last one's end with the process
-    models = {
-        session["id"]: session["models"]
-        for session in read_jsonl(tmp_path / "s.jsonl", check_session)
-    }
-    assert (
-        models["instruct-cot/p001"]["therapist"] == m and models["sft-cot/p002"]["therapist"] == cot
-    )
+    assert alive == [True, False, False, True]  # the client's and the last one's: with the process
+    held = {s["id"]: s["models"] for s in read_jsonl(tmp_path / "s.jsonl", check_session)}
+    assert held["instruct-cot/p001"]["therapist"] == m
+    assert held["sft-cot/p002"]["therapist"] == cot
 
 
 def save_drawn_adapter(folder, where, seed):
@@ -285,36 +228,21 @@ def test_an_adapter_that_was_trained_again_does_not_go_on_with_the_old_ones_sess
     adapter = tmp_path / "adapters/sft"
     save_drawn_adapter(folder, adapter, 1)
     with serving(say) as fake:
-
-        def words(*more):
-            return (
-                *simulate_at(fake),
-                "--model",
-                folder,
-                "--adapters",
-                "adapters",
-                "--max-new-tokens",
-                4,
-                *more,
-            )
-
+        words = partial(simulate_at, fake, "--model", folder, "--adapters", "adapters")
+        words = partial(words, "--max-new-tokens", 4)
         run(*words("--conditions", "sft,instruct"))
         first = fingerprint(adapter)
         held = {s["id"]: s for s in read_jsonl(tmp_path / "s.jsonl", check_session)}
-        assert (
-            held["sft/p001"]["adapters"] == {"therapist": first}
-            and held["instruct/p001"]["adapters"] == {}
-        )
+        assert held["sft/p001"]["adapters"] == {"therapist": first}
+        assert held["instruct/p001"]["adapters"] == {}
         assert held["sft/p001"]["sampling"] == held["instruct/p001"]["sampling"]
         assert held["sft/p001"]["sampling"]["context"]["therapist"] == 512
         more = ("--profiles", "others.jsonl", "--conditions")
         assert f"{3 * N} sessions" in run(*words(*more, "sft"))
         save_drawn_adapter(folder, adapter, 2)
-        refusal, now = refused(*words(*more, "instruct")), fingerprint(adapter)
-        assert (
-            f"was made with adapters {{'therapist': '{first}'}}, not {{'therapist': '{now}'}}"
-            in refusal
-        )
+        now = fingerprint(adapter)
+        said = f"was made with adapters {{'therapist': '{first}'}}, not {{'therapist': '{now}'}}"
+        assert said in refused(*words(*more, "instruct"))
         save_drawn_adapter(folder, adapter, 1)
         assert f"{4 * N} sessions" in run(*words(*more, "instruct"))
 
@@ -322,16 +250,15 @@ def test_an_adapter_that_was_trained_again_does_not_go_on_with_the_old_ones_sess
 def test_base_weights_are_loaded_once_and_each_wears_its_own_adapter(tmp_path, folder):
     save_drawn_adapter(folder, tmp_path / "a", 1)
     greedy = Sampling(0, 1, 6)
-    client = LocalChat.load(f"{folder}+{tmp_path / 'a'}", greedy, "cpu")
+    with_adapter = f"{folder}+{tmp_path / 'a'}"
+    client = LocalChat.load(with_adapter, greedy, "cpu")
     plain, adapted = (
-        LocalChat.load(spec, greedy, "cpu") for spec in (folder, f"{folder}+{tmp_path / 'a'}")
+        LocalChat("alone", load_model(spec), client.tokenizer, greedy)
+        for spec in (folder, with_adapter)
     )
-    therapist = LocalChat.load(folder, greedy, "cpu", [client])
-    assert (
-        therapist.model.head.data_ptr()
-        == client.model.head.data_ptr()
-        != plain.model.head.data_ptr()
-    )
+    therapist = LocalChat.load(folder, greedy, "cpu")
+    places = [chat.model.head.data_ptr() for chat in (therapist, client, plain, adapted)]
+    assert places[0] == places[1] and len(set(places)) == 3
     assert therapist.tokenizer is client.tokenizer
 
     def say_hi(chat):
@@ -340,5 +267,5 @@ def test_base_weights_are_loaded_once_and_each_wears_its_own_adapter(tmp_path, f
     assert say_hi(therapist) == say_hi(plain) != say_hi(adapted) == say_hi(client)
     therapist.wear(tmp_path / "a")
     client.wear(None)
-    assert (therapist.name, client.name) == (f"{folder}+{tmp_path / 'a'}", str(folder))
+    assert (therapist.name, client.name) == (with_adapter, str(folder))
     assert say_hi(therapist) == say_hi(adapted) and say_hi(client) == say_hi(plain)

@@ -1,6 +1,7 @@
-"""The words of the dialogues: bundled transcripts, drawn clients, hidden notes, prompts and the
-reply form."""
+"""The words of the dialogues: bundled transcripts, drawn clients, hidden notes, prompts, forms."""
 
+import hashlib
+import json
 import re
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import pytest
 
 from act import records
 from act.dialogue import profiles, prompts
+from act.dialogue.profiles import LISTS
+from act.dialogue.prompts import TEXTS
 
 CORPUS = Path(profiles.__file__).parent / "corpus"
 SESSIONS = list(records.read_jsonl(CORPUS / "sessions.jsonl", records.check_session))
@@ -20,10 +23,11 @@ TURNS = [turn for session in SESSIONS for turn in session["turns"]]
 # Fillers, reassurance, advice, labels and worn metaphors: a therapist of the corpus never says
 # them.
 STOCK_PHRASES = re.compile(
-    "i hear (you|that)|sounds (really|like)|must be so hard|understandable|makes sense|thank you for|it's okay to|"
-    "not alone|here for you|be gentle with|compassion|deep breath|you (should|must|need to)|you could try|"
-    "have you (tried|considered)|don't worry|will be (all right|okay|fine)|bright side|positive|negative|irrational|"
-    "avoidance|defusion|acceptance|mindful|leaves on a stream|passengers|quicksand|tug of war|let's|journey|"
+    "i hear (you|that)|sounds (really|like)|must be so hard|understandable|makes sense|"
+    "thank you for|it's okay to|not alone|here for you|be gentle with|compassion|deep breath|"
+    "you (should|must|need to)|you could try|have you (tried|considered)|don't worry|"
+    "will be (all right|okay|fine)|bright side|positive|negative|irrational|avoidance|defusion|"
+    "acceptance|mindful|leaves on a stream|passengers|quicksand|tug of war|let's|journey|"
     "safe space|suicid|self-harm|great job|well done|proud of you|coping|technique"
 )
 
@@ -35,23 +39,14 @@ def words(text: str) -> int:
 def test_corpus_records_are_complete_bundled_sessions():
     assert [session["id"] for session in SESSIONS] == [f"transcript/c{i:02d}" for i in range(1, 17)]
     for session in SESSIONS:
-        assert (
-            session["id"] == f"transcript/{session['profile']['id']}"
-            and session["condition"] == "transcript"
-        )
+        assert session["id"] == f"transcript/{session['profile']['id']}"
+        assert session["condition"] == "transcript"
         assert session["status"] == "complete" and len(session["turns"]) == 12
         assert session["models"] == {"therapist": "bundled", "client": "bundled"}
         assert session["sampling"] is None and session["seed"] is None
     for turn in TURNS:
-        assert list(turn) == [
-            "client",
-            "thinking",
-            "answer",
-            "status",
-            "prompt_tokens",
-            "response_tokens",
-            "note",
-        ]
+        fields = "client thinking answer status prompt_tokens response_tokens note"
+        assert list(turn) == fields.split()
         assert turn["status"] == "ok"
         assert turn["prompt_tokens"] is turn["response_tokens"] is turn["note"] is None
 
@@ -60,7 +55,7 @@ def test_corpus_covers_archetypes_and_issues():
     """Four sessions of each archetype, every issue; the three held-out ones differ in both."""
     assert set(Counter(session["profile"]["archetype"] for session in SESSIONS).values()) == {4}
     assert {session["profile"]["archetype"] for session in TRAIN} == set(profiles.ARCHETYPES)
-    assert {session["profile"]["issue"] for session in SESSIONS} == set(profiles.ISSUES)
+    assert {session["profile"]["issue"] for session in SESSIONS} == set(LISTS["issues"])
     for field in ("archetype", "issue"):
         assert len({session["profile"][field] for session in HELDOUT}) == 3
 
@@ -69,25 +64,16 @@ def test_corpus_profiles_have_the_fields_and_the_words_of_drawn_ones():
     fields = list(profiles.make_profiles(1, 0)[0])
     for profile in (session["profile"] for session in SESSIONS):
         assert list(profile) == fields
-        symptoms, *problems = profiles.ISSUES[profile["issue"]]
+        symptoms, *problems = LISTS["issues"][profile["issue"]]
         assert profile["symptoms"] == symptoms and profile["problem"] in problems
-        stage = profiles.STAGES[profile["age"]]
-        for field, by_stage in (
-            ("occupation", profiles.OCCUPATIONS),
-            ("event", profiles.EVENTS),
-            ("relationship", profiles.RELATIONSHIPS),
-        ):
+        stage = LISTS["stages"][profile["age"]]
+        for field in ("occupation", "event", "relationship"):
+            by_stage = LISTS[f"{field}s"]
             assert profile[field] in by_stage["any"] + by_stage[stage]
-        for field, choices in (
-            ("gender", profiles.GENDERS),
-            ("coping", profiles.COPINGS),
-            ("background", profiles.BACKGROUNDS),
-            ("support", profiles.SUPPORTS),
-            ("style", profiles.STYLES),
-            ("mindedness", profiles.MINDEDNESS),
-        ):
-            assert profile[field] in choices
-        assert len(set(profile["personality"]) & set(profiles.TRAITS)) == 3
+        for field in ("gender", "coping", "background", "support", "style"):
+            assert profile[field] in LISTS[f"{field}s"]
+        assert profile["mindedness"] in LISTS["mindedness"]
+        assert len(set(profile["personality"]) & set(LISTS["traits"])) == 3
 
 
 def test_corpus_turns_are_neither_curt_nor_lectures():
@@ -137,19 +123,26 @@ def test_profiles_are_deterministic_prefixed_and_balanced():
     assert sorted(Counter(p["archetype"] for p in many).values()) == [37, 37, 38, 38]
     assert [p["archetype"] for p in many[:5]] == [*profiles.ARCHETYPES, "hopeless-skeptic"]
     assert len({tuple(map(str, p.values())) for p in many}) == 150
-    assert {p["issue"] for p in many} == set(profiles.ISSUES)
+    assert {p["issue"] for p in many} == set(LISTS["issues"])
     for profile in many:
         records.check_profile(profile)
         assert len(set(profile["personality"])) == 3
 
 
+def test_a_seed_draws_the_clients_and_notes_that_it_always_drew():
+    """Of records that are there: a list that is changed, or put in another order, draws others."""
+    drawn = profiles.make_profiles(200, 0)
+    notes = [profiles.draw_twists(0, profile["id"], 25) for profile in drawn]
+    digest = hashlib.sha256(json.dumps([drawn, notes]).encode()).hexdigest()
+    assert digest.startswith("c203012ab0f833f7")
+
+
 def test_nobody_is_out_of_their_stage_of_life():
     for profile in profiles.make_profiles(300, seed=1):
-        others = {"young", "middle", "late"} - {profiles.STAGES[profile["age"]]}
+        others = {"young", "middle", "late"} - {LISTS["stages"][profile["age"]]}
         for stage in others:
-            assert profile["occupation"] not in profiles.OCCUPATIONS[stage]
-            assert profile["event"] not in profiles.EVENTS[stage]
-            assert profile["relationship"] not in profiles.RELATIONSHIPS[stage]
+            for field in ("occupation", "event", "relationship"):
+                assert profile[field] not in LISTS[f"{field}s"][stage]
 
 
 def test_twists_depend_on_seed_and_profile_only():
@@ -157,9 +150,8 @@ def test_twists_depend_on_seed_and_profile_only():
         long = profiles.draw_twists(0, profile, 25)
         assert profiles.draw_twists(0, profile, 25) == long
         for turns in (0, 7, 8, 12, 18):
-            assert profiles.draw_twists(0, profile, turns) == {
-                k: v for k, v in long.items() if k <= turns
-            }
+            early = {turn: note for turn, note in long.items() if turn <= turns}
+            assert profiles.draw_twists(0, profile, turns) == early
         assert len(set(long.values())) == len(long)
     drawn = [profiles.draw_twists(seed, "p001", 25) for seed in range(20)]
     assert len({str(twists) for twists in drawn}) > 10
@@ -167,11 +159,13 @@ def test_twists_depend_on_seed_and_profile_only():
 
 def test_twists_and_profiles_are_the_same_in_another_process():
     """Python's hash() differs between processes; nothing here may rest on it."""
-    script = "from act.dialogue.profiles import *; print([draw_twists(5, 'p003', 25), make_profiles(3, 5)])"
+    script = "from act.dialogue.profiles import *; print(draw_twists(5, 'p003', 25))"
+    script += "; print(make_profiles(3, 5))"
     seen = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    assert seen == str([profiles.draw_twists(5, "p003", 25), profiles.make_profiles(3, 5)])
+    )
+    drawn = profiles.draw_twists(5, "p003", 25), profiles.make_profiles(3, 5)
+    assert seen.stdout.splitlines() == list(map(str, drawn))
 
 
 def test_twists_come_on_turns_8_to_18_with_probability_a_fifth():
@@ -186,7 +180,7 @@ def test_twists_come_on_turns_8_to_18_with_probability_a_fifth():
 
 def test_every_twist_can_be_drawn_and_speaks_to_the_client():
     notes = {note for i in range(200) for note in profiles.draw_twists(0, f"p{i:03d}", 25).values()}
-    assert notes == set(profiles.TWISTS)
+    assert notes == set(LISTS["twists"])
     assert all(re.search(r"\byou\b|\byour\b", note, re.IGNORECASE) for note in notes)
 
 
@@ -242,49 +236,47 @@ def test_parse_reply_never_guesses(name):
 
 def test_parse_reply_without_cot_takes_the_text_as_it_stands():
     assert prompts.parse_reply("  What is here now? \n", cot=False) == (None, "What is here now?")
-    assert prompts.parse_reply("Thinking: a\n\nAnswer: b", cot=False) == (
-        None,
-        "Thinking: a\n\nAnswer: b",
-    )
+    two_parts = "Thinking: a\n\nAnswer: b"
+    assert prompts.parse_reply(two_parts, cot=False) == (None, two_parts)
     assert prompts.parse_reply(" \n", cot=False) is None
 
 
 def test_therapist_prompts():
-    assert 170 <= words(prompts.THERAPIST_PROMPT) <= 230 and 60 <= words(prompts.COT_FORMAT) <= 90
-    assert prompts.therapist_prompt(cot=False) == prompts.THERAPIST_PROMPT
-    assert (
-        prompts.therapist_prompt(cot=True) == f"{prompts.THERAPIST_PROMPT}\n\n{prompts.COT_FORMAT}"
-    )
-    assert "Thinking:" not in prompts.THERAPIST_PROMPT and "emergency" in prompts.THERAPIST_PROMPT
-    assert prompts.THINKING in prompts.COT_FORMAT and prompts.ANSWER in prompts.COT_FORMAT
+    plain, form = TEXTS["therapist"], TEXTS["cot_format"]
+    assert 170 <= words(plain) <= 230 and 60 <= words(form) <= 90
+    assert prompts.therapist_prompt(cot=False) == plain
+    assert prompts.therapist_prompt(cot=True) == f"{plain}\n\n{form}"
+    assert "Thinking:" not in plain and "emergency" in plain
+    assert prompts.THINKING in form and prompts.ANSWER in form
 
 
 def test_client_prompt_holds_every_field_and_no_hole():
-    for profile in profiles.make_profiles(56, seed=2) + [
-        session["profile"] for session in SESSIONS
-    ]:
+    bundled = [session["profile"] for session in SESSIONS]
+    for profile in profiles.make_profiles(56, seed=2) + bundled:
         text = prompts.client_prompt(profile)
         assert 180 <= words(text) <= 260 and not re.search(r"[{}\[\]]|\.\.|None", text)
         assert profiles.ARCHETYPES[profile["archetype"]] in text
         for field, value in profile.items():
             if field not in ("id", "archetype"):
-                assert all(
-                    part in text for part in ([value] if isinstance(value, str) else value)
-                ), field
+                parts = [value] if isinstance(value, str) else value
+                assert all(part in text for part in parts), field
 
 
-def test_twist_message_is_bracketed_and_private():
-    message = prompts.twist_message(profiles.TWISTS[0])
-    assert message.startswith("[") and message.endswith("]") and profiles.TWISTS[0] in message
+def test_a_hidden_note_is_bracketed_and_private():
+    note, (profile,) = LISTS["twists"][0], profiles.make_profiles(1, 0)
+    opening, last = TEXTS["client_opening"], prompts.client_messages(profile, [], note)[-1]
+    message = last["content"].removeprefix(f"{opening}\n\n")
+    assert message.startswith("[") and message.endswith("]") and note in message
+    assert prompts.client_messages(profile, [], None)[-1]["content"] == opening
 
 
 @pytest.mark.parametrize(
     "text, verdict",
     [
-        ("ACCEPT", (True, "")),
-        (" ACCEPT\n", (True, "")),
-        ("REVISE: Ask one thing only.", (False, "Ask one thing only.")),
-        ("REVISE: Drop this: it lectures.", (False, "Drop this: it lectures.")),
+        ("ACCEPT", ""),
+        (" ACCEPT\n", ""),
+        ("REVISE: Ask one thing only.", "Ask one thing only."),
+        ("REVISE: Drop this: it lectures.", "Drop this: it lectures."),
         ("REVISE:", None),
         ("REVISE", None),
         ("accept", None),
@@ -300,20 +292,21 @@ def test_parse_verdict_is_strict(text, verdict):
 
 
 def test_supervisor_sees_the_session_and_the_draft():
-    request = prompts.supervisor_request(
-        [("client", "It hurts."), ("therapist", "Where?")], "client", "Here."
+    lines = [("client", "It hurts."), ("therapist", "Where?")]
+    system, request = prompts.supervisor_messages(lines, "client", "Here.")
+    assert system["content"] == prompts.supervisor_prompt("client")
+    assert request["content"] == (
+        "The session so far:\n\nClient: It hurts.\n\nTherapist: Where?\n\n"
+        "The client's draft:\n\nHere."
     )
-    assert (
-        request
-        == "The session so far:\n\nClient: It hurts.\n\nTherapist: Where?\n\nThe client's draft:\n\nHere."
-    )
-    assert "(nothing yet)" in prompts.supervisor_request([], "client", "Hello.")
+    assert "(nothing yet)" in prompts.supervisor_messages([], "client", "Hello.")[1]["content"]
     for speaker in ("therapist", "client"):
         assert f"draft of the {speaker}'s next turn" in prompts.supervisor_prompt(speaker)
-    assert "Ask less." in prompts.revision_request("Ask less.")
+    draft, request = prompts.revision_messages("Here.", "Ask less.")
+    assert draft["content"] == "Here." and "Ask less." in request["content"]
 
 
 def test_crisis_notice_names_people_to_call():
     for contact in ("emergency number", "988", "116 123", "findahelpline.com"):
-        assert contact in prompts.CRISIS_NOTICE
-    assert "not a treatment" in prompts.NOT_A_TREATMENT and "\n" not in prompts.NOT_A_TREATMENT
+        assert contact in TEXTS["crisis_notice"]
+    assert "not a treatment" in TEXTS["not_a_treatment"] and "\n" not in TEXTS["not_a_treatment"]

@@ -1,5 +1,4 @@
-"""Models behind an endpoint, against a real HTTP server that has each dialect's quirks and every
-fault."""
+"""Models behind an endpoint, against a real HTTP server with each dialect's quirks and faults."""
 
 import re
 import time
@@ -10,27 +9,14 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from act.dialogue import dialects, endpoint
-from act.dialogue.chat import Ask
-from act.dialogue.dialects import find_dialect, retry_after
+from act.dialogue import endpoint, wire
+from act.dialogue.chat import Ask, hold_talks
 from act.dialogue.endpoint import Endpoint
-from act.dialogue.talks import hold_talks
+from act.dialogue.wire import find_dialect, retry_after
 from act.model.sampler import Sampling
 from act.records import InputError
-from tests.fake_server import (
-    CUT,
-    CUT_JSON,
-    HANG,
-    HTML,
-    HTML_PAGE,
-    LOADING,
-    QUOTA,
-    RESET,
-    completion,
-    retry_after_date,
-    serving,
-    status,
-)
+from tests import fake_server
+from tests.fake_server import HANG, LOADING, QUOTA, completion, serving, status
 from tests.replies import answer_all
 
 KEY = "sk-test-5f2b9c"
@@ -55,38 +41,24 @@ def ask(key="a", messages=TALK, seed=2**62 + 5):
 
 def as_dialect(monkeypatch, name, fake):
     """Make the fake server's port the host that tells a dialect."""
-    (dialect,) = (
-        dialect for dialect in dialects.DIALECTS if dialect.key == f"{name.upper()}_API_KEY"
-    )
+    (dialect,) = (one for one in wire.DIALECTS if one.key == f"{name.upper()}_API_KEY")
     dialect = replace(dialect, host=f":{fake.port}", key="ACT_API_KEY")
-    monkeypatch.setattr(dialects, "DIALECTS", (dialect, *dialects.DIALECTS))
+    monkeypatch.setattr(wire, "DIALECTS", (dialect, *wire.DIALECTS))
 
 
 def test_a_reply_keeps_text_tokens_and_what_the_server_returned():
     with serving(lambda body, n: " What is here now? ") as fake:
         (reply,) = answer_all(open_at(fake), [ask()])
-    assert (reply.text, reply.status, reply.prompt_tokens, reply.response_tokens) == (
-        "What is here now?",
-        "ok",
-        11,
-        5,
-    )
+    assert (reply.text, reply.status) == ("What is here now?", "ok")
+    assert (reply.prompt_tokens, reply.response_tokens) == (11, 5)
     usage = {"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16}
     told = {"model": "fake-2026-11", "fingerprint": "fp_1", "finish": "stop"}
     assert reply.call == told | {"usage": usage, "attempts": 1}
     (request,) = fake.requests
-    assert (
-        request["path"] == "/v1/chat/completions"
-        and request["headers"]["Authorization"] == f"Bearer {KEY}"
-    )
-    assert request["body"] == {
-        "model": "m",
-        "messages": TALK,
-        "max_tokens": 64,
-        "temperature": 0.8,
-        "top_p": 0.9,
-        "seed": (2**62 + 5) % 2**31,
-    }
+    assert request["path"] == "/v1/chat/completions"
+    assert request["headers"]["Authorization"] == f"Bearer {KEY}"
+    body = {"model": "m", "messages": TALK, "max_tokens": 64, "temperature": 0.8, "top_p": 0.9}
+    assert request["body"] == body | {"seed": (2**62 + 5) % 2**31}
 
 
 PASSING = {
@@ -94,15 +66,15 @@ PASSING = {
     "429 with retry-after as a date": None,  # made when it is sent
     "429 with retry-after-ms": status(429, "slow down", retry_after_ms="300", retry_after="0"),
     "500": status(500, "oops"),
-    "502 with an HTML page": status(502, HTML),
+    "502 with an HTML page": status(502, fake_server.HTML),
     "503 while loading": LOADING,
     "408": status(408, ""),
     "409": status(409, ""),
     "hang": HANG,
-    "reset": RESET,
-    "connection cut in the body": CUT,
-    "cut JSON": CUT_JSON,
-    "HTML error page with status 200": HTML_PAGE,
+    "reset": fake_server.RESET,
+    "connection cut in the body": fake_server.CUT,
+    "cut JSON": fake_server.CUT_JSON,
+    "HTML error page with status 200": fake_server.HTML_PAGE,
     "a body that is not what its header says": status(200, "{}", content_encoding="gzip"),
     "no message": {"choices": [{"message": None, "finish_reason": "stop"}]},
     "usage that is a list": completion("never read") | {"usage": [1]},
@@ -118,7 +90,9 @@ def test_trap_14_a_fault_that_passes_ends_as_a_right_reply(name):
     fault = PASSING[name]
 
     def say(body, n):
-        return "right" if n > 2 else fault or status(429, "", retry_after=retry_after_date(2))
+        if n > 2:
+            return "right"
+        return fault or status(429, "", retry_after=fake_server.retry_after_date(2))
 
     with serving(say) as fake:
         (reply,) = answer_all(open_at(fake), [ask()])
@@ -185,11 +159,8 @@ ODD = ["content_filter", "length", "eos_token", None]
 def test_trap_16_an_odd_or_empty_finish_is_one_call_and_leaves_its_reason(finish, capsys):
     with serving(for_talk(completion("", finish))) as fake:
         (reply,) = answer_all(open_at(fake), [ask()])
-    assert (reply.status, reply.call["finish"], len(fake.requests)) == (
-        "error",
-        finish,
-        2,
-    )  # one asks if it is up
+    assert (reply.status, reply.call["finish"]) == ("error", finish)
+    assert len(fake.requests) == 2  # one asks if it is up
     assert f"finish_reason {finish}" in capsys.readouterr().err
 
 
@@ -211,9 +182,8 @@ def test_a_hang_is_given_up_after_the_timeout(monkeypatch):
         model = open_at(fake, timeout=0.3)
         answer_all(model, [ask("a", TALK[1:])])
         (reply,) = answer_all(model, [ask("b")])
-    assert (
-        reply.status == "error" and len(fake.requests) == 1 + 2 + 1
-    )  # the last shows that the server is up
+    # the last shows that the server is up
+    assert reply.status == "error" and len(fake.requests) == 1 + 2 + 1
 
 
 FINAL = {
@@ -236,10 +206,8 @@ def test_a_fault_that_no_try_can_help_stops_the_run_at_once_and_shows_no_key(nam
     """What a prompt by itself may get, too, is told from a server's own refusal by one prompt
     more."""
     fault, said = FINAL[name]
-    with (
-        serving(lambda body, n: fault) as fake,
-        pytest.raises(InputError, match=re.escape(said)) as stop,
-    ):
+    wanted = pytest.raises(InputError, match=re.escape(said))
+    with serving(lambda body, n: fault) as fake, wanted as stop:
         answer_all(open_at(fake), [ask()])
     assert len(fake.requests) == 1 + (name in ("an unknown field", "no access"))
     assert KEY not in str(stop.value) and "\n" not in str(stop.value)
@@ -338,19 +306,11 @@ def test_trap_16_a_finish_other_than_stop_is_a_status(finish, content, ends):
 @pytest.mark.parametrize(
     "said",
     [
-        {
-            "error": {
-                "code": "context_length_exceeded",
-                "message": "This model's maximum context length is 8192",
-            }
-        },
+        {"error": {"message": "This model's maximum context length is 8192"}},
+        {"error": {"code": "context_length_exceeded", "message": "No."}},
         {"message": "Prompt contains 9000 tokens, too large: too many tokens"},
-        {
-            "error": {
-                "message": "the request exceeds the available context size",
-                "type": "exceed_context_size_error",
-            }
-        },
+        {"error": {"message": "the request exceeds the available context size", "type": "x"}},
+        {"error": {"message": "No.", "type": "exceed_context_size_error"}},
     ],
 )
 def test_trap_19_a_prompt_too_long_for_the_server_has_status_context(said):
@@ -384,10 +344,7 @@ def test_trap_15_bodies_differ_by_dialect(monkeypatch):
         model = open_at(fake, name="gpt-5-mini")
         assert answer_all(model, [ask()])[0].text == "right"
         assert fake.requests[-1]["body"]["max_completion_tokens"] == 64 + 2048
-        assert (model.sampling.temperature, model.sampling.top_p) == (
-            None,
-            None,
-        )  # recorded as not ours
+        assert model.sampling == Sampling(None, None, 64)  # recorded as not ours
     with serving(lambda body, n: "right") as fake:
         as_dialect(monkeypatch, "openai", fake)
         answer_all(open_at(fake, name="gpt-4.1"), [ask()])
@@ -450,11 +407,8 @@ def test_trap_14_a_server_that_asks_for_an_hour_gets_a_minute_at_most(monkeypatc
     monkeypatch.setattr(
         endpoint, "time", SimpleNamespace(sleep=slept.append, monotonic=time.monotonic)
     )
-    with serving(
-        lambda body, n: (
-            "right" if n == 3 else status(429, "", retry_after="3600" if n == 1 else "20")
-        )
-    ) as fake:
+    answers = [status(429, "", retry_after="3600"), status(429, "", retry_after="20"), "right"]
+    with serving(lambda body, n: answers[n - 1]) as fake:
         answer_all(open_at(fake), [ask()])
     assert slept == [60, 20]
 
@@ -471,11 +425,8 @@ def test_trap_15_a_prompt_that_was_cut_silently_is_found(monkeypatch):
         as_dialect(monkeypatch, "ollama", fake)
         model = open_at(fake)
         talks = [[{"role": "user", "content": "x" * 5 * n}] for n in (20, 40, 60)]
-        assert [answer_all(model, [ask("a", talk)])[0].status for talk in talks] == [
-            "ok",
-            "ok",
-            "context",
-        ]
+        replies = [answer_all(model, [ask("a", talk)])[0].status for talk in talks]
+    assert replies == ["ok", "ok", "context"]
 
 
 def test_trap_15_the_prompt_that_asks_whether_a_server_is_up_is_no_measure(monkeypatch):
@@ -497,9 +448,8 @@ def test_trap_15_the_prompt_that_asks_whether_a_server_is_up_is_no_measure(monke
 
 def test_a_served_model_that_thinks_aloud_is_not_quoted():
     for opening in ("<think>He is sad.", "He is sad."):  # some templates open the tag in the prompt
-        with serving(
-            lambda body, n, o=opening: f"{o}\nI should ask.</think>\n\nWhat hurts?"
-        ) as fake:
+        said = f"{opening}\nI should ask.</think>\n\nWhat hurts?"
+        with serving(lambda body, n, said=said: said) as fake:
             assert answer_all(open_at(fake), [ask()])[0].text == "What hurts?"
 
 

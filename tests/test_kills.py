@@ -11,13 +11,14 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from act.dialogue.profiles import make_profiles
-from act.dialogue.prompts import THERAPIST_COT_PROMPT, cot_reply, supervisor_prompt
+from act.dialogue.prompts import cot_reply, supervisor_prompt, therapist_prompt
 from act.dialogue.session import REVISIONS, seed_from
 from act.records import check_session, read_jsonl
 from generate import ATTEMPTS
@@ -38,7 +39,7 @@ def say(body: dict, n: int):
     if system in (supervisor_prompt("client"), supervisor_prompt("therapist")):
         return "REVISE: Say it in other words." if token % 3 == 0 else "ACCEPT"
     words = f"So {token} it is, after {len(body['messages'])} messages."
-    return cot_reply("Hm.", words) if system == THERAPIST_COT_PROMPT else words
+    return cot_reply("Hm.", words) if system == therapist_prompt(True) else words
 
 
 def turn_of(condition: str, speakers: tuple[str, ...], turns: int) -> dict[int, tuple[str, int]]:
@@ -90,10 +91,10 @@ def finished(out: Path) -> set[tuple[str, int]]:
 
 
 def kill_and_go_on(
-    words: list, folder: Path, out: Path, fake, table: dict, kills: int, longest: float
+    words: list, folder: Path, out: Path, fake, table: dict, kills: int, calls: int
 ) -> str:
-    """Run a command, kill it `kills` times, let it end; checks the server's log after each
-    death."""
+    """Run a command of some `calls`, kill it `kills` times, let it end; checks the server's log
+    after each death."""
     draw = random.Random(len(words) + kills)
     command = [sys.executable, str(ROOT / words[0]), *map(str, words[1:])]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "ACT_API_KEY": KEY}
@@ -108,15 +109,17 @@ def kill_and_go_on(
             if last:
                 assert process.wait(300) == 0, (folder / "said").read_text()
             else:
-                time.sleep(draw.uniform(0.1, longest))
+                enough = asked + draw.randint(0, calls // kills)
+                while len(fake.requests) < enough and process.poll() is None:
+                    time.sleep(0.01)
+                time.sleep(draw.uniform(0, 0.1))
                 process.kill()
                 process.wait()
             file.seek(0)
             said += file.read()
         time.sleep(0.1)  # for what was under way
-        again = {
-            table[r["body"]["seed"]] for r in fake.requests[asked:] if r["body"]["seed"] in table
-        } & done
+        seeds = {request["body"]["seed"] for request in fake.requests[asked:]}
+        again = {table[seed] for seed in seeds & table.keys()} & done
         assert not again, f"asked again for turns that were stored: {again}"
     return said
 
@@ -147,41 +150,26 @@ def no_key_in(folder: Path, said: str) -> None:
 def test_generate_sessions_and_pairs_survive_kills(tmp_path, kills):
     turns = 8
     table = turn_of("transcript", ("client", "therapist"), turns)
-    with serving(say, delay=0.03 * kills / 3) as fake:
+    with serving(say, delay=0.02) as fake:
         m = f"m@{fake.url}"
-        sessions = [
-            "generate.py",
-            "sessions",
-            "--profiles",
-            "p.jsonl",
-            "--therapist",
-            m,
-            "--client",
-            m,
-        ]
-        sessions += ["--supervisor", m, "--turns", turns, "--concurrency", 4, "--out", "s.jsonl"]
-        pairs = [
-            "generate.py",
-            "pairs",
-            "--sessions",
-            "s.jsonl",
-            "--chosen",
-            f"c@{fake.url}",
-            "--rejected",
-            m,
-        ]
-        pairs += ["--cot", "--concurrency", 4, "--out", "d.jsonl"]
+        sessions = ["generate.py", "sessions", "--profiles", "p.jsonl", "--out", "s.jsonl"]
+        sessions += ["--therapist", m, "--client", m, "--supervisor", m, "--turns", turns]
+        pairs = ["generate.py", "pairs", "--sessions", "s.jsonl", "--out", "d.jsonl"]
+        # a death loses a chosen answer, and the rejected one under way, of each open session
+        pairs += ["--chosen", f"c@{fake.url}", "--rejected", m, "--cot", "--batch", 2]
+        for words in (sessions, pairs):
+            words += ["--concurrency", 4]
         results = []
         for folder, deaths in ((tmp_path / "whole", 0), (tmp_path / "killed", kills)):
             folder.mkdir()
             write_profiles(folder)
-            said = kill_and_go_on(sessions, folder, folder / "s.jsonl", fake, table, deaths, 6)
+            said = kill_and_go_on(sessions, folder, folder / "s.jsonl", fake, table, deaths, 240)
             assert f"{PROFILES} sessions in s.jsonl: {PROFILES} complete" in said
             held = list(read_jsonl(folder / "s.jsonl", check_session))
             assert len(held) == PROFILES and not (folder / "s.jsonl.part").exists()
             asked = len(fake.requests)
             drawn = pair_of(("c", "m"), turns)
-            said += kill_and_go_on(pairs, folder, folder / "d.jsonl", fake, drawn, deaths, 5)
+            said += kill_and_go_on(pairs, folder, folder / "d.jsonl", fake, drawn, deaths, 96)
             assert {r["body"]["seed"] for r in fake.requests[asked:]} <= drawn.keys()
             made = list(read_jsonl(folder / "d.jsonl"))
             assert len({pair["id"] for pair in made}) == len(made) == PROFILES * turns
@@ -189,12 +177,8 @@ def test_generate_sessions_and_pairs_survive_kills(tmp_path, kills):
             no_key_in(folder, said)
             results.append((plain(held), {pair["id"]: pair for pair in made}))
     assert results[0] == results[1]
-    drafts = [
-        draft
-        for s in results[0][0].values()
-        for turn in s["turns"]
-        for draft in turn.get("drafts", [])
-    ]
+    past = [turn for session in results[0][0].values() for turn in session["turns"]]
+    drafts = [draft for turn in past for draft in turn.get("drafts", [])]
     assert {draft["speaker"] for draft in drafts} == {"client", "therapist"}
 
 
@@ -206,58 +190,45 @@ def test_simulate_survives_kills(tmp_path, folder, kills):
     for condition in conditions:
         table |= turn_of(condition, ("client",), turns)
     results = []
-    with serving(say, delay=0.1 * kills / 3) as fake:
-        words = [
-            "simulate.py",
-            "--model",
-            folder,
-            "--profiles",
-            "p.jsonl",
-            "--client",
-            f"m@{fake.url}",
-        ]
-        words += ["--turns", turns, "--conditions", ",".join(conditions), "--format", "observe"]
+    with serving(say, delay=0.05) as fake:
+        words = ["simulate.py", "--model", folder, "--client", f"m@{fake.url}", "--turns", turns]
+        words += ["--profiles", "p.jsonl", "--conditions", ",".join(conditions)]
         words += ["--max-new-tokens", 6, "--batch", 4, "--concurrency", 4, "--out", "s.jsonl"]
         for where, deaths in ((tmp_path / "whole", 0), (tmp_path / "killed", kills)):
             where.mkdir()
             write_profiles(where)
-            said = kill_and_go_on(words, where, where / "s.jsonl", fake, table, deaths, 8)
+            said = kill_and_go_on(words, where, where / "s.jsonl", fake, table, deaths, 36)
             held = list(read_jsonl(where / "s.jsonl", check_session))
             assert len(held) == PROFILES * 2 and not (where / "s.jsonl.part").exists()
             no_key_in(where, said)
             results.append(plain(held))
     assert results[0] == results[1]
     statuses = {(s["condition"], s["status"]) for s in results[0].values()}
-    assert statuses == {
-        ("instruct", "complete"),
-        ("instruct-cot", "format"),
-    }  # a random model keeps no form
+    # a random model keeps no form
+    assert statuses == {("instruct", "complete"), ("instruct-cot", "format")}
 
 
 @pytest.mark.slow
 def test_two_processes_cannot_write_one_file(tmp_path):
+    """The first is kept waiting for its replies until the second is gone."""
     write_profiles(tmp_path)
-    with serving(say, delay=0.2) as fake:
+    gone = threading.Event()
+
+    def say_later(body, n):
+        gone.wait(60)
+        return say(body, n)
+
+    with serving(say_later) as fake:
         m = f"m@{fake.url}"
-        words = [
-            "generate.py",
-            "sessions",
-            "--profiles",
-            "p.jsonl",
-            "--therapist",
-            m,
-            "--client",
-            m,
-            "--turns",
-            "9",
-        ]
-        command = [sys.executable, str(ROOT / words[0]), *words[1:], "--out", "s.jsonl"]
-        first = subprocess.Popen(
-            command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        words = ["sessions", "--profiles", "p.jsonl", "--therapist", m, "--client", m]
+        words += ["--turns", "1", "--out", "s.jsonl"]
+        command = [sys.executable, str(ROOT / "generate.py"), *words]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        first = subprocess.Popen(command, cwd=tmp_path, **quiet)
         while not fake.requests:
             time.sleep(0.05)
         second = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        gone.set()
         assert second.returncode == 2 and "another process is writing this file" in second.stderr
         assert first.wait(120) == 0
     assert len(list(read_jsonl(tmp_path / "s.jsonl", check_session))) == PROFILES

@@ -2,8 +2,6 @@
 
 import io
 import json
-import os
-import subprocess
 import sys
 
 import pytest
@@ -11,96 +9,57 @@ import pytest
 from act.dialogue.chat import Ask
 from act.dialogue.person import Ended, Person
 from act.records import check_session, read_jsonl
-from tests.conftest import ROOT
 
 DANGER = "Some days I want to kill myself."
 
 
-def talk(where, model, typed, *more):
-    words = [
-        "simulate.py",
-        "--model",
-        model,
-        "--client",
-        "me",
-        "--conditions",
-        "instruct",
-        "--max-new-tokens",
-        8,
-    ]
-    command = [
-        sys.executable,
-        str(ROOT / "simulate.py"),
-        *map(str, words[1:]),
-        "--out",
-        "me.jsonl",
-        *more,
-    ]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        command,
-        cwd=where,
-        env=environment,
-        input=typed,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+@pytest.fixture
+def talk(run, monkeypatch, folder):
+    """talk(what is typed) -> what is shown."""
+    words = ("simulate.py", "--model", folder, "--client", "me", "--conditions", "instruct")
+
+    def talk(typed: str) -> str:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(typed.encode())))
+        return run(*words, "--max-new-tokens", 8, "--out", "me.jsonl")
+
+    return talk
 
 
 @pytest.mark.slow
-def test_you_talk_to_the_therapist_and_are_told_what_it_is(tmp_path, folder):
-    done = talk(tmp_path, folder, f"I sleep badly.\n\n  \n{DANGER}\n/end\nnever read\n")
-    assert done.returncode == 0, done.stderr
-    before, _, after = done.stdout.partition("therapist: ")
-    assert (
-        "not a therapist and not a treatment" in before
-        and "stored on this computer, in me.jsonl" in before
-    )
-    assert before.count("988") == 1 and after.count("988") == 1, (
-        "at the start, and when danger is spoken of"
-    )
+def test_you_talk_to_the_therapist_and_are_told_what_it_is(talk, tmp_path):
+    shown = talk(f"I sleep badly.\n\n  \n{DANGER}\n/end\nnever read\n")
+    before, _, after = shown.partition("therapist: ")
+    assert "not a therapist and not a treatment" in before
+    assert "stored on this computer, in me.jsonl" in before
+    # at the start, and when danger is spoken of
+    assert before.count("988") == 1 and after.count("988") == 1
     assert after.index("988") < after.rindex("therapist: ")
     (session,) = read_jsonl(tmp_path / "me.jsonl", check_session)
     assert session["id"] == "instruct/me-1" and session["status"] == "complete"
     assert [turn["client"] for turn in session["turns"]] == ["I sleep badly.", DANGER]
     assert session["turns"][0]["note"] is None and session["models"]["client"] == "a person"
-    assert talk(tmp_path, folder, "Again.\n").returncode == 0  # the end of input ends a session too
-    assert [s["id"] for s in read_jsonl(tmp_path / "me.jsonl")] == [
-        "instruct/me-1",
-        "instruct/me-2",
-    ]
+    talk("Again.\n")  # the end of input ends a session too
+    held = [session["id"] for session in read_jsonl(tmp_path / "me.jsonl")]
+    assert held == ["instruct/me-1", "instruct/me-2"]
 
 
 @pytest.mark.slow
 def test_one_therapist_is_chosen(refused, folder):
-    words = (
-        "simulate.py",
-        "--model",
-        folder,
-        "--client",
-        "me",
-        "--out",
-        "me.jsonl",
-        "--conditions",
-    )
-    assert "name one condition with --conditions" in refused(*words, "instruct,instruct-cot")
+    words = ("simulate.py", "--model", folder, "--client", "me", "--out", "me.jsonl")
+    said = refused(*words, "--conditions", "instruct,instruct-cot")
+    assert "name one condition with --conditions" in said
 
 
 @pytest.mark.slow
-def test_a_talk_that_is_cut_off_goes_on(tmp_path, folder):
+def test_a_talk_that_is_cut_off_goes_on(talk, tmp_path):
     """A killed process leaves the turns so far; the same command shows where it was."""
-    talk(tmp_path, folder, "One.\n/end\n")
-    (session,) = map(json.loads, (tmp_path / "me.jsonl").read_text().splitlines())
-    begun = {
-        "id": "instruct/me-1#1",
-        "turn": session["turns"][0],
-        "session": session | {"turns": []},
-    }
+    talk("One.\n/end\n")
+    (session,) = read_jsonl(tmp_path / "me.jsonl", check_session)
+    begun = {"id": "instruct/me-1#1", "turn": session["turns"][0]}
+    begun["session"] = session | {"turns": []}
     (tmp_path / "me.jsonl").unlink()
     (tmp_path / "me.jsonl.part").write_text(json.dumps(begun) + "\n")
-    done = talk(tmp_path, folder, "Two.\n/end\n")
-    assert f"therapist: {session['turns'][0]['answer']}" in done.stdout, done.stderr
+    assert f"therapist: {session['turns'][0]['answer']}" in talk("Two.\n/end\n")
     (session,) = read_jsonl(tmp_path / "me.jsonl", check_session)
     assert [turn["client"] for turn in session["turns"]] == ["One.", "Two."]
 

@@ -167,7 +167,8 @@ def test_sigkill_loses_at_most_the_record_in_flight(tmp_path):
         "with Store(sys.argv[1], lambda record: None) as store:\n"
         "    n = len(store)\n"
         "    print(n, flush=True)\n"
-        "    while True: store.append({'id': n, 'text': 'x' * 5000}); n += 1; print(n, flush=True)\n"
+        "    while True:\n"
+        "        store.append({'id': n, 'text': 'x' * 5000}); n += 1; print(n, flush=True)\n"
     )
     for _ in range(5):
         process = subprocess.Popen(
@@ -212,12 +213,8 @@ def turn(**changes):
     ],
 )
 def test_a_session_with_a_wrong_turn_is_refused(turns, said):
-    session = {
-        "id": "x",
-        "condition": "sft",
-        "profile": {"id": "p", "archetype": "a"},
-        "status": "complete",
-    }
+    session = {"id": "x", "condition": "sft", "profile": {"id": "p", "archetype": "a"}}
+    session["status"] = "complete"
     check_session(session | {"turns": [turn()]})
     with pytest.raises(ValueError, match=said):
         check_session(session | {"turns": turns})

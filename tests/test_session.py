@@ -7,14 +7,13 @@ from collections import Counter
 import pytest
 
 from act.audit.style import count_conduct, describe
-from act.dialogue.chat import Reply
+from act.dialogue.chat import Reply, hold_talks
 from act.dialogue.endpoint import Endpoint
 from act.dialogue.journal import Journal
 from act.dialogue.profiles import draw_twists, make_profiles
-from act.dialogue.prompts import CLIENT_OPENING, cot_reply, supervisor_prompt, therapist_prompt
-from act.dialogue.session import Session, Speakers, hold_sessions, new_session, seed_from
-from act.dialogue.settings import check_settings
-from act.dialogue.talks import hold_talks
+from act.dialogue.prompts import TEXTS, cot_reply, supervisor_prompt, therapist_prompt
+from act.dialogue.session import Session, hold_sessions, new_session, seed_from
+from act.dialogue.speakers import check_made_with
 from act.model.sampler import Sampling
 from act.records import InputError, Store, check_session, read_jsonl
 
@@ -63,7 +62,9 @@ def hold(
     supervisor=None,
     batch=9,
 ):
-    speakers = Speakers(Scripted(therapist), Scripted(client), supervisor and Scripted(supervisor))
+    speakers = {"therapist": Scripted(therapist), "client": Scripted(client)}
+    if supervisor:
+        speakers["supervisor"] = Scripted(supervisor)
     sessions = [
         new_session(condition, profile, speakers, form, seed) for profile in make_profiles(n, 0)
     ]
@@ -72,7 +73,7 @@ def hold(
     )
     for session in sessions:
         check_session(session)
-    assert sorted(speakers.therapist.forgotten) == sorted(session["id"] for session in sessions)
+    assert sorted(speakers["therapist"].forgotten) == sorted(session["id"] for session in sessions)
     return sessions, speakers
 
 
@@ -82,23 +83,13 @@ def test_both_see_the_history_of_answers_only():
         lambda ask, n: f"words {n}",
         condition="sft-cot",
     )
-    therapist, client = speakers.therapist, speakers.client
+    therapist, client = speakers["therapist"], speakers["client"]
     last = therapist.asks[-1].messages
     assert last[0] == {"role": "system", "content": therapist_prompt(True)}
-    assert [m["content"] for m in last[1:]] == [
-        "words 1",
-        "answer 1",
-        "words 2",
-        "answer 2",
-        "words 3",
-    ]
-    assert [m["content"] for m in client.asks[-1].messages[1:]] == [
-        CLIENT_OPENING,
-        "words 1",
-        "answer 1",
-        "words 2",
-        "answer 2",
-    ]
+    said = ["words 1", "answer 1", "words 2", "answer 2"]
+    assert [m["content"] for m in last[1:]] == [*said, "words 3"]
+    heard = [m["content"] for m in client.asks[-1].messages[1:]]
+    assert heard == [TEXTS["client_opening"], *said]
     assert [turn["thinking"] for turn in session["turns"]] == ["secret 1", "secret 2", "secret 3"]
     assert not any(
         "secret" in m["content"] for ask in therapist.asks + client.asks for m in ask.messages
@@ -116,32 +107,32 @@ def test_sessions_side_by_side_are_asked_together_and_the_next_one_takes_a_free_
         batch=3,
     )
     assert [s["status"] for s in sessions] == ["complete", "error"] + ["complete"] * 5
-    assert speakers.client.batches == speakers.therapist.batches == [3, 3, 3, 3, 1]
+    assert speakers["client"].batches == speakers["therapist"].batches == [3, 3, 3, 3, 1]
 
 
 def test_an_endpoint_client_is_asked_while_the_therapist_works():
     """A local therapist takes what has come in; nobody waits for the slowest."""
-    speakers = Speakers(Scripted(lambda ask, n: "fine"), Scripted(lambda ask, n: "hi", remote=True))
+    speakers = {
+        "therapist": Scripted(lambda ask, n: "fine"),
+        "client": Scripted(lambda ask, n: "hi", remote=True),
+    }
     sessions = [
         new_session("sft", profile, speakers, "observe", 0) for profile in make_profiles(5, 0)
     ]
     hold_talks((Session(s, speakers, 3).hold(lambda *turn: None) for s in sessions), 5)
     assert all(s["status"] == "complete" and len(s["turns"]) == 3 for s in sessions)
-    assert Counter(ask.key for ask in speakers.therapist.asks) == {s["id"]: 3 for s in sessions}
+    assert Counter(ask.key for ask in speakers["therapist"].asks) == {s["id"]: 3 for s in sessions}
 
 
 def test_trap_18_a_reply_out_of_form_is_asked_for_once_more_then_ends_the_session():
     (session,), speakers = hold(
         lambda ask, n: "no labels", lambda ask, n: "hello", condition="sft-cot"
     )
-    first, second = speakers.therapist.asks
+    first, second = speakers["therapist"].asks
     assert first.seed != second.seed
-    assert (
-        session["status"] == "format"
-        and len(session["turns"]) == 1
-        and session["turns"][0]["out_of_form"] == 2
-    )
-    assert session["turns"][-1]["answer"] is None and "no labels" not in str(session)
+    (turn,) = session["turns"]
+    assert session["status"] == "format" and turn["out_of_form"] == 2
+    assert turn["answer"] is None and "no labels" not in str(session)
 
 
 def test_trap_18_the_second_try_counts():
@@ -149,14 +140,11 @@ def test_trap_18_the_second_try_counts():
         return "no labels" if n == 1 else cot_reply("t", "a")
 
     (session,), _ = hold(second_time, lambda ask, n: "hello", turns=2, condition="sft-cot")
-    assert session["status"] == "complete" and [t["status"] for t in session["turns"]] == [
-        "ok",
-        "ok",
-    ]
+    assert session["status"] == "complete"
+    assert [t["status"] for t in session["turns"]] == ["ok", "ok"]
     assert [t.get("out_of_form") for t in session["turns"]] == [1, None]
-    assert count_conduct([session])["out_of_form"] == 1 and "replies out of form 1" in describe(
-        [session]
-    )
+    assert count_conduct([session])["out_of_form"] == 1
+    assert "replies out of form 1" in describe([session])
 
 
 def test_errors_and_full_contexts_end_a_session_and_never_enter_it():
@@ -168,7 +156,7 @@ def test_errors_and_full_contexts_end_a_session_and_never_enter_it():
         assert (
             session["status"] == status
             and len(session["turns"]) == 2
-            and len(speakers.client.asks) == 2
+            and len(speakers["client"].asks) == 2
         )
         assert session["turns"][1]["answer"] is None and "HTTP" not in str(session)
 
@@ -177,7 +165,7 @@ def test_a_client_that_fails_ends_the_session_before_the_therapist_is_asked():
     (session,), speakers = hold(
         lambda ask, n: "fine", lambda ask, n: Reply("HTTP 500", "error", 5, 0) if n == 2 else "hi"
     )
-    assert session["status"] == "error" and len(speakers.therapist.asks) == 1
+    assert session["status"] == "error" and len(speakers["therapist"].asks) == 1
     assert session["turns"][1]["client"] == "" and "HTTP" not in str(session)
 
 
@@ -186,10 +174,7 @@ def test_a_cut_off_answer_goes_on_and_is_marked():
         lambda ask, n: Reply("cut o", "length", 9, 50), lambda ask, n: "hi", turns=2
     )
     assert session["status"] == "complete"
-    assert [(t["status"], t["response_tokens"]) for t in session["turns"]] == [
-        ("length", 50),
-        ("length", 50),
-    ]
+    assert [(t["status"], t["response_tokens"]) for t in session["turns"]] == [("length", 50)] * 2
 
 
 def test_twists_are_equal_in_all_conditions_and_hidden_from_the_therapist():
@@ -198,11 +183,13 @@ def test_twists_are_equal_in_all_conditions_and_hidden_from_the_therapist():
             lambda ask, n: "fine", lambda ask, n: "hi", turns=18, condition=condition, seed=0
         )  # fmt: skip
         assert not any(
-            "Private note" in m["content"] for ask in speakers.therapist.asks for m in ask.messages
+            "Private note" in m["content"]
+            for ask in speakers["therapist"].asks
+            for m in ask.messages
         )
         found = {i: turn["note"] for i, turn in enumerate(session["turns"], 1) if turn["note"]}
         for number, note in found.items():
-            assert note in speakers.client.asks[number - 1].messages[-1]["content"]
+            assert note in speakers["client"].asks[number - 1].messages[-1]["content"]
         return found
 
     assert notes("sft") == notes("orpo") == draw_twists(0, "p001", 18) != {}
@@ -210,7 +197,7 @@ def test_twists_are_equal_in_all_conditions_and_hidden_from_the_therapist():
 
 def test_seeds_differ_by_everything_they_are_made_of():
     held = [
-        hold(lambda a, n: "x", lambda a, n: "y", turns=2, condition=c, n=2)[1].therapist
+        hold(lambda a, n: "x", lambda a, n: "y", turns=2, condition=c, n=2)[1]["therapist"]
         for c in ("sft", "orpo")
     ]
     seeds = [ask.seed for therapist in held for ask in therapist.asks]
@@ -227,7 +214,7 @@ def test_enforcing_the_form_is_asked_for_in_cot_conditions_only():
         _, speakers = hold(
             lambda a, n: cot_reply("t", "a"), lambda a, n: "y", 1, condition, 1, form
         )
-        assert [ask.enforce for ask in speakers.therapist.asks] == [wanted]
+        assert [ask.enforce for ask in speakers["therapist"].asks] == [wanted]
 
 
 def test_a_supervisor_sends_drafts_back_twice_at_most_and_every_draft_is_kept():
@@ -247,26 +234,23 @@ def test_a_supervisor_sends_drafts_back_twice_at_most_and_every_draft_is_kept():
     )
     (turn,) = session["turns"]
     assert turn["answer"] == "draft 3" and turn["thinking"] == "thought 3"
+    drafts = [cot_reply(f"thought {i}", f"draft {i}") for i in (1, 2, 3)]
     assert turn["drafts"] == [
-        {
-            "speaker": "therapist",
-            "text": cot_reply(f"thought {i}", f"draft {i}"),
-            "feedback": f"Say less, number {i}.",
-        }
+        {"speaker": "therapist", "text": drafts[i - 1], "feedback": f"Say less, number {i}."}
         for i in (1, 2)
     ]
-    assert len(speakers.supervisor.asks) == 3 and len(speakers.therapist.asks) == 3
+    assert len(speakers["supervisor"].asks) == 3 and len(speakers["therapist"].asks) == 3
     assert session["models"]["supervisor"] == "scripted"
     # The supervisor sees answers and never thinking; the therapist sees its own draft and the
     # feedback.
-    judged = speakers.supervisor.asks[1].messages[1]["content"]
+    judged = speakers["supervisor"].asks[1].messages[1]["content"]
     assert "Client: hello" in judged and "draft 1" in judged and "thought" not in judged
-    again = speakers.therapist.asks[2].messages
+    again = speakers["therapist"].asks[2].messages
     assert (
         again[-2]["content"] == cot_reply("thought 2", "draft 2")
         and "Say less, number 2." in again[-1]["content"]
     )
-    assert len({ask.seed for ask in speakers.therapist.asks + speakers.supervisor.asks}) == 6
+    assert len({ask.seed for ask in speakers["therapist"].asks + speakers["supervisor"].asks}) == 6
 
 
 def test_a_revision_that_fails_leaves_the_draft_standing():
@@ -282,7 +266,7 @@ def test_a_revision_that_fails_leaves_the_draft_standing():
     )
     (turn,) = session["turns"]
     assert (turn["answer"], turn["status"], session["status"]) == ("first", "ok", "complete")
-    assert len(speakers.therapist.asks) == 3 and len(turn["drafts"]) == 1
+    assert len(speakers["therapist"].asks) == 3 and len(turn["drafts"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -299,7 +283,7 @@ def test_a_verdict_out_of_form_or_cut_off_leaves_the_draft_standing_marked(said)
     )
     (turn,) = session["turns"]
     assert turn["unsupervised"] == ["client", "therapist"] and "drafts" not in turn
-    assert len(speakers.supervisor.asks) == 2 and turn["answer"] == "a"
+    assert len(speakers["supervisor"].asks) == 2 and turn["answer"] == "a"
 
 
 def test_a_supervisors_two_conversations_are_kept_apart():
@@ -312,25 +296,22 @@ def test_a_supervisors_two_conversations_are_kept_apart():
         "transcript",
         supervisor=lambda a, n: "ACCEPT",
     )
-    prompts = {(ask.key, ask.messages[0]["content"]) for ask in speakers.supervisor.asks}
+    prompts = {(ask.key, ask.messages[0]["content"]) for ask in speakers["supervisor"].asks}
     assert prompts == {
         (f"{session['id']} {who}", supervisor_prompt(who)) for who in ("client", "therapist")
     }
-    assert sorted(speakers.supervisor.forgotten) == sorted({key for key, _ in prompts})
+    assert sorted(speakers["supervisor"].forgotten) == sorted({key for key, _ in prompts})
 
 
 def test_trap_19_the_context_policy_and_its_size_are_recorded():
-    speakers = Speakers(
-        Scripted(lambda ask, n: "fine"),
-        Endpoint("m@http://host/v1", Sampling(1.0, 1.0, 50), 1, 1.0),
-    )
+    speakers = {
+        "therapist": Scripted(lambda ask, n: "fine"),
+        "client": Endpoint("m@http://host/v1", Sampling(1.0, 1.0, 50), 1, 1.0),
+    }
     sampling = new_session("sft", make_profiles(1, 0)[0], speakers, "observe", 0)["sampling"]
     policy = "the whole history; a prompt that leaves no room for a reply has none"
-    assert sampling["context"] == {
-        "policy": policy,
-        "therapist": 512,
-        "client": None,
-    }  # None: the server's own
+    # None: the server's own
+    assert sampling["context"] == {"policy": policy, "therapist": 512, "client": None}
     assert sampling["history"] == "answers only" and sampling["therapist"]["max_new_tokens"] == 50
 
 
@@ -358,9 +339,8 @@ def stored(folder, turns, die_at=None, status="ok", batch=2, seed=0, n=3):
         ends = status != "ok" and "words 2" in ask.messages[-1]["content"]
         return Reply("", status) if ends else f"answer to {ask.messages[-1]['content']}"
 
-    speakers = Speakers(
-        Scripted(therapist), Scripted(lambda ask, n: f"words {len(ask.messages) // 2}")
-    )
+    client = Scripted(lambda ask, n: f"words {len(ask.messages) // 2}")
+    speakers = {"therapist": Scripted(therapist), "client": client}
     with Store(folder / "s.jsonl", check_session) as store, Journal(store) as journal:
         wanted = [p for p in make_profiles(n, 0) if f"sft/{p['id']}" not in store]
         records = [new_session("sft", profile, speakers, "observe", seed) for profile in wanted]
@@ -369,7 +349,7 @@ def stored(folder, turns, die_at=None, status="ok", batch=2, seed=0, n=3):
         hold_sessions(records, speakers, turns, journal, bar, batch)
     assert bar["n"] == turns * len(wanted)
     sessions = {r["id"]: r for r in map(json.loads, (folder / "s.jsonl").read_text().splitlines())}
-    return sessions, speakers.therapist.asks
+    return sessions, speakers["therapist"].asks
 
 
 def turns_in(folder):
@@ -468,47 +448,31 @@ def test_a_journal_of_another_kind_is_refused(tmp_path):
         stored(tmp_path, 4)
 
 
-def held_by(therapist, client="c@http://host/v1", **more):
-    return {
-        "id": "x",
-        "models": {"therapist": therapist, "client": client},
-        "adapters": {},
-        "seed": 0,
-    } | more
+def held_by(therapist, client="c@http://host/v1", adapter=None):
+    models = {"therapist": therapist, "client": client}
+    adapters = {"therapist": adapter} if adapter else {}
+    return {"id": "x", "models": models, "adapters": adapters, "seed": 0}
+
+
+SERVED = "m@http://host:8000/v1"
 
 
 @pytest.mark.parametrize(
     ("held", "new", "same"),
     [
-        (
-            held_by("m@http://host:8000/v1"),
-            held_by("m@http://host:8001/v1"),
-            True,
-        ),  # the server was started again
-        (held_by("m@http://host/v1"), held_by("n@http://host/v1"), False),
+        (held_by(SERVED), held_by("m@http://host:8001/v1"), True),  # the server was started again
+        (held_by(SERVED), held_by("n@http://host:8000/v1"), False),
         (held_by("models/a"), held_by("models/b"), False),
-        (
-            held_by("a+b", adapters={"therapist": "12"}),
-            held_by("a+b", adapters={"therapist": "34"}),
-            False,
-        ),  # retrained
-        (
-            held_by("a+b", adapters={"therapist": "12"}),
-            held_by("a+c", adapters={"therapist": "12"}),
-            True,
-        ),  # moved
-        (
-            held_by("a+b", adapters={"therapist": "12"}),
-            held_by("d+b", adapters={"therapist": "12"}),
-            False,
-        ),
+        (held_by("a+b", adapter="12"), held_by("a+b", adapter="34"), False),  # retrained
+        (held_by("a+b", adapter="12"), held_by("a+c", adapter="12"), True),  # moved
+        (held_by("a+b", adapter="12"), held_by("d+b", adapter="12"), False),
         (held_by("a+b"), held_by("a+c"), False),  # two folders with a + in their names
         ({"id": "x"}, held_by("a"), False),
     ],
 )
 def test_a_model_is_known_by_its_weights_and_a_served_one_by_its_name(held, new, same):
     if same:
-        check_settings("s", held, new, ("models", "adapters", "seed"))
+        check_made_with("s", held, new)
     else:
         with pytest.raises(InputError, match="^s: x was made with (models|adapters) "):
-            check_settings("s", held, new, ("models", "adapters", "seed"))
+            check_made_with("s", held, new)

@@ -1,56 +1,59 @@
-"""What a session asks of a speaker, and what it gets: an `Ask`, a `Reply`, and the `ChatModel`
-between them.
+"""What is asked of a speaker, and what it gives: an `Ask`, a `Reply`, and the `ChatModel` between
+them; and talks held side by side, with who works next decided here.
 
 A ChatModel works on many replies at once. It may be a model of this process (local.py), one behind
-an endpoint (endpoint.py), or a person at the keyboard (person.py). The text of a reply whose status
-is "context" or "error" is empty, so that no error can enter a transcript.
+an endpoint (endpoint.py), or a person at the keyboard (person.py). A talk is a generator: it yields
+(model, Ask) and gets the Reply. So a session is written as it happens, turn by turn, and still what
+many talks ask of one local model is decoded in one batch, while endpoints answer by themselves.
+
+    def talk():
+        reply = yield therapist, Ask("sft/p001", messages, seed)
 """
 
+from collections import defaultdict
+from collections.abc import Generator, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from act.dialogue.prompts import parse_reply
 from act.model.sampler import Sampling
 from act.model.tokenizer import Messages
 from act.records import WITH_WORDS
 
+# Seconds a round that endpoints are waited for, together, where nothing is to be decoded here.
+WAIT = 0.05
+
 
 @dataclass(frozen=True)
 class Ask:
-    """One reply wanted: `key` names the conversation, `seed` the random stream, `enforce` the
-    two-part CoT form."""
+    """One reply wanted."""
 
-    key: str
+    key: str  # names the conversation
     messages: Messages
-    seed: int
-    enforce: bool = False
+    seed: int  # of the random stream
+    enforce: bool = False  # the two-part CoT form, in decoding
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a speaker said, and how it ended."""
+    """What a speaker said, and how it ended. The text of "context" and "error" is empty, so that no
+    error can enter a transcript."""
 
     text: str
     status: str  # "ok", "length" (cut off at the limit), "context" (no room for a reply) or "error"
     prompt_tokens: int | None = None  # None: not told
     response_tokens: int | None = None
-    call: dict | None = (
-        None  # of an endpoint: the model, fingerprint and usage it returned, and the attempts made
-    )
-    logprobs: list[dict] | None = (
-        None  # of an endpoint that was asked for them and gave them: one entry a token
-    )
+    call: dict | None = None  # an endpoint's account: model, fingerprint, usage, attempts
+    logprobs: list[dict] | None = None  # an endpoint's, where asked for: one entry a token
 
 
 class ChatModel(Protocol):
-    """A speaker. Replies are begun by `start` and come out of `step` in any order, told apart by
-    their asks' keys."""
+    """A speaker. Replies begun by `start` come out of `step` in any order, told apart by key."""
 
     name: str
     adapter: str | None  # of a model with an adapter: the first letters of a SHA-256 of its weights
-    context: (
-        int | None
-    )  # tokens that a prompt and its reply may have together; None: not known here
+    context: int | None  # tokens that a prompt and its reply may have together; None: not known
     sampling: Sampling
     busy: int  # replies begun and not ended
     remote: bool  # works by itself; a local model works in `step` only
@@ -59,17 +62,54 @@ class ChatModel(Protocol):
         """Begin replies. A conversation has one reply in the making at a time."""
 
     def step(self, wait: float) -> list[tuple[str, Reply]]:
-        """Work on; (key, reply) of those that ended. A remote model may be waited for, `wait`
-        seconds at most."""
+        """Work on, a remote model for `wait` seconds at most; (key, reply) of those that ended."""
 
     def forget(self, key: str) -> None:
         """The conversation is over."""
 
 
+T = TypeVar("T")
+Talk = Generator[tuple[ChatModel, Ask], Reply, T]  # asks, is answered, and in the end gives a T
+
+
 def read_reply(reply: Reply, cot: bool) -> tuple[str, str | None, str | None]:
-    """(turn status, thinking, answer) of a therapist's reply; "format" where the two-part form was
-    not kept."""
+    """(turn status, thinking, answer) of a reply; "format" where the two-part form was not kept."""
     if reply.status not in WITH_WORDS:
         return reply.status, None, None
-    parts = parse_reply(reply.text, cot)
+    parts = parse_reply(reply.text, cot)  # (thinking, answer)
     return (reply.status, *parts) if parts else ("format", None, None)
+
+
+def hold_talks(talks: Iterable[Talk[None]], side_by_side: int) -> None:
+    """Run all talks, `side_by_side` of them open at a time: begun and not ended."""
+    fresh = iter(talks)
+    unanswered: dict[tuple[ChatModel, str], Talk] = {}  # the open talks, by model and key asked
+    waiting: dict[ChatModel, list[Ask]] = defaultdict(list)  # asks that have not been started
+    current = None  # the local model at work, until its batch is done; others may join the batch
+
+    def go_on(talk: Talk[None], reply: Reply | None) -> None:
+        """Give a talk its reply (None: let it begin); unless it ends, note what it asks next."""
+        with suppress(StopIteration):
+            model, ask = talk.send(reply)
+            unanswered[model, ask.key] = talk
+            waiting[model].append(ask)
+
+    while True:
+        # 1. fresh talks take the free places
+        while len(unanswered) < side_by_side and (talk := next(fresh, None)):
+            go_on(talk, None)
+        if not unanswered:
+            return
+        # 2. one local model works at a time: the one that most talks wait for
+        local = [model for model in waiting if not model.remote and (waiting[model] or model.busy)]
+        if local and not (current and current.busy):
+            current = max(local, key=lambda model: len(waiting[model]))
+        for model in waiting:
+            if waiting[model] and (model.remote or model is current):
+                asks, waiting[model] = waiting[model], []
+                model.start(asks)
+        # 3. everybody at work does a step, and who is answered goes on
+        at_work = [model for model in waiting if model.busy]
+        for model in at_work:
+            for key, reply in model.step(0 if local else WAIT / len(at_work)):
+                go_on(unanswered.pop((model, key)), reply)

@@ -7,12 +7,12 @@ a server that is down), so that nothing wrong is stored.
 """
 
 import math
-import os
 import random
 import re
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from queue import Empty, SimpleQueue
 
@@ -20,58 +20,32 @@ import httpx
 from tqdm import tqdm
 
 from act.dialogue.chat import Ask, Reply
-from act.dialogue.dialects import ROOM_TO_THINK, THINKS, find_dialect, retry_after
-from act.model.checkpoint import split_endpoint
+from act.dialogue.wire import (
+    Fault,
+    find_dialect,
+    read_address,
+    read_answer,
+    read_completion,
+    read_key,
+)
 from act.model.sampler import Sampling
 from act.records import WITH_WORDS, InputError
 
 ATTEMPTS = 8
 PROBES = 3  # tries of a prompt that any model can answer
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds; a pause doubles from try to try
-TRY_AGAIN = (408, 409, 425, 429)  # and all of 5xx
-NO_TRY_HELPS = (401, 402, 404)
-NOT_TAKEN = (
-    400,
-    422,
-)  # what a field that a server does not know gets, and also a prompt that it does not like
-NO_ROOM = re.compile(
-    r"context.?(length|size|window)|maximum context|too many tokens|prompt is too long",
-    re.IGNORECASE,
-)
-REASONING = re.compile(
-    r"\A(?:.*?</think>|\s*<think>.*\Z)", re.DOTALL
-)  # some templates open it in the prompt
 PROBE = Ask("probe", [{"role": "user", "content": "Say OK."}], 0)
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds; a pause doubles from try to try
 CONNECT = 10.0  # seconds for a connection
-CUT, LEAST = (
-    0.7,
-    1 / 8,
-)  # a prompt of less than 0.7 of its tokens, or of less than a token in 8 letters, was cut
+SHOWN = 200  # letters of what a server says
 
+# Models of OpenAI's, wherever they are served, that think before they answer and refuse max_tokens,
+# temperature, top_p.
+THINKS = re.compile(r"gpt-5|o\d")
+ROOM_TO_THINK = 2048  # tokens such a model may spend before its answer, at least
 
-class NoRoom(Exception):
-    """The prompt exceeds the server's context."""
-
-
-class TryAgain(Exception):
-    """A fault that another try may mend; `pause`: seconds the server asked for."""
-
-    def __init__(self, what: str, pause: float = 0.0):
-        super().__init__(what)
-        self.pause = pause
-
-
-class Unusable(TryAgain):
-    """A reply that cannot be used; another seed may give another."""
-
-
-class Refused(Exception):
-    """A fault that no other try mends; `final` when no other prompt would either, `fields` when
-    other fields may."""
-
-    def __init__(self, what: str, final: bool = False, fields: bool = False):
-        super().__init__(what)
-        self.final, self.fields = final, fields
+# A prompt of which a server read less than 0.7 of its tokens, or less than a token in 8 letters,
+# was cut.
+CUT, LEAST = 0.7, 1 / 8
 
 
 class Endpoint:
@@ -95,48 +69,32 @@ class Endpoint:
         room_to_think: int = 0,
     ):
         self.name, self.sampling = spec, sampling
-        self.model, address = split_endpoint(spec)
-        try:
-            url = httpx.URL(address)
-        except httpx.InvalidURL as error:
-            raise InputError(f"{self.model}@...: not an address: {error}") from None
-        if not self.model or url.scheme not in ("http", "https") or not url.host:
-            raise InputError(
-                f"{self.model}@...: an endpoint is NAME@http://HOST/v1 or NAME@https://HOST/v1"
-            )
-        if url.userinfo or url.query:
-            raise InputError(
-                f"{self.model}@{url.host}: a key belongs in an environment variable, not in the address"
-            )
-        self.dialect = find_dialect(url)
-        self.key = os.environ.get(self.dialect.key, "").strip()
-        if not (self.key.isascii() and self.key.isprintable()):
-            raise InputError(
-                f"{self.dialect.key}: holds characters that no key has; was it copied whole?"
-            )
-        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
-        limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
-        timeouts = httpx.Timeout(timeout, connect=min(timeout, CONNECT))
-        self.client = httpx.Client(headers=headers, timeout=timeouts, limits=limits)
-        self.url = f"{str(url).rstrip('/')}/chat/completions"
+        self.model, address = read_address(spec)
+        self.url = f"{str(address).rstrip('/')}/chat/completions"
+        self.dialect = find_dialect(address)
+        self.key = read_key(self.dialect.key)
+        self.client = httpx.Client(
+            headers={"Authorization": f"Bearer {self.key}"} if self.key else {},
+            timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT)),
+            limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
+        )
         self.thinks = bool(THINKS.match(self.model.rpartition("/")[2]))  # MODEL, or VENDOR/MODEL
         self.room_to_think = max(room_to_think, ROOM_TO_THINK if self.thinks else 0)
         if self.thinks:
             self.sampling = Sampling(None, None, sampling.max_new_tokens)
         self.offers, self.offer = [{}], 0
-        self.busy = 0
         self.warned = False  # was it said that there is no reply yet?
         self.last_good = -math.inf  # time of the last good reply
         self.tokens_a_letter = 0.0  # of the first prompt: what later ones are compared with
+        self.busy = 0
+        self.concurrency = concurrency
+        self.threads: list[threading.Thread] = []  # as many as have been needed
         self.asked: SimpleQueue[Ask | None] = SimpleQueue()
         self.done: SimpleQueue[tuple[str, Reply | Exception]] = SimpleQueue()
         self.stopped: Exception | None = None  # raised by the next step, behind the replies in hand
-        self.concurrency = concurrency
-        self.threads: list[threading.Thread] = []  # as many as have been needed
 
     def start(self, asks: list[Ask]) -> None:
-        """Queue replies for the threads, of which there are as many as asks, `concurrency` at
-        most."""
+        """Queue replies for the threads: as many as asks, `concurrency` at most."""
         self.busy += len(asks)
         for ask in asks:
             self.asked.put(ask)
@@ -145,19 +103,16 @@ class Endpoint:
                 self.threads[-1].start()
 
     def step(self, wait: float) -> list[tuple[str, Reply]]:
-        """The replies that have come in; waits for a first one. Raises InputError where no try can
-        help."""
+        """The replies that are in; waits for a first one. Raises InputError where no try helps."""
         replies = []
-        while self.busy and not self.stopped:
-            try:
-                key, reply = self.done.get(timeout=wait) if not replies else self.done.get_nowait()
-            except Empty:
-                break
-            if isinstance(reply, Exception):
-                self.stopped = reply  # still busy: who waits for it must come back to hear of it
-            else:
-                self.busy -= 1
-                replies.append((key, reply))
+        with suppress(Empty):
+            while self.busy and not self.stopped:
+                key, reply = self.done.get(timeout=0 if replies else wait)
+                if isinstance(reply, Exception):
+                    self.stopped = reply  # still busy: who waits for it must come back to hear it
+                else:
+                    self.busy -= 1
+                    replies.append((key, reply))
         if self.stopped and not replies:
             raise self.stopped
         return replies
@@ -174,6 +129,7 @@ class Endpoint:
         self.client.close()
 
     def _work(self) -> None:
+        """One thread: asks in, replies out, until None comes."""
         while ask := self.asked.get():
             try:
                 reply = self.reply(ask)
@@ -190,70 +146,68 @@ class Endpoint:
         """One reply, after at most ATTEMPTS calls. A prompt that has none is told from a server
         that gives none."""
         began = time.monotonic()
-        reply, fault, tries = self._try(ask, ATTEMPTS)
+        reply, fault = self._try(ask, ATTEMPTS)
         if fault is None:
             return reply
-        final = isinstance(fault, Refused) and fault.final
-        if not final and self.last_good < began:
+        # has nobody had a good reply since? Then this prompt may not be the reason: ask another
+        if fault.mend != "nothing" and self.last_good < began:
             self._try(PROBE, PROBES)
+        tries = reply.call["attempts"]
         after = f"{tries} {'try' if tries == 1 else 'tries'}: {fault}"
-        if final or self.last_good < began:
-            raise InputError(f"{self.name}: no reply in {self._without_key(after)}")
+        if fault.mend == "nothing" or self.last_good < began:
+            raise InputError(f"{self.name}: no reply in {self._shown(after)}")
         self._warn(f"a turn is lost after {after}")
         return reply
 
-    def _try(self, ask: Ask, attempts: int) -> tuple[Reply, Exception | None, int]:
-        """(reply, what went wrong, calls made). Where something did, the reply's status is
-        "error"."""
-        fault = None
+    def _try(self, ask: Ask, attempts: int) -> tuple[Reply, Fault | None]:
+        """(reply, what went wrong). Where something did, the reply's status is "error"."""
         for attempt in range(1, attempts + 1):
             offer = self.offer
-            if isinstance(fault, TryAgain):
-                pause = (
-                    FIRST_PAUSE * 2 ** (attempt - 2) * random.uniform(0.5, 1.0)
-                )  # jitter: not all at once again
-                time.sleep(min(max(pause, fault.pause), LONGEST_PAUSE))
             try:
-                reply = self._read(self._call(ask), ask, attempt)
-                if reply.status in WITH_WORDS:
-                    self.last_good = time.monotonic()
-                return (
-                    reply,
-                    Refused(odd_finish(reply)) if reply.status == "error" else None,
-                    attempt,
-                )
-            except NoRoom:
-                return Reply("", "context", call={"attempts": attempt}), None, attempt
-            except TryAgain as another:
-                fault = another
-                if isinstance(fault, Unusable):
-                    ask = replace(ask, seed=ask.seed + 1)
-            except (
-                httpx.RequestError
-            ) as lost:  # no connection, none in time, one that broke off, not to be decoded
-                fault = TryAgain(f"{type(lost).__name__} {lost}".strip())
-            except Refused as refusal:
-                fault = refusal
-                if self._offer_less(offer, refusal):
-                    continue
+                return self._call(ask, attempt)
+            except Fault as met:
+                fault = met
+            except httpx.RequestError as lost:  # no connection, or late, or broken off, or garbled
+                fault = Fault(f"{type(lost).__name__} {lost}".strip(), "time")
+            # 1. faults that no pause mends
+            if fault.mend == "room":
+                return Reply("", "context", call={"attempts": attempt}), None
+            if fault.mend == "fields" and self._offer_less(offer, fault):
+                continue  # at once, with what is offered now
+            if fault.mend not in ("time", "seed"):
                 break
+            # 2. the others: once more, after a pause
             if not (self.answered or self.warned):
                 self.warned = True
                 self._warn(f"no reply yet, trying on: {fault}")
-        return Reply("", "error", call={"attempts": attempt}), fault, attempt
+            if fault.mend == "seed":
+                ask = replace(ask, seed=ask.seed + 1)
+            if attempt < attempts:
+                # with jitter: not all at once again
+                pause = FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)
+                time.sleep(min(max(pause, fault.pause), LONGEST_PAUSE))
+        return Reply("", "error", call={"attempts": attempt}), fault
 
-    def _offer_less(self, offer: int, refusal: Refused) -> bool:
-        """Go on to the next set of `offers`, unless there is none or good replies show that this
-        one is taken."""
-        if (
-            refusal.fields
-            and offer == self.offer
-            and not self.answered
-            and offer + 1 < len(self.offers)
-        ):
+    def _offer_less(self, offer: int, fault: Fault) -> bool:
+        """Go on to the next set of `offers`, unless good replies show that this one is taken.
+        Says whether this thread, or another, has gone on from `offer`."""
+        more = offer == self.offer < len(self.offers) - 1
+        if more and not self.answered:
             self.offer = offer + 1
-            self._warn(f"asks with fewer fields now: {refusal}")
-        return refusal.fields and offer < self.offer
+            self._warn(f"asks with fewer fields now: {fault}")
+        return offer < self.offer
+
+    def _call(self, ask: Ask, attempt: int) -> tuple[Reply, Fault | None]:
+        """One call. A reply without words comes with a fault; another fault is raised."""
+        data = read_answer(self.client.post(self.url, json=self.body(ask)))
+        reply = read_completion(data, attempt, self._was_cut(ask, data))
+        if "refusal" in reply.call:
+            reply.call["refusal"] = self._shown(reply.call["refusal"])
+        if reply.status == "error":
+            return reply, Fault(odd_finish(reply.call), "prompt")
+        if reply.status in WITH_WORDS:
+            self.last_good = time.monotonic()
+        return reply, None
 
     def body(self, ask: Ask) -> dict:
         """The request, in the server's dialect."""
@@ -263,65 +217,12 @@ class Endpoint:
         if not self.thinks:
             body |= {"temperature": self.sampling.temperature, "top_p": self.sampling.top_p}
         if self.dialect.seed:
-            body[self.dialect.seed] = ask.seed % 2**31
+            body[self.dialect.seed] = ask.seed % 2**31  # some servers take 32 bits
         return body | self.offers[self.offer]
 
-    def _call(self, ask: Ask) -> dict:
-        """One call: the parsed answer, or TryAgain, Refused, an httpx error."""
-        answer = self.client.post(self.url, json=self.body(ask))
-        code = answer.status_code
-        if code == 200:
-            try:
-                data = answer.json()
-                good = isinstance(data["choices"][0]["message"], dict) and isinstance(
-                    data.get("usage") or {}, dict
-                )
-            except (ValueError, LookupError, TypeError, AttributeError):
-                good = False
-            if not good:
-                raise TryAgain(f"HTTP 200 with no chat completion: {self._short(answer.text)}")
-            return data
-        what = f"HTTP {code}: {self._short(answer.text)}"
-        if code == 429 and "insufficient_quota" in answer.text:
-            raise Refused(what, final=True)
-        if code in TRY_AGAIN or code >= 500:
-            raise TryAgain(what, retry_after(answer.headers))
-        if code == 413 or (code in NOT_TAKEN and NO_ROOM.search(answer.text)):
-            raise NoRoom
-        raise Refused(what, final=code in NO_TRY_HELPS, fields=code in NOT_TAKEN)
-
-    def _read(self, data: dict, ask: Ask, attempts: int) -> Reply:
-        """A chat completion -> Reply. A finish other than "stop" is a status; a "stop" without
-        content is a fault."""
-        usage = data.get("usage") or {}
-        call = {"model": data.get("model"), "fingerprint": data.get("system_fingerprint")}
-        tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
-        choice = data["choices"][0]
-        finish = choice.get("finish_reason")
-        call |= {"finish": finish, "usage": usage, "attempts": attempts}
-        if finish == "model_length" or self._was_cut(ask, tokens[0]):
-            return Reply("", "context", *tokens, call)
-        text = choice["message"].get("content")
-        if isinstance(text, list):  # of parts, some of them thoughts
-            parts = [part for part in text if isinstance(part, dict) and part.get("type") == "text"]
-            text = "".join(str(part.get("text", "")) for part in parts)
-        text = REASONING.sub("", text).strip() if isinstance(text, str) else ""
-        if refusal := choice["message"].get("refusal"):
-            call |= {"refusal": self._short(str(refusal))}
-        elif finish == "stop" and not text:
-            raise Unusable("empty content")
-        if text.encode(errors="replace").decode() != text:
-            raise Unusable("content with half a surrogate pair")
-        if finish not in ("stop", "length") or not text or refusal:
-            return Reply("", "error", *tokens, call)
-        logprobs = (
-            choice["logprobs"].get("content") if isinstance(choice.get("logprobs"), dict) else None
-        )
-        return Reply(text, "ok" if finish == "stop" else "length", *tokens, call, logprobs)
-
-    def _was_cut(self, ask: Ask, prompt_tokens: int | None) -> bool:
-        """Did the server read fewer tokens than the prompt has, measured by the first prompt's
-        tokens a letter?"""
+    def _was_cut(self, ask: Ask, data: dict) -> bool:
+        """Did the server read less than the prompt, by the first one's tokens a letter?"""
+        prompt_tokens = (data.get("usage") or {}).get("prompt_tokens")
         too_short = ask.messages is PROBE.messages  # to measure by
         if too_short or not self.dialect.cuts_prompts or not prompt_tokens:
             return False
@@ -330,22 +231,18 @@ class Endpoint:
         return rate < max(CUT * self.tokens_a_letter, LEAST)
 
     def _warn(self, what: str) -> None:
-        tqdm.write(f"warning: {self.name}: {self._without_key(what)}", file=sys.stderr)
+        tqdm.write(f"warning: {self.name}: {self._shown(what)}", file=sys.stderr)
 
-    def _without_key(self, text: str) -> str:
-        return text.replace(self.key, "***") if self.key else text
-
-    def _short(self, text: str) -> str:
-        """The first 200 characters of a server's answer, on one line, without the key."""
-        return " ".join(self._without_key(text).split())[:200]
+    def _shown(self, text: str) -> str:
+        """On one line, without the key, and cut only then: no part of a key is left."""
+        text = text.replace(self.key, "***") if self.key else text
+        return " ".join(text.split())[:SHOWN]
 
 
-def odd_finish(reply: Reply) -> str:
+def odd_finish(call: dict) -> str:
     """What became of a reply without words."""
-    if refusal := reply.call.get("refusal"):
+    if refusal := call.get("refusal"):
         return f"refused: {refusal}"
-    finish = reply.call["finish"]
-    thought = (
-        "; if it thinks before it answers, give it --room-to-think" if finish == "length" else ""
-    )
-    return f"finish_reason {finish} and no words to use{thought}"
+    finish = call["finish"]
+    hint = "; if it thinks before it answers, give it --room-to-think" if finish == "length" else ""
+    return f"finish_reason {finish} and no words to use{hint}"

@@ -1,16 +1,15 @@
 """A model of this process as a ChatModel.
 
-speakers.py opens one for a MODEL that is a folder; talks.py asks it for many replies at once, and
-the sampler (act/model/sampler.py) decodes them as one batch. Each conversation's prompt is read on
-from where it stood.
+chat.hold_talks asks it for many replies at once, and the sampler (act/model/sampler.py) decodes
+them as one batch. Each conversation's prompt is read on from where it stood.
 """
 
-from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 import torch
 
-from act.dialogue.chat import Ask, ChatModel, Reply
+from act.dialogue.chat import Ask, Reply
 from act.dialogue.prompts import ANSWER, THINKING
 from act.model.checkpoint import load_adapter, load_model, split_spec
 from act.model.checksums import sha256
@@ -33,34 +32,24 @@ class LocalChat:
     remote = False
 
     def __init__(self, name: str, model: Llama, tokenizer: ChatTokenizer, sampling: Sampling):
-        self.base = self.name = name
-        self.adapter: str | None = None
+        self.base = self.name = name  # FOLDER; the name gets +ADAPTER behind it
+        self.adapter: str | None = None  # its fingerprint
         self.model, self.tokenizer, self.sampling = model, tokenizer, sampling
+        # what an enforced reply opens with, and what is put in
         self.thinking = tuple(tokenizer.encode(THINKING))
         self.answer = tokenizer.encode(f"\n\n{ANSWER}")
         self.forget_all()
         self.context = model.config.max_position_embeddings
         if sampling.max_new_tokens >= self.context:
-            raise InputError(
-                f"{sampling.max_new_tokens} new tokens a reply: the context of {name} holds {self.context}"
-            )
+            reply = f"{sampling.max_new_tokens} new tokens a reply"
+            raise InputError(f"{reply}: the context of {name} holds {self.context}")
 
     @classmethod
-    def load(
-        cls, spec: str, sampling: Sampling, device: str, others: Iterable[ChatModel] = ()
-    ) -> "LocalChat":
-        """From a MODEL argument: FOLDER or FOLDER+ADAPTER. Base weights that one of `others` has
-        are shared."""
+    def load(cls, spec: str, sampling: Sampling, device: str) -> "LocalChat":
+        """From FOLDER or FOLDER+ADAPTER."""
         folder, adapter = split_spec(spec)
-        known = [
-            other
-            for other in others
-            if isinstance(other, LocalChat) and Path(other.base).samefile(folder)
-        ]
-        if known:
-            chat = cls(str(folder), share_weights(known[0].model), known[0].tokenizer, sampling)
-        else:
-            chat = cls(str(folder), load_model(folder, device), ChatTokenizer(folder), sampling)
+        base, tokenizer = load_base(folder.resolve(), device)
+        chat = cls(str(folder), share_weights(base), tokenizer, sampling)
         if adapter:
             chat.wear(adapter)
         return chat
@@ -77,7 +66,7 @@ class LocalChat:
     def forget_all(self) -> None:
         """Forget all conversations: the weights may have changed."""
         self.sampler = Sampler(self.model, self.tokenizer.end_ids, self.sampling)
-        self.refused: list[tuple[str, Reply]] = []
+        self.refused: list[tuple[str, Reply]] = []  # prompts without room: next step's replies
 
     @property
     def busy(self) -> int:
@@ -85,32 +74,27 @@ class LocalChat:
         return len(self.sampler.pending) + len(self.refused)
 
     def start(self, asks: list[Ask]) -> None:
-        """Put prompts into the batch. Raises InputError where `max_new_tokens` cannot hold the
-        enforced form."""
-        least = 2 * len([*self.thinking, *self.answer])
-        if self.sampling.max_new_tokens < least and any(ask.enforce for ask in asks):
-            raise InputError(
-                f"{self.sampling.max_new_tokens} new tokens a reply: the enforced form needs {least}"
-            )
-        room = self.context - self.sampling.max_new_tokens
+        """Put prompts into the batch. Raises InputError where no enforced form fits a reply."""
+        longest, least = self.sampling.max_new_tokens, 2 * len([*self.thinking, *self.answer])
+        if longest < least and any(ask.enforce for ask in asks):
+            raise InputError(f"{longest} new tokens a reply: the enforced form needs {least}")
         requests = []
         for ask in asks:
-            prompt = self.tokenizer.prompt(ask.messages)
-            if len(prompt) > room:
+            prompt = self.tokenizer.prompt(ask.messages)  # token ids
+            form = {"forced": self.thinking, "bridge": self._bridge} if ask.enforce else {}
+            if len(prompt) + longest > self.context:
                 self.refused.append((ask.key, Reply("", "context", len(prompt), 0)))
-            elif ask.enforce:
-                requests.append(Request(ask.key, prompt, ask.seed, self.thinking, self._bridge))
             else:
-                requests.append(Request(ask.key, prompt, ask.seed))
+                requests.append(Request(ask.key, prompt, ask.seed, **form))
         self.sampler.add(requests)
 
     def step(self, wait: float = 0) -> list[tuple[str, Reply]]:
-        """Decode one token a row; (key, reply) of those that ended. `wait` plays no part: nothing
-        is waited for."""
+        """Decode one token a row; (key, reply) of those that ended. Nothing is waited for."""
         done, self.refused = self.refused, []
         for key, decoded in self.sampler.step() if self.sampler.pending else ():
             text = self.tokenizer.decode(decoded.ids).strip()
-            status = "error" if not text else "ok" if decoded.finish == "stop" else "length"
+            status = "ok" if decoded.finish == "stop" else "length"
+            status = status if text else "error"
             done.append((key, Reply(text, status, decoded.prompt_tokens, len(decoded.ids))))
         return done
 
@@ -128,11 +112,15 @@ def fingerprint(adapter: Path) -> str:
     return sha256(adapter / "adapter_model.safetensors")[:12]
 
 
-def share_weights(model: Llama) -> Llama:
-    """A second model on the same base weights, without an adapter: what either wears, the other
-    does not."""
-    with torch.device("meta"):
-        second = Llama(model.config)
-    base = {name: tensor for name, tensor in model.state_dict().items() if ".lora_" not in name}
-    second.load_state_dict(base, strict=True, assign=True)
-    return second.requires_grad_(False)
+@cache
+def load_base(folder: Path, device: str) -> tuple[Llama, ChatTokenizer]:
+    """A base model and its tokenizer, once a process, however many speak with them."""
+    return load_model(folder, device), ChatTokenizer(folder)
+
+
+def share_weights(base: Llama) -> Llama:
+    """A model of its own on the same weights: what adapter one wears, no other does."""
+    with torch.device("meta"):  # no memory for weights that are replaced
+        model = Llama(base.config)
+    model.load_state_dict(base.state_dict(), strict=True, assign=True)
+    return model.requires_grad_(False)

@@ -8,14 +8,12 @@ import sys
 from collections.abc import Callable
 
 from act.dialogue.chat import Ask, Reply
-from act.dialogue.prompts import CRISIS_NOTICE, NOT_A_TREATMENT
+from act.dialogue.profiles import ME
+from act.dialogue.prompts import TEXTS
 from act.model.sampler import Sampling
 
-ME = {"id": "me", "archetype": "a person"}
 END = "/end"
-HOW_TO_END = (
-    f"{END}, or Ctrl-D, ends the session. What you type is stored on this computer, in {{out}}."
-)
+STORED = "ends the session. What you type is stored on this computer, in"
 
 
 class Ended(Exception):
@@ -23,19 +21,20 @@ class Ended(Exception):
 
 
 class Person:
-    """Asks the person for the client's words, a line each. Crisis contacts are shown at the start,
-    and again where `in_danger(text)`."""
+    """Asks the person for the client's words. Crisis contacts are shown at the start, and again
+    where `in_danger(words)`."""
 
     remote = False
-    name = "a person"
+    name = ME
     adapter = context = None
     sampling = Sampling(None, None, None)
 
     def __init__(self, out: str, in_danger: Callable[[str], bool]):
         self.in_danger = in_danger
         self.asked: list[Ask] = []
-        sys.stdin.reconfigure(errors="replace")
-        print(f"{NOT_A_TREATMENT}\n\n{CRISIS_NOTICE}\n\n{HOW_TO_END.format(out=out)}\n")
+        sys.stdin.reconfigure(errors="replace")  # what is typed may not be UTF-8
+        print(f"{TEXTS['not_a_treatment']}\n\n{TEXTS['crisis_notice']}\n")
+        print(f"{END}, or Ctrl-D, {STORED} {out}.\n")
 
     @property
     def busy(self) -> int:
@@ -47,8 +46,7 @@ class Person:
         self.asked += asks
 
     def step(self, wait: float = 0) -> list[tuple[str, Reply]]:
-        """Show what the therapist said and wait for a line with words. Raises Ended at /end or the
-        input's end."""
+        """Show what the therapist said, wait for a line. Raises Ended at /end or its end."""
         ask = self.asked.pop(0)
         self.hear(ask.messages[-1]["content"])
         words = ""
@@ -56,11 +54,11 @@ class Person:
             print("you: ", end="", flush=True)
             line = sys.stdin.readline()
             words = line.strip()
-            if not line or words == END:
+            if not line or words == END:  # no line: Ctrl-D
                 raise Ended
         print()
         if self.in_danger(words):
-            print(f"{CRISIS_NOTICE}\n")
+            print(f"{TEXTS['crisis_notice']}\n")
         return [(ask.key, Reply(words, "ok"))]
 
     def hear(self, words: str) -> None:

@@ -1,111 +1,43 @@
-"""Every prompt of the project's dialogues, and the few functions that fill them in and read the
-replies.
+"""What each speaker of a dialogue is told, as messages; and how what it says is read.
 
-The therapist has one prompt without reasoning and one with it; training and simulation use the same
-two.
+The prompts are plain text, in texts/. The therapist has one without reasoning and one with it;
+training and simulation use the same two.
 """
 
 import re
+from pathlib import Path
 
-from act.dialogue.profiles import ARCHETYPES
+from act.dialogue.profiles import ARCHETYPES, ME
+from act.model.tokenizer import Messages
 from act.records import check_profile
 
-THERAPIST_PROMPT = """\
-You are a therapist who works with Acceptance and Commitment Therapy (ACT), talking with one client in writing. \
-You do not try to remove painful thoughts and feelings; you help this person make room for them, see them for what \
-they are, and move towards what matters.
-
-How you work:
-- Be brief, plain and warm: two to five sentences, with one question or one invitation at a time.
-- Start from what the client has just said. Pain is a natural part of a life: stay with it.
-- Prefer experience to explanation: ask what shows up right now, in the body and in the mind.
-- Help the client notice thoughts as thoughts, and notice that the one who notices is more than any of them.
-- Ask what a way of responding gives and what it costs, and let the client's own experience judge.
-- Ask what the client cares about, and when they are willing, look together for one small step.
-- Do not lecture, advise, persuade, reassure, dispute thoughts or push positive thinking. Avoid stock phrases and \
-ready-made exercises.
-
-If the client speaks of suicide or of harming themselves or anyone else, set the rest aside: respond directly and \
-with care, ask whether they are safe now, and ask them to contact emergency services, a crisis line or a person \
-near them at once."""
-
-COT_FORMAT = """\
-Write every reply in two parts, in this form:
-
-Thinking: two to four sentences the client will not see. Say what is going on in the client at this moment, which \
-ACT process it calls for, and why this move fits now.
-
-Answer: what the client hears, and nothing else.
-
-Begin with the word "Thinking:" and leave a blank line before "Answer:". Use each label once, at the start of its \
-line, without bold type, and write nothing before or after the two parts."""
-
-THERAPIST_COT_PROMPT = f"{THERAPIST_PROMPT}\n\n{COT_FORMAT}"
-
-CLIENT_PROMPT = """\
-You play a client in a therapy session: a {gender} aged {age}, {occupation}. Your trouble is {issue}: {symptoms}. \
-{event}. {background}. {relationship}, and as for support, {support}. You are {personality}. When it gets hard, you \
-{coping}. {mindedness}. Your manner: {style}. What brings you in: {problem}.
-
-{archetype}
-
-Speak as this person, in everyday words, one to four sentences at a time. Be specific. Change slowly and not in a \
-straight line: contradict yourself, resist, be annoyed. Write only your own words: no labels, no stage directions, \
-never the therapist's part. Never say goodbye or end the session. A note in square brackets is private: let it show, \
-and do not mention it."""
-
-CLIENT_OPENING = "Please take a seat. We have plenty of time. Where would you like to begin today?"
-
-TWIST_MESSAGE = (
-    "[Private note, for you alone: {note} Let it show in what you say next, in your own way.]"
-)
-
-SUPERVISOR_PROMPT = """\
-You supervise a written role play of an Acceptance and Commitment Therapy session. You see the session so far and a \
-draft of the {speaker}'s next turn. Judge the draft alone.
-
-A good draft {standard}
-
-Reply with one line and nothing else, in one of these two forms:
-ACCEPT
-REVISE: one or two sentences that tell the {speaker} what to change
-
-Accept a draft that is good enough. Do not write the turn yourself."""
-
-SUPERVISOR_STANDARDS = {
-    "therapist": "answers what the client has just said; is brief and warm, with one question or invitation; works "
-    "with experience, willingness, noticing thoughts as thoughts, values or a small step; and neither lectures, "
-    "advises, reassures, disputes a thought nor repeats an earlier turn.",
-    "client": "sounds like the same person as before; is one to four sentences in the first person; reacts to what the "
-    "therapist has just said without improving too fast; and neither plays the therapist, repeats an earlier turn nor "
-    "ends the session.",
+TEXTS = {  # name of the file -> what it says; {names} are filled in
+    path.stem: path.read_text(encoding="utf-8").rstrip("\n")
+    for path in (Path(__file__).parent / "texts").glob("*.txt")
 }
 
-SUPERVISOR_REQUEST = "The session so far:\n\n{transcript}\n\nThe {speaker}'s draft:\n\n{draft}"
-
-REVISION_REQUEST = "Your supervisor asks for a change to that turn: {feedback} Write the turn again, in the same form."
-
-NOT_A_TREATMENT = (
-    "This is a research program, not a therapist and not a treatment: "
-    "it can be wrong, and nobody reads along who could help you."
-)
-
-CRISIS_NOTICE = """\
-If you or someone else may be in danger, please talk to a person now:
-  Any country           your local emergency number (112 in much of Europe, 911 in the US and Canada, 999 in the UK)
-  US and Canada         call or text 988
-  UK and Ireland        Samaritans, 116 123
-  Anywhere              https://findahelpline.com lists free helplines by country
-This program cannot see whether you are safe, and cannot call anyone for you."""
-
 THINKING, ANSWER = "Thinking:", "Answer:"
+# from the first word on, and each label at the start of its line, once
 TWO_PARTS = re.compile(r"Thinking:(.*?)^Answer:(.*)", re.DOTALL | re.MULTILINE)
 LABEL = re.compile(r"^(Thinking|Answer):", re.MULTILINE)
 
 
+def message(role: str, content: str) -> dict[str, str]:
+    """One message of a conversation."""
+    return {"role": role, "content": content}
+
+
 def therapist_prompt(cot: bool) -> str:
     """The therapist's system prompt: the same in training and in simulation."""
-    return THERAPIST_COT_PROMPT if cot else THERAPIST_PROMPT
+    return f"{TEXTS['therapist']}\n\n{TEXTS['cot_format']}" if cot else TEXTS["therapist"]
+
+
+def therapist_messages(turns: list[dict], client: str, cot: bool) -> Messages:
+    """What the therapist sees: its prompt, the turns so far, and what the client has just said."""
+    messages = [message("system", therapist_prompt(cot))]
+    for turn in turns:
+        messages += [message("user", turn["client"]), message("assistant", turn["answer"])]
+    return [*messages, message("user", client)]
 
 
 def cot_reply(thinking: str, answer: str) -> str:
@@ -130,26 +62,24 @@ def parse_reply(text: str, cot: bool) -> tuple[str | None, str] | None:
     parts = TWO_PARTS.fullmatch(text)
     if parts is None or len(LABEL.findall(text)) != 2:
         return None
-    thinking, answer = (part.strip() for part in parts.groups())
+    thinking, answer = (part.strip() for part in parts.groups())  # neither may be empty
     return (thinking, answer) if thinking and answer else None
 
 
 def client_prompt(profile: dict) -> str:
     """The client's system prompt for a profile of `profiles.make_profiles`."""
-    words = profile | {
-        "archetype": ARCHETYPES[profile["archetype"]],
-        "personality": "{}, {} and {}".format(*profile["personality"]),
-    }
-    return CLIENT_PROMPT.format(**words)
+    personality = "{}, {} and {}".format(*profile["personality"])
+    archetype = ARCHETYPES[profile["archetype"]]
+    words = profile | {"archetype": archetype, "personality": personality}
+    return TEXTS["client"].format(**words)
 
 
 def check_client(profile: dict) -> None:
     """Raise ValueError for a profile that no client can be played from."""
     check_profile(profile)
     if profile["archetype"] not in ARCHETYPES:
-        raise ValueError(
-            f'"archetype" is "{profile["archetype"]}", none of {", ".join(ARCHETYPES)}'
-        )
+        named = f'"archetype" is "{profile["archetype"]}"'
+        raise ValueError(f"{named}, none of {', '.join(ARCHETYPES)}")
     if not isinstance(profile.get("personality"), list) or len(profile["personality"]) != 3:
         raise ValueError('"personality" is not a list of three words')
     try:
@@ -158,41 +88,54 @@ def check_client(profile: dict) -> None:
         raise ValueError(f"the profile has no {missing}") from None
 
 
-def twist_message(note: str) -> str:
-    """A hidden note as the client model sees it, after the therapist's words; the therapist never
-    does."""
-    return TWIST_MESSAGE.format(note=note)
+def client_messages(profile: dict, turns: list[dict], note: str | None) -> Messages:
+    """What the client sees: its prompt (a person needs none), the session from its side, and hidden
+    notes behind the therapist's words."""
+
+    def heard(words: str, note: str | None) -> dict[str, str]:
+        private = f"\n\n{TEXTS['note'].format(note=note)}" if note else ""
+        return message("user", f"{words}{private}")
+
+    played = profile["archetype"] != ME
+    messages = [message("system", client_prompt(profile) if played else "")]
+    words = TEXTS["client_opening"]  # what the client hears before it speaks
+    for turn in turns:
+        messages += [heard(words, turn["note"]), message("assistant", turn["client"])]
+        words = turn["answer"]
+    return [*messages, heard(words, note)]
 
 
 def supervisor_prompt(speaker: str) -> str:
     """The supervising model's system prompt; `speaker` is "therapist" or "client"."""
-    return SUPERVISOR_PROMPT.format(speaker=speaker, standard=SUPERVISOR_STANDARDS[speaker])
+    standard = TEXTS[f"good_{speaker}_draft"]
+    return TEXTS["supervisor"].format(speaker=speaker, standard=standard)
 
 
-def supervisor_request(lines: list[tuple[str, str]], speaker: str, draft: str) -> str:
-    """What the supervising model is asked: the session so far as (speaker, words) lines, and a
-    draft."""
-    transcript = (
-        "\n\n".join(f"{who.capitalize()}: {words}" for who, words in lines) or "(nothing yet)"
-    )
-    return SUPERVISOR_REQUEST.format(transcript=transcript, speaker=speaker, draft=draft)
+def supervisor_messages(lines: list[tuple[str, str]], speaker: str, draft: str) -> Messages:
+    """What the supervisor sees: the session's (speaker, words), answers only, and a draft."""
+    # "Client: ...", "Therapist: ...", a paragraph each
+    transcript = "\n\n".join(f"{who.capitalize()}: {words}" for who, words in lines)
+    parts = {"transcript": transcript or "(nothing yet)", "speaker": speaker, "draft": draft}
+    request = TEXTS["supervisor_request"].format(**parts)
+    return [message("system", supervisor_prompt(speaker)), message("user", request)]
 
 
-def parse_verdict(text: str) -> tuple[bool, str] | None:
-    """The supervising model's reply -> (accepted, feedback), or None when it is neither form.
+def parse_verdict(text: str) -> str | None:
+    """The supervisor's feedback, "" where it accepts; None for a reply that is neither form.
 
-    "ACCEPT" -> (True, ""); "REVISE: Ask one thing only." -> (False, "Ask one thing only.").
+    "ACCEPT" -> ""; "REVISE: Ask one thing only." -> "Ask one thing only."
     """
     text = text.strip()
     if text == "ACCEPT":
-        return True, ""
+        return ""
     label, _, feedback = text.partition(":")
     feedback = feedback.strip()
-    if label == "REVISE" and feedback and "\n" not in feedback:
-        return False, feedback
-    return None
+    # one line behind "REVISE:", and nothing else
+    readable = label == "REVISE" and feedback and "\n" not in feedback
+    return feedback if readable else None
 
 
-def revision_request(feedback: str) -> str:
-    """What the speaker is told when a draft came back."""
-    return REVISION_REQUEST.format(feedback=feedback)
+def revision_messages(draft: str, feedback: str) -> Messages:
+    """What a speaker sees behind all else when its draft came back."""
+    request = TEXTS["revision_request"].format(feedback=feedback)
+    return [message("assistant", draft), message("user", request)]

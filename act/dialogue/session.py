@@ -1,56 +1,35 @@
-"""The session loop: a client and a therapist, turn by turn; generate.py and simulate.py both run
-it.
+"""The session loop of generate.py and simulate.py: a client and a therapist, turn by turn.
 
 A turn is: the client speaks, the therapist thinks (or not) and answers. Both see the history of
 answers only; thinking is never shown again, in training or here. A supervising model may send
-either's draft back. Every turn is stored as it ends, in a file beside the sessions' own, so that a
-session goes on from there after any death.
+either's draft back. Every turn is stored as it ends (journal.py), and a session goes on from there
+after any death.
 """
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 
 from tqdm import tqdm
 
-from act.dialogue.chat import Ask, ChatModel, Reply, read_reply
+from act.dialogue.chat import Ask, ChatModel, Reply, Talk, hold_talks, read_reply
 from act.dialogue.journal import Journal
-from act.dialogue.person import ME
-from act.dialogue.profiles import draw_twists
+from act.dialogue.profiles import ME, draw_twists
 from act.dialogue.prompts import (
-    CLIENT_OPENING,
-    client_prompt,
+    client_messages,
     parse_verdict,
-    revision_request,
-    supervisor_prompt,
-    supervisor_request,
-    therapist_prompt,
-    twist_message,
+    revision_messages,
+    supervisor_messages,
+    therapist_messages,
 )
-from act.dialogue.settings import SETTINGS, check_settings, made_with
-from act.dialogue.talks import Talk, hold_talks
+from act.dialogue.speakers import check_made_with, made_with
 from act.model.tokenizer import Messages
 from act.records import WITH_WORDS, InputError
 
 TRANSCRIPT = "transcript"  # the condition of sessions made to train on: the therapist thinks first
 REVISIONS = 2  # how often a draft may be sent back
 
-Asking = Generator[tuple[ChatModel, Ask], Reply, Reply]
-
-
-@dataclass(frozen=True)
-class Speakers:
-    """Who speaks in a session; without a supervisor every draft stands."""
-
-    therapist: ChatModel
-    client: ChatModel
-    supervisor: ChatModel | None = None
-
-    def by_role(self) -> dict[str, ChatModel]:
-        """Role -> model, of those that are there."""
-        roles = {"therapist": self.therapist, "client": self.client, "supervisor": self.supervisor}
-        return {role: model for role, model in roles.items() if model}
+Speakers = dict[str, ChatModel]  # "therapist", "client" and, where drafts are read, "supervisor"
 
 
 def seed_from(*parts: object) -> int:
@@ -58,75 +37,25 @@ def seed_from(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256("/".join(map(str, parts)).encode()).digest()[:8]) >> 1
 
 
-def therapist_messages(turns: list[dict], client: str, cot: bool) -> Messages:
-    """What the therapist sees: its prompt, the turns so far, and what the client has just said."""
-    messages = [{"role": "system", "content": therapist_prompt(cot)}]
-    for turn in turns:
-        messages += [
-            {"role": "user", "content": turn["client"]},
-            {"role": "assistant", "content": turn["answer"]},
-        ]
-    return [*messages, {"role": "user", "content": client}]
-
-
-def client_messages(profile: dict, turns: list[dict], note: str | None) -> Messages:
-    """What the client sees: its profile, the session from its side, and a hidden note where there
-    is one."""
-    played = profile["archetype"] != ME["archetype"]  # a person at the keyboard needs no prompt
-    messages = [{"role": "system", "content": client_prompt(profile) if played else ""}]
-    heard = CLIENT_OPENING
-    for turn in turns:
-        messages += [
-            _as_message(heard, turn["note"]),
-            {"role": "assistant", "content": turn["client"]},
-        ]
-        heard = turn["answer"]
-    return [*messages, _as_message(heard, note)]
-
-
-def _as_message(words: str, note: str | None) -> dict[str, str]:
-    """What the client hears, as a message of the other side, a hidden note behind it."""
-    return {"role": "user", "content": f"{words}\n\n{twist_message(note)}" if note else words}
-
-
-def supervisor_messages(
-    turns: list[dict], said: list[tuple[str, str]], speaker: str, draft: str
-) -> Messages:
-    """What the supervising model sees: the session so far, answers only, and a draft of the next
-    turn."""
-    lines = [
-        line
-        for turn in turns
-        for line in (("client", turn["client"]), ("therapist", turn["answer"]))
-    ]
-    return [
-        {"role": "system", "content": supervisor_prompt(speaker)},
-        {"role": "user", "content": supervisor_request([*lines, *said], speaker, draft)},
-    ]
-
-
 def new_session(
     condition: str, profile: dict, speakers: Speakers, cot_format: str, seed: int
 ) -> dict:
-    """An empty session record (records.check_session); cot_format is "observe" or "enforce"
-    (settings.made_with)."""
+    """An empty session record (records.check_session); `cot_format` as in speakers.made_with."""
     return {
         "id": f"{condition}/{profile['id']}",
         "condition": condition,
         "profile": profile,
         "turns": [],
         "status": "complete",
-    } | made_with(speakers.by_role(), cot_format, seed)
+    } | made_with(speakers, cot_format, seed)
 
 
 def check_held(path: object, held: dict, new: dict, number_of_turns: int) -> None:
-    """Refuse to add to sessions that were held with other settings: `new` is what the record would
-    be now."""
-    check_settings(path, held, new, ("profile", *SETTINGS))
-    if held["status"] == "complete" and len(held["turns"]) != number_of_turns:
-        raise InputError(
-            f"{path}: {held['id']} has {len(held['turns'])} turns, not {number_of_turns}"
-        )
+    """Refuse to add to a session held with other settings than `new`, what it would be now."""
+    check_made_with(path, held, new)
+    there = len(held["turns"])
+    if held["status"] == "complete" and there != number_of_turns:
+        raise InputError(f"{path}: {held['id']} has {there} turns, not {number_of_turns}")
 
 
 class Session:
@@ -135,148 +64,124 @@ class Session:
     def __init__(self, record: dict, speakers: Speakers, number_of_turns: int):
         self.record, self.speakers, self.number_of_turns = record, speakers, number_of_turns
         self.cot = record["condition"] == TRANSCRIPT or record["condition"].endswith("-cot")
+        self.turn: dict = {}  # in the making
+        self.number = 0  # its number, from 1
 
-    def hold(self, save: Callable[[dict, int, dict], None]) -> Talk:
-        """Go on with the session; `save(record, number, turn)` is called for each turn that has
-        ended.
+    def hold(self, save: Callable[[dict], None]) -> Talk[None]:
+        """Go on with the session; `save(record)` is called when a turn has ended.
 
         A session goes on while its turns are "ok" or "length". Any other status ends it and becomes
         its own: the failed turn is kept without an answer.
         """
-        record, past = self.record, self.record["turns"]
-        twists = draw_twists(record["seed"], record["profile"]["id"], self.number_of_turns)
-        if record["profile"]["archetype"] == ME["archetype"]:
-            twists = {}
-        while len(past) < self.number_of_turns and record["status"] == "complete":
-            number = len(past) + 1
-            turn = yield from self.take_turn(number, twists.get(number))
-            past.append(turn)
-            if turn["status"] not in WITH_WORDS:
-                record["status"] = turn["status"]
-            save(record, number, turn)
-        for model in (self.speakers.client, self.speakers.therapist):
-            model.forget(record["id"])
-        if self.speakers.supervisor:
-            for speaker in ("client", "therapist"):
-                self.speakers.supervisor.forget(self.supervised(speaker))
+        record, client = self.record, self.record["profile"]
+        notes = draw_twists(record["seed"], client["id"], self.number_of_turns)  # turn -> note
+        if client["archetype"] == ME:
+            notes = {}
+        while len(record["turns"]) < self.number_of_turns and record["status"] == "complete":
+            self.number = len(record["turns"]) + 1
+            yield from self.take_turn(notes.get(self.number))
+            record["turns"].append(self.turn)
+            if self.turn["status"] not in WITH_WORDS:
+                record["status"] = self.turn["status"]
+            save(record)
+        for speaker in ("client", "therapist"):
+            self.speakers[speaker].forget(record["id"])
+            if "supervisor" in self.speakers:
+                self.speakers["supervisor"].forget(self.supervised(speaker))
 
-    def take_turn(
-        self, number: int, note: str | None
-    ) -> Generator[tuple[ChatModel, Ask], Reply, dict]:
-        """One turn's record. Where a speaker fails, its status is the turn's; what was not said is
-        empty or None."""
-        turn = {"client": "", "thinking": None, "answer": None, "status": "ok"}
-        turn |= {"prompt_tokens": None, "response_tokens": None, "note": note}
-        past = self.record["turns"]
-        words = yield from self.speak(
-            turn, number, "client", client_messages(self.record["profile"], past, note)
-        )
+    def supervised(self, speaker: str) -> str:
+        """Key of the supervisor's talk about one speaker: each has a prompt of its own."""
+        return f"{self.record['id']} {speaker}"
+
+    def take_turn(self, note: str | None) -> Talk[None]:
+        """One turn. Where a speaker fails, its status is the turn's, and no answer is kept."""
+        past, turn = self.record["turns"], {"client": "", "thinking": None, "answer": None}
+        turn |= {"status": "ok", "prompt_tokens": None, "response_tokens": None, "note": note}
+        self.turn = turn
+        # 1. the client speaks
+        seen = client_messages(self.record["profile"], past, note)
+        words = yield from self.speak("client", seen)
         if words.status not in WITH_WORDS:
-            return turn | {"status": words.status}
+            turn["status"] = words.status
+            return
         turn["client"] = words.text
         if words.status == "length":
             turn["client_cut"] = True
-        reply = yield from self.speak(
-            turn, number, "therapist", therapist_messages(past, words.text, self.cot)
-        )
+        # 2. the therapist answers
+        reply = yield from self.speak("therapist", therapist_messages(past, words.text, self.cot))
         turn["status"], turn["thinking"], turn["answer"] = read_reply(reply, self.cot)
         turn["prompt_tokens"], turn["response_tokens"] = reply.prompt_tokens, reply.response_tokens
-        return turn
 
-    def speak(self, turn: dict, number: int, speaker: str, messages: Messages) -> Asking:
-        """One speaker's turn: a draft, sent back at most REVISIONS times by the supervisor. Drafts
-        sent back are kept.
+    def speak(self, speaker: str, messages: Messages) -> Talk[Reply]:
+        """One speaker's turn: a draft, sent back at most REVISIONS times by the supervisor.
 
-        Where a revision fails, out of form or lost, the draft before it stands; how the revision
-        ended is kept beside that draft, in turn["drafts"], as "revision".
+        Drafts sent back are kept, in turn["drafts"]. Where a revision fails, out of form or lost,
+        the draft before it stands; how the revision ended is kept beside it, as "revision".
         """
-        draft = yield from self.draft(turn, number, speaker, messages, 0)
+        draft = yield from self.draft(speaker, messages, 0)
+        _, _, words = self.read(speaker, draft)  # None: it failed, and nobody reads it
+        if "supervisor" not in self.speakers or words is None:
+            return draft
         for revision in range(1, REVISIONS + 1):
-            words = self.heard(speaker, draft)
-            if self.speakers.supervisor is None or words is None:
+            feedback = yield from self.supervise(speaker, words, revision)
+            if not feedback:
                 return draft
-            verdict = yield from self.supervise(turn, number, speaker, words, revision)
-            if verdict is None or verdict[0]:
-                return draft
-            turn.setdefault("drafts", []).append(
-                {"speaker": speaker, "text": draft.text, "feedback": verdict[1]}
-            )
-            sent_back = [
-                {"role": "assistant", "content": draft.text},
-                {"role": "user", "content": revision_request(verdict[1])},
-            ]
-            revised = yield from self.draft(
-                turn, number, speaker, [*messages, *sent_back], revision
-            )
-            if self.heard(speaker, revised) is None:
-                status = revised.status if speaker == "client" else read_reply(revised, self.cot)[0]
-                turn["drafts"][-1]["revision"] = status
+            sent_back = {"speaker": speaker, "text": draft.text, "feedback": feedback}
+            self.turn.setdefault("drafts", []).append(sent_back)
+            # the draft and the feedback are seen this once: no later prompt has them
+            seen = [*messages, *revision_messages(draft.text, feedback)]
+            revised = yield from self.draft(speaker, seen, revision)
+            status, _, words = self.read(speaker, revised)
+            if words is None:
+                sent_back["revision"] = status
                 return draft
             draft = revised
         return draft
 
-    def draft(
-        self, turn: dict, number: int, speaker: str, messages: Messages, revision: int
-    ) -> Asking:
-        """One reply. A therapist's reply that breaks the CoT form is asked for once more, and then
-        stays broken.
-
-        How many broke it is kept as the turn's "out_of_form".
-        """
-        model = self.speakers.client if speaker == "client" else self.speakers.therapist
-        enforce = (
-            speaker == "therapist" and self.cot and self.record["sampling"]["format"] == "enforce"
-        )
+    def draft(self, speaker: str, messages: Messages, revision: int) -> Talk[Reply]:
+        """One reply; where it breaks the CoT form, one more, which stands. How many broke it is
+        kept as the turn's "out_of_form"."""
+        enforced = self.record["sampling"]["format"] == "enforce"
+        enforce = speaker == "therapist" and self.cot and enforced
         for attempt in ("first", "again"):
-            seed = self.seed(speaker, number, revision, attempt)
-            reply = yield from self.ask(
-                turn, speaker, model, Ask(self.record["id"], messages, seed, enforce)
-            )
-            if speaker == "client" or read_reply(reply, self.cot)[0] != "format":
+            seed = self.seed(speaker, self.number, revision, attempt)
+            reply = yield from self.ask(speaker, Ask(self.record["id"], messages, seed, enforce))
+            if self.read(speaker, reply)[0] != "format":
                 break
-            turn["out_of_form"] = turn.get("out_of_form", 0) + 1
+            self.turn["out_of_form"] = self.turn.get("out_of_form", 0) + 1
         return reply
 
-    def supervise(
-        self, turn: dict, number: int, speaker: str, words: str, revision: int
-    ) -> Generator[tuple[ChatModel, Ask], Reply, tuple[bool, str] | None]:
-        """(accepted, feedback). Where the verdict is out of form or cut off, the draft stands, and
-        is marked."""
-        said = [("client", turn["client"])] if speaker == "therapist" else []
-        messages = supervisor_messages(self.record["turns"], said, speaker, words)
-        ask = Ask(
-            self.supervised(speaker), messages, self.seed("supervisor", speaker, number, revision)
-        )
-        reply = yield from self.ask(turn, "supervisor", self.speakers.supervisor, ask)
-        verdict = parse_verdict(reply.text) if reply.status == "ok" else None
-        if verdict is None:
-            turn["unsupervised"] = [*turn.get("unsupervised", []), speaker]
-        return verdict
+    def supervise(self, speaker: str, words: str, revision: int) -> Talk[str | None]:
+        """Feedback. Without any the draft stands; marked, if the verdict is cut or out of form."""
+        lines = []  # (speaker, words) of the session so far
+        for turn in self.record["turns"]:
+            lines += [("client", turn["client"]), ("therapist", turn["answer"])]
+        if speaker == "therapist":
+            lines.append(("client", self.turn["client"]))
+        seed = self.seed("supervisor", speaker, self.number, revision)
+        ask = Ask(self.supervised(speaker), supervisor_messages(lines, speaker, words), seed)
+        reply = yield from self.ask("supervisor", ask)
+        # not asked for again: a supervisor is greedy, and would say the same
+        feedback = parse_verdict(reply.text) if reply.status == "ok" else None
+        if feedback is None:
+            self.turn.setdefault("unsupervised", []).append(speaker)
+        return feedback
 
-    def supervised(self, speaker: str) -> str:
-        """The supervisor's conversation about one speaker: each has a prompt of its own, read
-        once."""
-        return f"{self.record['id']} {speaker}"
-
-    def ask(self, turn: dict, role: str, model: ChatModel, ask: Ask) -> Asking:
+    def ask(self, role: str, ask: Ask) -> Talk[Reply]:
         """One reply of a model; an endpoint's account of the call is kept in the turn's "calls"."""
-        reply = yield model, ask
+        reply = yield self.speakers[role], ask
         if reply.call:
-            turn.setdefault("calls", []).append({"role": role} | reply.call)
+            self.turn.setdefault("calls", []).append({"role": role} | reply.call)
         return reply
 
-    def heard(self, speaker: str, draft: Reply) -> str | None:
-        """What the other side would hear of a draft; None where it failed."""
-        if speaker == "client":
-            return draft.text if draft.status in WITH_WORDS else None
-        return read_reply(draft, self.cot)[2]
+    def read(self, speaker: str, draft: Reply) -> tuple[str, str | None, str | None]:
+        """(status, thinking, what the other side would hear) of a draft."""
+        return read_reply(draft, self.cot and speaker == "therapist")
 
     def seed(self, *what: object) -> int:
-        """The seed of one draw, from the session's seed, condition and client, and `what` it is
-        for."""
-        return seed_from(
-            self.record["seed"], self.record["condition"], self.record["profile"]["id"], *what
-        )
+        """The seed of one draw: the session's seed, condition and client, and `what` it is for."""
+        record = self.record
+        return seed_from(record["seed"], record["condition"], record["profile"]["id"], *what)
 
 
 def hold_sessions(
@@ -287,18 +192,17 @@ def hold_sessions(
     bar: tqdm,
     batch: int,
 ) -> None:
-    """Hold a session for each empty record, `batch` side by side; each is stored when it is
-    done."""
+    """Hold a session for each empty record, `batch` side by side; store each that is done."""
 
-    def talk(record: dict) -> Talk:
+    def talk(record: dict) -> Talk[None]:
         journal.restore(record, number_of_turns)
-        bar.update(len(record["turns"]))
+        bar.update(len(record["turns"]))  # those of a killed process
         yield from Session(record, speakers, number_of_turns).hold(save)
         bar.update(number_of_turns - len(record["turns"]))  # a session that ended early
         journal.whole.append(record)
 
-    def save(record: dict, number: int, turn: dict) -> None:
-        journal.add(record, number, turn)
+    def save(record: dict) -> None:
+        journal.add(record)
         bar.update()
 
     hold_talks(map(talk, records), batch)
