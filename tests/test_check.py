@@ -15,7 +15,7 @@ from act.judging.check import EXCERPTS, GRADED, check, graded_turns, others
 from act.judging.judge import Judgement
 from act.judging.known_groups import LEVELS, auc, judge_pairs, judge_sessions, verdict
 from act.records import InputError, Store, read_jsonl
-from act.statistics.wins import wilson
+from act.statistics.contrasts import wilson
 from tests.fake_server import serving
 from tests.test_served_judge import as_json
 from tests.tune_judge import OTHERS, draw

@@ -20,7 +20,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import binomtest, norm
 
-from act.statistics.wins import wilson
+from act.statistics.contrasts import wilson
 
 LEVELS = ("high", "mixed", "low")
 GOOD_SHARE, GOOD_AUC, GOOD_ITEMS, IN_ORDER = (
