@@ -178,11 +178,7 @@ def analyze() -> None:
     inputs = {
         name: getattr(args, name) for name in ("ratings", "sessions", "score", "resamples", "seed")
     }
-    summary = analysis.summarise(ratings, sessions, scores, check, inputs)
-    summary["safety"] = audit(sessions) if sessions else None
-    for condition, row in summary["failures"].items():
-        held = [session for session in sessions or [] if session["condition"] == condition]
-        row |= count_conduct(held) if sessions else dict.fromkeys(COUNTS)
+    summary = with_audit(analysis.summarise(ratings, sessions, scores, check, inputs), sessions)
     (out / "summary.json").write_text(
         json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
     )
@@ -200,6 +196,14 @@ def analyze() -> None:
         out / "report.html", summary, figures, examples(scores, sessions) if sessions else []
     )
     print_answer(summary, out / "report.html")
+
+
+def with_audit(summary: dict, sessions: list[dict] | None) -> dict:
+    """The summary with what act/audit finds in the sessions; None where there are none."""
+    for condition, row in summary["failures"].items():
+        held = [session for session in sessions or [] if session["condition"] == condition]
+        row |= count_conduct(held) if sessions else dict.fromkeys(COUNTS)
+    return summary | {"safety": audit(sessions) if sessions else None}
 
 
 def read_check(path: str) -> dict:

@@ -13,6 +13,7 @@ from act.report.markup import EMBED, Html, element, html, picture, table
 from act.report.page import write_page
 from act.statistics import analysis
 from act.statistics.ratings import score_sessions
+from analyze import with_audit
 from tests.made_ratings import make_ratings, make_session
 from tests.made_study import make_study
 
@@ -89,7 +90,7 @@ def summarise(ratings, sessions=None, check=None):
         "resamples": 20,
         "seed": 0,
     }
-    summary = analysis.summarise(ratings, sessions, scores, check, inputs)
+    summary = with_audit(analysis.summarise(ratings, sessions, scores, check, inputs), sessions)
     return json.loads(json.dumps(summary)), scores
 
 
