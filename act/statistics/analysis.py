@@ -15,13 +15,17 @@ from act.statistics import contrasts
 from act.statistics.bootstrap import cluster_intervals
 from act.statistics.clients import archetypes, subgroups
 from act.statistics.diagnostics import diagnose, residuals_of
-from act.statistics.mixed import fit
 from act.statistics.ratings import TOTALS, Scores
 from act.statistics.replicates import replicates
 
 # Of sessions: fitted values, residuals; of clients: effects.
 Residuals = tuple[np.ndarray, np.ndarray, np.ndarray]
-BROKEN = ("format", "context", "error")  # turns that make a session a failed one; not "length"
+# Turns that make a session a failed one: "length" is counted only.
+BROKEN = ("format", "context", "error")
+
+# What an outcome's entry has of its fit: None where there is none, and "refused" says why.
+OF_THE_MODEL = ("refused", "omnibus", "omnibus_f", "variance", "icc", "r2", "emm", "contrasts")
+OF_THE_MODEL += ("factorial", "diagnostics", "singular")
 
 
 def summarise(
@@ -61,32 +65,36 @@ def analyse(scores: Scores, outcome: str, resamples: int, seed: int) -> dict:
     `n` counts rated sessions; `sessions` counts CLIENTS and variance `session` is that between
     clients: the published analysis's names. Where the model has no answer "refused" says why.
     """
-    (cells, y, profile), names = scores.data(outcome), scores.conditions
-    result = {"n": len(y), "sessions": len(np.unique(profile)), "observed": {}, "refused": None}
+    cells, y, profile = scores.data(outcome)
+    names = scores.conditions
+    # What was observed, and won: without a model.
+    result = {"n": len(y), "sessions": len(set(profile.tolist())), "observed": {}}
     for name in names:
         rows = y[scores.condition == name]
         sd = float(rows.std(ddof=1)) if len(rows) > 1 else None
         result["observed"][name] = {"n": len(rows), "mean": float(rows.mean()), "sd": sd}
-    result |= dict.fromkeys(("omnibus", "omnibus_f", "variance", "icc", "r2", "emm", "contrasts"))
-    result |= dict.fromkeys(("factorial", "diagnostics", "singular"))
     result["wins"] = contrasts.head_to_head(y, scores.condition, profile, names)
+    # The model, or why there is none.
+    result |= dict.fromkeys(OF_THE_MODEL)
     try:
-        if len(names) < 2:
-            raise ValueError(f"sessions of {len(names)} condition(s) only")
-        model = fit(cells, y, profile)
+        model = scores.fit(outcome)
     except ValueError as reason:
         return result | {"refused": str(reason)}
     ci = dict.fromkeys(("icc", "marginal", "conditional"))
     if resamples:
         ci = cluster_intervals(cells, y, profile, resamples, seed)
-    (marginal, conditional), equal = model.r2, contrasts.all_equal(len(names))
-    r2 = {"marginal": marginal, "conditional": conditional}
+    equal, (marginal, conditional) = contrasts.all_equal(len(names)), model.r2
     return result | {
         "omnibus": contrasts.wald(model, equal),
         "omnibus_f": contrasts.f_test(model, equal),
         "variance": {"session": model.variance_cluster, "residual": model.variance_residual},
         "icc": {"estimate": model.icc, "ci": ci["icc"]},
-        "r2": r2 | {"marginal_ci": ci["marginal"], "conditional_ci": ci["conditional"]},
+        "r2": {
+            "marginal": marginal,
+            "conditional": conditional,
+            "marginal_ci": ci["marginal"],
+            "conditional_ci": ci["conditional"],
+        },
         "emm": contrasts.means(model, names),
         "contrasts": contrasts.pairwise(model, names),
         "factorial": contrasts.factorial(model, names),
@@ -100,7 +108,7 @@ def residuals(scores: Scores, outcome: str) -> Residuals:
 
     Raises ValueError where `analyse` says "refused".
     """
-    return residuals_of(fit(*scores.data(outcome)), *scores.data(outcome))
+    return residuals_of(scores.fit(outcome), *scores.data(outcome))
 
 
 def failed(session: dict) -> bool:
@@ -166,14 +174,18 @@ def count_missing(ratings: list[dict], sessions: list[dict] | None, scores: Scor
     Profiles and conditions are those of all ratings and of the session file. The model uses every
     rated session: right where a rating's absence does not depend on what it would have been.
     """
-    held = [(rating["profile"], rating["condition"]) for rating in ratings]
-    held += [(session["profile"]["id"], session["condition"]) for session in sessions or []]
-    profiles = len({profile for profile, _ in held})
-    conditions = {condition for _, condition in held}
+    conditions = {record["condition"] for record in ratings + (sessions or [])}
+    profiles = {rating["profile"] for rating in ratings}
+    profiles = len(profiles | {session["profile"]["id"] for session in sessions or []})
     by_condition = {}
     for name in CONDITIONS:
         if name in conditions:
             rated = int((scores.condition == name).sum())
-            by_condition[name] = {"expected": profiles, "rated": rated, "missing": profiles - rated}
-    whole = {"expected": profiles * len(conditions), "rated": len(scores.profile)}
-    return whole | {"profiles": profiles, "by_condition": by_condition}
+            missing = profiles - rated
+            by_condition[name] = {"expected": profiles, "rated": rated, "missing": missing}
+    return {
+        "expected": profiles * len(conditions),
+        "rated": len(scores.profile),
+        "profiles": profiles,
+        "by_condition": by_condition,
+    }

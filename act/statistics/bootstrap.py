@@ -21,7 +21,7 @@ import numpy as np
 from act.statistics.mixed import Clusters, Criterion, criterion, solve_ratio
 
 ENOUGH = 0.95  # share of the resamples that must have an answer
-CHUNK = 500  # resamples worked on together: their matrices stay in the cache
+CHUNK = 500  # resamples worked on together
 NAMES = ("icc", "marginal", "conditional")
 
 
@@ -51,7 +51,8 @@ class Resamples:
         whole = 1 + ratio + rho
         # (2, 3, R): slopes of the three scales in lambda, and in rho
         by_ratio = [size / (1 + size * ratio), -rho / (1 + ratio) / whole, 1 / whole]
-        gradients = np.array([by_ratio, [0 * rho, 1 / whole, 1 / whole]])
+        by_rho = [0 * rho, 1 / whole, 1 / whole]
+        gradients = np.array([by_ratio, by_rho])
         influence = np.einsum("asr,arm->srm", gradients, self.influence)
         mean = (self.copies * influence).sum(2) / self.copies.sum(1)
         return np.sqrt((self.copies * (influence - mean[:, :, None]) ** 2).sum(2))
@@ -67,19 +68,20 @@ class Resamples:
         toward_rho = np.einsum("rij,rj->ri", self.at.inverse, self.rho_slope)
         a = np.column_stack([toward_rho, np.zeros(len(s2))])
 
+        within, between = self.clusters.within, self.clusters.between
+
         def product(left: np.ndarray, M: np.ndarray) -> np.ndarray:
             """left' M v of each cluster's M, (R, m)."""
             return np.einsum("ri,mij,rj->rm", left, M, v, optimize=True)
 
-        w = product(v, self.clusters.within) / s2
-        b = g * product(v, self.clusters.between) / s2
+        w, b = product(v, within) / s2, g * product(v, between) / s2
         # (2, R, m): scores of lambda and log s2; (2, 2, R): inverse of the expected information
         scores = np.stack([n * g * (b - 1) / 2, (w + b - n) / 2])
         parts = np.stack([(n * g) ** 2, n * g, n + 0 * g])
         rr, rs, ss = (self.copies * parts).sum(2) / 2
         inverse = np.array([[ss, -rs], [-rs, rr]]) / (rr * ss - rs**2)
         by_ratio, by_log_s2 = np.einsum("abr,brm->arm", inverse, scores)
-        by_rho = product(a, self.clusters.within) + g * product(a, self.clusters.between)
+        by_rho = product(a, within) + g * product(a, between)
         return np.stack([by_ratio, by_rho - self.rho[:, None] * by_log_s2])
 
 
@@ -113,7 +115,8 @@ def cluster_intervals(
     clusters = Clusters.of(cells, y, cluster)
     m, rng = len(clusters.sizes), np.random.default_rng(seed)
     copies = rng.multinomial(m, np.full(m, 1 / m), size=resamples).astype(float)
-    two_clusters, two_rows = (copies > 0).sum(1) > 1, copies @ (clusters.sizes > 1) > 0
+    two_clusters = (copies > 0).sum(1) > 1
+    two_rows = copies @ (clusters.sizes > 1) > 0
     copies = copies[two_clusters & two_rows]
     original = resample(clusters, np.ones((1, m)))
     t = [np.empty((3, 0))]

@@ -1,5 +1,5 @@
-"""Which clients does it work for? Condition x archetype as one model, a planned comparison, and each
-group of clients by itself, exploratory: summary.json's "archetype" and "subgroups".
+"""Which clients does it work for? Condition x archetype as one model, a planned comparison, and
+each group of clients by itself, exploratory: summary.json's "archetype" and "subgroups".
 
 Both need the session file, since only sessions hold the clients' profiles.
 """
@@ -14,7 +14,8 @@ from act.statistics.mixed import Fit, fit
 from act.statistics.ratings import TOTALS, Scores
 
 FEWEST = 5  # clients of a group that is tested by itself
-MOST = 12  # values of a profile field that makes groups: more are descriptions of single clients
+# Values of a profile field that makes groups: more describe single clients.
+MOST = 12
 
 
 def archetypes(scores: Scores, sessions: list[dict]) -> dict[str, dict]:
@@ -24,8 +25,9 @@ def archetypes(scores: Scores, sessions: list[dict]) -> dict[str, dict]:
     in a main effect every cell weighing the same; mean, se, 95% interval (normal) and n of each
     cell with sessions; why there are no tests: an empty cell, one archetype, a profile without one.
     """
-    of = {session["profile"]["id"]: session["profile"].get("archetype") for session in sessions}
-    group = np.array([str(of[profile]) if of[profile] else "" for profile in scores.profile])
+    profiles = profiles_of(sessions)
+    kinds = [profiles[profile].get("archetype") or "" for profile in scores.profile]
+    group = np.array(list(map(str, kinds)))
     return {outcome: crossed(scores, outcome, group) for outcome in TOTALS}
 
 
@@ -40,7 +42,8 @@ def crossed(scores: Scores, outcome: str, group: np.ndarray) -> dict:
         return result | {"refused": f"{lacking} profile(s) have no archetype"}
     a, k = len(groups), len(names)
     every = list(product(groups, names))
-    member = np.equal.outer(group, groups)  # (N, a)
+    # (N, a k): one column a cell, in the order of `every`; some may be empty
+    member = np.equal.outer(group, groups)
     cells = (member[:, :, None] * scores.cells[:, None]).reshape(-1, a * k)
     counts = cells.sum(0).astype(int)
     present = np.flatnonzero(counts)
@@ -60,11 +63,13 @@ def crossed(scores: Scores, outcome: str, group: np.ndarray) -> dict:
         return result | {"refused": f"{lost}: no tests"}
     if a < 2:
         return result | {"refused": f'all clients are of one archetype, "{groups[0]}"'}
+    # Differences of archetypes (a - 1, a) and conditions (k - 1, k), and the means of either
     between, within = contrasts.all_equal(a), contrasts.all_equal(k)
+    any_archetype, any_condition = np.full((1, a), 1 / a), np.full((1, k), 1 / k)
     return result | {
         "interaction": tested(model, np.kron(between, within)),
-        "archetype": tested(model, np.kron(between, np.full((1, k), 1 / k))),
-        "condition": tested(model, np.kron(np.full((1, a), 1 / a), within)),
+        "archetype": tested(model, np.kron(between, any_condition)),
+        "condition": tested(model, np.kron(any_archetype, within)),
     }
 
 
@@ -82,18 +87,24 @@ def subgroups(scores: Scores, sessions: list[dict]) -> list[dict]:
     sessions the clients they share; best is the condition with the highest mean. A group of fewer
     than 5 clients is not tested.
     """
-    groups = groups_of({session["profile"]["id"]: session["profile"] for session in sessions})
-    rows = []
+    groups, rows = groups_of(profiles_of(sessions)), []
     for outcome, (field, values) in product(TOTALS, groups.items()):
         for value, members in values.items():
             kept = scores.where(np.isin(scores.profile, members))
             row = {"outcome": outcome, "field": field, "value": value}
             rows.append(row | _tested_alone(kept, outcome))
+    # All tests that could be made are one family.
     tests = [row for row in rows if row["refused"] is None]
-    q = stats.false_discovery_control([row["p_f"] for row in tests]).tolist() if tests else []
-    for row, rate in zip(tests, q, strict=True):
-        row["q"] = rate
+    if tests:
+        q = stats.false_discovery_control([row["p_f"] for row in tests])
+        for row, rate in zip(tests, q.tolist(), strict=True):
+            row["q"] = rate
     return rows
+
+
+def profiles_of(sessions: list[dict]) -> dict[str, dict]:
+    """Id -> profile of every client."""
+    return {session["profile"]["id"]: session["profile"] for session in sessions}
 
 
 def groups_of(profiles: dict[str, dict]) -> dict[str, dict[str, list[str]]]:
@@ -105,8 +116,11 @@ def groups_of(profiles: dict[str, dict]) -> dict[str, dict[str, list[str]]]:
             for one in value if isinstance(value, list) else [value]:
                 if field != "id" and isinstance(one, str | int):
                     found.setdefault(field, {}).setdefault(str(one), []).append(key)
-    grouping = {field: values for field, values in found.items() if 2 <= len(values) <= MOST}
-    return {field: dict(sorted(values.items())) for field, values in grouping.items()}
+    return {
+        field: dict(sorted(values.items()))
+        for field, values in found.items()
+        if 2 <= len(values) <= MOST
+    }
 
 
 def _tested_alone(scores: Scores, outcome: str) -> dict:
@@ -115,9 +129,7 @@ def _tested_alone(scores: Scores, outcome: str) -> dict:
     try:
         if row["sessions"] < FEWEST:
             raise ValueError(f"fewer than {FEWEST} clients")
-        if len(scores.conditions) < 2:
-            raise ValueError(f"sessions of {len(scores.conditions)} condition(s) only")
-        model = fit(*scores.data(outcome))
+        model = scores.fit(outcome)
     except ValueError as reason:
         return row | {"refused": str(reason)}
     best = scores.conditions[int(np.argmax(model.beta))]

@@ -38,8 +38,9 @@ def f_test(fit: Fit, L: np.ndarray) -> dict:
     that its df2 depends, in the fifth digit, on the reference). df2 = 2 where some nu is no more.
     """
     k = len(L)
-    Q = np.linalg.qr(L.T)[0].T  # (k, p)
-    directions = np.linalg.eigh(Q @ fit.covariance @ Q.T)[1].T @ Q  # (k, p)
+    # (k, p) both: rows that span L's, and those among them that are uncorrelated
+    Q = np.linalg.qr(L.T)[0].T
+    directions = np.linalg.eigh(Q @ fit.covariance @ Q.T)[1].T @ Q
     nu = np.array([fit.freedom_of(row) for row in directions])
     df2 = 2.0
     if np.ptp(nu) <= 1e-8 * nu.max():
@@ -50,8 +51,8 @@ def f_test(fit: Fit, L: np.ndarray) -> dict:
     return {"f": f, "df": k, "df2": df2, "p": float(stats.f.sf(f, k, df2))}
 
 
-def interval(estimate: float, se: float, df: float = np.inf, level: float = LEVEL) -> list[float]:
-    """estimate -+ t se, t Student's quantile at (1 + level) / 2: the normal one if df is infinite."""
+def interval(estimate: float, se: float, df: float = np.inf, level: float = LEVEL) -> list:
+    """estimate -+ t se, t Student's quantile at (1 + level) / 2; with df infinite the normal."""
     half = float(stats.t.ppf((1 + level) / 2, df)) * se
     return [estimate - half, estimate + half]
 
@@ -73,7 +74,7 @@ def holm_sidak(p: np.ndarray) -> np.ndarray:
     Holland & Copenhaver (1987), Biometrics 43. holm_sidak([.01, .04]) = [.0199, .04].
     """
     p = np.asarray(p, float)
-    order = np.argsort(p, kind="stable")
+    order = np.argsort(p, kind="stable")  # the smallest first, against the k - i + 1 that are left
     with np.errstate(divide="ignore"):  # p = 1
         stepped = -np.expm1(np.log1p(-p[order]) * np.arange(len(p), 0, -1))
     adjusted = np.empty_like(p)
@@ -89,7 +90,8 @@ def difference(fit: Fit, c: np.ndarray) -> dict:
     d_ci is normal, Var(d) = se^2 / V + d^2 Var(V) / (4 V^2) (delta method; V, beta independent).
     """
     value, se = float(c @ fit.beta), float(np.sqrt(c @ fit.covariance @ c))
-    df, (V, spread) = fit.freedom_of(c), fit.total
+    df = fit.freedom_of(c)
+    V, spread = fit.total
     z, d = value / se, value / V**0.5
     se_d = (se**2 / V + d**2 * spread / (4 * V**2)) ** 0.5
     return {
@@ -117,6 +119,7 @@ def pairwise(fit: Fit, names: list[str]) -> list[dict]:
     level = LEVEL ** (1 / len(pairs))
     one, rows = np.eye(len(names)), []
     for i, j in pairs:
+        # c = (0, .., 1, .., -1, ..)
         row = {"a": names[i], "b": names[j]} | difference(fit, one[i] - one[j])
         value, se = row["difference"], row["se"]
         row["ci_adjusted"] = interval(value, se, level=level)
@@ -128,8 +131,9 @@ def pairwise(fit: Fit, names: list[str]) -> list[dict]:
 def with_adjusted(rows: list[dict]) -> list[dict]:
     """The rows of one family, each with p and p_satterthwaite adjusted over all of them."""
     for kind in ("p", "p_satterthwaite"):
-        adjusted = holm_sidak([row[kind] for row in rows]).tolist()
-        rows = [row | {f"{kind}_holm_sidak": p} for row, p in zip(rows, adjusted, strict=True)]
+        adjusted = holm_sidak([row[kind] for row in rows])
+        for row, p in zip(rows, adjusted.tolist(), strict=True):
+            row[f"{kind}_holm_sidak"] = p
     return rows
 
 
@@ -143,13 +147,14 @@ def factorial(fit: Fit, names: list[str]) -> dict | None:
     if set(CONDITIONS) - set(names):
         return None
     row = dict(zip(names, np.eye(len(names)), strict=True))
-    plain = np.array([row[training] for training in TRAININGS])  # (3, p)
+    # (3, p) each: a training's mean without and with CoT, their level, and the effect of CoT
+    plain = np.array([row[training] for training in TRAININGS])
     cot = np.array([row[f"{training}-cot"] for training in TRAININGS])
     level, effect = (plain + cot) / 2, cot - plain
     average = effect.mean(axis=0)
-    overall = difference(fit, average)
-    trained = zip(TRAININGS, effect, strict=True)
-    simple = [{"training": training} | difference(fit, c) for training, c in trained]
+    overall, simple = difference(fit, average), []
+    for training, c in zip(TRAININGS, effect, strict=True):
+        simple.append({"training": training} | difference(fit, c))
     return {
         "training": wald(fit, level[1:] - level[0]),
         "cot": wald(fit, average[None]) | {k: overall[k] for k in ("difference", "se", "ci")},
@@ -161,6 +166,7 @@ def factorial(fit: Fit, names: list[str]) -> dict | None:
 def wilson(wins: float, n: int, level: float = LEVEL) -> list[float]:
     """Wilson's (1927) interval of a proportion: the roots r of |wins/n - r| = z sqrt(r (1-r) / n);
     `wins` may count ties as halves."""
+    # With z^2 more sessions, half of them won, the interval is symmetric.
     z2 = float(stats.norm.ppf((1 + level) / 2)) ** 2
     centre, half = wins + z2 / 2, np.sqrt(z2 * (wins * (n - wins) / n + z2 / 4))
     return [float((centre - half) / (n + z2)), float((centre + half) / (n + z2))]
@@ -175,15 +181,17 @@ def head_to_head(
     without ties. Scores within 1e-9 are a tie: averages differ by rounding.
     """
     labels, row = np.unique(cluster, return_inverse=True)
-    table = np.full((len(labels), len(names)), np.nan)  # clients by conditions
+    # (clients, conditions): NaN where a client did not meet a condition
+    table = np.full((len(labels), len(names)), np.nan)
     table[row, [names.index(name) for name in condition]] = y
     results = []
     for i, j in combinations(range(len(names)), 2):
         above = table[:, i] - table[:, j]
         wins, losses = int((above > 1e-9).sum()), int((above < -1e-9).sum())
-        result = {"a": names[i], "b": names[j], "wins": wins, "losses": losses}
-        result |= {"ties": int((np.abs(above) <= 1e-9).sum()), "rate": None, "ci": None, "p": 1.0}
-        if n := wins + losses:
+        ties, n = int((np.abs(above) <= 1e-9).sum()), wins + losses
+        result = {"a": names[i], "b": names[j], "wins": wins, "losses": losses, "ties": ties}
+        result |= {"rate": None, "ci": None, "p": 1.0}
+        if n:
             p = float(stats.binomtest(wins, n).pvalue)
             result |= {"rate": wins / n, "ci": wilson(wins, n), "p": p}
         results.append(result)

@@ -44,7 +44,8 @@ def diagnose(
     groups = [residual[column == 1] for column in cells.T]
     found = dict.fromkeys(("skew", "excess_kurtosis", "normality_p", "spread_p", "random_skew"))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # where values hardly differ; the result is not finite then
+        # Where values hardly differ scipy warns, and the result is not finite.
+        warnings.simplefilter("ignore")
         found["skew"] = stats.skew(residual)
         found["excess_kurtosis"] = stats.kurtosis(residual)
         if len(residual) >= 20:
@@ -54,13 +55,13 @@ def diagnose(
         if not fit.singular:
             found["random_skew"] = stats.skew(effects)
     for name, value in found.items():
-        found[name] = float(value) if value is not None and np.isfinite(value) else None
+        known = value is not None and np.isfinite(value)
+        found[name] = float(value) if known else None
     standardised = residual / fit.variance_residual**0.5
-    far = np.flatnonzero(np.abs(standardised) > OUTLYING)
-    far = far[np.argsort(-np.abs(standardised[far]), kind="stable")]  # the farthest first
-    rows = zip(far.tolist(), residual[far].tolist(), standardised[far].tolist(), strict=True)
-    found["outliers"] = [
-        {"session": sessions[i], "residual": distance, "standardised": in_sds}
-        for i, distance, in_sds in rows
-    ]
+    found["outliers"] = []
+    for i in np.argsort(-np.abs(standardised), kind="stable"):
+        if abs(standardised[i]) > OUTLYING:
+            row = {"session": sessions[i], "residual": float(residual[i])}
+            row["standardised"] = float(standardised[i])
+            found["outliers"].append(row)
     return found

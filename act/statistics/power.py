@@ -41,12 +41,14 @@ def power_of(study: Study, profiles: np.ndarray, alpha: float) -> np.ndarray:
     """
     k, ratio = study.conditions, study.variance_session / study.variance_residual
     n = np.arange(k + 1)
-    chance = stats.binom.pmf(n, k, 1 - study.missing)  # (k + 1,): of a client with n sessions
+    # (k + 1,): the share of clients with n sessions
+    chance = stats.binom.pmf(n, k, 1 - study.missing)
     g = ratio / (1 + n * ratio)
     information = chance @ (n / k * (1 - g * (k - n) / (k - 1)))
     se = np.sqrt(2 * study.variance_residual / (profiles * information))
     df = profiles * (chance @ n - chance[1:].sum()) - (k - 1)
-    shift = np.minimum(abs(study.difference) / se, 1e4)  # from here on certain, and scipy's limit
+    # From 1e4 on detection is certain, and scipy's series would not converge.
+    shift = np.minimum(abs(study.difference) / se, 1e4)
     critical = stats.t.isf(alpha / 2, df)
     power = stats.nct.sf(critical, df, shift) + stats.nct.cdf(-critical, df, shift)
     return np.where(df >= 1, power, 0.0)
@@ -60,4 +62,6 @@ def profiles_needed(study: Study, power: float, alpha: float) -> tuple[int, floa
     profiles = np.arange(2, MOST + 1)
     found = power_of(study, profiles, alpha)
     enough = np.flatnonzero(found >= power)
-    return (int(profiles[enough[0]]), float(found[enough[0]])) if len(enough) else None
+    if not len(enough):
+        return None
+    return int(profiles[enough[0]]), float(found[enough[0]])

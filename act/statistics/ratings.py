@@ -21,9 +21,11 @@ from act.records import (
     read_jsonl,
     read_unique,
 )
+from act.statistics.mixed import Fit, fit
 from act.statistics.spreadsheet import is_spreadsheet, read_spreadsheet
 
-TOTALS = ("act_fm_total", "tes_mean")  # act_fm_total: the consistent half alone (forms.OUTCOMES)
+# Of ACT-FM the consistent half alone (forms.OUTCOMES).
+TOTALS = ("act_fm_total", "tes_mean")
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,12 @@ class Scores:
         """What `mixed.fit` takes: cells (N, conditions), y (N,) and the client of each row (N,)."""
         return self.cells, self.values[outcome], self.profile
 
+    def fit(self, outcome: str) -> Fit:
+        """The model of an outcome; raises ValueError where it has no answer."""
+        if len(self.conditions) < 2:
+            raise ValueError(f"sessions of {len(self.conditions)} condition(s) only")
+        return fit(*self.data(outcome))
+
     @property
     def sessions(self) -> list[str]:
         """Ids of the N sessions, "<condition>/<profile>"."""
@@ -53,7 +61,8 @@ class Scores:
     @property
     def cells(self) -> np.ndarray:
         """(N, conditions) of zeros and ones: one column a condition."""
-        return np.equal.outer(self.condition, np.array(self.conditions, str)).astype(float)
+        names = np.array(self.conditions, str)
+        return np.equal.outer(self.condition, names).astype(float)
 
     @property
     def conditions(self) -> list[str]:
@@ -63,7 +72,8 @@ class Scores:
 
 def _check_names(session: str, condition: str, profile: str) -> None:
     if condition not in CONDITIONS:
-        raise ValueError(f'unknown condition "{condition}"; the six are {", ".join(CONDITIONS)}')
+        six = ", ".join(CONDITIONS)
+        raise ValueError(f'unknown condition "{condition}"; the six are {six}')
     if session != f"{condition}/{profile}":
         raise ValueError(f'session "{session}" is not "{condition}/{profile}"')
 
@@ -115,9 +125,9 @@ def scores_by_session(
     by_session: dict[tuple[str, str], list[tuple[str, dict]]] = {}
     for rating in ratings:
         if rating["status"] == "ok":
+            key = rating["profile"], rating["condition"]
             outcomes = score(rating[f"act_fm{field}"], rating[f"tes{field}"])
-            held = by_session.setdefault((rating["profile"], rating["condition"]), [])
-            held.append((rating["rater"], outcomes))
+            by_session.setdefault(key, []).append((rating["rater"], outcomes))
     return by_session
 
 
@@ -128,8 +138,11 @@ def score_sessions(ratings: list[dict], kind: str, path: str | Path) -> Scores:
     condition rated once.
     """
     by_session = scores_by_session(ratings, kind)
+    # (profile, condition) of the N sessions
     keys = sorted(by_session, key=lambda key: (key[0], CONDITIONS.index(key[1])))
-    profile, condition = (np.array([key[part] for key in keys]) for part in (0, 1))
+    profile = np.array([profile for profile, _ in keys])
+    condition = np.array([condition for _, condition in keys])
+    # Is there something to compare?
     counts = Counter(condition.tolist())
     if len(counts) < 2:
         lost = f"rated sessions of {len(counts)} condition(s)"
@@ -141,8 +154,9 @@ def score_sessions(ratings: list[dict], kind: str, path: str | Path) -> Scores:
     if len(set(profile.tolist())) < 2:
         lost = f'all ratings are of one profile, "{profile[0]}"'
         raise InputError(f"{path}: {lost}; at least 2 are needed")
+    held = [[outcomes for _, outcomes in by_session[key]] for key in keys]
     values = {}
     for name in OUTCOMES:
-        means = [np.mean([outcomes[name] for _, outcomes in by_session[key]]) for key in keys]
+        means = [np.mean([outcomes[name] for outcomes in each]) for each in held]
         values[name] = np.array(means)
-    return Scores(condition, profile, values, np.array([len(by_session[key]) for key in keys]))
+    return Scores(condition, profile, values, np.array(list(map(len, held))))

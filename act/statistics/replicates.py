@@ -32,45 +32,49 @@ def replicates(ratings: list[dict], kind: str, scores: Scores) -> dict | None:
     what more ratings could save. contrasts: with several raters what `across_raters` says.
     """
     by_session = scores_by_session(ratings, kind)
-    numbers = np.array([len(held) for held in by_session.values()])  # ratings of each session
+    # (sessions,): how many ratings each has
+    numbers = np.array(list(map(len, by_session.values())))
     if numbers.max() < 2:
         return None
     every = [rating for held in by_session.values() for rating in held]
+    # (ratings,): whose and of which session each is
     raters, rater = np.unique([who for who, _ in every], return_inverse=True)
-    session = np.repeat(np.arange(len(numbers)), numbers)  # of each rating
+    session = np.repeat(np.arange(len(numbers)), numbers)
 
     def centred(values: np.ndarray) -> np.ndarray:
         return values - (np.bincount(session, values) / numbers)[session]
 
     spread, reliability, share = {}, {}, {}
     for name in OUTCOMES:
+        # (ratings,): distance from the session's mean, then without the raters' leniency
         deviation = centred(np.array([outcomes[name] for _, outcomes in every]))
         leniency = np.bincount(rater, deviation) / np.bincount(rater)
         deviation -= centred(leniency[rater])
         freedom = len(every) - len(numbers) - (len(raters) - 1)
         variance = deviation @ deviation / max(1, freedom)
         noise = variance * (1 / numbers).mean()
-        cells, means, profile = scores.data(name)
+        # Noise beside the variance of session means within conditions
+        cells, means, _ = scores.data(name)
         left = means - cells @ np.linalg.lstsq(cells, means)[0]
         V = left @ left / (len(means) - cells.shape[1])
         try:
-            residual = fit(cells, means, profile).variance_residual
+            residual = scores.fit(name).variance_residual
         except ValueError:  # constant ratings: the outcome's own entry says so
             residual = 0.0
         spread[name] = float(variance**0.5)
         reliability[name] = float(max(0.0, 1 - noise / V)) if V > 0 else None
         share[name] = float(min(1.0, noise / residual)) if residual > 0 else None
-    several = len(raters) > 1
     each = {"min": int(numbers.min()), "mean": float(numbers.mean()), "max": int(numbers.max())}
+    across = None
+    if len(raters) > 1:
+        across = {name: across_raters(by_session, name) for name in TOTALS}
     return {
         "raters": raters.tolist(),
         "per_session": each,
         "sd_within": spread,
         "reliability": reliability,
         "noise_share": share,
-        "contrasts": {name: across_raters(by_session, name) for name in TOTALS}
-        if several
-        else None,
+        "contrasts": across,
         "how": HOW,
     }
 
@@ -87,14 +91,18 @@ def across_raters(by_session: dict[tuple[str, str], list], outcome: str) -> dict
     se of the model on the mean of these sessions' raters. df by Satterthwaite (1946) from those of
     se^2 and of MS_RC. "sd" is sqrt of tau2.
     """
+    # (sessions, J): each rater's score, a mean where one rated several times
     raters = sorted({rater for held in by_session.values() for rater, _ in held})
     keys, table = [], []
     for key, held in by_session.items():
-        mine = [[scored[outcome] for who, scored in held if who == rater] for rater in raters]
-        if all(mine):
+        mine = {rater: [] for rater in raters}
+        for rater, scored in held:
+            mine[rater].append(scored[outcome])
+        if all(mine.values()):
             keys.append(key)
-            table.append([float(np.mean(values)) for values in mine])
-    profile, condition = (np.array([key[part] for key in keys]) for part in (0, 1))
+            table.append([np.mean(values) for values in mine.values()])
+    profile = np.array([profile for profile, _ in keys])
+    condition = np.array([condition for _, condition in keys])
     names = [name for name in CONDITIONS if name in condition]
     J, k = len(raters), len(names)
     y = np.array(table).reshape(len(keys), J)
@@ -108,6 +116,7 @@ def across_raters(by_session: dict[tuple[str, str], list], outcome: str) -> dict
             raise ValueError("one session a condition: no spread of raters within conditions")
     except ValueError as reason:
         return result | {"refused": str(reason)}
+    # Each pair's interval, wider by what raters differ in.
     ms_rc, ms_w, n = _mean_squares(y, cells)
     tau2, rows = max(0.0, (ms_rc - ms_w) / n), []
     for pair in contrasts.pairwise(model, names):
@@ -128,10 +137,11 @@ def _mean_squares(y: np.ndarray, cells: np.ndarray) -> tuple[float, float, float
     """MS_RC, MS_W and n of `across_raters`; y (sessions, J), cells (sessions, k)."""
     (sessions, k), J = cells.shape, y.shape[1]
     counts = cells.sum(0)  # (k,): sessions of each condition
-    e = y - y.mean(axis=1, keepdims=True)
+    e = y - y.mean(axis=1, keepdims=True)  # (sessions, J)
     means = cells.T @ e / counts[:, None]  # (k, J)
-    ms_rc = (counts[:, None] * (means - e.mean(0)) ** 2).sum() / ((k - 1) * (J - 1))
-    ms_w = ((e - cells @ means) ** 2).sum() / ((sessions - k) * (J - 1))
+    between = (counts[:, None] * (means - e.mean(0)) ** 2).sum()
+    within = ((e - cells @ means) ** 2).sum()
+    ms_rc, ms_w = between / ((k - 1) * (J - 1)), within / ((sessions - k) * (J - 1))
     # Counts may be unequal: n is what MS_RC's expectation has before tau2.
     n = (counts.sum() - (counts**2).sum() / counts.sum()) / (k - 1)
     return ms_rc, ms_w, n

@@ -25,7 +25,8 @@ ITEMS = {  # column -> its form, in the order of the items
     for item in form.items
 }
 KNOWN = {*NAMES, *ITEMS, "rater", "replicate"}
-UNNAMED = "unnamed"  # the rater, where there is no such column or its cell is blank
+# The rater, where there is no such column or its cell is blank.
+UNNAMED = "unnamed"
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
@@ -50,10 +51,12 @@ def read_spreadsheet(path: str | Path, check: Callable[[dict], None]) -> Iterato
     text editor counts.
     """
     lines = list(io.StringIO(decode(Path(path)), newline=""))
+    # Excel's first line may name the delimiter.
     skipped = 1 if lines and re.fullmatch(r'"?sep=."?\s*', lines[0], re.IGNORECASE) else 0
     first = next((line for line in lines[skipped:] if line.strip(' ,;\t\r\n"')), "")
     if not first:
         return
+    # The one that makes most of our names of the first row that holds anything.
     delimiter = max(DELIMITERS, key=lambda mark: len(known(first.split(mark))))
     rows = csv.reader(lines[skipped:], delimiter=delimiter, strict=True)
     header: list[str] = []
@@ -73,7 +76,8 @@ def read_spreadsheet(path: str | Path, check: Callable[[dict], None]) -> Iterato
         except StopIteration:
             return
         except (ValueError, csv.Error) as error:
-            said = re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", str(error))  # a cell may hold line breaks
+            # A cell may hold line breaks; an error is one line.
+            said = re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", str(error))
             raise InputError(f"{path}:{line}: {said}") from None
         line = skipped + rows.line_num + 1
 
