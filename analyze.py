@@ -53,14 +53,14 @@ from act.report.tables import write_tables
 from act.statistics import analysis, power
 from act.statistics.ratings import read_ratings, read_sessions, score_sessions
 
-PLAN = """How many profiles a study needs, so that the difference of two conditions is found often enough.
+PLAN = """How many profiles a study needs, to find a difference of two conditions often enough.
 
     analyze.py plan --contrast orpo,sft --difference 2 --variance-session 10 --variance-residual 25
 
 Variances are those of an earlier study's summary.json ("variance" of the outcome that is planned
 for). Power is that of the report's t test, by the noncentral t distribution; missing sessions make
-the difference less certain. Two numbers come back: for this contrast alone, and for it as one of all
-pairs, which is the harder test (Sidak's level: the first step of the report's Holm-Sidak)."""
+the difference less certain. Two numbers come back: for this contrast alone, and for it as one of
+all pairs, the harder test (Sidak's level: the first step of the report's Holm-Sidak)."""
 
 
 def main() -> None:

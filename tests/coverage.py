@@ -1,7 +1,7 @@
 """How often the report's intervals hold the truth, and its tests err: 2,000 simulated studies each
 of two sizes.
 
-    make coverage        (python -m tests.coverage [--studies 2000] [--resamples 999] [--processes 2])
+    make coverage   (python -m tests.coverage [--studies 2000] [--resamples 999] [--processes 2])
 
 Every number comes from the functions that write summary.json. Truth: the means that were published
 for ACT-FM, clients' variance 6, residual variance 32 (ICC .158). "small" is 30 clients who each
@@ -127,20 +127,10 @@ def main() -> None:
     print("| study | quantity | rate | Monte Carlo SE | wanted | |")
     print("|---|---|---|---|---|---|")
     for row in rows:
-        wanted = (
-            f"{100 * row['low']:g}-{100 * row['high']:g}%"
-            if row["low"]
-            else f"at most {100 * row['high']:g}%"
-        )
-        rate, error = f"{100 * row['rate']:.1f}%", f"{100 * row['monte_carlo_se']:.1f}"
-        cells = [
-            row["study"],
-            row["quantity"],
-            rate,
-            error,
-            wanted,
-            "" if row["inside"] else "outside",
-        ]
+        low, high = 100 * row["low"], 100 * row["high"]
+        wanted = f"{low:g}-{high:g}%" if low else f"at most {high:g}%"
+        error, mark = f"{100 * row['monte_carlo_se']:.1f}", "" if row["inside"] else "outside"
+        cells = [row["study"], row["quantity"], f"{100 * row['rate']:.1f}%", error, wanted, mark]
         print("| " + " | ".join(cells) + " |")
     versions = {
         "python": platform.python_version(),

@@ -135,9 +135,9 @@ def test_the_answer_does_not_claim_what_chance_could_make():
     }
     result |= {"omnibus_f": {"f": 1.0, "df": 1, "df2": 7.0, "p": 0.3506}, "sessions": 30}
     assert prose.answer("act_fm_total", result) == (
-        "ACT-FM consistency shows differences between the 2 conditions that chance alone could make (chi2(1) = 1.00, "
-        "p = .317): sft is highest, 1.00 points above the untrained model, instruct "
-        "(95% interval \u22121.00 to 3.00, adjusted for all pairs)."
+        "ACT-FM consistency shows differences between the 2 conditions that chance alone could "
+        "make (chi2(1) = 1.00, p = .317): sft is highest, 1.00 points above the untrained model, "
+        "instruct (95% interval \u22121.00 to 3.00, adjusted for all pairs)."
     )
     few = prose.answer("act_fm_total", result | {"sessions": 29})
     assert "(F(1, 7.0) = 1.00, p = .351)" in few and "(95% interval \u22121.20 to 3.20 by t," in few

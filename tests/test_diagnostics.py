@@ -138,9 +138,8 @@ def test_trap_25_conditions_under_other_names_keep_their_numbers():
     """orpo and instruct change names: their means, contrasts and simple effects change places,
     nothing else."""
     scores = score_sessions(make_ratings(9)[:-3], "expected", "r")
-    swap = {name: name for name in CONDITIONS} | {
-        "orpo": "instruct", "instruct": "orpo", "orpo-cot": "instruct-cot", "instruct-cot": "orpo-cot"
-    }  # fmt: skip
+    swap = {name: name for name in CONDITIONS} | {"orpo": "instruct", "instruct": "orpo"}
+    swap |= {"orpo-cot": "instruct-cot", "instruct-cot": "orpo-cot"}
     condition = np.array([swap[name] for name in scores.condition])
     order = np.argsort(condition, kind="stable")
     swapped = Scores(condition, scores.profile, scores.values, scores.ratings).where(order)

@@ -25,7 +25,7 @@ def sleepstudy():
 
 
 def test_sleepstudy_equals_lmertest():
-    """summary(lmerTest::lmer(Reaction ~ Days + (1 | Subject), sleepstudy)), as lmerTest 3 prints it:
+    """summary(lmerTest::lmer(Reaction ~ Days + (1 | Subject), sleepstudy)) of lmerTest 3:
 
                    Estimate Std. Error       df t value
         (Intercept) 251.4051     9.7467  22.8102   25.79

@@ -234,12 +234,11 @@ def broken(name):
         return text(rows), r"a\.csv:4: a NUL character"
 
 
-NAMES = """out of range|out of range, TES|negative|text|Excel's error|half a rating|decimal comma between commas
-duplicate|one session, two clients|one client, two sessions|condition with one session|unknown condition|no profile
-replicate|missing column|no header|column twice|item of no form|after a cell of two lines|open quote|empty
-two lines in a cell|only separators|only a header|Windows' letters|a workbook|NUL""".replace(
-    "\n", "|"
-).split("|")
+NAMES = """out of range|out of range, TES|negative|text|Excel's error|half a rating
+decimal comma between commas|duplicate|one session, two clients|one client, two sessions
+condition with one session|unknown condition|no profile|replicate|missing column|no header
+column twice|item of no form|after a cell of two lines|open quote|empty|two lines in a cell
+only separators|only a header|Windows' letters|a workbook|NUL""".replace("\n", "|").split("|")
 
 
 @pytest.mark.parametrize("name", NAMES)
