@@ -161,6 +161,15 @@ def test_resamples_on_the_boundary_are_kept():
     assert cluster_intervals(X, y, cluster, 500, 0)["icc"][0] == 0.0
 
 
+def test_resamples_of_two_clients_do_not_hang_on_rounding():
+    """Of two clients the error of psi_i is 0, or 1e-16 by rounding: other units, same interval."""
+    for seed in range(5):
+        X, y, cluster = simulate(seed, m=5)
+        one, other = (cluster_intervals(X, scale * y, cluster, 300, seed) for scale in (1, 0.7))
+        for name in one:
+            assert one[name] == pytest.approx(other[name], rel=1e-6)
+
+
 def test_bootstrap_interval_by_hand_from_plain_fits():
     """psi_i - se t*, worked out again: psi_i of each resample from its own fit, se by the formula
     of balanced data.

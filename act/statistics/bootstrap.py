@@ -122,8 +122,8 @@ def cluster_intervals(
     t = [np.empty((3, 0))]
     for first in range(0, len(copies), CHUNK):
         drawn = resample(clusters, copies[first : first + CHUNK])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            t.append((drawn.scales - original.scales) / drawn.errors)
+        # Of two clients alone the error is 0 but for rounding: t is as large as can be.
+        t.append((drawn.scales - original.scales) / np.maximum(drawn.errors, 1e-9))
     result, columns = dict.fromkeys(NAMES), np.concatenate(t, axis=1)
     psis, errors = original.scales[:, 0], original.errors[:, 0]
     for name, psi, se, values in zip(NAMES, psis, errors, columns, strict=True):
