@@ -162,12 +162,13 @@ def test_resamples_on_the_boundary_are_kept():
 
 
 def test_resamples_of_two_clients_do_not_hang_on_rounding():
-    """Of two clients the error of psi_i is 0, or 1e-16 by rounding: other units, same interval."""
-    for seed in range(5):
-        X, y, cluster = simulate(seed, m=5)
-        one, other = (cluster_intervals(X, scale * y, cluster, 300, seed) for scale in (1, 0.7))
-        for name in one:
-            assert one[name] == pytest.approx(other[name], rel=1e-6)
+    """Of two clients the error of psi_i is 0, or 1e-16 by rounding: in other units the same
+    interval, where 2% of the resamples are such."""
+    for seed in range(3):
+        X, y, cluster = simulate(seed, m=6)
+        one, *others = (cluster_intervals(X, c * y, cluster, 300, seed) for c in (1, 0.7, 3.3))
+        for other in others:
+            assert one["icc"] == pytest.approx(other["icc"], rel=1e-9)
 
 
 def test_bootstrap_interval_by_hand_from_plain_fits():
