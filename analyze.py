@@ -22,8 +22,8 @@ Into --out go:
     report.html    the page to read, print and send: one file, nothing fetched from outside
     *.svg, *.png   each figure twice (needs matplotlib; without it the rest is done)
     *.csv          scores, means, tests, contrasts, thinking (what chain of thought does in each training), wins,
-                   residuals, client_effects, agreement of outcomes, failures; where there is
-                   something to say also replicates, archetypes, subgroups, safety, safety_hits
+                   residuals, client_effects, failures; where there is something to say also
+                   replicates, archetypes, subgroups, safety, safety_hits
 
     analyze.py plan --contrast orpo,sft --difference 2 --variance-session 10 --variance-residual 25
 
@@ -33,10 +33,14 @@ The exit status is 2 when a file or a flag is wrong: one line says where and why
 written.
 """
 
+import argparse
 import json
+import math
 import sys
 from pathlib import Path
 
+from act.audit.safety import audit
+from act.audit.style import COUNTS, count_conduct
 from act.cli import Parser, conditions, not_negative, positive, run_script, share, whole
 from act.forms import OUTCOMES
 from act.records import CONDITIONS, InputError, read_json, require
@@ -47,16 +51,16 @@ from act.report.figures import write_figures
 from act.report.page import write_page
 from act.report.tables import write_tables
 from act.statistics import analysis, power
-from act.statistics.summary import summarise
+from act.statistics.ratings import read_ratings, read_sessions, score_sessions
 
-PLAN = """How many profiles a study needs: studies are simulated, each is fitted by the mixed model, and profiles are
-added until one contrast is found often enough.
+PLAN = """How many profiles a study needs, to find a difference of two conditions often enough.
 
-    analyze.py plan --contrast orpo,sft --difference 2 --variance-session 10 --variance-residual 25 --power 0.8
+    analyze.py plan --contrast orpo,sft --difference 2 --variance-session 10 --variance-residual 25
 
-Variances are those of an earlier study's summary.json ("variance" of the outcome that is planned for). Two numbers come
-back: for this contrast alone, and for it as one of all pairs, which is the harder test (Sidak's level: the first
-step of the report's Holm-Sidak). The same seed gives the same numbers."""
+Variances are those of an earlier study's summary.json ("variance" of the outcome that is planned
+for). Power is that of the report's t test, by the noncentral t distribution; missing sessions make
+the difference less certain. Two numbers come back: for this contrast alone, and for it as one of
+all pairs, the harder test (Sidak's level: the first step of the report's Holm-Sidak)."""
 
 
 def main() -> None:
@@ -67,74 +71,66 @@ def main() -> None:
 
 
 def plan(words: list[str]) -> None:
-    """`analyze.py plan`: simulate studies and print how many profiles are needed."""
+    """`analyze.py plan`: print how many profiles are needed."""
     parser = Parser(prog="analyze.py plan", description=PLAN)
-    parser.add_argument(
-        "--contrast", required=True, metavar="A,B", help="the two conditions that are compared"
-    )
-    parser.add_argument(
-        "--difference", required=True, type=float, help="their difference, in points of the outcome"
-    )
-    parser.add_argument(
-        "--variance-session", required=True, type=not_negative, help="variance between clients"
-    )
-    parser.add_argument(
-        "--variance-residual", required=True, type=float, help="variance within a client"
-    )
-    parser.add_argument(
-        "--power", type=float, default=0.8, help="how often the difference should be found"
-    )
-    parser.add_argument(
-        "--conditions", type=conditions, default=list(CONDITIONS), help="those of the study"
-    )
-    parser.add_argument(
-        "--missing", type=share, default=0.0, help="share of the sessions without a rating"
-    )
-    parser.add_argument(
-        "--simulations",
-        type=positive,
-        default=4000,
-        help="simulated studies for each number of profiles",
-    )
-    parser.add_argument("--seed", type=whole, default=0, help="seed of the simulation")
+    add = parser.add_argument
+    add("--contrast", required=True, metavar="A,B", help="the two conditions that are compared")
+    add("--difference", required=True, type=float, help="theirs, in points of the outcome")
+    add("--variance-session", required=True, type=not_negative, help="variance between clients")
+    add("--variance-residual", required=True, type=float, help="variance within a client")
+    add("--power", type=float, default=0.8, help="how often the difference should be found")
+    add("--conditions", type=conditions, default=list(CONDITIONS), help="those of the study")
+    add("--missing", type=share, default=0.0, help="share of the sessions without a rating")
     args = parser.parse_args(words)
+    check_plan(args)
+    k = len(set(args.conditions))
+    variances = args.variance_session, args.variance_residual
+    study = power.Study(k, args.difference, *variances, args.missing)
+    pairs = k * (k - 1) // 2
+    levels = {"this contrast alone": power.ALPHA}
+    if pairs > 1:
+        levels[f"as one of {pairs} pairs"] = 1 - (1 - power.ALPHA) ** (1 / pairs)
+    answers = {
+        label: power.profiles_needed(study, args.power, alpha) for label, alpha in levels.items()
+    }
+    most = f"more than {power.MOST:,}"
+    if not any(answers.values()):
+        lost = f"{most} profiles are needed; too small to plan for"
+        raise InputError(f"--difference {args.difference:g}: {lost}")
+    said = " minus ".join(args.contrast.split(","))
+    print(f"{said} = {args.difference:g}, found with power {args.power:g}:")
+    print(f"{'':<24}{'level':>8}{'profiles':>10}{'sessions':>10}{'power':>8}")
+    for label, answer in answers.items():
+        found = f"  {most}"
+        if answer:
+            profiles, reached = answer
+            found = f"{profiles:>10}{profiles * k:>10}{reached:>8.3f}"
+        print(f"{label:<24}{levels[label]:>8.4f}{found}")
+
+
+def check_plan(args: argparse.Namespace) -> None:
+    """Raises InputError for a study that nothing can be planned for."""
     names = args.contrast.split(",")
     if len(names) != 2:
-        raise InputError(
-            f"--contrast {args.contrast}: two conditions with a comma between them are wanted"
-        )
-    study = power.Study(
-        [name for name in CONDITIONS if name in args.conditions],
-        *names,
-        args.difference,
-        args.variance_session,
-        args.variance_residual,
-        args.missing,
-    )
-    power.check(study, args.power)
-    pairs = len(study.conditions) * (len(study.conditions) - 1) // 2
-    rows = {"this contrast alone": power.ALPHA}
-    if pairs > 1:
-        rows[f"as one of {pairs} pairs"] = 1 - (1 - power.ALPHA) ** (1 / pairs)
-    answers = {
-        (label, alpha): power.profiles_needed(study, args.power, alpha, args.simulations, args.seed)
-        for label, alpha in rows.items()
-    }
-    if not any(answers.values()):
-        raise InputError(
-            f"--difference {args.difference:g}: more than {power.MOST:,} profiles are needed; too small to plan for"
-        )
-    print(f"{names[0]} minus {names[1]} = {args.difference:g}, found with power {args.power:g}:")
-    print(f"{'':<24}{'level':>8}{'profiles':>10}{'sessions':>10}  simulated power [95% interval]")
-    for (label, alpha), answer in answers.items():
-        if answer:
-            sessions, (low, high) = answer.profiles * len(study.conditions), answer.ci
-            found = (
-                f"{answer.profiles:>10}{sessions:>10}  {answer.power:.3f} [{low:.3f}, {high:.3f}]"
-            )
-        else:
-            found = f"  more than {power.MOST:,}"
-        print(f"{label:<24}{alpha:>8.4f}{found}")
+        wanted = "two conditions with a comma between them are wanted"
+        raise InputError(f"--contrast {args.contrast}: {wanted}")
+    for name in names:
+        if name not in args.conditions:
+            those = ", ".join(name for name in CONDITIONS if name in args.conditions)
+            raise InputError(f'--contrast: "{name}" is none of the conditions {those}')
+    if names[0] == names[1]:
+        raise InputError(f'--contrast: "{names[0]}" against itself differs by nothing')
+    if not math.isfinite(args.difference) or args.difference == 0:
+        wanted = "a number of points other than 0 is wanted"
+        raise InputError(f"--difference {args.difference:g}: {wanted}")
+    if not 0 < args.variance_residual < math.inf:
+        wanted = "a variance above 0 is wanted"
+        raise InputError(f"--variance-residual {args.variance_residual:g}: {wanted}")
+    if not power.ALPHA < args.power < 1:
+        wanted = f"between {power.ALPHA:g}, the level of the test, and 1"
+        raise InputError(f"--power {args.power:g}: {wanted}")
+    if not args.missing <= 0.9:
+        raise InputError(f"--missing {args.missing:g}: at most 0.9 of the sessions")
 
 
 def analyze() -> None:
@@ -169,9 +165,9 @@ def analyze() -> None:
     parser.add_argument("--seed", type=whole, default=0, help="seed of the bootstrap")
     args = parser.parse_args()
 
-    ratings = analysis.read_ratings(args.ratings, args.score)
-    sessions = analysis.read_sessions(args.sessions, ratings) if args.sessions else None
-    scores = analysis.score_sessions(ratings, args.score, args.ratings)
+    ratings = read_ratings(args.ratings, args.score)
+    sessions = read_sessions(args.sessions, ratings) if args.sessions else None
+    scores = score_sessions(ratings, args.score, args.ratings)
     check = read_check(args.check) if args.check else None
     out = Path(args.out)
     try:
@@ -182,7 +178,7 @@ def analyze() -> None:
     inputs = {
         name: getattr(args, name) for name in ("ratings", "sessions", "score", "resamples", "seed")
     }
-    summary = summarise(ratings, sessions, scores, check, inputs)
+    summary = with_audit(analysis.summarise(ratings, sessions, scores, check, inputs), sessions)
     (out / "summary.json").write_text(
         json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
     )
@@ -200,6 +196,14 @@ def analyze() -> None:
         out / "report.html", summary, figures, examples(scores, sessions) if sessions else []
     )
     print_answer(summary, out / "report.html")
+
+
+def with_audit(summary: dict, sessions: list[dict] | None) -> dict:
+    """The summary with what act/audit finds in the sessions; None where there are none."""
+    for condition, row in summary["failures"].items():
+        held = [session for session in sessions or [] if session["condition"] == condition]
+        row |= count_conduct(held) if sessions else dict.fromkeys(COUNTS)
+    return summary | {"safety": audit(sessions) if sessions else None}
 
 
 def read_check(path: str) -> dict:

@@ -69,7 +69,8 @@ def damage(name):
         return "\n".join([*lines[:2], lines[2][:50], *lines[3:], ""]), r"ratings\.jsonl:3: "
     if name == "unknown condition":
         third |= {"condition": "dpo", "session": "dpo/p00"}
-        message = r'ratings\.jsonl:3: unknown condition "dpo"; the six are instruct, instruct-cot, sft, sft-cot, orpo, or'
+        six = "instruct, instruct-cot, sft, sft-cot, orpo, or"
+        message = rf'ratings\.jsonl:3: unknown condition "dpo"; the six are {six}'
     elif name == "out of range":
         third["act_fm"][6] = 4
         message = r'ratings\.jsonl:3: "act_fm" item 7 is 4, outside 0\.\.3'
@@ -78,7 +79,8 @@ def damage(name):
         message = r'ratings\.jsonl:3: "tes" must be a list of 9 numbers'
     elif name == "duplicate":
         third = ratings[0]
-        message = r"ratings\.jsonl:3: a second record with session, rater, replicate instruct/p00, mistral-judge, 0"
+        key = "session, rater, replicate instruct/p00, mistral-judge, 0"
+        message = rf"ratings\.jsonl:3: a second record with {key}"
     elif name == "other session":
         third["session"] = "sft/p02"
         message = r'ratings\.jsonl:3: session "sft/p02" is not "sft/p00"'

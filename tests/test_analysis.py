@@ -11,6 +11,7 @@ from act.records import CONDITIONS, InputError
 from act.report import prose
 from act.report.plots import jitter
 from act.statistics import analysis
+from act.statistics.ratings import read_ratings, read_sessions, score_sessions
 from tests.made_ratings import damage, make_ratings, make_session, write
 
 
@@ -32,8 +33,8 @@ def test_trap_24_bad_ratings_give_one_line(name, tmp_path):
     path = tmp_path / "ratings.jsonl"
     path.write_text(text)
     with pytest.raises(InputError, match=message) as caught:
-        ratings = analysis.read_ratings(path, "integer")
-        analysis.score_sessions(ratings, "integer", path)
+        ratings = read_ratings(path, "integer")
+        score_sessions(ratings, "integer", path)
     assert "\n" not in str(caught.value)
 
 
@@ -44,17 +45,17 @@ def test_bad_sessions_give_one_line(tmp_path):
     with pytest.raises(
         InputError, match=r'sessions\.jsonl: no session "orpo-cot/p01", which was rated'
     ):
-        analysis.read_sessions(path, ratings)
+        read_sessions(path, ratings)
     write(path, [*sessions, sessions[0]])
     with pytest.raises(
         InputError, match=r"sessions\.jsonl:13: a second record with id instruct/p00"
     ):
-        analysis.read_sessions(path, ratings)
+        read_sessions(path, ratings)
     write(path, [sessions[0] | {"condition": "base"}])
     with pytest.raises(
         InputError, match=r'sessions\.jsonl:1: unknown condition "base"; the six are'
     ):
-        analysis.read_sessions(path, ratings)
+        read_sessions(path, ratings)
 
 
 def test_expected_scores_never_fall_back_to_digits(tmp_path):
@@ -64,8 +65,8 @@ def test_expected_scores_never_fall_back_to_digits(tmp_path):
     with pytest.raises(
         InputError, match=r'ratings\.jsonl:4: "tes_expected" is missing.*--score integer'
     ):
-        analysis.read_ratings(path, "expected")
-    assert len(analysis.read_ratings(path, "integer")) == 12
+        read_ratings(path, "expected")
+    assert len(read_ratings(path, "integer")) == 12
 
 
 def test_a_session_fails_by_its_own_status_or_by_a_turns():
@@ -81,7 +82,7 @@ def test_a_session_fails_by_its_own_status_or_by_a_turns():
 
 def test_replicates_are_averaged_per_session():
     ratings = make_ratings(3, replicates=2)
-    scores = analysis.score_sessions(ratings, "integer", "ratings")
+    scores = score_sessions(ratings, "integer", "ratings")
     assert len(scores.profile) == 18 and set(scores.ratings) == {2}
     first, second = (score(rating["act_fm"], rating["tes"])["tes_mean"] for rating in ratings[:2])
     assert scores.values["tes_mean"][0] == pytest.approx((first + second) / 2)
@@ -91,9 +92,7 @@ def test_trap_24_fewer_conditions_are_compared_without_the_factorial_tests():
     ratings = [
         rating for rating in make_ratings(6) if rating["condition"] in ("instruct", "sft", "orpo")
     ]
-    result = analysis.analyse(
-        analysis.score_sessions(ratings, "integer", "ratings"), "tes_mean", 100, 0
-    )
+    result = analysis.analyse(score_sessions(ratings, "integer", "ratings"), "tes_mean", 100, 0)
     assert result["omnibus"]["df"] == 2 and list(result["emm"]) == ["instruct", "sft", "orpo"]
     assert result["factorial"] is None and len(result["contrasts"]) == 3
 
@@ -102,7 +101,7 @@ def test_trap_24_a_constant_outcome_is_refused_and_the_rest_goes_on():
     ratings = make_ratings(4)
     for rating in ratings:
         rating["tes"] = [4] * 9
-    scores = analysis.score_sessions(ratings, "integer", "ratings")
+    scores = score_sessions(ratings, "integer", "ratings")
     result = analysis.analyse(scores, "tes_mean", 100, 0)
     assert (
         result["refused"]
@@ -136,9 +135,9 @@ def test_the_answer_does_not_claim_what_chance_could_make():
     }
     result |= {"omnibus_f": {"f": 1.0, "df": 1, "df2": 7.0, "p": 0.3506}, "sessions": 30}
     assert prose.answer("act_fm_total", result) == (
-        "ACT-FM consistency shows differences between the 2 conditions that chance alone could make (chi2(1) = 1.00, "
-        "p = .317): sft is highest, 1.00 points above the untrained model, instruct "
-        "(95% interval \u22121.00 to 3.00, adjusted for all pairs)."
+        "ACT-FM consistency shows differences between the 2 conditions that chance alone could "
+        "make (chi2(1) = 1.00, p = .317): sft is highest, 1.00 points above the untrained model, "
+        "instruct (95% interval \u22121.00 to 3.00, adjusted for all pairs)."
     )
     few = prose.answer("act_fm_total", result | {"sessions": 29})
     assert "(F(1, 7.0) = 1.00, p = .351)" in few and "(95% interval \u22121.20 to 3.20 by t," in few

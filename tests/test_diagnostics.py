@@ -1,5 +1,4 @@
-"""Residuals against statsmodels, what they are tested for, agreement of outcomes, missing ratings,
-invariances."""
+"""Residuals against statsmodels, what they are tested for, missing ratings, invariances."""
 
 import warnings
 
@@ -11,10 +10,10 @@ from statsmodels.regression.mixed_linear_model import MixedLM
 from act.forms import OUTCOMES
 from act.records import CONDITIONS
 from act.statistics import analysis
-from act.statistics.analysis import Scores, count_missing
-from act.statistics.diagnostics import diagnose, outcomes_agreement, residuals_of
+from act.statistics.analysis import count_missing, without_failed
+from act.statistics.diagnostics import diagnose, residuals_of
 from act.statistics.mixed import fit
-from act.statistics.sensitivity import without_failed
+from act.statistics.ratings import Scores, score_sessions
 from tests.made_ratings import make_ratings, make_session
 from tests.test_mixed import simulate
 
@@ -87,41 +86,13 @@ def test_trap_24_too_few_values_for_a_test_give_none():
     assert diagnose(fit(X, y, cluster), X, y, cluster, names_of(18))["random_skew"] is None
 
 
-def test_agreement_between_sessions_and_within_client_and_condition():
-    """Two outcomes that share clients and conditions alone: they agree between sessions, and not
-    within.
-
-    within: Spearman of what is left after least squares on dummies of client and condition,
-    unbalanced.
-    """
-    X, y, cluster = simulate(6, m=60, keep=0.8, sd=2.0)
-    rng = np.random.default_rng(0)
-    clients, common = np.unique(cluster), X @ np.arange(6.0) + 2 * rng.normal(size=60)[cluster]
-    one, two = common + rng.normal(size=len(y)), common + rng.normal(size=len(y))
-    found = outcomes_agreement(
-        {"one": one, "two": two, "flat": 0 * y + 3, "same": 2 * one}, X, cluster
-    )
-    assert found["names"] == ["one", "two", "flat", "same"]
-    assert (
-        found["between"][0][1] == pytest.approx(stats.spearmanr(one, two).statistic)
-        and found["between"][0][1] > 0.8
-    )
-    dummies = np.column_stack([X, np.equal.outer(cluster, clients[1:])])
-    left = [v - dummies @ np.linalg.lstsq(dummies, v)[0] for v in (one, two)]
-    assert found["within"][0][1] == pytest.approx(stats.spearmanr(*left).statistic, abs=1e-6)
-    assert abs(found["within"][0][1]) < 0.2
-    assert found["within"][0][0] == found["within"][0][3] == pytest.approx(1)
-    assert found["between"][0][2] is None and found["within"][2][2] is None
-    assert found["within"][1][0] == found["within"][0][1]
-
-
 def test_missing_ratings_are_counted_by_condition():
     """8 clients; one failed rating, one session without any; a ninth client who has sessions and no
     rating."""
     ratings = make_ratings(8)
     ratings[4] |= {"status": "form", "act_fm": None, "tes": None}
     del ratings[11]
-    scores = analysis.score_sessions(ratings, "integer", "r")
+    scores = score_sessions(ratings, "integer", "r")
     found = count_missing(ratings, None, scores)
     assert (found["expected"], found["rated"], found["profiles"]) == (48, 46, 8)
     assert found["by_condition"]["orpo"] == {"expected": 8, "rated": 7, "missing": 1}
@@ -149,7 +120,7 @@ def same(one, other, path=""):
 
 def test_trap_25_rows_in_any_order_and_clients_under_any_name_give_the_same_numbers():
     """Every number of an outcome but the bootstrap's, whose draws belong to the sorted names."""
-    scores = analysis.score_sessions(make_ratings(9)[:-3], "expected", "r")
+    scores = score_sessions(make_ratings(9)[:-3], "expected", "r")
     whole = analysis.analyse(scores, "tes_mean", 0, 0)
     order = np.random.default_rng(0).permutation(len(scores.profile))
     same(whole, analysis.analyse(scores.where(order), "tes_mean", 0, 0))
@@ -166,15 +137,14 @@ def test_trap_25_rows_in_any_order_and_clients_under_any_name_give_the_same_numb
 def test_trap_25_conditions_under_other_names_keep_their_numbers():
     """orpo and instruct change names: their means, contrasts and simple effects change places,
     nothing else."""
-    scores = analysis.score_sessions(make_ratings(9)[:-3], "expected", "r")
-    swap = {name: name for name in CONDITIONS} | {
-        "orpo": "instruct", "instruct": "orpo", "orpo-cot": "instruct-cot", "instruct-cot": "orpo-cot"
-    }  # fmt: skip
+    scores = score_sessions(make_ratings(9)[:-3], "expected", "r")
+    swap = {name: name for name in CONDITIONS} | {"orpo": "instruct", "instruct": "orpo"}
+    swap |= {"orpo-cot": "instruct-cot", "instruct-cot": "orpo-cot"}
     condition = np.array([swap[name] for name in scores.condition])
     order = np.argsort(condition, kind="stable")
     swapped = Scores(condition, scores.profile, scores.values, scores.ratings).where(order)
     one, two = (analysis.analyse(which, "act_fm_total", 0, 0) for which in (scores, swapped))
-    for name in ("omnibus", "omnibus_f", "variance", "icc", "r2", "ml"):
+    for name in ("omnibus", "omnibus_f", "variance", "icc", "r2"):
         same(one[name], two[name], name)
     for name in CONDITIONS:
         same(one["emm"][name], two["emm"][swap[name]], name)
@@ -198,7 +168,7 @@ def test_trap_25_conditions_under_other_names_keep_their_numbers():
 def test_simple_effects_of_cot_are_contrasts_with_their_own_family():
     """Each is the pair's contrast turned round; Holm-Sidak over the three alone."""
     result = analysis.analyse(
-        analysis.score_sessions(make_ratings(12), "integer", "r"), "act_fm_total", 0, 0
+        score_sessions(make_ratings(12), "integer", "r"), "act_fm_total", 0, 0
     )
     rows = result["factorial"]["cot_in"]
     assert [row["training"] for row in rows] == ["instruct", "sft", "orpo"]
@@ -220,7 +190,7 @@ def test_simple_effects_of_cot_are_contrasts_with_their_own_family():
 def test_trap_24_everything_failed_or_nothing_did():
     """Without its failed sessions the analysis is that of the rest; with none left it is refused,
     and no error."""
-    scores = analysis.score_sessions(make_ratings(6), "integer", "r")
+    scores = score_sessions(make_ratings(6), "integer", "r")
     sessions = [make_session(condition, client) for client in range(6) for condition in CONDITIONS]
     found = without_failed(scores, sessions, 0)
     assert found["excluded"] == 0 and set(found["outcomes"]) | set(found["subscales"]) == set(
@@ -239,7 +209,7 @@ def test_trap_24_everything_failed_or_nothing_did():
 
 
 def test_residuals_of_an_analysed_outcome():
-    scores = analysis.score_sessions(make_ratings(9)[:-3], "expected", "r")
+    scores = score_sessions(make_ratings(9)[:-3], "expected", "r")
     for outcome in OUTCOMES:
         fitted, residual, effects = analysis.residuals(scores, outcome)
         assert fitted + residual == pytest.approx(scores.values[outcome]) and len(effects) == 9

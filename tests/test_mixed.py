@@ -8,9 +8,8 @@ import pytest
 from statsmodels.regression.mixed_linear_model import MixedLM
 
 from act.records import CONDITIONS
-from act.statistics.contrasts import means, omnibus, pairwise
-from act.statistics.mixed import fit
-from act.statistics.reml import cluster_moments, criterion, moments_of, pool, solve_ratio, value
+from act.statistics.contrasts import all_equal, means, pairwise, wald
+from act.statistics.mixed import Clusters, criterion, fit, solve_ratio
 
 NAMES = list(CONDITIONS)
 
@@ -23,6 +22,33 @@ def simulate(seed, m=20, sd=1.0, keep=1.0, effects=(0, 0.2, 0.5, 0.9, 0.4, 1.0))
     y = 20 + np.array(effects)[condition] + rng.normal(0, sd, m)[cluster] + rng.normal(size=6 * m)
     rows = rng.random(6 * m) < keep
     return np.eye(6)[condition][rows], y[rows], cluster[rows]
+
+
+def omnibus(model):
+    return wald(model, all_equal(len(model.beta)))
+
+
+def moments_of(X, y, cluster):
+    """The moments of one data set."""
+    clusters = Clusters.of(X, y, cluster)
+    return clusters.pool(np.ones((1, len(clusters.sizes))))
+
+
+def criterion_of(X, y, cluster, model):
+    """The criterion at a model's estimate."""
+    ratio = model.variance_cluster / model.variance_residual
+    return criterion(moments_of(X, y, cluster), np.array([ratio]))
+
+
+def curvature(moments, ratio):
+    """The criterion's second derivative, as `fit` has it: by a complex step."""
+    return criterion(moments, ratio + 1e-30j).slope.imag / 1e-30
+
+
+def loglik(X, y, cluster, model):
+    """The restricted log-likelihood at a model's estimate, with its constant."""
+    f = model.freedom
+    return -0.5 * (criterion_of(X, y, cluster, model).value[0] + f * (1 + np.log(2 * np.pi / f)))
 
 
 def anova(y, m, k=6):
@@ -86,7 +112,7 @@ def test_equals_statsmodels(seed):
     assert model.beta == pytest.approx(result.fe_params, rel=1e-6)
     assert model.variance_residual == pytest.approx(result.scale, rel=1e-6)
     assert model.variance_cluster == pytest.approx(np.ravel(result.cov_re)[0], rel=1e-6)
-    assert model.loglik == pytest.approx(result.llf, rel=1e-9)
+    assert loglik(X, y, cluster, model) == pytest.approx(result.llf, rel=1e-9)
     assert model.covariance == pytest.approx(np.linalg.inv(-hessian[:6, :6]), rel=1e-6, abs=1e-9)
 
 
@@ -108,12 +134,12 @@ def test_the_ratio_is_the_exact_root_of_the_score_and_the_log_likelihood_is_the_
     deviance, covariance = dense_deviance(
         X, y, cluster, model.variance_cluster, model.variance_residual
     )
-    assert -2 * model.loglik == pytest.approx(deviance, rel=1e-12)
+    assert -2 * loglik(X, y, cluster, model) == pytest.approx(deviance, rel=1e-12)
     assert model.covariance == pytest.approx(covariance, rel=1e-9)
-    assert (
-        abs(model.at.slope / model.at.curvature)
-        < 1e-10 * model.variance_cluster / model.variance_residual
-    )
+    moments = moments_of(X, y, cluster)
+    ratio = np.array([model.variance_cluster / model.variance_residual])
+    step = criterion(moments, ratio).slope / curvature(moments, ratio)
+    assert abs(step) < 1e-10 * ratio
     for factor in (0.97, 1.03):
         worse = dense_deviance(
             X, y, cluster, factor * model.variance_cluster, model.variance_residual
@@ -123,37 +149,32 @@ def test_the_ratio_is_the_exact_root_of_the_score_and_the_log_likelihood_is_the_
 
 def test_slope_and_curvature_are_the_derivatives_of_the_criterion():
     X, y, cluster = simulate(6, m=9, keep=0.6)
-    sizes, within, between = cluster_moments(X, y, cluster)
-    moments, h = pool(sizes, within, between, np.ones((1, len(sizes))), 6), 1e-4
+    moments, h = moments_of(X, y, cluster), 1e-4
     for ratio in (0.05, 0.8, 12.0):
         low, at, high = (
             criterion(moments, np.array([ratio + shift])) for shift in (-h * ratio, 0, h * ratio)
         )
         assert at.slope == pytest.approx((high.value - low.value) / (2 * h * ratio), rel=1e-6)
-        assert at.curvature == pytest.approx((high.slope - low.slope) / (2 * h * ratio), rel=1e-6)
+        bend = curvature(moments, np.array([ratio]))
+        assert bend == pytest.approx((high.slope - low.slope) / (2 * h * ratio), rel=1e-6)
 
 
-def test_moments_by_cluster_and_of_a_whole_data_set_agree_and_so_do_value_and_criterion():
-    """Two ways to the same numbers, REML and ML, negative ratios too."""
+def test_the_criterion_is_the_dense_deviance_at_negative_ratios_too():
+    """Profiled: at lambda, s2 is r / (n - p). A ratio of -0.1 is above -1 / 6, the lowest one."""
     X, y, cluster = simulate(6, m=9, keep=0.6)
-    sizes, within, between = cluster_moments(X, y, cluster)
-    one, two = (
-        pool(sizes, within, between, np.ones((1, len(sizes))), 6),
-        moments_of(X, y[:, None], cluster),
-    )
-    for name in ("within", "between", "counts", "rows", "columns"):
-        assert getattr(one, name) == pytest.approx(getattr(two, name), abs=1e-9), name
-    for ratio in np.array([[-0.1], [0.0], [0.7]]):
-        for restricted in (True, False):
-            exact = criterion(one, ratio, restricted).value
-            assert value(two, ratio, restricted) == pytest.approx(exact, rel=1e-12)
+    f = len(y) - 6
+    for ratio in (-0.1, 0.0, 0.7):
+        at = criterion(moments_of(X, y, cluster), np.array([ratio]))
+        s2 = at.rss[0] / f
+        deviance = dense_deviance(X, y, cluster, ratio * s2, s2)[0]
+        assert at.value[0] + f * (1 + np.log(2 * np.pi / f)) == pytest.approx(deviance, rel=1e-12)
 
 
 def test_a_signed_ratio_is_that_of_the_anova_where_it_is_negative():
     """Balanced: lambda = (MSB / MSW - 1) / 6, whatever its sign; not signed, it stops at 0."""
     X, y, cluster = simulate(20, m=30, sd=0.0)
     _, msb, msw = anova(y, 30)
-    moments = moments_of(X, y[:, None], cluster)
+    moments = moments_of(X, y, cluster)
     assert msb < msw and solve_ratio(moments)[0] == 0.0
     assert solve_ratio(moments, signed=True)[0] == pytest.approx((msb / msw - 1) / 6, rel=1e-9)
 
@@ -291,8 +312,6 @@ def test_solve_ratio_reaches_the_lowest_point_of_a_fine_grid():
     grid = np.concatenate([[0], np.logspace(-4, 4, 161)])
     for seed in range(200):
         X, y, cluster = simulate(seed, m=4, sd=0.5, keep=0.8)
-        X = X[:, X.any(0)]
-        sizes, within, between = cluster_moments(X, y, cluster)
-        moments = pool(sizes, within, between, np.ones((1, len(sizes))), X.shape[1])
+        moments = moments_of(X[:, X.any(0)], y, cluster)
         found = criterion(moments, solve_ratio(moments)).value[0]
         assert found <= criterion(moments.take(np.zeros(len(grid), int)), grid).value.min() + 1e-9

@@ -12,10 +12,9 @@ from scipy import stats
 from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams
 
 from act.statistics.contrasts import f_test, means, pairwise
-from act.statistics.likelihood import maximum_likelihood
-from act.statistics.mixed import fit, fit_many
+from act.statistics.mixed import fit
 from tests.conftest import ROOT
-from tests.test_mixed import NAMES, simulate
+from tests.test_mixed import NAMES, curvature, loglik, moments_of, simulate
 
 DIETOX = Path(statsmodels.__file__).parent / "regression/tests/results/dietox.csv"
 
@@ -26,7 +25,7 @@ def sleepstudy():
 
 
 def test_sleepstudy_equals_lmertest():
-    """summary(lmerTest::lmer(Reaction ~ Days + (1 | Subject), sleepstudy)), as lmerTest 3 prints it:
+    """summary(lmerTest::lmer(Reaction ~ Days + (1 | Subject), sleepstudy)) of lmerTest 3:
 
                    Estimate Std. Error       df t value
         (Intercept) 251.4051     9.7467  22.8102   25.79
@@ -44,11 +43,11 @@ def test_sleepstudy_equals_lmertest():
     assert (model.variance_cluster, model.variance_residual) == pytest.approx(
         (1378.2, 960.5), abs=0.05
     )
-    assert -2 * model.loglik == pytest.approx(1786.5, abs=0.05)
+    assert -2 * loglik(*sleepstudy(), model) == pytest.approx(1786.5, abs=0.05)
 
 
 def test_dietox_unbalanced_equals_lme4():
-    """lmer(Weight ~ Time + (1 | Pig), dietox) by REML and ML: 72 pigs, 3 of them with 11 weights instead of 12.
+    """lmer(Weight ~ Time + (1 | Pig), dietox): 72 pigs, 3 with 11 weights instead of 12.
 
     Data and lme4's numbers are those in statsmodels' own tests (regression/tests/test_lme.py,
     test_dietox).
@@ -62,17 +61,13 @@ def test_dietox_unbalanced_equals_lme4():
         np.array(column, float) for name, column in columns if name in ("Weight", "Time", "Pig")
     )
     X = np.column_stack([np.ones(len(y)), time])
-    for restricted, beta, se, variances, loglik in (
-        (True, [15.723523, 6.942505], [0.78805374, 0.03338727], [40.39395, 11.36692], -2404.775),
-        (False, [15.723517, 6.942506], [0.7829397, 0.0333661], [39.82097, 11.35251], -2402.932),
-    ):
-        model = fit(X, y, pig, restricted)
-        assert model.beta == pytest.approx(beta, rel=1e-6)
-        assert np.sqrt(np.diag(model.covariance)) == pytest.approx(se, rel=1e-6)
-        assert [model.variance_cluster, model.variance_residual] == pytest.approx(
-            variances, rel=1e-6
-        )
-        assert model.loglik == pytest.approx(loglik, abs=5e-4)
+    model = fit(X, y, pig)
+    assert model.beta == pytest.approx([15.723523, 6.942505], rel=1e-6)
+    se = np.sqrt(np.diag(model.covariance))
+    assert se == pytest.approx([0.78805374, 0.03338727], rel=1e-6)
+    assert model.variance_cluster == pytest.approx(40.39395, rel=1e-6)
+    assert model.variance_residual == pytest.approx(11.36692, rel=1e-6)
+    assert loglik(X, y, pig, model) == pytest.approx(-2404.775, abs=5e-4)
 
 
 def random_design(seed):
@@ -112,8 +107,8 @@ def score_of(theirs, ratio, beta=None):
 
 @pytest.mark.slow
 def test_200_random_designs_equal_statsmodels():
-    """By REML and ML: at our variances their GLS, scale and log-likelihood are ours to 1e-6; their
-    score has its root.
+    """At our variances their GLS, scale and log-likelihood are ours to 1e-6; their score has its
+    root.
 
     Their optimiser stops at 1e-5 or fails on designs such as these, so it is their equations that
     are asked, not it: the step that Newton's method would still take on their score is below 1e-6
@@ -125,42 +120,31 @@ def test_200_random_designs_equal_statsmodels():
     for seed in range(200):
         X, y, cluster = random_design(seed)
         k = X.shape[1]
-        for reml in (True, False):
-            model = fit(X, y, cluster, restricted=reml)
-            theirs = MixedLM(y, X, groups=cluster)
-            theirs.reml, theirs.cov_pen, theirs.fe_pen, theirs._cov_sing = (
-                reml,
-                None,
-                None,
-                0,
-            )  # as its fit() does
-            ratio = max(
-                model.variance_cluster / model.variance_residual, 1e-10
-            )  # at 0 they divide by it
-            at = np.array([[ratio]])
-            beta, _ = theirs.get_fe_params(at, np.array([]))
-            params = MixedLMParams.from_components(fe_params=beta, cov_re=at)
-            assert model.beta == pytest.approx(beta, rel=1e-6), seed
-            assert model.variance_residual == pytest.approx(
-                theirs.get_scale(beta, at, np.array([])), rel=1e-6
-            ), seed
-            assert model.loglik == pytest.approx(
-                theirs.loglike(params, profile_fe=False), rel=1e-6
-            ), seed
-            if reml:
-                hessian = theirs.hessian(params)[0]
-                assert model.covariance == pytest.approx(
-                    np.linalg.inv(-hessian[:k, :k]), rel=1e-6, abs=1e-9
-                ), seed
-            singular += model.singular
-            if model.singular:
-                assert score_of(theirs, ratio, beta) <= 1e-6, seed
-            else:
-                slope = -model.at.curvature / 2
-                assert slope < 0 and abs(score_of(theirs, ratio, beta) / slope) < 1e-6 * ratio, seed
-                if seed % 10 == 0:
-                    low, high = (score_of(theirs, factor * ratio) for factor in (0.999, 1.001))
-                    assert (high - low) / (0.002 * ratio) == pytest.approx(slope, rel=1e-4), seed
+        model = fit(X, y, cluster)
+        theirs = MixedLM(y, X, groups=cluster)
+        # As its fit() sets them.
+        theirs.reml, theirs.cov_pen, theirs.fe_pen, theirs._cov_sing = True, None, None, 0
+        # At 0 they divide by it.
+        ratio = max(model.variance_cluster / model.variance_residual, 1e-10)
+        at = np.array([[ratio]])
+        beta, _ = theirs.get_fe_params(at, np.array([]))
+        params = MixedLMParams.from_components(fe_params=beta, cov_re=at)
+        assert model.beta == pytest.approx(beta, rel=1e-6), seed
+        scale = theirs.get_scale(beta, at, np.array([]))
+        assert model.variance_residual == pytest.approx(scale, rel=1e-6), seed
+        ours = loglik(X, y, cluster, model)
+        assert ours == pytest.approx(theirs.loglike(params, profile_fe=False), rel=1e-6), seed
+        covariance = np.linalg.inv(-theirs.hessian(params)[0][:k, :k])
+        assert model.covariance == pytest.approx(covariance, rel=1e-6, abs=1e-9), seed
+        singular += model.singular
+        if model.singular:
+            assert score_of(theirs, ratio, beta) <= 1e-6, seed
+        else:
+            slope = -curvature(moments_of(X, y, cluster), np.array([ratio]))[0] / 2
+            assert slope < 0 and abs(score_of(theirs, ratio, beta) / slope) < 1e-6 * ratio, seed
+            if seed % 10 == 0:
+                low, high = (score_of(theirs, factor * ratio) for factor in (0.999, 1.001))
+                assert (high - low) / (0.002 * ratio) == pytest.approx(slope, rel=1e-4), seed
     assert 5 < singular < 100  # both cases were met
 
 
@@ -227,27 +211,6 @@ def test_f_test_is_the_anovas_when_balanced_and_fai_cornelius_else():
     )
 
 
-def test_maximum_likelihood_and_the_ratio_test_equal_statsmodels():
-    X, y, cluster = simulate(4, m=25, keep=0.8)
-    found = maximum_likelihood(X, y, cluster)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        full = MixedLM(y, X, groups=cluster).fit(reml=False, method=["bfgs", "nm"], gtol=1e-12)
-        null = MixedLM(y, X @ np.ones((6, 1)), groups=cluster).fit(
-            reml=False, method=["bfgs", "nm"], gtol=1e-12
-        )
-    assert found["loglik"] == pytest.approx(full.llf, rel=1e-9)
-    assert (found["aic"], found["bic"]) == (
-        pytest.approx(full.aic, rel=1e-9),
-        pytest.approx(full.bic, rel=1e-9),
-    )
-    assert found["condition"]["chi2"] == pytest.approx(2 * (full.llf - null.llf), rel=1e-6)
-    assert found["condition"]["df"] == 5
-    assert found["condition"]["p"] == pytest.approx(
-        stats.chi2.sf(2 * (full.llf - null.llf), 5), rel=1e-5
-    )
-
-
 def test_standardised_differences_and_the_spread_of_the_total_variance():
     """d = difference / sqrt(s2_b + s2). Balanced: Var(s2_b + s2) = 2 (MSB / 6)^2 / 39 + 2 (5 MSW /
     6)^2 / 195.
@@ -267,22 +230,3 @@ def test_standardised_differences_and_the_spread_of_the_total_variance():
     assert row["d_residual"] == pytest.approx(row["difference"] / msw**0.5)
     half = 1.959964 * (row["se"] ** 2 / total + row["d"] ** 2 * spread / (4 * total**2)) ** 0.5
     assert row["d_ci"] == pytest.approx([row["d"] - half, row["d"] + half], rel=1e-6)
-
-
-def test_fit_many_is_fit_of_each():
-    X, y, cluster = simulate(6, m=9, keep=0.8)
-    Y = y[:, None] + np.random.default_rng(0).normal(size=(len(y), 30)) * np.linspace(0, 5, 30)
-    for restricted in (True, False):
-        many = fit_many(X, Y, cluster, restricted)
-        for r in range(30):
-            one = fit(X, Y[:, r], cluster, restricted)
-            assert many.beta[r] == pytest.approx(one.beta, rel=1e-9)
-            assert many.covariance[r] == pytest.approx(one.covariance, rel=1e-9)
-            assert many.variance_cluster[r] == pytest.approx(one.variance_cluster, rel=1e-9)
-            assert many.loglik[r] == pytest.approx(one.loglik, rel=1e-12)
-            assert many.singular[r] == one.singular
-        df = many.freedom_of(np.eye(6)[0] - np.eye(6)[3])
-        assert df[7] == pytest.approx(
-            fit(X, Y[:, 7], cluster, restricted).freedom_of(np.eye(6)[0] - np.eye(6)[3])
-        )
-        assert many.singular.any() and not many.singular.all()

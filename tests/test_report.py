@@ -12,7 +12,8 @@ from act.report import alt, cautions, excerpts, prose, tables
 from act.report.markup import EMBED, Html, element, html, picture, table
 from act.report.page import write_page
 from act.statistics import analysis
-from act.statistics import summary as summaries
+from act.statistics.ratings import score_sessions
+from analyze import with_audit
 from tests.made_ratings import make_ratings, make_session
 from tests.made_study import make_study
 
@@ -81,7 +82,7 @@ class Seen(HTMLParser):
 
 def summarise(ratings, sessions=None, check=None):
     """summary.json's content and the scores, as analyze.py makes them, with few resamples."""
-    scores = analysis.score_sessions(ratings, "integer", "ratings")
+    scores = score_sessions(ratings, "integer", "ratings")
     inputs = {
         "ratings": "ratings",
         "sessions": sessions and "sessions",
@@ -89,7 +90,7 @@ def summarise(ratings, sessions=None, check=None):
         "resamples": 20,
         "seed": 0,
     }
-    summary = summaries.summarise(ratings, sessions, scores, check, inputs)
+    summary = with_audit(analysis.summarise(ratings, sessions, scores, check, inputs), sessions)
     return json.loads(json.dumps(summary)), scores
 
 

@@ -7,7 +7,8 @@ import io
 import pytest
 
 from act.records import InputError
-from act.statistics import analysis
+from act.statistics.analysis import count_failures
+from act.statistics.ratings import read_ratings, score_sessions
 from act.statistics.spreadsheet import ITEMS, is_spreadsheet
 from tests.made_ratings import make_ratings, write
 
@@ -31,7 +32,7 @@ def text(rows, delimiter=",", **options):
 
 
 def read(path):
-    return analysis.read_ratings(path, "integer")
+    return read_ratings(path, "integer")
 
 
 def plain(rating, **changes):
@@ -106,13 +107,13 @@ def test_a_blank_rating_makes_the_form_incomplete_which_is_missing_and_never_zer
     got = read(path)
     assert [i for i, rating in enumerate(got) if rating["status"] != "ok"] == [3, 8]
     assert got[3] == plain(ratings[3], rater="unnamed", act_fm=None, tes=None, status="incomplete")
-    scores = analysis.score_sessions(got, "integer", path)
+    scores = score_sessions(got, "integer", path)
     kept = [rating for i, rating in enumerate(ratings) if i not in (3, 8)]
     assert (
-        scores.values["tes_mean"] == analysis.score_sessions(kept, "integer", "").values["tes_mean"]
+        scores.values["tes_mean"] == score_sessions(kept, "integer", "").values["tes_mean"]
     ).all()
     assert len(scores.profile) == 16
-    failures = analysis.count_failures(got, None)
+    failures = count_failures(got, None)
     assert failures[ratings[3]["condition"]]["rating_statuses"] == {"ok": 2, "incomplete": 1}
     assert sum(row["unrated_sessions"] for row in failures.values()) == 2
 
@@ -165,8 +166,8 @@ def broken(name):
         ), r"a\.csv:4: 38 cells, but the first row names 37 columns; .*decimal comma"
     if name == "duplicate":
         rows[5] = rows[2]
-        first = "instruct-cot/p00, rater unnamed, replicate 0; line 3 has the first"
-        return text(rows), rf"a\.csv:6: a second rating with session {first}"
+        first = "instruct-cot/p00, unnamed, 0"
+        return text(rows), rf"a\.csv:6: a second record with session, rater, replicate {first}"
     if name == "one session, two clients":
         put("session", rows[1][0])
         return text(
@@ -186,9 +187,7 @@ def broken(name):
         ), r'a\.csv: condition "orpo" has 1 rated session; its variation needs at least 2'
     if name == "unknown condition":
         put("condition", "SFT")
-        return text(
-            rows
-        ), r'a\.csv:4: column "condition": "SFT" is none of the six: instruct, instruct-cot'
+        return text(rows), r'a\.csv:4: unknown condition "SFT"; the six are instruct, instruct-cot'
     if name == "no profile":
         put("profile", "")
         return text(rows), r'a\.csv:4: column "profile" is blank'
@@ -235,12 +234,11 @@ def broken(name):
         return text(rows), r"a\.csv:4: a NUL character"
 
 
-NAMES = """out of range|out of range, TES|negative|text|Excel's error|half a rating|decimal comma between commas
-duplicate|one session, two clients|one client, two sessions|condition with one session|unknown condition|no profile
-replicate|missing column|no header|column twice|item of no form|after a cell of two lines|open quote|empty
-two lines in a cell|only separators|only a header|Windows' letters|a workbook|NUL""".replace(
-    "\n", "|"
-).split("|")
+NAMES = """out of range|out of range, TES|negative|text|Excel's error|half a rating
+decimal comma between commas|duplicate|one session, two clients|one client, two sessions
+condition with one session|unknown condition|no profile|replicate|missing column|no header
+column twice|item of no form|after a cell of two lines|open quote|empty|two lines in a cell
+only separators|only a header|Windows' letters|a workbook|NUL""".replace("\n", "|").split("|")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -249,6 +247,6 @@ def test_one_line_says_what_is_wrong_and_where_and_nothing_is_written(name, tmp_
     path = tmp_path / "a.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(InputError, match=message):
-        analysis.score_sessions(read(path), "integer", path)
+        score_sessions(read(path), "integer", path)
     assert len(refused("analyze.py", "--ratings", path, "--out", tmp_path / "out")) < 300
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]

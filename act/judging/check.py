@@ -23,7 +23,7 @@ from act.forms import FORMS, score, slots
 from act.judging.judge import Judge, Judgement, Text
 from act.records import InputError, Store, check_settings, read_json, read_jsonl, require
 from act.statistics.agreement import ITEMS, mean_rated
-from act.statistics.wins import wilson
+from act.statistics.contrasts import wilson
 
 CORPUS = Path(__file__).parents[1] / "dialogue/corpus"
 EXCERPTS, GRADED = CORPUS / "excerpts.jsonl", CORPUS / "graded.jsonl"

@@ -234,8 +234,7 @@ def methods(summary: dict) -> str:
         )
     said.append(
         "The intraclass correlation and Nakagawa and Schielzeth's marginal and conditional R2 have intervals from a "
-        f"studentised cluster bootstrap, {inputs['resamples']} resamples of clients (seed {inputs['seed']}), and from "
-        "a parametric one."
+        f"studentised cluster bootstrap, {inputs['resamples']} resamples of clients (seed {inputs['seed']})."
     )
     said.append("Head-to-head wins leave ties out of rate, Wilson interval and exact sign test.")
     if summary["archetype"]:

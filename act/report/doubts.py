@@ -235,32 +235,6 @@ def across_raters(name: str, across: dict) -> Html:
     return fold(title, table(caption, ["pair", "difference", "95% interval", "df", "p by t"], rows))
 
 
-def outcomes_agreement(report: dict) -> Html:
-    """How far the outcomes rank sessions alike."""
-    found = report["summary"]["outcomes_agreement"]
-    titles = [OUTCOMES[name].title.removeprefix("ACT-FM ") for name in found["names"]]
-
-    def matrix(kind: str, caption: str) -> Html:
-        rows = [[f"{n} {titles[n - 1]}", *map(number, row)] for n, row in enumerate(found[kind], 1)]
-        return table(caption, ["outcome", *map(str, range(1, len(titles) + 1))], rows)
-
-    both = [found["names"].index(name) for name in TOTALS]
-    between, within = (found[kind][both[0]][both[1]] for kind in ("between", "within"))
-    said = (
-        f"ACT-FM consistency and TES empathy rank sessions alike with Spearman's rho {number(between)}, and "
-        f"{number(within)} once each client's and each condition's mean is taken out. Two forms filled by one rater "
-        "share that rater's habits, so agreement between them is no second witness."
-    )
-    return join(
-        paragraph(said),
-        fold(
-            "All outcomes against each other",
-            matrix("between", "Spearman's correlation over sessions"),
-            matrix("within", "The same, client and condition means taken out"),
-        ),
-    )
-
-
 def model(report: dict) -> Html:
     """Variances, explained variance, and whether the model's assumptions hold."""
     outcomes = report["summary"]["outcomes"]
@@ -284,10 +258,7 @@ def model(report: dict) -> Html:
     caption = "Sessions furthest from what the model expects (beyond 3 SD)"
     return join(
         table("The model of both totals", ["", *(OUTCOMES[name].title for name in names)], rows),
-        paragraph(
-            "* In brackets two 95% intervals: cluster bootstrap; parametric bootstrap.",
-            class_="small",
-        ),
+        paragraph("* In brackets the 95% interval, by a cluster bootstrap.", class_="small"),
         drawn(report, "_diagnostics", alt.diagnostics, holds),
         fold(caption, table(caption, ["session", "outcome", "residual", "in SDs"], outliers))
         if outliers
@@ -295,32 +266,22 @@ def model(report: dict) -> Html:
     )
 
 
-def with_intervals(
-    estimate: float, by_cluster: list[float] | None, by_model: list[float] | None
-) -> str:
-    """An estimate and both its intervals: "0.42 (0.30 to 0.55; 0.31 to 0.54)"."""
-    return f"{number(estimate)} ({interval(by_cluster)}; {interval(by_model)})"
-
-
-def explained(result: dict, kind: str) -> str:
-    """R2 of a kind, "marginal" or "conditional", with both its intervals."""
-    r2 = result["r2"]
-    return with_intervals(r2[kind], r2[f"{kind}_ci"], r2[f"{kind}_ci_parametric"])
+def with_interval(estimate: float, ci: list[float] | None) -> str:
+    """An estimate and its interval: "0.42 (0.30 to 0.55)"."""
+    return f"{number(estimate)} ({interval(ci)})"
 
 
 MODEL_ROWS = {
     "variance between clients": lambda result: number(result["variance"]["session"]),
     "residual variance": lambda result: number(result["variance"]["residual"]),
-    "ICC *": lambda result: with_intervals(
-        *(result["icc"][field] for field in ("estimate", "ci", "ci_parametric"))
+    "ICC *": lambda result: with_interval(result["icc"]["estimate"], result["icc"]["ci"]),
+    "R2 marginal *": lambda result: with_interval(
+        result["r2"]["marginal"], result["r2"]["marginal_ci"]
     ),
-    "R2 marginal *": lambda result: explained(result, "marginal"),
-    "R2 conditional *": lambda result: explained(result, "conditional"),
+    "R2 conditional *": lambda result: with_interval(
+        result["r2"]["conditional"], result["r2"]["conditional_ci"]
+    ),
     "condition, F test for few clients": lambda result: prose.f_test(**result["omnibus_f"]),
-    "condition, likelihood ratio (ML)": lambda result: prose.chi_square(result["ml"]["condition"]),
-    "AIC, BIC (ML)": lambda result: (
-        f"{number(result['ml']['aic'], 1)}, {number(result['ml']['bic'], 1)}"
-    ),
     "skew of residuals": lambda result: number(result["diagnostics"]["skew"]),
     "excess kurtosis of residuals": lambda result: number(result["diagnostics"]["excess_kurtosis"]),
     "p, residuals normal": lambda result: p_value(result["diagnostics"]["normality_p"]),

@@ -27,7 +27,6 @@ SECTIONS = (  # anchor, heading, what writes it; a section with nothing to say i
     ("judge", "Can the judge be trusted?", doubts.judge),
     ("failures", "What went wrong", doubts.failures),
     ("replicates", "How far ratings of one session scatter", doubts.replicates),
-    ("agreement", "Do the outcomes agree?", doubts.outcomes_agreement),
     ("safety", "Safety", doubts.safety),
     ("model", "The model and its assumptions", doubts.model),
     ("methods", "Methods", doubts.methods),

@@ -63,7 +63,6 @@ def tests_table(outcomes: dict[str, dict]) -> list[dict]:
             "variance",
             "icc",
             "r2",
-            "ml",
             "diagnostics",
             "singular",
         ):
@@ -100,17 +99,6 @@ def archetype_table(archetype: dict | None) -> list[dict]:
         for name, result in (archetype or {}).items()
         for kind, means in (result["emm"] or {}).items()
         for condition, mean in means.items()
-    ]
-
-
-def agreement_table(found: dict) -> list[dict]:
-    """One row per pair of outcomes: their correlations over sessions."""
-    names = found["names"]
-    return [
-        {"a": a, "b": b, "between": found["between"][i][j], "within": found["within"][i][j]}
-        for i, a in enumerate(names)
-        for j, b in enumerate(names)
-        if i < j
     ]
 
 
@@ -226,7 +214,6 @@ def write_tables(
         "archetypes": archetype_table(summary["archetype"]),
         "subgroups": subgroups_table(summary["subgroups"]),
         "replicates": replicates_table(summary["replicates"]),
-        "agreement": agreement_table(summary["outcomes_agreement"]),
         "residuals": residuals_table(scores, residuals),
         "client_effects": clients_table(scores, residuals),
         "failures": failures_table(summary["failures"]),

@@ -1,8 +1,8 @@
-"""What a fitted cell-means model says about the conditions: tests, means, all pairs, the factorial
-design.
+"""What the ratings say about the conditions: tests, means, all pairs, the factorial design, wins.
 
-The model has one column per condition, so beta holds the conditions' estimated marginal means and
-every question is a linear function L beta: whichever condition came first plays no part.
+A fitted cell-means model has one column per condition, so beta holds the conditions' estimated
+marginal means and every question is a linear function L beta: whichever condition came first plays
+no part. Wins are counts that no model stands behind.
 """
 
 from itertools import combinations
@@ -10,6 +10,7 @@ from itertools import combinations
 import numpy as np
 from scipy import stats
 
+from act.records import CONDITIONS
 from act.statistics.mixed import Fit
 
 LEVEL = 0.95
@@ -17,16 +18,10 @@ TRAININGS = ("instruct", "sft", "orpo")
 
 
 def wald(fit: Fit, L: np.ndarray) -> dict:
-    """Wald test of L beta = 0, L (k, p): chi2 = (L beta)' (L cov L')^-1 (L beta) on k degrees of
-    freedom."""
+    """Wald test of L beta = 0, L (k, p): chi2 = (L beta)' (L cov L')^-1 (L beta) on k df."""
     value = L @ fit.beta
     chi2 = float(value @ np.linalg.solve(L @ fit.covariance @ L.T, value))
     return {"chi2": chi2, "df": len(L), "p": float(stats.chi2.sf(chi2, len(L)))}
-
-
-def omnibus(fit: Fit) -> dict:
-    """Wald test that all conditions have one mean: df = conditions - 1."""
-    return wald(fit, all_equal(len(fit.beta)))
 
 
 def all_equal(p: int) -> np.ndarray:
@@ -38,66 +33,48 @@ def f_test(fit: Fit, L: np.ndarray) -> dict:
     """F test of L beta = 0 for small studies: F = chi2 / k on k and df2 degrees of freedom.
 
     With Q orthonormal rows that span L's, Q cov Q' = P diag(v) P': the rows of P'Q are k
-    uncorrelated contrasts with Satterthwaite's nu_1 .. nu_k. A t^2 on nu has mean nu / (nu - 2);
-    df2 gives the sum E of these the right value: df2 = 2 E / (E - k) (Fai & Cornelius 1996;
-    lmerTest takes L as it comes, so that its df2 depends, in the fifth digit, on which condition is
-    the reference). Where some nu is 2 or less that mean does not exist, and df2 = 2.
+    uncorrelated contrasts with Satterthwaite's nu_1 .. nu_k. A t^2 on nu has mean nu / (nu - 2),
+    their sum is E, and df2 = 2 E / (E - k) (Fai & Cornelius 1996; lmerTest takes L as it comes, so
+    that its df2 depends, in the fifth digit, on the reference). df2 = 2 where some nu is no more.
     """
     k = len(L)
+    # (k, p) both: rows that span L's, and those among them that are uncorrelated
     Q = np.linalg.qr(L.T)[0].T
     directions = np.linalg.eigh(Q @ fit.covariance @ Q.T)[1].T @ Q
     nu = np.array([fit.freedom_of(row) for row in directions])
+    df2 = 2.0
     if np.ptp(nu) <= 1e-8 * nu.max():
         df2 = float(nu.mean())
-    elif nu.min() <= 2:
-        df2 = 2.0
-    else:
+    elif nu.min() > 2:
         df2 = float(2 / (1 - k / (nu / (nu - 2)).sum()))
     f = wald(fit, L)["chi2"] / k
     return {"f": f, "df": k, "df2": df2, "p": float(stats.f.sf(f, k, df2))}
 
 
-def normal_interval(estimate: float, se: float, level: float = LEVEL) -> list[float]:
-    """[estimate - z se, estimate + z se], z the normal quantile at (1 + level) / 2."""
-    half = float(stats.norm.ppf((1 + level) / 2)) * se
-    return [estimate - half, estimate + half]
-
-
-def t_interval(estimate: float, se: float, df: float, level: float = LEVEL) -> list[float]:
-    """[estimate - t se, estimate + t se], t the quantile at (1 + level) / 2 of Student's t on df
-    degrees of freedom."""
+def interval(estimate: float, se: float, df: float = np.inf, level: float = LEVEL) -> list:
+    """estimate -+ t se, t Student's quantile at (1 + level) / 2; with df infinite the normal."""
     half = float(stats.t.ppf((1 + level) / 2, df)) * se
     return [estimate - half, estimate + half]
 
 
-def means(fit: Fit, names: list[str]) -> dict[str, dict]:
-    """Estimated marginal mean of each condition, its standard error and 95% intervals: normal, and
-    t on df."""
+def means(fit: Fit, names: list) -> dict:
+    """Estimated marginal mean of each cell, its SE and 95% intervals: normal, and t on df."""
     result = {}
     for i, name in enumerate(names):
-        mean, se, df = (
-            float(fit.beta[i]),
-            float(np.sqrt(fit.covariance[i, i])),
-            fit.freedom_of(np.eye(len(names))[i]),
-        )
-        result[name] = {
-            "mean": mean,
-            "se": se,
-            "ci": normal_interval(mean, se),
-            "df": df,
-            "ci_satterthwaite": t_interval(mean, se, df),
-        }
+        mean, se = float(fit.beta[i]), float(np.sqrt(fit.covariance[i, i]))
+        df = fit.freedom_of(np.eye(len(names))[i])
+        by_t = {"df": df, "ci_satterthwaite": interval(mean, se, df)}
+        result[name] = {"mean": mean, "se": se, "ci": interval(mean, se)} | by_t
     return result
 
 
 def holm_sidak(p: np.ndarray) -> np.ndarray:
-    """Step-down Sidak p-values: p_(j) -> max over i <= j of 1 - (1 - p_(i))^(k - i + 1), p_(1) <=
-    .. <= p_(k).
+    """Step-down Sidak p-values: p_(j) -> max over i <= j of 1 - (1 - p_(i))^(k - i + 1).
 
-    Source: Holland & Copenhaver (1987), Biometrics 43. holm_sidak([.01, .04]) = [.0199, .04].
+    Holland & Copenhaver (1987), Biometrics 43. holm_sidak([.01, .04]) = [.0199, .04].
     """
     p = np.asarray(p, float)
-    order = np.argsort(p, kind="stable")
+    order = np.argsort(p, kind="stable")  # the smallest first, against the k - i + 1 that are left
     with np.errstate(divide="ignore"):  # p = 1
         stepped = -np.expm1(np.log1p(-p[order]) * np.arange(len(p), 0, -1))
     adjusted = np.empty_like(p)
@@ -106,84 +83,116 @@ def holm_sidak(p: np.ndarray) -> np.ndarray:
 
 
 def difference(fit: Fit, c: np.ndarray) -> dict:
-    """The difference c'beta with its tests: z with p and ci, Satterthwaite's df with
-    p_satterthwaite; and its size.
+    """The difference c'beta, its tests by z and by t on Satterthwaite's df, and its size.
 
-    d = difference / sqrt(s2_b + s2), in SDs of one session of any client, conditions apart.
-    d_residual = difference / sqrt(s2), in SDs of one session of the same client: larger, and the
-    one that paired designs speak of. d_ci is normal, with Var(d) = se^2 / V + d^2 Var(V) / (4 V^2),
-    V = s2_b + s2 (delta method; V and beta are independent).
+    d = difference / sqrt(V), V = s2_b + s2, in SDs of one session of any client. d_residual =
+    difference / sqrt(s2), in SDs of one session of the same client: what paired designs speak of.
+    d_ci is normal, Var(d) = se^2 / V + d^2 Var(V) / (4 V^2) (delta method; V, beta independent).
     """
-    value, se, df = float(c @ fit.beta), float(np.sqrt(c @ fit.covariance @ c)), fit.freedom_of(c)
-    total, spread = map(float, fit.total)
-    z, d = value / se, value / total**0.5
+    value, se = float(c @ fit.beta), float(np.sqrt(c @ fit.covariance @ c))
+    df = fit.freedom_of(c)
+    V, spread = fit.total
+    z, d = value / se, value / V**0.5
+    se_d = (se**2 / V + d**2 * spread / (4 * V**2)) ** 0.5
     return {
         "difference": value,
         "se": se,
         "z": z,
         "p": float(2 * stats.norm.sf(abs(z))),
-        "ci": normal_interval(value, se),
+        "ci": interval(value, se),
         "df": df,
         "p_satterthwaite": float(2 * stats.t.sf(abs(z), df)),
         "d": d,
-        "d_ci": normal_interval(d, (se**2 / total + d**2 * spread / (4 * total**2)) ** 0.5),
-        "d_residual": value / float(fit.variance_residual) ** 0.5,
+        "d_ci": interval(d, se_d),
+        "d_residual": value / fit.variance_residual**0.5,
     }
 
 
 def pairwise(fit: Fit, names: list[str]) -> list[dict]:
-    """All pairs, difference = a minus b, with the fields of `difference` and what follows from
-    there being k pairs.
+    """All k pairs, difference = a minus b, with the fields of `difference`, and adjusted ones.
 
     p_holm_sidak adjusts p over all pairs. ci_adjusted holds all differences at once with 95%
-    (Sidak's level .95^(1/k) for each of k pairs): it does not step down, so it may touch 0 where
-    p_holm_sidak is just under .05. p_satterthwaite_holm_sidak and ci_adjusted_satterthwaite are the
-    same two by t: what to read where clients are few.
+    (Sidak's level .95^(1/k) for each): it does not step down, so it may touch 0 where p_holm_sidak
+    is just under .05. The same two by t are what to read where clients are few.
     """
     pairs = list(combinations(range(len(names)), 2))
     level = LEVEL ** (1 / len(pairs))
-    rows = []
+    one, rows = np.eye(len(names)), []
     for i, j in pairs:
-        row = difference(fit, np.eye(len(names))[i] - np.eye(len(names))[j])
-        row["ci_adjusted"] = normal_interval(row["difference"], row["se"], level)
-        row["ci_adjusted_satterthwaite"] = t_interval(
-            row["difference"], row["se"], row["df"], level
-        )
-        rows.append({"a": names[i], "b": names[j], **row})
+        # c = (0, .., 1, .., -1, ..)
+        row = {"a": names[i], "b": names[j]} | difference(fit, one[i] - one[j])
+        value, se = row["difference"], row["se"]
+        row["ci_adjusted"] = interval(value, se, level=level)
+        row["ci_adjusted_satterthwaite"] = interval(value, se, row["df"], level)
+        rows.append(row)
     return with_adjusted(rows)
 
 
 def with_adjusted(rows: list[dict]) -> list[dict]:
     """The rows of one family, each with p and p_satterthwaite adjusted over all of them."""
     for kind in ("p", "p_satterthwaite"):
-        adjusted = holm_sidak([row[kind] for row in rows]).tolist()
-        rows = [row | {f"{kind}_holm_sidak": p} for row, p in zip(rows, adjusted, strict=True)]
+        adjusted = holm_sidak([row[kind] for row in rows])
+        for row, p in zip(rows, adjusted.tolist(), strict=True):
+            row[f"{kind}_holm_sidak"] = p
     return rows
 
 
 def factorial(fit: Fit, names: list[str]) -> dict | None:
-    """Training (instruct, sft, orpo) x CoT (no, yes), each cell weighing the same; None unless all
-    six are there.
+    """Training (instruct, sft, orpo) x CoT (no, yes), equal weights; None without all six.
 
-    training: 2 df, equal means over CoT. cot: 1 df, with its average effect (yes minus no).
-    interaction: 2 df, the effect of CoT equal in all trainings. cot_in: that effect in each
-    training, yes minus no, with Holm-Sidak p over the three, by z and by t.
+    training: equal means over CoT, 2 df. cot: 1 df, with its average effect (yes minus no).
+    interaction: the effect of CoT equal in all trainings, 2 df. cot_in: that effect in each
+    training, with Holm-Sidak p over the three, by z and by t.
     """
-    if any(training + suffix not in names for training in TRAININGS for suffix in ("", "-cot")):
+    if set(CONDITIONS) - set(names):
         return None
-    column = np.eye(len(names))
-    plain = np.array([column[names.index(training)] for training in TRAININGS])
-    cot = np.array([column[names.index(f"{training}-cot")] for training in TRAININGS])
+    row = dict(zip(names, np.eye(len(names)), strict=True))
+    # (3, p) each: a training's mean without and with CoT, their level, and the effect of CoT
+    plain = np.array([row[training] for training in TRAININGS])
+    cot = np.array([row[f"{training}-cot"] for training in TRAININGS])
     level, effect = (plain + cot) / 2, cot - plain
     average = effect.mean(axis=0)
-    overall = difference(fit, average)
-    simple = [
-        {"training": name} | difference(fit, c) for name, c in zip(TRAININGS, effect, strict=True)
-    ]
+    overall, simple = difference(fit, average), []
+    for training, c in zip(TRAININGS, effect, strict=True):
+        simple.append({"training": training} | difference(fit, c))
     return {
         "training": wald(fit, level[1:] - level[0]),
-        "cot": wald(fit, average[None])
-        | {name: overall[name] for name in ("difference", "se", "ci")},
+        "cot": wald(fit, average[None]) | {k: overall[k] for k in ("difference", "se", "ci")},
         "interaction": wald(fit, effect[1:] - effect[0]),
         "cot_in": with_adjusted(simple),
     }
+
+
+def wilson(wins: float, n: int, level: float = LEVEL) -> list[float]:
+    """Wilson's (1927) interval of a proportion: the roots r of |wins/n - r| = z sqrt(r (1-r) / n);
+    `wins` may count ties as halves."""
+    # With z^2 more sessions, half of them won, the interval is symmetric.
+    z2 = float(stats.norm.ppf((1 + level) / 2)) ** 2
+    centre, half = wins + z2 / 2, np.sqrt(z2 * (wins * (n - wins) / n + z2 / 4))
+    return [float((centre - half) / (n + z2)), float((centre + half) / (n + z2))]
+
+
+def head_to_head(
+    y: np.ndarray, condition: np.ndarray, cluster: np.ndarray, names: list[str]
+) -> list[dict]:
+    """For each pair of conditions: with how many clients a scored above b, below it, or the same.
+
+    rate = wins / (wins + losses) with Wilson's interval, p = exact two-sided sign test, both
+    without ties. Scores within 1e-9 are a tie: averages differ by rounding.
+    """
+    labels, row = np.unique(cluster, return_inverse=True)
+    # (clients, conditions): NaN where a client did not meet a condition
+    table = np.full((len(labels), len(names)), np.nan)
+    table[row, [names.index(name) for name in condition]] = y
+    results = []
+    for i, j in combinations(range(len(names)), 2):
+        above = table[:, i] - table[:, j]
+        wins, losses = int((above > 1e-9).sum()), int((above < -1e-9).sum())
+        ties, n = int((np.abs(above) <= 1e-9).sum()), wins + losses
+        result = {"a": names[i], "b": names[j], "wins": wins, "losses": losses, "ties": ties}
+        result |= {"rate": None, "ci": None, "p": 1.0}
+        if n:
+            p = float(stats.binomtest(wins, n).pvalue)
+            result |= {"rate": wins / n, "ci": wilson(wins, n), "p": p}
+        results.append(result)
+    return results

@@ -1,49 +1,172 @@
-"""The random-intercept linear mixed model, by hand and exact: one fit, or many that share a design.
+"""The random-intercept linear mixed model by restricted maximum likelihood (REML), exact.
 
-    y = X beta + b[cluster] + e,     b ~ N(0, s2_b),  e ~ N(0, s2)
+    y = X beta + b[cluster] + e,     b ~ N(0, s2_b),  e ~ N(0, s2),     lambda = s2_b / s2
 
-The variance ratio lambda = s2_b / s2 is the root of the REML likelihood's derivative
-(act/statistics/reml.py); beta, its covariance and s2 follow in closed form. Variances are never
-negative: at lambda = 0 the fit is `singular` and everything else is that of ordinary least squares.
+A cluster of n rows has covariance s2 (I + lambda J), J all ones, whose inverse needs the cluster's
+size and sums alone: the likelihood is a function of lambda and of second moments of [X, y] within
+and between clusters. lambda is the root of its derivative (the score); beta and s2 follow in closed
+form. At lambda = 0, the boundary, a fit is `singular` and equals ordinary least squares.
+
+R data sets are solved together: one for a fit, hundreds for bootstrap.py. Sources: Searle, Casella
+& McCulloch, Variance Components (1992), ch. 6; Laird & Ware (1982), Biometrics 38.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize.elementwise import find_root
 
-from act.statistics.reml import RATIOS, Moments, criterion, moments_of, solve_ratio
-
-NEGLIGIBLE = (
-    1e-24  # a sum of squares this small beside the data's is rounding: 1e-12 of their scale
-)
+# The root is sought between two of these; the last one stands for "no residual variance".
+RATIOS = np.array([0, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 1e3, 1e5, 1e9])
+# Negative ratios, in parts of the lowest possible, -1 / largest size.
+BELOW = np.array([0.999, 0.95, 0.8, 0.5, 0.25])
+# A sum of squares this small beside the data's is rounding: 1e-12 of their scale.
+NEGLIGIBLE = 1e-24
 
 
 @dataclass(frozen=True)
-class At:
-    """The criterion at the estimate, data sets first (see reml.Criterion)."""
+class Moments:
+    """Second moments of Z = [X, y] (q = p + 1 columns) in R data sets, clusters pooled by size.
 
-    slope: np.ndarray
-    curvature: np.ndarray
-    rss: np.ndarray
-    rss_slope: np.ndarray
-    inverse: np.ndarray  # (..., p, p)
-    gram_slope: np.ndarray  # (..., p, p)
+    within: over rows, (z - mean of its cluster)(z - mean of its cluster)'
+    between: over clusters of size n, s s' / n, s the cluster's sum of z
+    """
+
+    within: np.ndarray  # (R, q, q)
+    between: np.ndarray  # (R, G, q, q)
+    sizes: np.ndarray  # (G,)
+    counts: np.ndarray  # (R, G): clusters of each size
+    freedom: np.ndarray  # (R,): n - p
+
+    def take(self, which: np.ndarray) -> "Moments":
+        """The data sets `which`; a repeated index gives copies."""
+        within, between = self.within[which], self.between[which]
+        return Moments(within, between, self.sizes, self.counts[which], self.freedom[which])
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """What each of m clusters adds to the moments of [X, y - X start], start by least squares:
+    what y has left is small, and so is rounding."""
+
+    sizes: np.ndarray  # (m,)
+    within: np.ndarray  # (m, q, q)
+    between: np.ndarray  # (m, q, q)
+    start: np.ndarray  # (p,)
+
+    @classmethod
+    def of(cls, X: np.ndarray, y: np.ndarray, cluster: np.ndarray) -> "Clusters":
+        """Those of X (n, p), y (n,) and the rows' clusters (n,), in sorted order of their names."""
+        start = np.linalg.lstsq(X, y)[0]
+        order = np.argsort(cluster, kind="stable")
+        _, first, sizes = np.unique(cluster[order], return_index=True, return_counts=True)
+        Z = np.column_stack([X, y - X @ start])[order]
+        sums = np.add.reduceat(Z, first)  # (m, q)
+        centred = Z - np.repeat(sums / sizes[:, None], sizes, axis=0)
+        within = np.add.reduceat(centred[:, :, None] * centred[:, None], first)
+        between = sums[:, :, None] * sums[:, None] / sizes[:, None, None]
+        return cls(sizes, within, between, start)
+
+    def pool(self, copies: np.ndarray) -> Moments:
+        """R data sets with cluster i standing copies[r, i] times, each copy a cluster of its own.
+
+        A column of X that is 0 throughout (a condition that a resample missed) leaves the model.
+        """
+        sizes = np.unique(self.sizes)
+        # (R, m, G): how often each cluster stands among those of its size
+        by_size = copies[:, :, None] * np.equal.outer(self.sizes, sizes)
+        within = np.tensordot(copies, self.within, 1)
+        between = np.tensordot(by_size, self.between, (1, 0))
+        # (R, p): its 1 on the diagonal makes its beta 0, and adds 0 to log |A|
+        missed = np.einsum("rii->ri", within + between.sum(1))[:, :-1] == 0
+        within[:, :-1, :-1] += missed[:, None] * np.eye(len(self.start))
+        freedom = copies @ self.sizes - (~missed).sum(1)
+        return Moments(within, between, sizes.astype(float), by_size.sum(1), freedom)
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """-2 x the restricted log-likelihood at one lambda a data set, profiled over beta and s2."""
+
+    value: np.ndarray  # (R,): without its constant
+    slope: np.ndarray  # (R,): d/d lambda, -2 x the score
+    rss: np.ndarray  # (R,): generalised residual sum of squares, s2 (n - p)
+    beta: np.ndarray  # (R, p): on top of `start`
+    inverse: np.ndarray  # (R, p, p): A^-1, A = X' (I + lambda J)^-1 X
+
+
+def criterion(moments: Moments, ratio: np.ndarray) -> Criterion:
+    """The criterion and its derivative at lambda = ratio (R,).
+
+    With M(lambda) = within + sum over sizes n of between / (1 + n lambda) = [[A, c], [c', d]] and
+    r = d - c' A^-1 c, it is (n - p) log r + sum over clusters of log(1 + n lambda) + log |A|.
+    r' follows from r being a minimum over beta (envelope theorem).
+    """
+    n, p = moments.sizes, moments.within.shape[-1] - 1
+    shrink = 1 / (1 + n * ratio[:, None])  # (R, G)
+    # (R, q, q): the moments at lambda, and their derivative
+    M = moments.within + np.einsum("rg,rgij->rij", shrink, moments.between)
+    M1 = np.einsum("rg,rgij->rij", -n * shrink**2, moments.between)
+    A, A1 = M[:, :p, :p], M1[:, :p, :p]
+    inverse = np.linalg.inv(A)
+    beta = np.einsum("rij,rj->ri", inverse, M[:, :p, p])
+
+    # Z v is the residual, so that r = v' M v, where an error of beta, its minimum, counts squared.
+    v = np.column_stack([-beta, np.ones(len(beta))])
+    r, r1 = (np.einsum("ri,rij,rj->r", v, matrix, v) for matrix in (M, M1))
+    f, counts = moments.freedom, moments.counts
+    value = np.linalg.slogdet(A)[1] - (counts * np.log(shrink)).sum(1)
+    slope = np.einsum("rij,rji->r", inverse, A1) + (counts * n * shrink).sum(1)
+    with np.errstate(divide="ignore", invalid="ignore"):  # r = 0: nothing is left to explain
+        value, slope = value + f * np.log(r), slope + f * r1 / r
+    return Criterion(value, slope, r, beta, inverse)
+
+
+def solve_ratio(moments: Moments, signed: bool = False) -> np.ndarray:
+    """The lambda (R,) that minimises each criterion: 0 on the boundary, RATIOS[-1] if unbounded.
+
+    signed: lambda may be negative, down to -1 / largest cluster, where rows of a cluster are less
+    alike than chance: what the estimate would be, and an interval needs, were there no boundary.
+    """
+    R = len(moments.counts)
+    grid = np.concatenate([-BELOW / moments.sizes.max(), RATIOS]) if signed else RATIOS
+    every = moments.take(np.tile(np.arange(R), len(grid)))
+    looks = criterion(every, np.repeat(grid, R))
+    # A minimum lies where the slope turns from falling to rising. Beyond both ends stands a wall,
+    # so that one is found there, too: "between" the end and itself.
+    walls = ((1, 1), (0, 0))
+    value = np.pad(looks.value.reshape(-1, R), walls, constant_values=np.inf)
+    falling = np.pad(looks.slope.reshape(-1, R) < 0, walls)
+    falling[0] = True
+    turns = falling[:-1] & ~falling[1:]  # (points + 1, R)
+    lower = np.minimum(value[:-1], value[1:])
+    best = np.where(turns & np.isfinite(lower), lower, np.inf).argmin(0)
+    ends = np.pad(grid, 1, mode="edge")
+    low, high = ends[best], ends[best + 1]
+
+    def slope(ratio: np.ndarray, which: np.ndarray) -> np.ndarray:
+        return criterion(moments.take(which.astype(int)), ratio).slope
+
+    inner = np.flatnonzero(low < high)
+    if len(inner):
+        bracket = low[inner], high[inner]
+        low[inner] = find_root(slope, bracket, args=(inner,)).x
+    return low
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A fitted model: floats and arrays as noted, or, from `fit_many`, each with an axis of data
-    sets before it."""
+    """A fitted model."""
 
     beta: np.ndarray  # (p,)
-    covariance: np.ndarray  # (p, p) of beta
+    covariance: np.ndarray  # (p, p): of beta
     variance_cluster: float
     variance_residual: float
-    variance_fixed: float  # variance of X beta over the rows (n - 1 below, as R's var)
-    loglik: float  # restricted, or with ML the log-likelihood
+    variance_fixed: float  # of X beta over the rows (n - 1 below, as R's var)
     singular: bool  # the cluster variance is 0, the boundary of its range
-    at: At
-    freedom: int  # n - p (REML) or n (ML)
+    freedom: int  # n - p
+    covariance_slope: np.ndarray  # (p, p): d/d lambda of it, s2 held
+    spread: np.ndarray  # (2, 2): covariance of the estimates (lambda, s2)
 
     @property
     def icc(self) -> float:
@@ -52,141 +175,85 @@ class Fit:
 
     @property
     def r2(self) -> tuple[float, float]:
-        """Marginal (fixed effects) and conditional (with clusters) R2: Nakagawa & Schielzeth
-        (2013), eqs 26, 30."""
-        total = self.variance_fixed + self.variance_cluster + self.variance_residual
-        return self.variance_fixed / total, (self.variance_fixed + self.variance_cluster) / total
+        """Marginal (fixed effects) and conditional R2: Nakagawa & Schielzeth (2013), eqs 26, 30."""
+        explained = self.variance_fixed + self.variance_cluster
+        total = explained + self.variance_residual
+        return self.variance_fixed / total, explained / total
 
     @property
     def total(self) -> tuple[float, float]:
-        """s2_b + s2, the variance that the fixed effects leave, and the variance of this estimate
-        (delta method)."""
+        """s2_b + s2, what the fixed effects leave, and this estimate's variance (delta method)."""
         ratio = self.variance_cluster / self.variance_residual
-        gradient = np.stack(
-            [self.variance_residual + 0 * ratio, 1 + ratio], axis=-1
-        )  # s2 (1 + lambda)
-        variance = np.einsum(
-            "...i,...ij,...j->...", gradient, self.variances_covariance(), gradient
-        )
+        gradient = np.array([self.variance_residual, 1 + ratio])  # of s2 (1 + lambda)
+        variance = float(gradient @ self.spread @ gradient)
         return self.variance_cluster + self.variance_residual, variance
 
-    def variances_covariance(self) -> np.ndarray:
-        """Covariance of the estimates (lambda, s2), (2, 2): 2 H^-1, H the Hessian of -2
-        log-likelihood at them.
-
-        On the boundary lambda is taken as known to be 0.
-        """
-        s2, at = np.asarray(self.variance_residual), self.at
-        rr = at.curvature + self.freedom * (at.rss_slope / at.rss) ** 2
-        rs, ss = -at.rss_slope / s2**2, self.freedom / s2**2
-        determinant = rr * ss - rs**2
-        free = np.where(self.singular, 0.0, 1.0)  # 0: no row and column for lambda
-        lone = 2 / ss
-        covariance = np.empty((*s2.shape, 2, 2))
-        covariance[..., 0, 0] = free * 2 * ss / determinant
-        covariance[..., 0, 1] = covariance[..., 1, 0] = -free * 2 * rs / determinant
-        covariance[..., 1, 1] = np.where(self.singular, lone, 2 * rr / determinant)
-        return covariance
-
     def freedom_of(self, contrast: np.ndarray) -> float:
-        """Satterthwaite's degrees of freedom of the estimate c'beta: 2 f^2 / Var(f), f =
-        Var(c'beta) = s2 c'A^-1 c.
+        """Satterthwaite's degrees of freedom of c'beta: 2 f^2 / Var(f), f = Var(c'beta).
 
-        Var(f) = g' Cov(lambda, s2) g by the delta method, g the gradient of f: what lmerTest does,
-        here in closed form (Satterthwaite 1946; Giesbrecht & Burns 1985). On the boundary the
-        answer is n - p.
+        Var(f) = g' Cov(lambda, s2) g by the delta method, g the gradient of f = s2 c'A^-1 c: what
+        lmerTest does, here in closed form (Satterthwaite 1946; Giesbrecht & Burns 1985). On the
+        boundary the answer is n - p.
         """
-        s2, at = self.variance_residual, self.at
-        half = at.inverse @ contrast  # (..., p)
-        f = s2 * (half @ contrast)
-        gradient = np.stack(
-            [-s2 * np.einsum("...i,...ij,...j->...", half, at.gram_slope, half), f / s2], axis=-1
-        )
-        variance = np.einsum(
-            "...i,...ij,...j->...", gradient, self.variances_covariance(), gradient
-        )
-        df = np.where(self.singular, self.freedom, 2 * f**2 / variance)
-        return float(df) if df.ndim == 0 else df
+        if self.singular:
+            return float(self.freedom)
+        f, slope = (contrast @ M @ contrast for M in (self.covariance, self.covariance_slope))
+        gradient = np.array([slope, f / self.variance_residual])
+        return float(2 * f**2 / (gradient @ self.spread @ gradient))
 
 
-def fit(X: np.ndarray, y: np.ndarray, cluster: np.ndarray, restricted: bool = True) -> Fit:
-    """REML (or, not restricted, ML) fit of y = X beta + b[cluster] + e; X (n, p) of full rank,
-    cluster of any labels.
+def fit(X: np.ndarray, y: np.ndarray, cluster: np.ndarray) -> Fit:
+    """REML fit of y = X beta + b[cluster] + e; X (n, p) of full rank, cluster of any labels.
 
     Raises ValueError where the model has no answer: one cluster, one row in every cluster, too few
     rows, columns of X that depend on one another, values that are not finite, or nothing left to
     explain (no residual variance).
     """
-    X, y = np.asarray(X, float), np.asarray(y, float)
     n, p = X.shape
     if not (np.isfinite(X).all() and np.isfinite(y).all()):
         raise ValueError("there are values that are not finite")
-    gram = X.T @ X
-    scale = np.sqrt(np.diag(gram)) + (np.diag(gram) == 0)
-    rank = int((np.linalg.eigvalsh(gram / np.outer(scale, scale)) > 1e-10).sum())
+    rank = np.linalg.matrix_rank(X)
     if rank < p:
         raise ValueError(f"the {p} columns of the design have rank {rank}: some cell has no rows")
     if n <= p:
         raise ValueError(f"{n} rows cannot tell {p} fixed effects from noise")
-    start = np.linalg.solve(gram, X.T @ y)
-    residual = (
-        y - X @ start
-    )  # the same likelihood as y's: beta moves by `start`, rounding errors shrink
+    clusters = Clusters.of(X, y, cluster)
+    residual = y - X @ clusters.start
+    none = "there is no residual variance"
     if residual @ residual <= NEGLIGIBLE * (y @ y):
-        raise ValueError(
-            "the response does not vary within the conditions: there is no residual variance"
-        )
-    moments = moments_of(X, residual[:, None], cluster)
-    if moments.counts.sum() < 2:
+        raise ValueError(f"the response does not vary within the conditions: {none}")
+    if len(clusters.sizes) < 2:
         raise ValueError("one cluster only: its variance cannot be estimated")
-    if moments.sizes.max() == 1:
-        raise ValueError(
-            "every cluster has one row: cluster and residual variance cannot be told apart"
-        )
-    many = _solved(X, moments, start[None], restricted)
-    if many.at.rss[0] <= 0 or many.variance_cluster[0] >= RATIOS[-1] * many.variance_residual[0]:
-        raise ValueError(
-            "conditions and clusters explain every value: there is no residual variance"
-        )
-    at = At(**{name: getattr(many.at, name)[0] for name in At.__dataclass_fields__})
-    one = {
-        name: getattr(many, name)[0]
-        for name in Fit.__dataclass_fields__
-        if name not in ("at", "freedom")
-    }
-    for name in ("variance_cluster", "variance_residual", "variance_fixed", "loglik"):
-        one[name] = float(one[name])
-    return Fit(**one | {"singular": bool(one["singular"]), "at": at, "freedom": int(many.freedom)})
-
-
-def fit_many(X: np.ndarray, Y: np.ndarray, cluster: np.ndarray, restricted: bool = True) -> Fit:
-    """`fit` of each column of Y (n, R) on the same X and clusters, solved together; each field has
-    a first axis R.
-
-    For data made by us: X of full rank, more than one cluster and residual variance are taken for
-    granted.
-    """
-    start = np.linalg.solve(X.T @ X, X.T @ Y)  # (p, R)
-    return _solved(X, moments_of(X, Y - X @ start, cluster), start.T, restricted)
-
-
-def _solved(X: np.ndarray, moments: Moments, start: np.ndarray, restricted: bool) -> Fit:
-    """The fits of moments whose y has X start taken out, start (R, p)."""
-    n, p = X.shape
-    ratio = solve_ratio(moments, restricted)
-    at = criterion(moments, ratio, restricted)
-    inverse, gram_slope = np.moveaxis(at.inverse, -1, 0), np.moveaxis(at.gram_slope, -1, 0)
-    freedom = n - p if restricted else n
-    s2 = at.rss / freedom
-    beta = start + at.beta.T
+    if clusters.sizes.max() == 1:
+        lost = "cluster and residual variance cannot be told apart"
+        raise ValueError(f"every cluster has one row: {lost}")
+    moments = clusters.pool(np.ones((1, len(clusters.sizes))))
+    ratio = solve_ratio(moments)
+    at, singular = criterion(moments, ratio), bool(ratio[0] == 0)
+    if at.rss[0] <= 0 or ratio[0] >= RATIOS[-1]:
+        raise ValueError(f"conditions and clusters explain every value: {none}")
+    s2, beta = float(at.rss[0] / (n - p)), clusters.start + at.beta[0]
+    # Derivatives in lambda by a complex step, Im f(lambda + i h) / h, exact to rounding (Squire &
+    # Trapp 1998, SIAM Review 40).
+    h = 1e-30
+    step = criterion(moments, ratio + 1j * h)
+    bend, rss_slope, inverse_slope = (
+        part[0].imag / h for part in (step.slope, step.rss, step.inverse)
+    )
+    # 2 H^-1, H the Hessian of -2 log-likelihood in (lambda, s2); a lambda of 0 is taken as known.
+    spread = np.diag([0.0, 2 * s2**2 / (n - p)])
+    if not singular:
+        of_ratio = bend + (n - p) * (rss_slope / at.rss[0]) ** 2
+        mixed = -rss_slope / s2**2
+        spread = 2 * np.linalg.inv([[of_ratio, mixed], [mixed, (n - p) / s2**2]])
     return Fit(
         beta=beta,
-        covariance=s2[:, None, None] * inverse,
-        variance_cluster=ratio * s2,
+        covariance=s2 * at.inverse[0],
+        variance_cluster=float(ratio[0] * s2),
         variance_residual=s2,
-        variance_fixed=np.var(beta @ X.T, axis=1, ddof=1),
-        loglik=-0.5 * (at.value + freedom * (1 + np.log(2 * np.pi / freedom))),
-        singular=ratio == 0.0,
-        at=At(at.slope, at.curvature, at.rss, at.rss_slope, inverse, gram_slope),
-        freedom=freedom,
+        variance_fixed=float(np.var(X @ beta, ddof=1)),
+        singular=singular,
+        freedom=n - p,
+        covariance_slope=s2 * inverse_slope,
+        spread=spread,
     )

@@ -9,9 +9,9 @@ from statsmodels.stats.multitest import multipletests
 from act.forms import OUTCOMES, score
 from act.records import CONDITIONS
 from act.statistics import analysis
-from act.statistics.analysis import Scores
+from act.statistics.clients import archetypes, crossed, groups_of, subgroups
+from act.statistics.ratings import Scores, score_sessions
 from act.statistics.replicates import across_raters, replicates
-from act.statistics.subgroups import archetypes, benjamini_hochberg, crossed, fields, subgroups
 from tests.made_ratings import make_ratings, make_session
 
 
@@ -100,15 +100,8 @@ def test_trap_24_unbalanced_cells_and_an_empty_one():
     )
 
 
-def test_benjamini_hochberg():
-    """[.01, .04, .03] of three: .03, .04, min(.045, .04) = .04; and a list against statsmodels."""
-    assert benjamini_hochberg(np.array([0.01, 0.04, 0.03])) == pytest.approx([0.03, 0.04, 0.04])
-    p = np.array([0.2, 1e-20, 0.01, 0.01, 0.049, 1.0, 0.0, 0.7, 0.003])
-    assert benjamini_hochberg(p) == pytest.approx(multipletests(p, method="fdr_bh")[1], rel=1e-12)
-
-
 def test_subgroups_are_the_analysis_of_their_clients_alone():
-    scores = analysis.score_sessions(make_ratings(14), "integer", "r")
+    scores = score_sessions(make_ratings(14), "integer", "r")
     sessions = [make_session(condition, client) for client in range(14) for condition in CONDITIONS]
     for number, session in enumerate(sessions):
         client = number // 6
@@ -145,7 +138,7 @@ def test_subgroups_are_the_analysis_of_their_clients_alone():
 
 
 def test_archetypes_come_from_the_sessions_profiles():
-    scores = analysis.score_sessions(make_ratings(8), "integer", "r")
+    scores = score_sessions(make_ratings(8), "integer", "r")
     sessions = [make_session(condition, client) for client in range(8) for condition in CONDITIONS]
     assert archetypes(scores, sessions)["tes_mean"]["refused"].startswith(
         "all clients are of one archetype"
@@ -156,14 +149,14 @@ def test_archetypes_come_from_the_sessions_profiles():
     assert (
         set(found) == {"act_fm_total", "tes_mean"} and found["tes_mean"]["interaction"]["df"] == 5
     )
-    assert fields({"p": {"id": "p", "age": "20-29"}, "q": {"id": "q", "age": "30-39"}}) == {
+    assert groups_of({"p": {"id": "p", "age": "20-29"}, "q": {"id": "q", "age": "30-39"}}) == {
         "age": {"20-29": ["p"], "30-39": ["q"]}
     }
 
 
 def test_one_rating_a_session_has_no_replicates():
     ratings = make_ratings(3)
-    assert replicates(ratings, "integer", analysis.score_sessions(ratings, "integer", "r")) is None
+    assert replicates(ratings, "integer", score_sessions(ratings, "integer", "r")) is None
 
 
 def test_replicates_spread_by_hand_and_inside_the_residual_variance():
@@ -174,7 +167,7 @@ def test_replicates_spread_by_hand_and_inside_the_residual_variance():
     residual variance.
     """
     ratings = make_ratings(30, replicates=2)
-    scores = analysis.score_sessions(ratings, "expected", "r")
+    scores = score_sessions(ratings, "expected", "r")
     found = replicates(ratings, "expected", scores)
     values = np.array(
         [score(r["act_fm_expected"], r["tes_expected"])["tes_mean"] for r in ratings]
@@ -195,7 +188,7 @@ def test_a_raters_leniency_is_not_counted_as_noise():
     ratings = make_ratings(6)
     for rating in ratings:
         rating["tes"] = [min(6, t) for t in rating["tes"]]
-    scores = analysis.score_sessions(ratings, "integer", "r")
+    scores = score_sessions(ratings, "integer", "r")
     twice = ratings + [
         rating | {"rater": "lenient", "tes": [t + 1 for t in rating["tes"]]} for rating in ratings
     ]

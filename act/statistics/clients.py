@@ -1,0 +1,136 @@
+"""Which clients does it work for? Condition x archetype as one model, a planned comparison, and
+each group of clients by itself, exploratory: summary.json's "archetype" and "subgroups".
+
+Both need the session file, since only sessions hold the clients' profiles.
+"""
+
+from itertools import product
+
+import numpy as np
+from scipy import stats
+
+from act.statistics import contrasts
+from act.statistics.mixed import Fit, fit
+from act.statistics.ratings import TOTALS, Scores
+
+FEWEST = 5  # clients of a group that is tested by itself
+# Values of a profile field that makes groups: more describe single clients.
+MOST = 12
+
+
+def archetypes(scores: Scores, sessions: list[dict]) -> dict[str, dict]:
+    """Both totals in a model of one mean per archetype and condition, client random.
+
+    {outcome: {"interaction", "archetype", "condition", "emm", "refused"}}: three tests (`tested`),
+    in a main effect every cell weighing the same; mean, se, 95% interval (normal) and n of each
+    cell with sessions; why there are no tests: an empty cell, one archetype, a profile without one.
+    """
+    profiles = profiles_of(sessions)
+    kinds = [profiles[profile].get("archetype") or "" for profile in scores.profile]
+    group = np.array(list(map(str, kinds)))
+    return {outcome: crossed(scores, outcome, group) for outcome in TOTALS}
+
+
+def crossed(scores: Scores, outcome: str, group: np.ndarray) -> dict:
+    """One outcome by condition x group, group (N,) of text, "" for none (see `archetypes`)."""
+    result = dict.fromkeys(("interaction", "archetype", "condition", "emm", "refused"))
+    names, groups = scores.conditions, sorted(set(group.tolist()))
+    if not groups:
+        return result | {"refused": "no rated session is left"}
+    if "" in groups:
+        lacking = len(set(scores.profile[group == ""].tolist()))
+        return result | {"refused": f"{lacking} profile(s) have no archetype"}
+    a, k = len(groups), len(names)
+    every = list(product(groups, names))
+    # (N, a k): one column a cell, in the order of `every`; some may be empty
+    member = np.equal.outer(group, groups)
+    cells = (member[:, :, None] * scores.cells[:, None]).reshape(-1, a * k)
+    counts = cells.sum(0).astype(int)
+    present = np.flatnonzero(counts)
+    try:
+        model = fit(cells[:, present], scores.values[outcome], scores.profile)
+    except ValueError as reason:
+        return result | {"refused": str(reason)}
+    means = contrasts.means(model, present.tolist())
+    result["emm"] = {g: {} for g in groups}
+    for i, mean in means.items():
+        g, name = every[i]
+        shown = {field: mean[field] for field in ("mean", "se", "ci")}
+        result["emm"][g][name] = shown | {"n": int(counts[i])}
+    if not counts.all():
+        g, name = every[counts.argmin()]
+        lost = f'no rated session of archetype "{g}" in condition {name}'
+        return result | {"refused": f"{lost}: no tests"}
+    if a < 2:
+        return result | {"refused": f'all clients are of one archetype, "{groups[0]}"'}
+    # Differences of archetypes (a - 1, a) and conditions (k - 1, k), and the means of either
+    between, within = contrasts.all_equal(a), contrasts.all_equal(k)
+    any_archetype, any_condition = np.full((1, a), 1 / a), np.full((1, k), 1 / k)
+    return result | {
+        "interaction": tested(model, np.kron(between, within)),
+        "archetype": tested(model, np.kron(between, any_condition)),
+        "condition": tested(model, np.kron(any_archetype, within)),
+    }
+
+
+def tested(model: Fit, L: np.ndarray) -> dict:
+    """Wald's test of L beta = 0, and beside it the F test's df2 and p_f: clients may be few."""
+    f = contrasts.f_test(model, L)
+    return contrasts.wald(model, L) | {"df2": f["df2"], "p_f": f["p"]}
+
+
+def subgroups(scores: Scores, sessions: list[dict]) -> list[dict]:
+    """Do the conditions differ among these clients? One row per total, profile field and value.
+
+    Each row has the test of the conditions within its group (`tested`), and as q Benjamini &
+    Hochberg's (1995) false discovery rate over all rows, from p_f. n counts rated sessions,
+    sessions the clients they share; best is the condition with the highest mean. A group of fewer
+    than 5 clients is not tested.
+    """
+    groups, rows = groups_of(profiles_of(sessions)), []
+    for outcome, (field, values) in product(TOTALS, groups.items()):
+        for value, members in values.items():
+            kept = scores.where(np.isin(scores.profile, members))
+            row = {"outcome": outcome, "field": field, "value": value}
+            rows.append(row | _tested_alone(kept, outcome))
+    # All tests that could be made are one family.
+    tests = [row for row in rows if row["refused"] is None]
+    if tests:
+        q = stats.false_discovery_control([row["p_f"] for row in tests])
+        for row, rate in zip(tests, q.tolist(), strict=True):
+            row["q"] = rate
+    return rows
+
+
+def profiles_of(sessions: list[dict]) -> dict[str, dict]:
+    """Id -> profile of every client."""
+    return {session["profile"]["id"]: session["profile"] for session in sessions}
+
+
+def groups_of(profiles: dict[str, dict]) -> dict[str, dict[str, list[str]]]:
+    """Field -> value -> ids of the clients who have it, for fields that make 2 to 12 groups; of a
+    list (personality) each entry is a value."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for key, profile in profiles.items():
+        for field, value in profile.items():
+            for one in value if isinstance(value, list) else [value]:
+                if field != "id" and isinstance(one, str | int):
+                    found.setdefault(field, {}).setdefault(str(one), []).append(key)
+    return {
+        field: dict(sorted(values.items()))
+        for field, values in found.items()
+        if 2 <= len(values) <= MOST
+    }
+
+
+def _tested_alone(scores: Scores, outcome: str) -> dict:
+    row = {"n": len(scores.profile), "sessions": len(set(scores.profile.tolist()))}
+    row |= dict.fromkeys(("chi2", "df", "p", "df2", "p_f", "best", "refused", "q"))
+    try:
+        if row["sessions"] < FEWEST:
+            raise ValueError(f"fewer than {FEWEST} clients")
+        model = scores.fit(outcome)
+    except ValueError as reason:
+        return row | {"refused": str(reason)}
+    best = scores.conditions[int(np.argmax(model.beta))]
+    return row | tested(model, contrasts.all_equal(len(model.beta))) | {"best": best}
