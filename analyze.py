@@ -37,15 +37,16 @@ import json
 import sys
 from pathlib import Path
 
+from act.audit import safety
+from act.audit.style import COUNTS, count_conduct
 from act.cli import Parser, conditions, not_negative, positive, run_script, share, whole
 from act.forms import OUTCOMES
 from act.records import CONDITIONS, InputError, read_json, require
-from act.report import prose
-from act.report.cautions import judge_check
-from act.report.excerpts import examples
-from act.report.figures import write_figures
-from act.report.page import write_page
-from act.report.tables import write_tables
+from act.report import sentences
+from act.report.figures import make_figures, write_figures
+from act.report.page import Report, write_page
+from act.report.sentences import say
+from act.report.tables import FILES, decimals, examples, make_tables
 from act.statistics import analysis, power
 from act.statistics.summary import summarise
 
@@ -167,6 +168,9 @@ def analyze() -> None:
         help="bootstrap resamples for the intervals of ICC and R2",
     )
     parser.add_argument("--seed", type=whole, default=0, help="seed of the bootstrap")
+    parser.add_argument(
+        "--figures", choices=("png", "svg"), help="each figure as a file too, beside the page's own"
+    )
     args = parser.parse_args()
 
     ratings = analysis.read_ratings(args.ratings, args.score)
@@ -183,23 +187,34 @@ def analyze() -> None:
         name: getattr(args, name) for name in ("ratings", "sessions", "score", "resamples", "seed")
     }
     summary = summarise(ratings, sessions, scores, check, inputs)
+    add_audit(summary, sessions)
     (out / "summary.json").write_text(
         json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
     )
     fitted = [name for name in analysis.TOTALS if not summary["outcomes"][name]["refused"]]
     residuals = {name: analysis.residuals(scores, name) for name in fitted}
-    write_tables(out, scores, summary, residuals)
+    tables = make_tables(summary, scores, residuals)
+    for name in FILES:
+        tables[name].to_csv(out / f"{name}.csv")
+    figures, images = make_figures(tables), {}
     try:
-        figures = write_figures(out, scores, summary, residuals)
+        images = {name: figure.render() for name, figure in figures.items()}
+        write_figures(out, figures, args.figures)
     except ImportError:
         print(
             "figures are left out: matplotlib is not installed (pip install -r requirements-dev.txt)"
         )
-        figures = {}
-    write_page(
-        out / "report.html", summary, figures, examples(scores, sessions) if sessions else []
-    )
+    shown = examples(tables["scores"].rows, sessions) if sessions else []
+    write_page(out / "report.html", Report(summary, tables, figures, images, shown))
     print_answer(summary, out / "report.html")
+
+
+def add_audit(summary: dict, sessions: list[dict] | None) -> None:
+    """What the word lists find in the sessions: into "safety", and by condition into "failures"."""
+    summary["safety"] = safety.audit(sessions) if sessions else None
+    for condition, row in summary["failures"].items():
+        held = [session for session in sessions or [] if session["condition"] == condition]
+        row |= count_conduct(held) if sessions else dict.fromkeys(COUNTS)
 
 
 def read_check(path: str) -> dict:
@@ -218,9 +233,9 @@ def read_check(path: str) -> dict:
 def print_answer(summary: dict, page: Path) -> None:
     """The conditions' means with 95% intervals on both totals, the omnibus tests, and where the
     report lies."""
-    if prose.is_demonstration(summary["input"]["raters"]):
-        print(f"warning: {prose.DEMONSTRATION}\n")
-    print(judge_check(summary["judge_check"], summary["input"]["raters"]) + "\n")
+    if sentences.is_demonstration(summary["input"]["raters"]):
+        print(f"warning: {say('demonstration')}\n")
+    print(sentences.judge_check(summary) + "\n")
     outcomes = {name: summary["outcomes"][name] for name in analysis.TOTALS}
     titles = "".join(f"  {OUTCOMES[name].title:<26}" for name in outcomes)
     print(f"{'condition':<14}{'n':>5}{titles}".rstrip())
@@ -230,12 +245,14 @@ def print_answer(summary: dict, page: Path) -> None:
             if result["refused"]:
                 cell = f"{result['observed'][condition]['mean']:.2f} (no interval)"
             else:
-                emm, d = result["emm"][condition], prose.decimals(result)
+                emm, d = result["emm"][condition], decimals(result)
                 cell = f"{emm['mean']:.{d}f} [{emm['ci'][0]:.{d}f}, {emm['ci'][1]:.{d}f}]"
             line += f"  {cell:<26}"
         print(line.rstrip())
     for name, result in outcomes.items():
-        print(f"{OUTCOMES[name].title}: {result['refused'] or prose.chi_square(result['omnibus'])}")
+        print(
+            f"{OUTCOMES[name].title}: {result['refused'] or say('chi square', **result['omnibus'])}"
+        )
     failed, of = (
         sum(row[n] for row in summary["failures"].values()) for n in ("failed_ratings", "ratings")
     )
