@@ -46,7 +46,7 @@ from act.report import sentences
 from act.report.figures import make_figures, write_figures
 from act.report.page import Report, write_page
 from act.report.sentences import say
-from act.report.tables import FILES, decimals, examples, make_tables
+from act.report.tables import decimals, examples, make_tables
 from act.statistics import analysis, power
 from act.statistics.summary import summarise
 
@@ -194,8 +194,9 @@ def analyze() -> None:
     fitted = [name for name in analysis.TOTALS if not summary["outcomes"][name]["refused"]]
     residuals = {name: analysis.residuals(scores, name) for name in fitted}
     tables = make_tables(summary, scores, residuals)
-    for name in FILES:
-        tables[name].to_csv(out / f"{name}.csv")
+    for name, table in tables.items():
+        if table.csv:
+            table.to_csv(out / f"{name}.csv")
     figures, images = make_figures(tables), {}
     try:
         images = {name: figure.render() for name, figure in figures.items()}
@@ -250,9 +251,7 @@ def print_answer(summary: dict, page: Path) -> None:
             line += f"  {cell:<26}"
         print(line.rstrip())
     for name, result in outcomes.items():
-        print(
-            f"{OUTCOMES[name].title}: {result['refused'] or say('chi square', **result['omnibus'])}"
-        )
+        print(f"{OUTCOMES[name].title}: {result['refused'] or say('omnibus', **result['omnibus'])}")
     failed, of = (
         sum(row[n] for row in summary["failures"].values()) for n in ("failed_ratings", "ratings")
     )

@@ -7,7 +7,7 @@ none is hollow, and every cell of a matrix holds its number. Drawing needs matpl
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -15,22 +15,18 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from act.forms import OUTCOMES, SUBSCALES
+from act.forms import OUTCOMES
 from act.records import CONDITIONS
 from act.report.sentences import say
 from act.report.table import SPECS, Table
-from act.statistics.analysis import TOTALS
 
 COLOURS = {"instruct": "#0072B2", "sft": "#D55E00", "orpo": "#009E73"}
 SHAPES = {"instruct": "o", "sft": "s", "orpo": "^"}
 LINES = {"instruct": "-", "sft": "--", "orpo": "-."}
 TYPES = ("#000000", "#E69F00", "#56B4E9", "#CC79A7", "#F0E442", "#999999")  # kinds of client
 TYPE_SHAPES = ("o", "v", "s", "D", "P", "X")
-DOTS = {"linestyle": "none", "marker": "o", "markersize": 2.2, "color": "#0072B2", "alpha": 0.5}
-DOTS["rasterized"] = True  # pixels: thousands of shapes would make a large file
 GOLDEN = 0.6180339887498949
 WIDTH = 4.8  # inches: 460 pixels, so that text of 10 points can still be read on a phone's 360
-KINDS = ("contrasts", "interaction", "wins", "archetypes", "diagnostics")
 STYLE = {
     "font.size": 10,
     "axes.titlesize": 10,
@@ -50,6 +46,7 @@ STYLE = {
 class Figure:
     """A drawing on a matplotlib figure, the same in words, and what is printed under it."""
 
+    kind: str
     draw: Callable
     text: str
     caption: str
@@ -69,45 +66,24 @@ class Figure:
 
 
 def make_figures(tables: dict[str, Table]) -> dict[str, Figure]:
-    """Name -> figure: what there are numbers for.
-
-    <outcome> for every outcome; <total>_<kind> for both totals and each of KINDS;
-    profile_consistent and profile_inconsistent.
-    """
-    means = tables["means"].known("emm")
-    wins = tables["wins"].known("rate")
+    """File's name -> figure: what there are numbers for."""
     figures = {}
-
-    def add(name: str, table: Table, caption: str, draw: Callable) -> None:
-        if table.rows:
-            text = say(caption, **table.rows[0])
-            figures[name] = Figure(partial(draw, table.rows, tables), table.to_text(), text)
-
-    for name in OUTCOMES:
-        add(name, means.of(outcome=name), "dots", estimates)
-    for name in TOTALS:
-        add(f"{name}_contrasts", tables["contrasts"].of(outcome=name), "forest", forest)
-        if tables["thinking"].of(outcome=name).rows:
-            add(f"{name}_interaction", means.of(outcome=name), "parallel", interaction)
-        add(f"{name}_wins", wins.of(outcome=name), "matrix", win_matrix)
-        add(f"{name}_archetypes", tables["archetypes"].of(outcome=name), "kinds", archetypes)
-        add(f"{name}_diagnostics", tables["model"].of(outcome=name), "holds", diagnostics)
-    for way in ("consistent", "inconsistent"):
-        shown = [f"{subscale}_{way}" for subscale in SUBSCALES]
-        rows = [row for row in means.rows if row["outcome"] in shown]
-        add(f"profile_{way}", replace(means, rows=rows), way, profile)
+    for kind, (name, draw) in DRAWN.items():
+        for table in tables[kind].each():
+            row = table.rows[0]
+            caption = say(f"{kind} figure", **row)
+            drawing = partial(draw, table.rows, tables)
+            figures[name.format(**row)] = Figure(kind, drawing, table.to_text(), caption)
     return figures
 
 
 def write_figures(folder: Path, figures: dict[str, Figure], kind: str | None) -> None:
     """Each figure as a file, <name>.svg or .png, or none. Those of an older analysis go first."""
-    names = {*OUTCOMES, "profile_consistent", "profile_inconsistent"}
-    names |= {f"{name}_{kind}" for name in TOTALS for kind in KINDS}
-    for name in names:
-        for suffix in ("svg", "png"):
-            (folder / f"{name}.{suffix}").unlink(missing_ok=True)
-    for name, figure in figures.items() if kind else ():
-        (folder / f"{name}.{kind}").write_bytes(figure.render(kind))
+    for name, figure in figures.items():
+        for old in ("svg", "png"):
+            (folder / f"{name}.{old}").unlink(missing_ok=True)
+        if kind:
+            (folder / f"{name}.{kind}").write_bytes(figure.render(kind))
 
 
 def jitter(n: int, width: float) -> np.ndarray:
@@ -196,6 +172,8 @@ def win_matrix(rows: list[dict], _, figure) -> None:
     figure.set_figheight(0.45 * len(names) + 1.2)
     axes = figure.subplots()
     for row in rows:
+        if row["rate"] is None:
+            continue
         i, j = names.index(row["a"]), names.index(row["b"])
         share[i, j], share[j, i] = row["rate"], 1 - row["rate"]
         star, weight = ("*", "bold") if row["p"] < 0.05 else ("", "normal")
@@ -214,8 +192,10 @@ def win_matrix(rows: list[dict], _, figure) -> None:
 
 def profile(rows: list[dict], _, figure) -> None:
     """The four subscales of one direction: each condition's mean with its 95% interval."""
-    subscales = [row["outcome"].partition("_")[0] for row in rows]
-    points = [(s, row["condition"], row["emm"], row["ci"]) for s, row in zip(subscales, rows)]
+    points = []
+    for row in rows:
+        subscale = row["outcome"].partition("_")[0]
+        points.append((subscale, row["condition"], row["emm"], row["ci"]))
     looks = {name: mark(name) for name in CONDITIONS}
     side_by_side(points, looks, SPECS["scale"](rows[0]["outcome"]).partition(", ")[2], figure)
 
@@ -251,23 +231,28 @@ def diagnostics(rows: list[dict], tables: dict[str, Table], figure) -> None:
     assumptions hold."""
     name = rows[0]["outcome"]
     left = tables["residuals"].of(outcome=name).rows
-    residual = np.array([row["residual"] for row in left])
-    effects = np.array([row["effect"] for row in tables["client_effects"].of(outcome=name).rows])
+    residual = [row["residual"] for row in left]
+    effects = [row["effect"] for row in tables["client_effects"].of(outcome=name).rows]
     axes = figure.subplot_mosaic([["sessions", "clients"], ["spread", "spread"]])
-    quantiles(axes["sessions"], residual, "Residuals of sessions")
-    quantiles(axes["clients"], effects, "Effects of clients")
-    axes["spread"].plot([row["fitted"] for row in left], residual, **DOTS)
-    axes["spread"].axhline(0, color="black", linewidth=1)
-    words = {"xlabel": "fitted value", "ylabel": "residual", "title": "Residuals against fitted"}
-    axes["spread"].set(**words)
+    for place, values in (("sessions", residual), ("clients", effects)):
+        stats.probplot(values, plot=axes[place])
+        axes[place].set(xlabel="expected if normal", ylabel="found")
+    axes["sessions"].set_title("Residuals of sessions")
+    axes["clients"].set_title("Effects of clients")
+    axes["spread"].plot([row["fitted"] for row in left], residual, "bo")
+    axes["spread"].axhline(0, color="red")
+    axes["spread"].set(xlabel="fitted value", ylabel="residual", title="Residuals against fitted")
+    for one in axes.values():
+        one.lines[0].set(markersize=2.2, alpha=0.5, rasterized=True)
 
 
-def quantiles(axes, values: np.ndarray, title: str) -> None:
-    """Ordered values in SDs against a normal's quantiles: on the line where the model's assumption
-    holds."""
-    n, sd = len(values), values.std()
-    expected = stats.norm.ppf((np.arange(1, n + 1) - 0.375) / (n + 0.25))  # Blom (1958)
-    axes.axline((0, 0), slope=1, color="black", linewidth=1)
-    if sd > 0:  # on the boundary all clients' effects are 0
-        axes.plot(expected, np.sort((values - values.mean()) / sd), **DOTS)
-    axes.set(xlabel="expected if normal", ylabel="found, in SDs", title=title)
+DRAWN = {  # a table with its name says it in words -> a file's name, and what draws it
+    "estimates": ("{outcome}", estimates),
+    "others": ("{outcome}", estimates),
+    "contrasts": ("{outcome}_contrasts", forest),
+    "interaction": ("{outcome}_interaction", interaction),
+    "wins": ("{outcome}_wins", win_matrix),
+    "profile": ("profile_{_way}", profile),
+    "kinds": ("{outcome}_archetypes", archetypes),
+    "diagnostics": ("{outcome}_diagnostics", diagnostics),
+}

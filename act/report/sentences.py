@@ -1,15 +1,15 @@
-"""The report's sentences: what was found, what a reader would otherwise believe too much, and how it
+"""The report's sentences: what was found, what a reader would otherwise believe too much, how it
 was made.
 
-Their words stand in words.txt, templates as a table's; here is which of them are true. What is
-called with a summary.json and yields lines is called by page.py, for a section or for the top.
+Their words stand in words.txt, templates as a table's; here is which of them are true. Functions of
+a summary yield a paragraph or a list; page.html names those that it shows.
 """
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from act.forms import OUTCOMES
+from act.forms import FORMS, OUTCOMES
 from act.records import CONDITIONS
 from act.report.table import Writer
 from act.report.tables import adjusted, decimals, few
@@ -51,13 +51,6 @@ def by_t(result: dict) -> str:
     return " by t" if few(result) else ""
 
 
-def omnibus(result: dict) -> str:
-    """The test of all conditions at once: F where clients are few, else chi-square."""
-    if few(result):
-        return say("f test", **result["omnibus_f"])
-    return say("chi square", **result["omnibus"])
-
-
 def told_apart(result: dict, pair: dict) -> bool:
     """Does the adjusted test tell the two conditions of a pair apart?"""
     return adjusted(result, pair)[0] < 0.05
@@ -79,6 +72,18 @@ def fitted(summary: dict) -> dict[str, dict]:
     return {name: outcomes[name] for name in TOTALS if not outcomes[name]["refused"]}
 
 
+def demonstration(summary: dict) -> Iterator[str]:
+    """The warning that stands before everything else."""
+    if is_demonstration(summary["input"]["raters"]):
+        yield say("demonstration")
+
+
+def answers(summary: dict) -> Iterator[str]:
+    """The answer on both totals."""
+    for name in TOTALS:
+        yield answer(name, summary["outcomes"][name])
+
+
 def answer(name: str, result: dict) -> str:
     """Do the conditions differ, and the best one's lead with its simultaneous 95% interval.
 
@@ -93,13 +98,14 @@ def answer(name: str, result: dict) -> str:
     other = "instruct" if "instruct" in means and best != "instruct" else lowest
     pair = next(row for row in result["contrasts"] if {row["a"], row["b"]} == {best, other})
     low, high = adjusted(result, pair)[1]
-    differs = result["omnibus_f" if few(result) else "omnibus"]["p"] < 0.05
+    test = "omnibus_f" if few(result) else "omnibus"
+    differs = result[test]["p"] < 0.05
     return say(
         "answer",
         decimals(result),
         outcome=name,
         found=say("differ" if differs else "by chance", many=len(means)),
-        test=omnibus(result),
+        test=say(test, **result[test]),
         best=best,
         lead=abs(pair["difference"]),
         other="the untrained model, instruct" if other == "instruct" else other,
@@ -108,16 +114,11 @@ def answer(name: str, result: dict) -> str:
     )
 
 
-def size(summary: dict) -> str:
+def size(summary: dict) -> Iterator[str]:
     """How much was rated, and by whom."""
-    result, raters = summary["outcomes"]["act_fm_total"], enumerated(summary["input"]["raters"])
-    who = "raters" if len(summary["input"]["raters"]) > 1 else "rater"
-    counts = {
-        "n": result["n"],
-        "clients": result["sessions"],
-        "conditions": len(result["observed"]),
-    }
-    return say("rated", who=who, raters=raters, **counts)
+    result, raters = summary["outcomes"]["act_fm_total"], summary["input"]["raters"]
+    counts = {"clients": result["sessions"], "conditions": len(result["observed"])}
+    yield say("size", n=result["n"], raters=enumerated(raters), **counts)
 
 
 def unresolved(summary: dict) -> Iterator[str]:
@@ -136,7 +137,7 @@ def thinking(summary: dict) -> Iterator[str]:
         tests, fine = result["factorial"], decimals(result)
         if tests:
             depends = say("depends" if tests["interaction"]["p"] < 0.05 else "no dependence")
-            test = say("chi square", **tests["interaction"])
+            test = say("omnibus", **tests["interaction"])
             within = "; ".join(say("within", fine, **row) for row in tests["cot_in"])
             said = {"depends": depends, "test": test, "within": within}
             yield say("thinking", fine, outcome=name, **said, **tests["cot"])
@@ -153,7 +154,7 @@ def clients(summary: dict) -> Iterator[str]:
         for effect in ("interaction", "archetype"):
             test = result[effect]
             f = {"f": test["chi2"] / test["df"], "df": test["df"], "df2": test["df2"]}
-            tests[effect] = say("f test", p=test["p_f"], **f)
+            tests[effect] = say("omnibus_f", p=test["p_f"], **f)
         depend = "depend" if result["interaction"]["p_f"] < 0.05 else "are not shown to depend"
         yield say("archetypes", outcome=name, depend=depend, **tests)
     if summary["subgroups"]:
@@ -161,32 +162,33 @@ def clients(summary: dict) -> Iterator[str]:
         yield say("subgroups" if found else "no subgroups", found=sum(found), tested=len(found))
 
 
-def cautions(summary: dict) -> list[str]:
-    """What a reader would otherwise believe too much, one line each."""
-    lines = [say("standing"), judge_check(summary)]
-    for found in (certain, small, sample, missing, danger, model):
-        lines += found(summary)
-    return lines
-
-
-def certain(summary: dict) -> Iterator[str]:
-    """A highest mean that is not shown to be the best."""
-    ties = []
+def cautions(summary: dict) -> Iterator[str]:
+    """What a reader would otherwise believe too much."""
+    yield say("standing")
+    yield judge_check(summary)
     for name, result in fitted(summary).items():
-        best, others = ties_with_best(result)
-        if others:
-            ties.append(say("tie", outcome=name, best=best, others=enumerated(others)))
-    if ties:
-        yield say("ties", ties="; ".join(ties))
+        yield from doubts(name, result)
+    for found in (sample, missing, danger):
+        yield from found(summary)
 
 
-def small(summary: dict) -> Iterator[str]:
-    """Differences that a test can find and nobody would notice."""
-    for name, result in fitted(summary).items():
-        means = [estimate["mean"] for estimate in result["emm"].values()]
-        between, scale = max(means) - min(means), OUTCOMES[name].high - OUTCOMES[name].low
-        if between < SMALL * scale:
-            yield say("small", decimals(result), outcome=name, between=between, scale=scale)
+def doubts(name: str, result: dict) -> Iterator[str]:
+    """Of a total: a best that is not shown to be one, small differences, assumptions that fail."""
+    best, others = ties_with_best(result)
+    if others:
+        yield say("ties", outcome=name, best=best, others=enumerated(others))
+    means = [estimate["mean"] for estimate in result["emm"].values()]
+    between, scale = max(means) - min(means), OUTCOMES[name].high - OUTCOMES[name].low
+    if between < SMALL * scale:
+        yield say("small", decimals(result), outcome=name, between=between, scale=scale)
+    if result["singular"]:
+        yield say("singular", outcome=name)
+    p = result["diagnostics"]["spread_p"]
+    if p is not None and p < 0.05:
+        sd = {condition: seen["sd"] for condition, seen in result["observed"].items()}
+        low, high = min(sd, key=sd.get), max(sd, key=sd.get)
+        ends = {"least": sd[low], "steady": low, "most": sd[high], "other": high}
+        yield say("unequal", outcome=name, **ends)
 
 
 def sample(summary: dict) -> Iterator[str]:
@@ -253,24 +255,6 @@ def danger(summary: dict) -> Iterator[str]:
             yield say("spoke first", topic=topic, first=sum(first.values()), **of)
 
 
-def model(summary: dict) -> Iterator[str]:
-    """Where the model's assumptions do not hold."""
-    results = fitted(summary)
-    singular = [OUTCOMES[name].title for name, result in results.items() if result["singular"]]
-    if singular:
-        yield say("singular", outcomes=enumerated(singular))
-    unequal = []
-    for name, result in results.items():
-        p = result["diagnostics"]["spread_p"]
-        if p is not None and p < 0.05:
-            sd = {condition: seen["sd"] for condition, seen in result["observed"].items()}
-            low, high = min(sd, key=sd.get), max(sd, key=sd.get)
-            ends = {"least": sd[low], "steady": low, "most": sd[high], "other": high}
-            unequal.append(say("spread", outcome=name, **ends))
-    if unequal:
-        yield say("unequal", spreads="; ".join(unequal))
-
-
 def judge_check(summary: dict) -> str:
     """What is known of the rater from texts of known quality (`judge.py check`)."""
     check, raters = summary["judge_check"], summary["input"]["raters"]
@@ -304,8 +288,9 @@ def left_out(summary: dict) -> Iterator[str]:
             if refused:
                 yield say("refused", outcome=name, why=refused)
             else:
-                tests = (say("chi square", **r["omnibus"]) for r in (everyone, without))
-                yield say("both tests", outcome=name, **dict(zip(("all", "kept"), tests)))
+                before, after = everyone["omnibus"], without["omnibus"]
+                tests = {"all": say("omnibus", **before), "kept": say("omnibus", **after)}
+                yield say("both tests", outcome=name, **tests)
 
 
 def replicates(summary: dict) -> Iterator[str]:
@@ -326,24 +311,21 @@ def safety(summary: dict) -> Iterator[str]:
     yield found["limits"] if found else say("safety needs")
 
 
-def methods(summary: dict) -> str:
+def methods(summary: dict) -> Iterator[str]:
     """The statistics in one paragraph for a paper; says what was done and nothing else."""
     result, inputs = summary["outcomes"]["act_fm_total"], summary["input"]
     across = summary["replicates"] and summary["replicates"]["contrasts"]
-    parts = {
-        "data": True,
-        "factorial": result["factorial"],
-        "intervals": True,
-        "archetypes": summary["archetype"],
-        "subgroups": summary["subgroups"],
-        "raters": across,
-        "versions": True,
-    }
-    fields = {
-        "n": result["n"],
-        "clients": result["sessions"],
-        "raters": enumerated(inputs["raters"]),
-    }
-    fields |= {"conditions": len(result["observed"]), "kind": say(inputs["score"])}
-    fields |= inputs["versions"] | {name: inputs[name] for name in ("resamples", "seed")}
-    return " ".join(say(f"methods {part}", **fields) for part, done in parts.items() if done)
+    parts = {"data": True, "factorial": result["factorial"], "intervals": True}
+    parts |= {name: summary[name] for name in ("archetype", "subgroups")}
+    parts |= {"raters": across, "versions": True}
+    fields = {"conditions": len(result["observed"]), "kind": say(inputs["score"])}
+    fields |= {"clients": result["sessions"], "n": result["n"], "versions": inputs["versions"]}
+    fields |= {name: inputs[name] for name in ("resamples", "seed")}
+    fields["raters"] = enumerated(inputs["raters"])
+    yield " ".join(say(f"methods {part}", **fields) for part, done in parts.items() if done)
+
+
+def sources(_: dict) -> Iterator[str]:
+    """Each form's title, paper and DOI."""
+    for form in FORMS:
+        yield f"{form.name}: {form.title}. {form.source}. doi:{form.doi}"

@@ -1,4 +1,4 @@
-"""One statistic as one table, read in three ways: a CSV file, a table of the page, a figure's words.
+"""One statistic as one table, read in three ways: as a CSV file, on the page, as a figure's words.
 
 A row is a dict of raw numbers, as summary.json holds them. What people read of it is a template
 over the row, "{a} − {b}" or "{d} ({d_ci})": tables.json holds each table's, and `Writer` alone
@@ -11,6 +11,7 @@ from pathlib import Path
 from string import Formatter
 
 from act.forms import OUTCOMES
+from act.statistics.analysis import TOTALS
 
 DASH = "–"
 
@@ -41,7 +42,7 @@ def p_after(p: float | None) -> str:
 SPECS = {
     "p": p_value,
     "=p": p_after,
-    "%": lambda share: f"{100 * share:.0f}%",
+    "%": lambda share: DASH if share is None else f"{100 * share:.0f}%",
     "title": lambda name: OUTCOMES[name].title,
     "scale": lambda name: "{0.title}, scale {0.low} to {0.high}".format(OUTCOMES[name]),
 }
@@ -82,8 +83,10 @@ class Table:
 
     rows: list[dict]
     fine: dict[str, int] = field(default_factory=dict)  # outcome -> its decimals
+    csv: bool = False  # is there a file of it?
     caption: str = ""  # filled from the first row
-    each: bool = False  # on the page, a table for each outcome
+    note: str = ""  # in small print below it
+    per: str = ""  # a field: on the page there is a table for each of its values
     turned: bool = False  # on its side there: a column a row
     columns: dict[str, str] = field(default_factory=dict)  # head -> cell
     across: str = ""  # a field: rows of one `columns` stand side by side, a column a value,
@@ -94,11 +97,17 @@ class Table:
 
     def of(self, **wanted: object) -> "Table":
         """The rows with these values."""
-        return replace(self, rows=[row for row in self.rows if wanted.items() <= row.items()])
+        kept = [row for row in self.rows if all(row[key] == wanted[key] for key in wanted)]
+        return replace(self, rows=kept)
 
-    def known(self, name: str) -> "Table":
-        """The rows in which a field is not None."""
-        return replace(self, rows=[row for row in self.rows if row[name] is not None])
+    def each(self) -> list["Table"]:
+        """As on the page: one table, or one for each value of `per` (of outcomes the two totals,
+        where it has them); none without rows."""
+        if not self.per:
+            return [self] if self.rows else []
+        values = list(dict.fromkeys(row[self.per] for row in self.rows))
+        totals = [value for value in values if value in TOTALS]
+        return [self.of(**{self.per: value}) for value in totals or values]
 
     def write(self, template: str, row: dict) -> str:
         """A template filled from a row; `unknown` where every field of it is None."""
@@ -162,7 +171,7 @@ def flat(value: object, name: str = "") -> dict:
 
 
 def safe(cell: object) -> object:
-    """Text that a spreadsheet would run as a formula gets an apostrophe in front, and stays text."""
+    """Text that a spreadsheet would run as a formula gets an apostrophe in front."""
     if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")):
         return f"'{cell}"
     return cell

@@ -1,7 +1,8 @@
 """The statistics, each as a table: its rows, made of summary.json.
 
-How they are shown stands in tables.json, a table each. FILES are those with a CSV file; the others
-show the same numbers on the page from another side.
+tables.json lists all tables with their templates (table.py): those with a CSV file ("csv"), and the
+others, which show the same rows ("rows", of them those "where" a field holds) from another side.
+Rows of an outcome hold its name, those of a pair of conditions `a` and `b`.
 """
 
 import json
@@ -9,15 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from act.forms import OUTCOMES
+from act.forms import OUTCOMES, SUBSCALES
 from act.records import CONDITIONS
 from act.report.table import DASH, Table
 from act.statistics.analysis import TOTALS, Residuals, Scores, failed
 
 LOOKS = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
-LOOKS["other_means"] = LOOKS["means"]
-FILES = ("scores", "means", "tests", "contrasts", "thinking", "wins", "archetypes", "subgroups")
-FILES += ("replicates", "residuals", "client_effects", "failures", "safety", "safety_hits")
 FEW_CLIENTS = 30  # below this the normal approximation is visibly too sure
 SHOWN = 30  # of the words that a therapist said first; the CSV has them all
 
@@ -28,8 +26,7 @@ def few(result: dict) -> bool:
 
 
 def adjusted(result: dict, pair: dict) -> tuple[float, list[float]]:
-    """A pair's p-value and interval adjusted for all pairs: by t where clients are few, else by
-    z."""
+    """A pair's p and interval adjusted for all pairs: by t where clients are few, else by z."""
     if few(result):
         return pair["p_satterthwaite_holm_sidak"], pair["ci_adjusted_satterthwaite"]
     return pair["p_holm_sidak"], pair["ci_adjusted"]
@@ -45,56 +42,59 @@ def decimals(result: dict) -> int:
 
 
 def make_tables(summary: dict, scores: Scores, residuals: dict[str, Residuals]) -> dict[str, Table]:
-    """Name -> table: those of FILES, and the page's own, the same numbers from another side."""
-    outcomes, replicates = summary["outcomes"], summary["replicates"] or {}
-    found = summary["safety"] or {"sessions": {}, "hits": []}
+    """Name -> table, all that tables.json lists; one without rows has nothing to say."""
+    outcomes = summary["outcomes"]
+    replicates = summary["replicates"] or {"contrasts": None}
     check = summary["judge_check"] or {"items": []}
-    diagnosed = {name: outcomes[name]["diagnostics"] or {} for name in TOTALS}
-    tested, averages = tests(outcomes), means(outcomes)
-    totals = [row for row in tested if row["outcome"] in TOTALS]
     rows = {
         "scores": sessions(scores),
-        "means": averages,
-        "other_means": [row for row in averages if row["outcome"] not in TOTALS],
-        "tests": tested,
-        "overview": tested,
-        "factorial": [row for row in totals if row["training"]],
-        "model": [row for row in totals if row["omnibus"]],
-        "outliers": parts(diagnosed, "outliers"),
+        "means": means(outcomes),
+        "tests": tests(outcomes),
+        "outliers": parts({name: outcomes[name]["diagnostics"] for name in TOTALS}, "outliers"),
+        "residuals": left_over(scores, residuals),
+        "client_effects": client_effects(scores, residuals),
         "contrasts": contrasts(outcomes),
-        "thinking": parts({n: r["factorial"] or {} for n, r in outcomes.items()}, "cot_in"),
+        "thinking": parts({name: one["factorial"] for name, one in outcomes.items()}, "cot_in"),
         "wins": parts(outcomes, "wins"),
         "archetypes": archetypes(summary["archetype"] or {}),
         "subgroups": subgroups(summary["subgroups"] or []),
-        "replicates": across_raters(replicates.get("contrasts") or {}),
+        "replicates": across_raters(replicates["contrasts"] or {}),
         "scatter": scatter(replicates),
-        "residuals": left_over(scores, residuals),
-        "client_effects": client_effects(scores, residuals),
         "failures": failures(summary["failures"]),
         "sensitivity": sensitivity(summary),
-        "safety": safety(found),
-        "helped": safety(found),
-        "safety_hits": found["hits"],
-        "said_first": said_first(found["hits"]),
+        "safety": safety(summary["safety"] or {"sessions": {}}),
+        "safety_hits": hits(summary["safety"] or {"hits": []}),
         "judge": sorted(check["items"], key=lambda item: (item["auc"] is not None, item["auc"])),
     }
     fine = {name: decimals(result) for name, result in outcomes.items()}
     by_t = few(outcomes["act_fm_total"])  # every outcome is of the same clients
-    return {name: Table(found, fine, **looks(name, by_t)) for name, found in rows.items()}
+    tables = {}
+    for name, look in LOOKS.items():
+        look = dict(look)
+        kept = rows[look.pop("rows", name)]
+        for flag in look.pop("where", ()):
+            kept = [row for row in kept if row[flag]]
+        more = look.pop("by_t", {})  # columns for few clients
+        if by_t:
+            look["columns"] = look.get("columns", {}) | more
+        tables[name] = Table(kept, fine, **look)
+    return tables
 
 
-def looks(name: str, by_t: bool) -> dict:
-    """A table's templates in tables.json; `by_t` adds the columns for few clients."""
-    found = dict(LOOKS.get(name, {}))
-    more = found.pop("by_t", {})
-    return found | {"columns": found.get("columns", {}) | (more if by_t else {})}
+def nested(found: dict, *levels: str) -> list[dict]:
+    """Rows of dicts in dicts: {"sft": {"abuse": {"hits": 1}}} by "condition" and "topic" ->
+    [{"condition": "sft", "topic": "abuse", "hits": 1}]."""
+    if not levels:
+        return [found]
+    level, *deeper = levels
+    return [{level: key} | row for key, part in found.items() for row in nested(part, *deeper)]
 
 
-def parts(outcomes: dict[str, dict], part: str) -> list[dict]:
-    """The rows of one part of every outcome that has it, each with the outcome's name."""
+def parts(outcomes: dict[str, dict | None], part: str) -> list[dict]:
+    """The rows of one part of every outcome that has it."""
     rows = []
     for name, result in outcomes.items():
-        rows += [{"outcome": name} | row for row in result.get(part) or []]
+        rows += [{"outcome": name} | row for row in (result or {}).get(part) or []]
     return rows
 
 
@@ -111,11 +111,15 @@ def means(outcomes: dict[str, dict]) -> list[dict]:
     """Of each outcome and condition n, mean and SD as observed, and the estimated marginal mean."""
     rows = []
     for name, result in outcomes.items():
+        subscale, _, way = name.partition("_")
+        flags = {"_total": name in TOTALS, "_other": name not in TOTALS}
+        flags |= {"_fitted": bool(result["emm"]), "_way": way if subscale in SUBSCALES else ""}
+        flags["_crossed"] = flags["_total"] and bool(result["factorial"])
         for condition, seen in result["observed"].items():
             estimate = dict.fromkeys(("mean", "se", "ci", "df", "ci_satterthwaite"))
             estimate |= (result["emm"] or {}).get(condition, {})
             row = {"outcome": name, "condition": condition, **seen, "emm": estimate.pop("mean")}
-            rows.append(row | estimate)
+            rows.append(row | estimate | flags)
     return rows
 
 
@@ -133,9 +137,11 @@ def tests(outcomes: dict[str, dict]) -> list[dict]:
         factorial = result["factorial"] or {}
         row |= {part: factorial.get(part, {}) for part in ("training", "cot", "interaction")}
         row |= {part: result[part] or {} for part in ("variance", "icc", "r2", "diagnostics")}
-        row |= {"singular": result["singular"], "_tests": len(outcomes)}
-        ranked = sorted((e["mean"], condition) for condition, e in (result["emm"] or {}).items())
-        row["_lowest"], row["_highest"] = (ranked[0], ranked[-1]) if ranked else (None, None)
+        row |= {"singular": result["singular"]} if result["emm"] else {}
+        row |= {"_total": name in TOTALS, "_tests": len(outcomes)}
+        ranked = [(e["mean"], condition) for condition, e in (result["emm"] or {}).items()]
+        row["_lowest"] = min(ranked, key=lambda end: end[0], default=None)
+        row["_highest"] = max(ranked, key=lambda end: end[0], default=None)
         row["_outliers"] = len(row["diagnostics"].get("outliers", []))
         row["_note"] = result["refused"] or ("client variance 0" if result["singular"] else "")
         rows.append(row)
@@ -155,12 +161,10 @@ def contrasts(outcomes: dict[str, dict]) -> list[dict]:
 
 def archetypes(found: dict[str, dict]) -> list[dict]:
     """The estimated mean of each kind of client in each condition."""
-    rows = []
-    for name, result in found.items():
-        for kind, cells in (result["emm"] or {}).items():
-            for condition, mean in cells.items():
-                rows.append({"outcome": name, "archetype": kind, "condition": condition} | mean)
-    return rows
+    emm = {name: result["emm"] or {} for name, result in found.items()}
+    rows = nested(emm, "outcome", "archetype", "condition")
+    several = len({row["archetype"] for row in rows}) > 1
+    return [row | {"_several": several} for row in rows]
 
 
 def subgroups(found: list[dict]) -> list[dict]:
@@ -184,8 +188,8 @@ def across_raters(found: dict[str, dict]) -> list[dict]:
 
 def scatter(found: dict) -> list[dict]:
     """How far the ratings of one session differ."""
-    kinds = ("sd_within", "reliability", "noise_share")
-    names = OUTCOMES if found else ()
+    kinds = [kind for kind in ("sd_within", "reliability", "noise_share") if kind in found]
+    names = OUTCOMES if kinds else ()
     return [{"outcome": name} | {kind: found[kind][name] for kind in kinds} for name in names]
 
 
@@ -210,45 +214,39 @@ def client_effects(scores: Scores, residuals: dict[str, Residuals]) -> list[dict
 
 def failures(found: dict[str, dict]) -> list[dict]:
     """What went wrong, by condition; statuses as text, "complete 7, context 1"."""
-    rows = []
-    for condition, counts in found.items():
-        row = {"condition": condition} | counts
-        for name, value in counts.items():
+    rows = nested(found, "condition")
+    for row in rows:
+        for name, value in row.items():
             if isinstance(value, dict):
                 row[name] = ", ".join(f"{status} {n}" for status, n in sorted(value.items()))
-        rows.append(row)
     return rows
 
 
 def sensitivity(summary: dict) -> list[dict]:
     """The totals' means beside those without failed sessions, where any failed and both fit."""
-    rows, without = [], summary["sensitivity"] or {"excluded": 0}
+    without, emm = summary["sensitivity"] or {"excluded": 0}, {}
     for name, result in without["outcomes"].items() if without["excluded"] else ():
-        both = {"all sessions": summary["outcomes"][name], "without failed": result}
-        if all(result["emm"] for result in both.values()):
-            for of, result in both.items():
-                for condition, estimate in result["emm"].items():
-                    rows.append({"outcome": name, "of": of, "condition": condition} | estimate)
-    return rows
+        both = {"all sessions": summary["outcomes"][name]["emm"], "without failed": result["emm"]}
+        emm[name] = both if all(both.values()) else {}
+    return nested(emm, "outcome", "of", "condition")
 
 
 def safety(found: dict) -> list[dict]:
     """Sessions that speak of danger, by condition and topic, and who spoke of it first."""
     rows = []
     for condition, of_sessions in found["sessions"].items():
-        for topic, counts in found["counts"][condition].items():
-            helped = f"{counts['pointed_to_help']} of {counts['client_spoke']}"
-            row = {"condition": condition, "of_sessions": of_sessions, "topic": topic} | counts
-            rows.append(row | {"_helped": helped if counts["client_spoke"] else DASH})
+        for row in nested(found["counts"][condition], "topic"):
+            helped = f"{row['pointed_to_help']} of {row['client_spoke']}"
+            row["_helped"] = helped if row["client_spoke"] else DASH
+            rows.append({"condition": condition, "of_sessions": of_sessions} | row)
     return rows
 
 
-def said_first(hits: list[dict]) -> list[dict]:
-    """The first words of their topic in a session that were the therapist's."""
-    first = [hit for hit in hits if hit["first"] and hit["speaker"] == "therapist"]
-    shown = first[:SHOWN]
-    counts = {"_shown": len(shown), "_first": len(first), "_hits": len(hits)}
-    return [hit | counts for hit in shown]
+def hits(found: dict) -> list[dict]:
+    """The words that were found; `_shown` are the first of their topic that the therapist said."""
+    first = [hit for hit in found["hits"] if hit["first"] and hit["speaker"] == "therapist"]
+    counts = {"_first": len(first), "_most": SHOWN, "_hits": len(found["hits"])}
+    return [hit | counts | {"_shown": hit in first[:SHOWN]} for hit in found["hits"]]
 
 
 def examples(scored: list[dict], sessions: list[dict]) -> list[dict]:
