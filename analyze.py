@@ -18,12 +18,14 @@ same name in every condition. --sessions adds failed sessions and the analysis w
 kinds of client, excerpts.
 
 Into --out go:
-    summary.json   every number, per outcome: tests, variances, ICC, R2, means, contrasts, wins, diagnostics
-    report.html    the page to read, print and send: one file, nothing fetched from outside
-    *.svg, *.png   each figure twice (needs matplotlib; without it the rest is done)
-    *.csv          scores, means, tests, contrasts, thinking (what chain of thought does in each training), wins,
-                   residuals, client_effects, agreement of outcomes, failures; where there is
-                   something to say also replicates, archetypes, subgroups, safety, safety_hits
+    summary.json   every number, per outcome: tests, variances, ICC, R2, means, contrasts, wins,
+                   diagnostics
+    report.html    the page to read, print and send: one file, nothing fetched from outside; its
+                   figures need matplotlib, without it the rest is done
+    *.csv          scores, means, tests, contrasts, thinking (what chain of thought does in each
+                   training), wins, residuals, client_effects, failures; where there is something
+                   to say also replicates, archetypes, subgroups, safety, safety_hits
+    *.svg, *.png   each figure, with --figures
 
     analyze.py plan --contrast orpo,sft --difference 2 --variance-session 10 --variance-residual 25
 
@@ -45,7 +47,6 @@ from act.records import CONDITIONS, InputError, read_json, require
 from act.report import sentences
 from act.report.figures import make_figures, write_figures
 from act.report.page import Report, write_page
-from act.report.sentences import say
 from act.report.tables import decimals, examples, make_tables
 from act.statistics import analysis, power
 from act.statistics.summary import summarise
@@ -141,36 +142,17 @@ def plan(words: list[str]) -> None:
 def analyze() -> None:
     """Read, analyse, and write summary.json, tables, figures and the page."""
     parser = Parser(description=__doc__)
-    parser.add_argument(
-        "--ratings", required=True, metavar="R", help="ratings: JSONL, or CSV from a spreadsheet"
-    )
-    parser.add_argument(
-        "--sessions", metavar="S", help="JSONL file of the rated sessions: adds what is said above"
-    )
-    parser.add_argument(
-        "--score",
-        choices=("integer", "expected"),
-        default="integer",
-        help="the rated digits, or the probability-weighted ratings of a judge that gives probabilities",
-    )
-    parser.add_argument(
-        "--check",
-        metavar="FILE",
-        help="what `judge.py check` wrote of the judge: the report repeats it",
-    )
-    parser.add_argument(
-        "--out", required=True, metavar="DIR", help="folder of everything that is written"
-    )
-    parser.add_argument(
-        "--resamples",
-        type=positive,
-        default=2000,
-        help="bootstrap resamples for the intervals of ICC and R2",
-    )
-    parser.add_argument("--seed", type=whole, default=0, help="seed of the bootstrap")
-    parser.add_argument(
-        "--figures", choices=("png", "svg"), help="each figure as a file too, beside the page's own"
-    )
+    add = parser.add_argument
+    add("--ratings", required=True, metavar="R", help="JSONL, or CSV from a spreadsheet")
+    add("--sessions", metavar="S", help="JSONL of the rated sessions: adds what is said above")
+    kinds = "the rated digits, or the probability-weighted ratings of a judge that gives them"
+    add("--score", choices=("integer", "expected"), default="integer", help=kinds)
+    add("--check", metavar="FILE", help="of `judge.py check` on the judge: the report repeats it")
+    add("--out", required=True, metavar="DIR", help="folder of everything that is written")
+    add("--figures", choices=("png", "svg"), help="each figure as a file too, beside the page's")
+    resamples = "bootstrap resamples for the intervals of ICC and R2"
+    add("--resamples", type=positive, default=2000, help=resamples)
+    add("--seed", type=whole, default=0, help="seed of the bootstrap")
     args = parser.parse_args()
 
     ratings = analysis.read_ratings(args.ratings, args.score)
@@ -183,35 +165,34 @@ def analyze() -> None:
     except (FileExistsError, NotADirectoryError):
         raise InputError(f"{out}: this is a file, or lies in one; --out names a folder") from None
 
-    inputs = {
-        name: getattr(args, name) for name in ("ratings", "sessions", "score", "resamples", "seed")
-    }
+    asked = ("ratings", "sessions", "score", "resamples", "seed")
+    inputs = {name: getattr(args, name) for name in asked}
     summary = summarise(ratings, sessions, scores, check, inputs)
     add_audit(summary, sessions)
-    (out / "summary.json").write_text(
-        json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    text = json.dumps(summary, indent=1, ensure_ascii=False)
+    (out / "summary.json").write_text(text + "\n", encoding="utf-8")
     fitted = [name for name in analysis.TOTALS if not summary["outcomes"][name]["refused"]]
     residuals = {name: analysis.residuals(scores, name) for name in fitted}
     tables = make_tables(summary, scores, residuals)
     for name, table in tables.items():
         if table.csv:
             table.to_csv(out / f"{name}.csv")
-    figures, images = make_figures(tables), {}
+    figures = make_figures(tables)
     try:
         images = {name: figure.render() for name, figure in figures.items()}
         write_figures(out, figures, args.figures)
     except ImportError:
-        print(
-            "figures are left out: matplotlib is not installed (pip install -r requirements-dev.txt)"
-        )
-    shown = examples(tables["scores"].rows, sessions) if sessions else []
+        missing = "matplotlib is not installed (pip install -r requirements-dev.txt)"
+        print(f"figures are left out: {missing}")
+        images = {}
+    shown = examples(tables["scores"].rows, sessions or [])
     write_page(out / "report.html", Report(summary, tables, figures, images, shown))
-    print_answer(summary, out / "report.html")
+    print_answer(summary)
+    print(f"report: {out / 'report.html'}")
 
 
 def add_audit(summary: dict, sessions: list[dict] | None) -> None:
-    """What the word lists find in the sessions: into "safety", and by condition into "failures"."""
+    """What the word lists find in the sessions: "safety", and conduct among the "failures"."""
     summary["safety"] = safety.audit(sessions) if sessions else None
     for condition, row in summary["failures"].items():
         held = [session for session in sessions or [] if session["condition"] == condition]
@@ -231,11 +212,10 @@ def read_check(path: str) -> dict:
     return check
 
 
-def print_answer(summary: dict, page: Path) -> None:
-    """The conditions' means with 95% intervals on both totals, the omnibus tests, and where the
-    report lies."""
-    if sentences.is_demonstration(summary["input"]["raters"]):
-        print(f"warning: {say('demonstration')}\n")
+def print_answer(summary: dict) -> None:
+    """Means with 95% intervals on both totals, the omnibus tests, and what is left out."""
+    for line in sentences.demonstration(summary):
+        print(f"warning: {line}\n")
     print(sentences.judge_check(summary) + "\n")
     outcomes = {name: summary["outcomes"][name] for name in analysis.TOTALS}
     titles = "".join(f"  {OUTCOMES[name].title:<26}" for name in outcomes)
@@ -251,13 +231,12 @@ def print_answer(summary: dict, page: Path) -> None:
             line += f"  {cell:<26}"
         print(line.rstrip())
     for name, result in outcomes.items():
-        print(f"{OUTCOMES[name].title}: {result['refused'] or say('omnibus', **result['omnibus'])}")
-    failed, of = (
-        sum(row[n] for row in summary["failures"].values()) for n in ("failed_ratings", "ratings")
-    )
+        tested = result["refused"] or sentences.say("omnibus", **result["omnibus"])
+        print(f"{OUTCOMES[name].title}: {tested}")
+    failures = summary["failures"].values()
+    failed, of = (sum(row[name] for row in failures) for name in ("failed_ratings", "ratings"))
     if failed:
         print(f"{failed} of {of} ratings failed or are incomplete: left out, not counted as zero")
-    print(f"report: {page}")
 
 
 if __name__ == "__main__":
