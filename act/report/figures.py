@@ -70,7 +70,7 @@ def make_figures(tables: dict[str, Table]) -> dict[str, Figure]:
     figures = {}
     for kind, (name, draw) in DRAWN.items():
         for table in tables[kind].each():
-            row = table.rows[0]
+            row = table.rows[0]  # names the outcome or the direction
             caption = say(f"{kind} figure", **row)
             drawing = partial(draw, table.rows, tables)
             figures[name.format(**row)] = Figure(kind, drawing, table.to_text(), caption)
@@ -95,7 +95,7 @@ def jitter(n: int, width: float) -> np.ndarray:
 def mark(condition: str, size: float = 5.5) -> dict:
     """A condition's mark, everywhere: training by shape and colour, filled where it thinks
     first."""
-    training, _, cot = condition.partition("-")
+    training, _, cot = condition.partition("-")  # "sft-cot"
     own = COLOURS[training]
     face = {"markerfacecolor": own if cot else "white", "markeredgewidth": 1.5}
     return {"marker": SHAPES[training], "color": own, "markersize": size, "zorder": 4} | face
@@ -118,12 +118,14 @@ def estimates(rows: list[dict], tables: dict[str, Table], figure) -> None:
     for y, row in enumerate(rows):
         condition = row["condition"]
         raw = [one[outcome] for one in tables["scores"].of(condition=condition).rows]
-        place = y - 0.15 + jitter(len(raw), 0.42)
+        place = y - 0.15 + jitter(len(raw), 0.42)  # above the mean, spread evenly
+        # pixels: thousands of shapes would make a large file
         faint = {"s": 10, "alpha": 0.3, "linewidths": 0, "rasterized": True}
         axes.scatter(raw, place, color=mark(condition)["color"], **faint)
+        # the mean and its interval below them
         axes.hlines(y + 0.23, *row["ci"], color="black", linewidth=2, zorder=3)
         axes.plot(row["emm"], y + 0.23, **mark(condition))
-        if condition == "instruct":
+        if condition == "instruct":  # the untrained model's mean, through all rows
             axes.axvline(row["emm"], color="#555555", linewidth=1, linestyle=(0, (4, 3)), zorder=2)
     lines_of(axes, [row["condition"] for row in rows], SPECS["scale"](outcome))
 
@@ -134,9 +136,10 @@ def forest(rows: list[dict], _, figure) -> None:
     figure.set_figheight(0.27 * len(rows) + 1)
     axes = figure.subplots()
     for y, row in enumerate(rows):
-        x, (low, high) = row["difference"], row["_ci"]
+        x, (low, high) = row["difference"], row["_ci"]  # adjusted for all pairs
         thin = {"color": "#444444", "elinewidth": 1, "capsize": 3, "zorder": 2}
         axes.errorbar(x, y, xerr=[[x - low], [high - x]], **thin)
+        # its own interval, thick
         axes.hlines(y, *row["ci"], color="#0072B2", linewidth=3.2, zorder=3)
         shape = {"marker": "o"} if row["_p"] < 0.05 else {"marker": "x", "markeredgewidth": 2}
         axes.plot(x, y, color="black", markersize=6, zorder=4, **shape)
@@ -151,8 +154,8 @@ def interaction(rows: list[dict], _, figure) -> None:
     axes = figure.subplots()
     for place, training in enumerate(COLOURS):
         both = [row for row in rows if row["condition"].partition("-")[0] == training]
-        x = np.arange(2) + (place - 1) * 0.045
-        y = np.array([row["emm"] for row in both])
+        x = np.arange(2) + (place - 1) * 0.045  # bars side by side
+        y = np.array([row["emm"] for row in both])  # (2,): at once, thinking first
         reach = np.abs(np.array([row["ci"] for row in both]).T - y)  # (2, both): down and up
         line = {"color": COLOURS[training], "linestyle": LINES[training], "linewidth": 1.8}
         axes.errorbar(x, y, yerr=reach, capsize=3, label=training, **line)
@@ -168,13 +171,14 @@ def win_matrix(rows: list[dict], _, figure) -> None:
     """Of the clients that tell two conditions apart, the share with the row above the column."""
     held = {row["a"] for row in rows} | {row["b"] for row in rows}
     names = [name for name in CONDITIONS if name in held]
-    share = np.full((len(names), len(names)), np.nan)  # of row over column
+    # (row, column): share of clients with the row's condition rated above the column's
+    share = np.full((len(names), len(names)), np.nan)
     figure.set_figheight(0.45 * len(names) + 1.2)
     axes = figure.subplots()
     for row in rows:
-        if row["rate"] is None:
+        if row["rate"] is None:  # nothing but ties
             continue
-        i, j = names.index(row["a"]), names.index(row["b"])
+        i, j = names.index(row["a"]), names.index(row["b"])  # each pair fills two cells
         share[i, j], share[j, i] = row["rate"], 1 - row["rate"]
         star, weight = ("*", "bold") if row["p"] < 0.05 else ("", "normal")
         look = {"ha": "center", "va": "center", "fontsize": 9, "fontweight": weight}
@@ -192,7 +196,7 @@ def win_matrix(rows: list[dict], _, figure) -> None:
 
 def profile(rows: list[dict], _, figure) -> None:
     """The four subscales of one direction: each condition's mean with its 95% interval."""
-    points = []
+    points = []  # (line, kind, mean, interval)
     for row in rows:
         subscale = row["outcome"].partition("_")[0]
         points.append((subscale, row["condition"], row["emm"], row["ci"]))
@@ -203,7 +207,7 @@ def profile(rows: list[dict], _, figure) -> None:
 def archetypes(rows: list[dict], _, figure) -> None:
     """The mean of each kind of client in each condition, with its 95% interval."""
     points = [(row["condition"], row["archetype"][:28], row["mean"], row["ci"]) for row in rows]
-    looks = {}
+    looks = {}  # kind -> marker
     for place, kind in enumerate(dict.fromkeys(kind for _, kind, _, _ in points)):
         edge = {"markeredgecolor": "black", "markeredgewidth": 0.7, "markersize": 5.5}
         shape = {"marker": TYPE_SHAPES[place % len(TYPES)], "color": TYPES[place % len(TYPES)]}
@@ -218,9 +222,10 @@ def side_by_side(points: list[tuple], looks: dict[str, dict], label: str, figure
     lines = list(dict.fromkeys(point[0] for point in points))
     kinds = list(dict.fromkeys(point[1] for point in points))
     for line, kind, mean, ci in points:
+        # kinds share three quarters of the line
         y = lines.index(line) + (kinds.index(kind) - (len(kinds) - 1) / 2) * 0.75 / len(kinds)
         axes.hlines(y, *ci, color=looks[kind]["color"], linewidth=1.6, zorder=2)
-        first = kind if line == lines[0] else None
+        first = kind if line == lines[0] else None  # one entry of the legend each
         axes.plot(mean, y, linestyle="none", label=first, **looks[kind])
     lines_of(axes, lines, label)
     figure.legend(loc="outside lower center", ncols=2)
@@ -235,6 +240,7 @@ def diagnostics(rows: list[dict], tables: dict[str, Table], figure) -> None:
     effects = [row["effect"] for row in tables["client_effects"].of(outcome=name).rows]
     axes = figure.subplot_mosaic([["sessions", "clients"], ["spread", "spread"]])
     for place, values in (("sessions", residual), ("clients", effects)):
+        # ordered values against a normal's quantiles, with their line
         stats.probplot(values, plot=axes[place])
         axes[place].set(xlabel="expected if normal", ylabel="found")
     axes["sessions"].set_title("Residuals of sessions")
@@ -242,7 +248,7 @@ def diagnostics(rows: list[dict], tables: dict[str, Table], figure) -> None:
     axes["spread"].plot([row["fitted"] for row in left], residual, "bo")
     axes["spread"].axhline(0, color="red")
     axes["spread"].set(xlabel="fitted value", ylabel="residual", title="Residuals against fitted")
-    for one in axes.values():
+    for one in axes.values():  # dots as pixels: thousands of shapes would make a large file
         one.lines[0].set(markersize=2.2, alpha=0.5, rasterized=True)
 
 

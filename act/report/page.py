@@ -23,7 +23,7 @@ from act.statistics.analysis import TOTALS
 STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 PAGE = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
 PLACE = re.compile(r"\{\{(\w+) (\w+)\}\}")
-EMPTY = (
+EMPTY = (  # what its places left without content; the second may follow from the first
     re.compile(r"<details><summary>[^<]*</summary>\s*</details>"),
     re.compile(r"<section[^>]*>\s*<h2[^>]*>[^<]*</h2>\s*</section>"),
 )
@@ -69,8 +69,9 @@ def side_by_side(*contents: str) -> Html:
 
 def grid(table: Table) -> Html:
     """A table that scrolls inside itself, and its note. Its first column names the row."""
-    head, *body = table.to_cells()
+    head, *body = table.to_cells()  # all text
     looks = [{"class_": "text"} if name in PROSE else {} for name in head]
+    # heads and cells of prose are set left
     top = [element("th", name, scope="col", **look) for name, look in zip(head, looks, strict=True)]
     rows = []
     for first, *rest in body:
@@ -78,6 +79,7 @@ def grid(table: Table) -> Html:
         for cell, look in zip(rest, looks[1:], strict=True):
             cells.append(element("td", cell if look else greek(cell), **look))
         rows.append(element("tr", *cells))
+    # the caption also names the region that scrolls
     caption = element("caption", table.title)
     inner = element(
         "table", caption, element("thead", element("tr", *top)), element("tbody", *rows)
@@ -110,6 +112,7 @@ class Report:
         """The figures of a kind, side by side: each image is inside the page."""
         shown = []
         for name, figure in self.figures.items():
+            # drawn where matplotlib is there
             if figure.kind == kind and name in self.images:
                 data = base64.b64encode(self.images[name]).decode()
                 image = element("img", src=f"data:image/svg+xml;base64,{data}", alt=figure.text)
@@ -169,8 +172,10 @@ def write_page(path: Path, report: Report) -> None:
     page = PLACE.sub(lambda place: getattr(report, place[1])(place[2]), PAGE)
     for empty in EMPTY:
         page = empty.sub("", page)
+    # the contents: what is left, in order
     links = [element("a", heading, href=f"#{anchor}") for anchor, heading in HEADING.findall(page)]
     contents = element("ol", *(element("li", link) for link in links))
+    # last, so that nothing of a file is taken for one of these places
     digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
     for name, content in (("digest", digest), ("style", STYLE), ("contents", contents)):
         page = page.replace(f"<!-- {name} -->", content, 1)

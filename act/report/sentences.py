@@ -15,7 +15,8 @@ from act.report.table import Writer
 from act.report.tables import adjusted, decimals, few
 from act.statistics.analysis import TOTALS
 
-SMALL = 0.02  # of the scale: about one step on a single item
+# Below this share of a scale (about one step on a single item) a difference is called small.
+SMALL = 0.02
 _TEXT = Path(__file__).with_name("words.txt").read_text(encoding="utf-8")
 _PARTS = re.split(r"^\[(.+)\]$", _TEXT, flags=re.MULTILINE)[1:]  # name, template, name, ...
 WORDS = {name: " ".join(said.split()) for name, said in zip(_PARTS[::2], _PARTS[1::2], strict=True)}
@@ -60,7 +61,7 @@ def ties_with_best(result: dict) -> tuple[str, list[str]]:
     """The highest condition and those that the adjusted test does not tell from it."""
     best = max(result["emm"], key=lambda name: result["emm"][name]["mean"])
     ties = []
-    for pair in result["contrasts"]:
+    for pair in result["contrasts"]:  # those with the best that p does not tell apart
         if best in (pair["a"], pair["b"]) and not told_apart(result, pair):
             ties.append(pair["a"] if pair["b"] == best else pair["b"])
     return best, ties
@@ -92,13 +93,15 @@ def answer(name: str, result: dict) -> str:
     """
     if result["refused"]:
         return say("refused", outcome=name, why=result["refused"])
+    # 1. the best, and whom it is compared with
     means = {condition: estimate["mean"] for condition, estimate in result["emm"].items()}
     best = max(means, key=means.get)
     lowest = min((condition for condition in means if condition != best), key=means.get)
     other = "instruct" if "instruct" in means and best != "instruct" else lowest
+    # 2. their difference, and the test of all conditions
     pair = next(row for row in result["contrasts"] if {row["a"], row["b"]} == {best, other})
-    low, high = adjusted(result, pair)[1]
-    test = "omnibus_f" if few(result) else "omnibus"
+    low, high = adjusted(result, pair)[1]  # of a minus b: turned where b is best
+    test = "omnibus_f" if few(result) else "omnibus"  # of words.txt, too
     differs = result[test]["p"] < 0.05
     return say(
         "answer",
@@ -124,6 +127,7 @@ def size(summary: dict) -> Iterator[str]:
 def unresolved(summary: dict) -> Iterator[str]:
     """How many pairs are told apart, and what may be as good as the highest."""
     for name, result in fitted(summary).items():
+        # how many of the pairs; then the best, and those that may be as good
         told = sum(told_apart(result, pair) for pair in result["contrasts"])
         best, ties = ties_with_best(result)
         last = say("not alone" if ties else "alone", best=best, others=enumerated(ties))
@@ -138,6 +142,7 @@ def thinking(summary: dict) -> Iterator[str]:
         if tests:
             depends = say("depends" if tests["interaction"]["p"] < 0.05 else "no dependence")
             test = say("omnibus", **tests["interaction"])
+            # the effect in each training
             within = "; ".join(say("within", fine, **row) for row in tests["cot_in"])
             said = {"depends": depends, "test": test, "within": within}
             yield say("thinking", fine, outcome=name, **said, **tests["cot"])
@@ -153,11 +158,13 @@ def clients(summary: dict) -> Iterator[str]:
         tests = {}
         for effect in ("interaction", "archetype"):
             test = result[effect]
+            # F = chi2 / df, on the degrees of freedom of few clients
             f = {"f": test["chi2"] / test["df"], "df": test["df"], "df2": test["df2"]}
             tests[effect] = say("omnibus_f", p=test["p_f"], **f)
         depend = "depend" if result["interaction"]["p_f"] < 0.05 else "are not shown to depend"
         yield say("archetypes", outcome=name, depend=depend, **tests)
     if summary["subgroups"]:
+        # told at a false-discovery rate of 5%, of those that could be tested
         found = [row["q"] < 0.05 for row in summary["subgroups"] if not row["refused"]]
         yield say("subgroups" if found else "no subgroups", found=sum(found), tested=len(found))
 
@@ -177,10 +184,12 @@ def doubts(name: str, result: dict) -> Iterator[str]:
     best, others = ties_with_best(result)
     if others:
         yield say("ties", outcome=name, best=best, others=enumerated(others))
+    # Does it matter, in points of the scale?
     means = [estimate["mean"] for estimate in result["emm"].values()]
     between, scale = max(means) - min(means), OUTCOMES[name].high - OUTCOMES[name].low
     if between < SMALL * scale:
         yield say("small", decimals(result), outcome=name, between=between, scale=scale)
+    # Do the model's assumptions hold?
     if result["singular"]:
         yield say("singular", outcome=name)
     p = result["diagnostics"]["spread_p"]
@@ -199,6 +208,7 @@ def sample(summary: dict) -> Iterator[str]:
     absent = [name for name in CONDITIONS if name not in result["observed"]]
     if absent:
         yield say("absent", conditions=enumerated(absent))
+    # One rating a session, or the mean of several.
     fewest, most = summary["input"]["ratings_per_session"]
     if most == 1:
         yield say("rated once")
@@ -212,12 +222,13 @@ def missing(summary: dict) -> Iterator[str]:
     """What is not in the scores, and whether it matters."""
     counts, failures = summary["missing"], summary["failures"]
     unrated = {name: row["unrated_sessions"] for name, row in failures.items()}
-    without, of = sum(unrated.values()), counts["expected"]
+    without, of = sum(unrated.values()), counts["expected"]  # clients x conditions
     if without:
         yield say("unrated", n=without, of=of, where=by_condition(unrated))
-    absent = of - counts["rated"] - without
+    absent = of - counts["rated"] - without  # neither rated nor failed to be
     if absent:
         yield say("not in the files", absent=absent, expected=of)
+    # None failed where no session file says so.
     broken = {name: row["failed_sessions"] or 0 for name, row in failures.items()}
     if any(broken.values()):
         where, n = by_condition(broken), sum(broken.values())
@@ -231,6 +242,7 @@ def changed(summary: dict) -> str:
     moved = []
     for name, without in summary["sensitivity"]["outcomes"].items():
         everyone = summary["outcomes"][name]
+        # (a, b) -> the pair with all sessions; one may be missing without the failed ones
         before = {(pair["a"], pair["b"]): pair for pair in everyone["contrasts"] or []}
         for pair in without["contrasts"] or []:
             held = before.get((pair["a"], pair["b"]))
@@ -244,6 +256,7 @@ def danger(summary: dict) -> Iterator[str]:
     safety = summary["safety"]
     for topic in ("suicide", "self-harm") if safety else ():
         rows = {condition: counts[topic] for condition, counts in safety["counts"].items()}
+        # sessions, summed over conditions
         spoke = sum(row["client_spoke"] for row in rows.values())
         helped = sum(row["pointed_to_help"] for row in rows.values())
         if spoke:
@@ -313,8 +326,10 @@ def safety(summary: dict) -> Iterator[str]:
 
 def methods(summary: dict) -> Iterator[str]:
     """The statistics in one paragraph for a paper; says what was done and nothing else."""
+    # All outcomes have the same sessions and conditions.
     result, inputs = summary["outcomes"]["act_fm_total"], summary["input"]
     across = summary["replicates"] and summary["replicates"]["contrasts"]
+    # Part of words.txt -> was it done?
     parts = {"data": True, "factorial": result["factorial"], "intervals": True}
     parts |= {name: summary[name] for name in ("archetype", "subgroups")}
     parts |= {"raters": across, "versions": True}

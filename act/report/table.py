@@ -16,14 +16,13 @@ from act.statistics.analysis import TOTALS
 DASH = "–"
 
 
-def number(value: float | None, digits: int = 2) -> str:
-    """-1.234 -> "−1.23" with a real minus sign; None -> a dash."""
-    return DASH if value is None else f"{value:.{digits}f}".replace("-", "−")
-
-
-def interval(ci: list[float] | None, digits: int = 2) -> str:
-    """[1.2, 3.4] -> "1.20 to 3.40"; None -> a dash."""
-    return DASH if ci is None else f"{number(ci[0], digits)} to {number(ci[1], digits)}"
+def number(value: float | list[float] | None, digits: int = 2) -> str:
+    """-1.234 -> "−1.23" with a real minus sign; [1.2, 3.4] -> "1.20 to 3.40"; None -> a dash."""
+    if value is None:
+        return DASH
+    if isinstance(value, list):  # an interval
+        return " to ".join(number(end, digits) for end in value)
+    return f"{value:.{digits}f}".replace("-", "−")
 
 
 def p_value(p: float | None) -> str:
@@ -73,8 +72,7 @@ class Writer(Formatter):
             return SPECS[spec](value)
         if isinstance(value, str) or (isinstance(value, int) and not spec):
             return str(value)
-        digits = self.fine if spec == "fine" else int(spec or 2)
-        return interval(value, digits) if isinstance(value, list) else number(value, digits)
+        return number(value, self.fine if spec == "fine" else int(spec or 2))
 
 
 @dataclass(frozen=True)
@@ -105,6 +103,7 @@ class Table:
         where it has them); none without rows."""
         if not self.per:
             return [self] if self.rows else []
+        # in the order of the rows
         values = list(dict.fromkeys(row[self.per] for row in self.rows))
         totals = [value for value in values if value in TOTALS]
         return [self.of(**{self.per: value}) for value in totals or values]
@@ -125,16 +124,23 @@ class Table:
 
     def to_cells(self) -> list[list[str]]:
         """The page's table, its heads first."""
-        body = [[self.write(cell, row) for cell in self.columns.values()] for row in self.rows]
         head = list(self.columns)
+        body = [[self.write(cell, row) for cell in self.columns.values()] for row in self.rows]
         if self.across:
             kinds = list(dict.fromkeys(row[self.across] for row in self.rows))
-            beside: dict[tuple, dict[str, str]] = {}  # first cells -> value of `across` -> cell
-            for first, row in zip(body, self.rows, strict=True):
-                beside.setdefault(tuple(first), {})[row[self.across]] = self.write(self.cell, row)
-            body = [[*first, *(c.get(kind, DASH) for kind in kinds)] for first, c in beside.items()]
-            head += kinds
+            head, body = [*head, *kinds], self.beside(body, kinds)
         return list(zip(head, *body, strict=True)) if self.turned else [head, *body]
+
+    def beside(self, firsts: list[list[str]], kinds: list[str]) -> list[list[str]]:
+        """Rows of equal first cells as one row: with a cell for each of the kinds, a dash where
+        there is none."""
+        cells: dict[tuple, dict[str, str]] = {}  # first cells -> kind -> cell
+        for first, row in zip(firsts, self.rows, strict=True):
+            cells.setdefault(tuple(first), {})[row[self.across]] = self.write(self.cell, row)
+        body = []
+        for first, held in cells.items():
+            body.append([*first, *(held.get(kind, DASH) for kind in kinds)])
+        return body
 
     def to_text(self) -> str:
         """The rows in words, group by group."""
@@ -148,6 +154,7 @@ class Table:
         path.unlink(missing_ok=True)
         rows = [flat(row) for row in self.rows]
         if rows:
+            # a refused outcome has fewer columns than others
             columns = dict.fromkeys(column for row in rows for column in row)
             with open(path, "w", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, list(columns))
