@@ -179,8 +179,8 @@ def analyze() -> None:
             table.to_csv(out / f"{name}.csv")
     figures = make_figures(tables)
     try:
-        images = {name: figure.render() for name, figure in figures.items()}
         write_figures(out, figures, args.figures)
+        images = {name: figure.render() for name, figure in figures.items()}
     except ImportError:
         missing = "matplotlib is not installed (pip install -r requirements-dev.txt)"
         print(f"figures are left out: {missing}")

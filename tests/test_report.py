@@ -291,6 +291,7 @@ def test_the_demonstration_warning_stands_before_the_title(rater, first, tmp_pat
     page = page_of(*summarise(make_ratings(3, rater=rater)), tmp_path)
     body = page.partition("<main>")[2]
     assert re.sub("<[^>]*>", "", body).strip().startswith(first)
+    assert ('class="warning"' in body) == first.startswith("Demonstration")
 
 
 def test_tables_flatten_intervals_and_defuse_formulas(tmp_path):

@@ -27,19 +27,7 @@ TYPES = ("#000000", "#E69F00", "#56B4E9", "#CC79A7", "#F0E442", "#999999")  # ki
 TYPE_SHAPES = ("o", "v", "s", "D", "P", "X")
 GOLDEN = 0.6180339887498949
 WIDTH = 4.8  # inches: 460 pixels, so that text of 10 points can still be read on a phone's 360
-STYLE = {
-    "font.size": 10,
-    "axes.titlesize": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.formatter.useoffset": False,
-    "axes.axisbelow": True,
-    "grid.color": "#dddddd",
-    "grid.linewidth": 0.7,
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-    "svg.hashsalt": "act",  # with no date in it, the same numbers give the same file
-}
+STYLE = Path(__file__).with_suffix(".mplstyle")
 
 
 @dataclass(frozen=True)
@@ -58,7 +46,7 @@ class Figure:
 
         file = BytesIO()
         undated = {"Date": None, "Creator": None} if kind == "svg" else None
-        with matplotlib.rc_context(STYLE):
+        with matplotlib.rc_context(fname=STYLE):
             canvas = figure.Figure(figsize=(WIDTH, 4), layout="constrained")
             self.draw(canvas)
             canvas.savefig(file, format=kind, dpi=200, metadata=undated)
@@ -79,22 +67,20 @@ def make_figures(tables: dict[str, Table]) -> dict[str, Figure]:
 
 def write_figures(folder: Path, figures: dict[str, Figure], kind: str | None) -> None:
     """Each figure as a file, <name>.svg or .png, or none. Those of an older analysis go first."""
-    for name, figure in figures.items():
-        for old in ("svg", "png"):
-            (folder / f"{name}.{old}").unlink(missing_ok=True)
-        if kind:
-            (folder / f"{name}.{kind}").write_bytes(figure.render(kind))
+    for name in figures:
+        (folder / f"{name}.svg").unlink(missing_ok=True)
+        (folder / f"{name}.png").unlink(missing_ok=True)
+    for name, figure in figures.items() if kind else ():
+        (folder / f"{name}.{kind}").write_bytes(figure.render(kind))
 
 
 def jitter(n: int, width: float) -> np.ndarray:
-    """n offsets in (-width/2, width/2), spread evenly and the same each time: multiples of the
-    golden ratio."""
+    """n offsets in (-width/2, width/2), even and the same each time: golden ratio's multiples."""
     return (np.arange(1, n + 1) * GOLDEN % 1 - 0.5) * width
 
 
 def mark(condition: str, size: float = 5.5) -> dict:
-    """A condition's mark, everywhere: training by shape and colour, filled where it thinks
-    first."""
+    """A condition's mark: training by shape and colour, filled where it thinks first."""
     training, _, cot = condition.partition("-")  # "sft-cot"
     own = COLOURS[training]
     face = {"markerfacecolor": own if cot else "white", "markeredgewidth": 1.5}
@@ -111,8 +97,7 @@ def lines_of(axes, names: list[str], label: str) -> None:
 
 
 def estimates(rows: list[dict], tables: dict[str, Table], figure) -> None:
-    """Each condition's raw sessions; below them its estimated mean with 95% interval; a line where
-    `instruct` is."""
+    """Each condition's raw sessions, and below them its estimated mean with 95% interval."""
     figure.set_figheight(0.5 * len(rows) + 0.8)
     axes, outcome = figure.subplots(), rows[0]["outcome"]
     for y, row in enumerate(rows):
@@ -149,8 +134,7 @@ def forest(rows: list[dict], _, figure) -> None:
 
 
 def interaction(rows: list[dict], _, figure) -> None:
-    """The mean of each training without and with chain of thought; parallel lines would be no
-    interaction."""
+    """The mean of each training without and with chain of thought."""
     axes = figure.subplots()
     for place, training in enumerate(COLOURS):
         both = [row for row in rows if row["condition"].partition("-")[0] == training]

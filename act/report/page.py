@@ -24,7 +24,7 @@ STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 PAGE = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
 PLACE = re.compile(r"\{\{(\w+) (\w+)\}\}")
 EMPTY = (  # what its places left without content; the second may follow from the first
-    re.compile(r"<details><summary>[^<]*</summary>\s*</details>"),
+    re.compile(r"<(div|details)[^>]*>(?:<summary>[^<]*</summary>)?\s*</\1>"),
     re.compile(r"<section[^>]*>\s*<h2[^>]*>[^<]*</h2>\s*</section>"),
 )
 HEADING = re.compile(r'<section aria-labelledby="(\w+)">\s*<h2[^>]*>(.*?)</h2>')
@@ -116,7 +116,7 @@ class Report:
             if figure.kind == kind and name in self.images:
                 data = base64.b64encode(self.images[name]).decode()
                 image = element("img", src=f"data:image/svg+xml;base64,{data}", alt=figure.text)
-                shown.append(element("figure", image, element("figcaption", figure.caption)))
+                shown.append(element("figure", image, element("figcaption", greek(figure.caption))))
         return side_by_side(*shown)
 
     def shows(self, name: str) -> Html:
