@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 import analyze
+from act.audit.style import COUNTS
 from act.report import page as pages
 from act.report import sentences
 from act.report.figures import jitter, make_figures
 from act.report.page import Html, Report, element, grid, join, write_page
 from act.report.table import Table, flat, number
-from act.report.tables import clip, decimals, examples, make_tables
+from act.report.tables import LOOKS, clip, decimals, examples, make_tables
 from act.statistics import analysis
 from act.statistics import summary as summaries
 from tests.made_ratings import make_ratings, make_session
@@ -235,6 +236,7 @@ def test_each_place_of_the_page_has_what_fills_it():
     for method, name in places:
         assert hasattr(Report, method)
         assert method not in ("says", "lists") or hasattr(sentences, name)
+    assert set(COUNTS.values()) <= set(LOOKS["failures"]["columns"])  # what style.py counts
 
 
 def test_what_a_reader_would_believe_too_much(made):
