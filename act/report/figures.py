@@ -102,7 +102,7 @@ def estimates(rows: list[dict], tables: dict[str, Table], figure) -> None:
     axes, outcome = figure.subplots(), rows[0]["outcome"]
     for y, row in enumerate(rows):
         condition = row["condition"]
-        raw = [one[outcome] for one in tables["scores"].of(condition=condition).rows]
+        raw = [one[outcome] for one in tables["scores"].of("condition", condition).rows]
         place = y - 0.15 + jitter(len(raw), 0.42)  # above the mean, spread evenly
         # pixels: thousands of shapes would make a large file
         faint = {"s": 10, "alpha": 0.3, "linewidths": 0, "rasterized": True}
@@ -219,9 +219,9 @@ def diagnostics(rows: list[dict], tables: dict[str, Table], figure) -> None:
     """Two quantile plots, and residuals against fitted values: a level band of even width where the
     assumptions hold."""
     name = rows[0]["outcome"]
-    left = tables["residuals"].of(outcome=name).rows
+    left = tables["residuals"].of("outcome", name).rows
     residual = [row["residual"] for row in left]
-    effects = [row["effect"] for row in tables["client_effects"].of(outcome=name).rows]
+    effects = [row["effect"] for row in tables["client_effects"].of("outcome", name).rows]
     axes = figure.subplot_mosaic([["sessions", "clients"], ["spread", "spread"]])
     for place, values in (("sessions", residual), ("clients", effects)):
         # ordered values against a normal's quantiles, with their line

@@ -56,6 +56,7 @@ class Writer(Formatter):
 
     def __init__(self, fine: int = 2):
         self.fine = fine
+        self.known = False  # was anything but None written?
 
     def get_field(self, name: str, args: tuple, row: dict) -> tuple:
         """A part that is not there is None: "{icc[ci]}" of an outcome that was refused."""
@@ -68,6 +69,7 @@ class Writer(Formatter):
 
     def format_field(self, value: object, spec: str) -> str:
         """One value as a reader sees it."""
+        self.known |= value is not None
         if spec in SPECS:
             return SPECS[spec](value)
         if isinstance(value, str) or (isinstance(value, int) and not spec):
@@ -93,10 +95,9 @@ class Table:
     by: str = ""  # and what heads each group of such rows
     unknown: str = DASH  # the cell of which nothing is known
 
-    def of(self, **wanted: object) -> "Table":
-        """The rows with these values."""
-        kept = [row for row in self.rows if all(row[key] == wanted[key] for key in wanted)]
-        return replace(self, rows=kept)
+    def of(self, name: str, value: object) -> "Table":
+        """The rows in which a field has this value."""
+        return replace(self, rows=[row for row in self.rows if row[name] == value])
 
     def each(self) -> list["Table"]:
         """As on the page: one table, or one for each value of `per` (of outcomes the two totals,
@@ -106,16 +107,13 @@ class Table:
         # in the order of the rows
         values = list(dict.fromkeys(row[self.per] for row in self.rows))
         totals = [value for value in values if value in TOTALS]
-        return [self.of(**{self.per: value}) for value in totals or values]
+        return [self.of(self.per, value) for value in totals or values]
 
     def write(self, template: str, row: dict) -> str:
         """A template filled from a row; `unknown` where every field of it is None."""
         writer = Writer(self.fine.get(row.get("outcome"), 2))
-        names = [name for _, name, _, _ in writer.parse(template) if name]
-        values = [writer.get_field(name, (), row)[0] for name in names]
-        if names and all(value is None for value in values):
-            return self.unknown
-        return writer.vformat(template, (), row)
+        written = writer.vformat(template, (), row)
+        return written if writer.known or "{" not in template else self.unknown
 
     @property
     def title(self) -> str:
@@ -153,9 +151,10 @@ class Table:
         """Numbers in full, None as an empty cell. No rows: no file, and no older one."""
         path.unlink(missing_ok=True)
         rows = [flat(row) for row in self.rows]
-        if rows:
-            # a refused outcome has fewer columns than others
-            columns = dict.fromkeys(column for row in rows for column in row)
+        columns: dict = {}  # of all rows: a refused outcome has fewer than others
+        for row in rows:
+            columns |= row
+        if columns:
             with open(path, "w", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, list(columns))
                 writer.writeheader()
