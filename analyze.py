@@ -18,12 +18,14 @@ same name in every condition. --sessions adds failed sessions and the analysis w
 kinds of client, excerpts.
 
 Into --out go:
-    summary.json   every number, per outcome: tests, variances, ICC, R2, means, contrasts, wins, diagnostics
-    report.html    the page to read, print and send: one file, nothing fetched from outside
-    *.svg, *.png   each figure twice (needs matplotlib; without it the rest is done)
-    *.csv          scores, means, tests, contrasts, thinking (what chain of thought does in each training), wins,
-                   residuals, client_effects, failures; where there is something to say also
-                   replicates, archetypes, subgroups, safety, safety_hits
+    summary.json   every number, per outcome: tests, variances, ICC, R2, means, contrasts, wins,
+                   diagnostics
+    report.html    the page to read, print and send: one file, nothing fetched from outside; its
+                   figures need matplotlib, without it the rest is done
+    *.csv          scores, means, tests, contrasts, thinking (what chain of thought does in each
+                   training), wins, residuals, client_effects, failures; where there is something
+                   to say also replicates, archetypes, subgroups, safety, safety_hits
+    *.svg, *.png   each figure, with --figures
 
     analyze.py plan --contrast orpo,sft --difference 2 --variance-session 10 --variance-residual 25
 
@@ -39,17 +41,15 @@ import math
 import sys
 from pathlib import Path
 
-from act.audit.safety import audit
+from act.audit import safety
 from act.audit.style import COUNTS, count_conduct
 from act.cli import Parser, conditions, not_negative, positive, run_script, share, whole
 from act.forms import OUTCOMES
 from act.records import CONDITIONS, InputError, read_json, require
-from act.report import prose
-from act.report.cautions import judge_check
-from act.report.excerpts import examples
-from act.report.figures import write_figures
-from act.report.page import write_page
-from act.report.tables import write_tables
+from act.report import sentences
+from act.report.figures import make_figures, write_figures
+from act.report.page import Report, write_page
+from act.report.tables import decimals, examples, make_tables
 from act.statistics import analysis, power
 from act.statistics.ratings import read_ratings, read_sessions, score_sessions
 
@@ -136,33 +136,17 @@ def check_plan(args: argparse.Namespace) -> None:
 def analyze() -> None:
     """Read, analyse, and write summary.json, tables, figures and the page."""
     parser = Parser(description=__doc__)
-    parser.add_argument(
-        "--ratings", required=True, metavar="R", help="ratings: JSONL, or CSV from a spreadsheet"
-    )
-    parser.add_argument(
-        "--sessions", metavar="S", help="JSONL file of the rated sessions: adds what is said above"
-    )
-    parser.add_argument(
-        "--score",
-        choices=("integer", "expected"),
-        default="integer",
-        help="the rated digits, or the probability-weighted ratings of a judge that gives probabilities",
-    )
-    parser.add_argument(
-        "--check",
-        metavar="FILE",
-        help="what `judge.py check` wrote of the judge: the report repeats it",
-    )
-    parser.add_argument(
-        "--out", required=True, metavar="DIR", help="folder of everything that is written"
-    )
-    parser.add_argument(
-        "--resamples",
-        type=positive,
-        default=2000,
-        help="bootstrap resamples for the intervals of ICC and R2",
-    )
-    parser.add_argument("--seed", type=whole, default=0, help="seed of the bootstrap")
+    add = parser.add_argument
+    add("--ratings", required=True, metavar="R", help="JSONL, or CSV from a spreadsheet")
+    add("--sessions", metavar="S", help="JSONL of the rated sessions: adds what is said above")
+    kinds = "the rated digits, or the probability-weighted ratings of a judge that gives them"
+    add("--score", choices=("integer", "expected"), default="integer", help=kinds)
+    add("--check", metavar="FILE", help="of `judge.py check` on the judge: the report repeats it")
+    add("--out", required=True, metavar="DIR", help="folder of everything that is written")
+    add("--figures", choices=("png", "svg"), help="each figure as a file too, beside the page's")
+    resamples = "bootstrap resamples for the intervals of ICC and R2"
+    add("--resamples", type=positive, default=2000, help=resamples)
+    add("--seed", type=whole, default=0, help="seed of the bootstrap")
     args = parser.parse_args()
 
     ratings = read_ratings(args.ratings, args.score)
@@ -175,35 +159,38 @@ def analyze() -> None:
     except (FileExistsError, NotADirectoryError):
         raise InputError(f"{out}: this is a file, or lies in one; --out names a folder") from None
 
-    inputs = {
-        name: getattr(args, name) for name in ("ratings", "sessions", "score", "resamples", "seed")
-    }
-    summary = with_audit(analysis.summarise(ratings, sessions, scores, check, inputs), sessions)
-    (out / "summary.json").write_text(
-        json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    asked = ("ratings", "sessions", "score", "resamples", "seed")
+    inputs = {name: getattr(args, name) for name in asked}
+    summary = analysis.summarise(ratings, sessions, scores, check, inputs)
+    add_audit(summary, sessions)
+    text = json.dumps(summary, indent=1, ensure_ascii=False)
+    (out / "summary.json").write_text(text + "\n", encoding="utf-8")
     fitted = [name for name in analysis.TOTALS if not summary["outcomes"][name]["refused"]]
     residuals = {name: analysis.residuals(scores, name) for name in fitted}
-    write_tables(out, scores, summary, residuals)
+    tables = make_tables(summary, scores, residuals)
+    for name, table in tables.items():
+        if table.csv:
+            table.to_csv(out / f"{name}.csv")
+    figures = make_figures(tables)
     try:
-        figures = write_figures(out, scores, summary, residuals)
+        write_figures(out, figures, args.figures)
+        images = {name: figure.render() for name, figure in figures.items()}
     except ImportError:
-        print(
-            "figures are left out: matplotlib is not installed (pip install -r requirements-dev.txt)"
-        )
-        figures = {}
-    write_page(
-        out / "report.html", summary, figures, examples(scores, sessions) if sessions else []
-    )
-    print_answer(summary, out / "report.html")
+        missing = "matplotlib is not installed (pip install -r requirements-dev.txt)"
+        print(f"figures are left out: {missing}")
+        images = {}
+    shown = examples(tables["scores"].rows, sessions or [])
+    write_page(out / "report.html", Report(summary, tables, figures, images, shown))
+    print_answer(summary)
+    print(f"report: {out / 'report.html'}")
 
 
-def with_audit(summary: dict, sessions: list[dict] | None) -> dict:
-    """The summary with what act/audit finds in the sessions; None where there are none."""
+def add_audit(summary: dict, sessions: list[dict] | None) -> None:
+    """What the word lists find in the sessions: "safety", and conduct among the "failures"."""
+    summary["safety"] = safety.audit(sessions) if sessions else None
     for condition, row in summary["failures"].items():
         held = [session for session in sessions or [] if session["condition"] == condition]
         row |= count_conduct(held) if sessions else dict.fromkeys(COUNTS)
-    return summary | {"safety": audit(sessions) if sessions else None}
 
 
 def read_check(path: str) -> dict:
@@ -219,12 +206,11 @@ def read_check(path: str) -> dict:
     return check
 
 
-def print_answer(summary: dict, page: Path) -> None:
-    """The conditions' means with 95% intervals on both totals, the omnibus tests, and where the
-    report lies."""
-    if prose.is_demonstration(summary["input"]["raters"]):
-        print(f"warning: {prose.DEMONSTRATION}\n")
-    print(judge_check(summary["judge_check"], summary["input"]["raters"]) + "\n")
+def print_answer(summary: dict) -> None:
+    """Means with 95% intervals on both totals, the omnibus tests, and what is left out."""
+    for line in sentences.demonstration(summary):
+        print(f"warning: {line}\n")
+    print(sentences.judge_check(summary) + "\n")
     outcomes = {name: summary["outcomes"][name] for name in analysis.TOTALS}
     titles = "".join(f"  {OUTCOMES[name].title:<26}" for name in outcomes)
     print(f"{'condition':<14}{'n':>5}{titles}".rstrip())
@@ -234,18 +220,17 @@ def print_answer(summary: dict, page: Path) -> None:
             if result["refused"]:
                 cell = f"{result['observed'][condition]['mean']:.2f} (no interval)"
             else:
-                emm, d = result["emm"][condition], prose.decimals(result)
+                emm, d = result["emm"][condition], decimals(result)
                 cell = f"{emm['mean']:.{d}f} [{emm['ci'][0]:.{d}f}, {emm['ci'][1]:.{d}f}]"
             line += f"  {cell:<26}"
         print(line.rstrip())
     for name, result in outcomes.items():
-        print(f"{OUTCOMES[name].title}: {result['refused'] or prose.chi_square(result['omnibus'])}")
-    failed, of = (
-        sum(row[n] for row in summary["failures"].values()) for n in ("failed_ratings", "ratings")
-    )
+        tested = result["refused"] or sentences.say("omnibus", **result["omnibus"])
+        print(f"{OUTCOMES[name].title}: {tested}")
+    failures = summary["failures"].values()
+    failed, of = (sum(row[name] for row in failures) for name in ("failed_ratings", "ratings"))
     if failed:
         print(f"{failed} of {of} ratings failed or are incomplete: left out, not counted as zero")
-    print(f"report: {page}")
 
 
 if __name__ == "__main__":

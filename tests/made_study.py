@@ -1,7 +1,9 @@
 """A made-up study of the published one's shape: its means and spreads (METHOD.md), its failures,
 four archetypes.
 
-    python -m tests.made_study FOLDER [CLIENTS] [REPLICATES]      writes ratings.jsonl and sessions.jsonl there
+    python -m tests.made_study FOLDER [CLIENTS] [REPLICATES]
+
+writes ratings.jsonl and sessions.jsonl there.
 
 Nothing in it was rated by anyone: it is there to look at the report and to test it at full size.
 """

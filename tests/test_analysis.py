@@ -2,14 +2,11 @@
 
 import re
 
-import numpy as np
 import pytest
 
 from act.audit.safety import LIMITS, WORDS, audit, find
 from act.forms import score
 from act.records import CONDITIONS, InputError
-from act.report import prose
-from act.report.plots import jitter
 from act.statistics import analysis
 from act.statistics.ratings import read_ratings, read_sessions, score_sessions
 from tests.made_ratings import damage, make_ratings, make_session, write
@@ -110,63 +107,7 @@ def test_trap_24_a_constant_outcome_is_refused_and_the_rest_goes_on():
     assert result["omnibus"] is result["emm"] is result["contrasts"] is result["singular"] is None
     assert result["observed"]["sft"] == {"n": 4, "mean": 4.0, "sd": 0.0}
     assert result["wins"][0]["ties"] == 4
-    assert prose.answer("tes_mean", result).startswith(
-        "TES empathy could not be compared: the response does not vary"
-    )
     assert analysis.analyse(scores, "act_fm_total", 100, 0)["refused"] is None
-
-
-def test_the_answer_does_not_claim_what_chance_could_make():
-    emm = {
-        name: {"mean": 20.0 + i, "se": 1.0, "ci": [19.0 + i, 21.0 + i]}
-        for i, name in enumerate(("instruct", "sft"))
-    }
-    pair = {"a": "instruct", "b": "sft", "difference": -1.0, "ci_adjusted": [-3.0, 1.0]}
-    pair |= {
-        "ci_adjusted_satterthwaite": [-3.2, 1.2],
-        "p_holm_sidak": 0.3173,
-        "p_satterthwaite_holm_sidak": 0.3506,
-    }
-    result = {
-        "refused": None,
-        "emm": emm,
-        "contrasts": [pair],
-        "omnibus": {"chi2": 1.0, "df": 1, "p": 0.3173},
-    }
-    result |= {"omnibus_f": {"f": 1.0, "df": 1, "df2": 7.0, "p": 0.3506}, "sessions": 30}
-    assert prose.answer("act_fm_total", result) == (
-        "ACT-FM consistency shows differences between the 2 conditions that chance alone could "
-        "make (chi2(1) = 1.00, p = .317): sft is highest, 1.00 points above the untrained model, "
-        "instruct (95% interval \u22121.00 to 3.00, adjusted for all pairs)."
-    )
-    few = prose.answer("act_fm_total", result | {"sessions": 29})
-    assert "(F(1, 7.0) = 1.00, p = .351)" in few and "(95% interval \u22121.20 to 3.20 by t," in few
-
-
-def test_with_few_clients_pairs_are_told_apart_by_t():
-    emm = {"instruct": {"mean": 20.0}, "sft": {"mean": 22.0}}
-    pair = {"a": "instruct", "b": "sft", "p_holm_sidak": 0.04, "p_satterthwaite_holm_sidak": 0.06}
-    pair |= {"ci_adjusted": [-3.9, -0.1], "ci_adjusted_satterthwaite": [-4.1, 0.1]}
-    result = {"emm": emm, "contrasts": [pair], "sessions": 29}
-    assert prose.ties_with_best(result) == ("sft", ["instruct"])
-    assert (
-        "the adjusted test by t tells 0 of 1 pairs apart. The highest, sft, cannot"
-        in prose.unresolved("tes_mean", result)
-    )
-    result["sessions"] = 30
-    assert prose.ties_with_best(result) == ("sft", [])
-    assert (
-        "the adjusted test tells 1 of 1 pairs apart. sft is above all others"
-        in prose.unresolved("tes_mean", result)
-    )
-
-
-def test_decimals_follow_the_standard_errors_and_demonstrations_are_known_by_the_raters_name():
-    emm = {name: {"se": 0.0123} for name in ("instruct", "sft")}
-    assert prose.decimals({"refused": None, "emm": emm}) == 3
-    assert not prose.is_demonstration(["mistral-large", "anna"]) and prose.is_demonstration(
-        ["SmolLM2-135M-Instruct"]
-    )
 
 
 def test_safety_words():
@@ -231,11 +172,3 @@ def test_safety_says_whether_the_therapist_named_human_help():
     for turns, (spoke, helped) in cases:
         row = audit([session(*turns)])["counts"]["sft"]["suicide"]
         assert (row["client_spoke"], row["pointed_to_help"]) == (spoke, helped), turns
-
-
-def test_jitter_is_even_and_the_same_each_time():
-    offsets = jitter(100, 0.5)
-    assert (offsets == jitter(100, 0.5)).all() and np.abs(offsets).max() <= 0.25
-    assert np.histogram(offsets, bins=5, range=(-0.25, 0.25))[0].tolist() == pytest.approx(
-        [20] * 5, abs=2
-    )

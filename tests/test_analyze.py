@@ -1,5 +1,6 @@
 """analyze.py as a user runs it: a good run's numbers, its page and tables, and bad input."""
 
+import base64
 import csv
 import json
 import os
@@ -14,6 +15,7 @@ import pytest
 
 from act.forms import OUTCOMES, score
 from act.records import CONDITIONS
+from act.report.figures import Figure, write_figures
 from tests.made_ratings import damage, make_ratings, make_session, write
 from tests.test_spreadsheet import as_excel, table
 
@@ -77,18 +79,8 @@ def study(tmp_path_factory):
     )
     paths = write(folder / "ratings.jsonl", ratings), write(folder / "sessions.jsonl", sessions)
     out = folder / "report"
-    done = run(
-        "--ratings",
-        paths[0],
-        "--sessions",
-        paths[1],
-        "--score",
-        "expected",
-        "--resamples",
-        500,
-        "--out",
-        out,
-    )
+    words = ["--ratings", paths[0], "--sessions", paths[1], "--score", "expected"]
+    done = run(*words, "--resamples", 500, "--figures", "svg", "--out", out)
     assert done.returncode == 0, done.stderr
     return {
         "out": out,
@@ -122,26 +114,16 @@ def test_summary_has_the_format_that_design_fixes(study):
             "p_holm_sidak",
             "ci",
             "df",
-            "p_satterthwaite",
-            "p_satterthwaite_holm_sidak",
             "d",
             "d_ci",
             "d_residual",
         }
-        assert set(result["contrasts"][0]) == effect | {
-            "a",
-            "b",
-            "ci_adjusted",
-            "ci_adjusted_satterthwaite",
-        }
+        effect |= {"p_satterthwaite", "p_satterthwaite_holm_sidak"}
+        pair = {"a", "b", "ci_adjusted", "ci_adjusted_satterthwaite"}
+        assert set(result["contrasts"][0]) == effect | pair
         assert [set(row) for row in result["factorial"]["cot_in"]] == [effect | {"training"}] * 3
-        assert set(result["diagnostics"]) >= {
-            "skew",
-            "excess_kurtosis",
-            "normality_p",
-            "spread_p",
-            "outliers",
-        }
+        shape = {"skew", "excess_kurtosis", "normality_p", "spread_p", "outliers"}
+        assert set(result["diagnostics"]) >= shape
         assert set(result["wins"][0]) == {"a", "b", "wins", "losses", "ties", "rate", "ci", "p"}
         assert set(result["factorial"]) == {"training", "cot", "interaction", "cot_in"}
         assert (result["n"], result["sessions"], result["singular"]) == (
@@ -248,9 +230,9 @@ def test_page_stands_alone_and_answers_first(study):
     low, high = (-bound for bound in reversed(pair["ci_adjusted_satterthwaite"]))
     assert f"{-pair['difference']:.2f} points above the untrained model, instruct" in answers[0]
     assert f"(95% interval {low:.2f} to {high:.2f} by t, adjusted for all pairs)" in answers[0]
-    assert len(page.alts) == len(FIGURES) and sum(
-        "95% interval: instruct " in alt for alt in page.alts
-    ) == len(OUTCOMES)
+    assert len(page.alts) == len(FIGURES)
+    told = sum("95% interval: instruct " in alt for alt in page.alts)
+    assert told == len(OUTCOMES) + 2 + 2  # and the interactions and profiles
     assert all(len(re.findall(r"\d", alt)) > 10 for alt in page.alts)
     assert all(
         link.startswith(("data:image/svg+xml;base64,", "data:image/png;base64,", "#"))
@@ -266,23 +248,17 @@ def test_page_stands_alone_and_answers_first(study):
 
 
 def test_tables_hold_the_summary_numbers(study):
-    with open(study["out"] / "contrasts.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read(study, "contrasts")
     assert len(rows) == 11 * 15
     first = study["summary"]["outcomes"]["act_fm_total"]["contrasts"][0]
-    assert (rows[0]["outcome"], rows[0]["a"], rows[0]["b"]) == (
-        "act_fm_total",
-        "instruct",
-        "instruct-cot",
-    )
+    names = [rows[0][key] for key in ("outcome", "a", "b")]
+    assert names == ["act_fm_total", "instruct", "instruct-cot"]
     assert float(rows[0]["ci_adjusted_high"]) == first["ci_adjusted"][1]
-    with open(study["out"] / "means.csv", newline="") as file:
-        means = list(csv.DictReader(file))
+    means = read(study, "means")
     assert [row["condition"] for row in means[:6]] == list(CONDITIONS) and [
         row["n"] for row in means[:6]
     ].count("7") == 1
-    with open(study["out"] / "tests.csv", newline="") as file:
-        tests = next(csv.DictReader(file))
+    tests = read(study, "tests")[0]
     result = study["summary"]["outcomes"]["act_fm_total"]
     assert [float(tests["icc_ci_low"]), float(tests["icc_ci_high"])] == result["icc"]["ci"]
     assert [float(tests[f"omnibus_f_{name}"]) for name in ("f", "df2", "p")] == [
@@ -290,10 +266,8 @@ def test_tables_hold_the_summary_numbers(study):
     ]
     assert (tests["n"], tests["clients"]) == ("47", "8")
     assert float(tests["interaction_chi2"]) == result["factorial"]["interaction"]["chi2"]
-    with open(study["out"] / "scores.csv", newline="") as file:
-        assert len(list(csv.DictReader(file))) == 47
-    with open(study["out"] / "residuals.csv", newline="") as file:
-        residuals = list(csv.DictReader(file))
+    assert len(read(study, "scores")) == 47
+    residuals = read(study, "residuals")
     assert len(residuals) == 2 * 47
     scores = {
         (row["condition"], row["profile"]): float(row["act_fm_total"])
@@ -307,10 +281,27 @@ def test_tables_hold_the_summary_numbers(study):
     assert len(read(study, "thinking")) == 3 * 11
 
 
-def test_each_figure_is_there_as_png_and_as_svg(study):
-    for kind, start in (("png", b"\x89PNG"), ("svg", b"<?xml")):
-        assert {path.stem for path in study["out"].glob(f"*.{kind}")} == FIGURES
-        assert all(path.read_bytes().startswith(start) for path in study["out"].glob(f"*.{kind}"))
+def test_each_figure_is_on_the_page_and_a_file_where_that_is_asked_for(study):
+    assert {path.stem for path in study["out"].glob("*.svg")} == FIGURES
+    assert not list(study["out"].glob("*.png"))
+    held = {link.partition("base64,")[2] for link in Page(study["page"]).links}
+    for path in study["out"].glob("*.svg"):
+        drawn = path.read_bytes()
+        assert drawn.startswith(b"<?xml") and base64.b64encode(drawn).decode() in held
+
+
+@pytest.mark.parametrize("kind, start", [("png", b"\x89PNG"), ("svg", b"<?xml"), (None, b"")])
+def test_an_older_figure_gives_way_and_other_files_stay(kind, start, tmp_path):
+    pytest.importorskip("matplotlib")
+    for old in ("tes_mean.svg", "tes_mean.png", "mine.svg"):
+        (tmp_path / old).write_text("old")
+    figure = Figure("others", lambda canvas: canvas.subplots().plot([1, 2]), "words", "caption")
+    write_figures(tmp_path, {"tes_mean": figure}, kind)
+    left = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert left.pop("mine.svg") == b"old"
+    assert list(left) == ([f"tes_mean.{kind}"] if kind else [])
+    assert all(content.startswith(start) for content in left.values())
+    assert figure.render("svg") == figure.render("svg")
 
 
 def without_matplotlib(folder):
@@ -324,16 +315,8 @@ def test_same_command_same_files_and_any_order_of_lines(study, tmp_path):
     """The bootstrap is seeded and rows are sorted: shuffled input gives the same summary to the
     last digit."""
     ratings = write(tmp_path / "ratings.jsonl", study["ratings"][::-1])
-    words = (
-        "--ratings",
-        ratings,
-        "--score",
-        "expected",
-        "--resamples",
-        500,
-        "--out",
-        tmp_path / "out",
-    )
+    words = ["--ratings", ratings, "--score", "expected", "--resamples", 500]
+    words += ["--out", tmp_path / "out"]
     assert run(*words, PYTHONPATH=without_matplotlib(tmp_path / "path")).returncode == 0
     again = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert again["outcomes"] == study["summary"]["outcomes"]
@@ -380,15 +363,9 @@ CHECK["items"][0] |= {"auc": 0.25, "ci": [0.1, 0.9]}
 )
 def test_a_check_of_another_shape_is_refused_before_anything_is_written(broken, tmp_path, refused):
     (tmp_path / "check.json").write_text(json.dumps(CHECK | broken))
-    words = (
-        "--ratings",
-        write(tmp_path / "r.jsonl", make_ratings(3)),
-        "--check",
-        tmp_path / "check.json",
-    )
-    assert "not a file that `judge.py check` wrote" in refused(
-        "analyze.py", *words, "--out", tmp_path / "out"
-    )
+    ratings = write(tmp_path / "r.jsonl", make_ratings(3))
+    words = ["--ratings", ratings, "--check", tmp_path / "check.json", "--out", tmp_path / "out"]
+    assert "not a file that `judge.py check` wrote" in refused("analyze.py", *words)
     assert not (tmp_path / "out").exists()
 
 
@@ -397,16 +374,8 @@ def test_a_spreadsheet_without_matplotlib_gives_all_but_the_figures(tmp_path):
     path = tmp_path / "ratings.csv"
     path.write_bytes(as_excel(table(ratings)))
     (tmp_path / "check.json").write_text(json.dumps(CHECK))
-    words = (
-        "--ratings",
-        path,
-        "--check",
-        tmp_path / "check.json",
-        "--resamples",
-        100,
-        "--out",
-        tmp_path / "out",
-    )
+    words = ["--ratings", path, "--check", tmp_path / "check.json", "--resamples", 100]
+    words += ["--out", tmp_path / "out"]
     done = run(*words, PYTHONPATH=without_matplotlib(tmp_path / "path"))
     assert done.returncode == 0 and done.stderr == ""
     assert done.stdout.splitlines()[0].startswith(

@@ -6,53 +6,30 @@ import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
-from act.report import alt, cautions, excerpts, prose, tables
-from act.report.markup import EMBED, Html, element, html, picture, table
-from act.report.page import write_page
+import analyze
+from act.audit.style import COUNTS
+from act.report import page as pages
+from act.report import sentences
+from act.report.figures import jitter, make_figures
+from act.report.page import Html, Report, element, grid, join, write_page
+from act.report.table import Table, flat, number
+from act.report.tables import LOOKS, clip, decimals, examples, make_tables
 from act.statistics import analysis
 from act.statistics.ratings import score_sessions
-from analyze import with_audit
 from tests.made_ratings import make_ratings, make_session
 from tests.made_study import make_study
 
 HOSTILE = (
     "\"'><script>alert(1)</script></style></title><img src=//evil.example/x onerror=alert(1)>&lt;"
 )
-TAGS = {
-    "html",
-    "head",
-    "meta",
-    "title",
-    "style",
-    "body",
-    "main",
-    "nav",
-    "section",
-    "article",
-    "div",
-    "a",
-    "p",
-    "img",
-}
-TAGS |= {
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "ul",
-    "ol",
-    "li",
-    "dl",
-    "dt",
-    "dd",
-    "blockquote",
-    "figure",
-    "figcaption",
-    "details",
-}
-TAGS |= {"summary", "table", "caption", "thead", "tbody", "tr", "th", "td"}
+TAGS = re.findall(
+    r"\w+",
+    """html head meta title style body main nav section article div a p img h1 h2 h3 h4 ul ol li dl
+    dt dd blockquote figure figcaption details summary table caption thead tbody tr th td""",
+)
 
 
 class Seen(HTMLParser):
@@ -90,12 +67,23 @@ def summarise(ratings, sessions=None, check=None):
         "resamples": 20,
         "seed": 0,
     }
-    summary = with_audit(analysis.summarise(ratings, sessions, scores, check, inputs), sessions)
+    summary = analysis.summarise(ratings, sessions, scores, check, inputs)
+    analyze.add_audit(summary, sessions)
     return json.loads(json.dumps(summary)), scores
 
 
-def page_of(summary, folder, examples=(), figures=None):
-    write_page(folder / "report.html", summary, figures or {}, list(examples))
+def tables_of(summary, scores):
+    """All tables, the residuals' too."""
+    fitted = [name for name in analysis.TOTALS if not summary["outcomes"][name]["refused"]]
+    residuals = {name: analysis.residuals(scores, name) for name in fitted}
+    return make_tables(summary, scores, residuals)
+
+
+def page_of(summary, scores, folder, sessions=()):
+    """The page without images, which have a test of their own."""
+    tables = tables_of(summary, scores)
+    found = examples(tables["scores"].rows, list(sessions))
+    write_page(folder / "report.html", Report(summary, tables, make_figures(tables), {}, found))
     return (folder / "report.html").read_text(encoding="utf-8")
 
 
@@ -107,16 +95,14 @@ def made():
 
 
 def test_text_is_escaped_and_markup_is_not_escaped_twice():
-    assert html('a < b & "c"') == "a &lt; b &amp; &quot;c&quot;" and html(Html("<b>")) == "<b>"
-    assert (
-        element("p", "a < b", element("b", "&"), id='"x"')
-        == '<p id="&quot;x&quot;">a &lt; b<b>&amp;</b></p>'
-    )
-    made = table("<c>", ["<h>", "p"], [["<r>", "< .001"]], text=(0,))
-    assert (
-        "<c>" not in made and "<h>" not in made and "<r>" not in made and "&lt;\u00a0.001" in made
-    )
-    assert 'aria-label="&lt;c&gt;"' in made and '<th class="text" scope="row">' in made
+    assert join('a < b & "c"') == "a &lt; b &amp; &quot;c&quot;" and join(Html("<b>")) == "<b>"
+    made = element("p", "a < b", element("b", "&"), id='"x"')
+    assert made == '<p id="&quot;x&quot;">a &lt; b<b>&amp;</b></p>'
+    rows = [{"r": "<r>", "p": 0.0001, "note": "{r}"}]
+    made = grid(Table(rows, caption="<c>", columns={"<h>": "{r}", "p": "{p:p}", "note": "{note}"}))
+    assert "<c>" not in made and "<h>" not in made and "<r>" not in made
+    assert "&lt;\u00a0.001" in made and '<td class="text">{r}</td>' in made
+    assert 'aria-label="&lt;c&gt;"' in made and '<th scope="row">' in made
 
 
 def test_nothing_that_comes_from_a_file_becomes_markup(tmp_path):
@@ -127,20 +113,20 @@ def test_nothing_that_comes_from_a_file_becomes_markup(tmp_path):
         make_session(r["condition"], client=0, client_words=HOSTILE, answer=f"suicide {HOSTILE}")
         for r in ratings
     ]
-    for number, (rating, session) in enumerate(zip(ratings, sessions, strict=True)):
+    for place, (rating, session) in enumerate(zip(ratings, sessions, strict=True)):
         profile = rating["profile"] + HOSTILE
         rating |= {"profile": profile, "session": f"{rating['condition']}/{profile}"}
         session |= {"id": rating["session"], "profile": {"id": profile, "archetype": HOSTILE}}
-        session["status"] = "complete" if number % 5 else HOSTILE
+        session["status"] = "complete" if place % 5 else HOSTILE
     check = {
         "judge": HOSTILE,
         "verdict": {"line": HOSTILE},
         "items": [{"item": HOSTILE, "pairs": 1, "auc": 0.5, "ci": None}],
     }
     summary, scores = summarise(ratings, sessions, check)
-    page = page_of(summary, tmp_path, excerpts.examples(scores, sessions))
+    page = page_of(summary, scores, tmp_path, sessions)
     seen = Seen(page)
-    assert not seen.open and set(seen.tags) <= TAGS
+    assert not seen.open and set(seen.tags) <= set(TAGS)
     assert not [
         key
         for _, key, _ in seen.attributes
@@ -158,26 +144,26 @@ def test_nothing_that_comes_from_a_file_becomes_markup(tmp_path):
 
 def test_every_link_leads_to_a_place_on_the_page_and_every_place_has_one_name(made, tmp_path):
     summary, scores, sessions = made
-    seen = Seen(page_of(summary, tmp_path, excerpts.examples(scores, sessions)))
+    seen = Seen(page_of(summary, scores, tmp_path, sessions))
     places = seen.values("id")
     assert len(set(places)) == len(places)
     assert {link[1:] for link in seen.values("href")} <= set(places)
     assert {value for value in seen.values("aria-labelledby")} <= set(places)
-    assert (
-        sum(link.startswith("#example-") for link in seen.values("href")) == 24
-    )  # two ends, six conditions, two tables
+    examples_linked = [link for link in seen.values("href") if link.startswith("#example-")]
+    assert len(examples_linked) == 12  # two ends, six conditions
 
 
 def test_the_policy_allows_this_pages_own_style_and_images_alone(made, tmp_path):
     import base64
     import hashlib
 
-    page = page_of(made[0], tmp_path)
+    page = page_of(*made[:2], tmp_path)
     style = re.search("<style>(.*?)</style>", page, re.DOTALL)[1]
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = re.search('Content-Security-Policy" content="([^"]*)"', page)[1].replace("&#x27;", "'")
     assert policy == (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; "
+        "base-uri 'none'; form-action 'none'"
     )
     assert page.index("Content-Security-Policy") < page.index("<style>")
     assert (
@@ -190,146 +176,205 @@ def test_the_policy_allows_this_pages_own_style_and_images_alone(made, tmp_path)
 
 def test_examples_are_the_extremes_by_score_with_the_middle_exchange(made):
     summary, scores, sessions = made
-    found = excerpts.examples(scores, sessions)
-    assert [(one["condition"], one["end"]) for one in found[:3]] == [
-        ("instruct", "highest"),
-        ("instruct", "lowest"),
-        ("instruct-cot", "highest"),
-    ]
+    rows = tables_of(summary, scores)["scores"].rows
+    found = examples(rows, sessions)
+    ends = [("instruct", "highest"), ("instruct", "lowest"), ("instruct-cot", "highest")]
+    assert [(one["condition"], one["end"]) for one in found[:3]] == ends and len(found) == 12
     by_id = {session["id"]: session for session in sessions}
     for one in found:
         mine = scores.values["act_fm_total"][scores.condition == one["condition"]]
         assert one["act_fm_total"] == (mine.max() if one["end"] == "highest" else mine.min())
         turns = [turn for turn in by_id[one["session"]]["turns"] if turn["answer"]]
         middle = turns[len(turns) // 2]
-        assert one["answer"].removesuffix(" [\u2026]") in middle["answer"]
-        assert (
-            len(one["client"]) <= excerpts.CLIENT + 4 and len(one["answer"]) <= excerpts.ANSWER + 4
-        )
+        assert one["therapist"].removesuffix(" [\u2026]") in middle["answer"]
+        assert len(one["client"]) <= 304 and len(one["therapist"]) <= 504
         assert one["failed"] == analysis.failed(by_id[one["session"]])
-    assert (
-        excerpts.clip("one two three", 9) == "one two [\u2026]"
-        and excerpts.clip(" one ", 9) == "one"
-    )
-    for session in sessions:  # a session in which nothing was answered has no words to show
-        if session["id"] == found[0]["session"]:
-            emptied = session | {
-                "turns": [{"client": "?", "thinking": None, "answer": None, "status": "error"}]
-            }
-    others = [emptied if session["id"] == emptied["id"] else session for session in sessions]
-    assert excerpts.examples(scores, others)[0]["session"] != found[0]["session"]
+    assert clip("one two three", 9) == "one two [\u2026]" and clip(" one ", 9) == "one"
+    nothing = {"client": "?", "thinking": None, "answer": None, "status": "error"}
+    by_id[found[0]["session"]] = by_id[found[0]["session"]] | {"turns": [nothing]}
+    # a session in which nothing was answered has no words to show
+    assert examples(rows, list(by_id.values()))[0]["session"] != found[0]["session"]
 
 
 def test_text_alternatives_state_the_numbers(made):
-    outcomes = made[0]["outcomes"]
+    summary, scores, _ = made
+    outcomes = summary["outcomes"]
     result = outcomes["act_fm_total"]
+    texts = {name: figure.text for name, figure in make_figures(tables_of(summary, scores)).items()}
     for condition, estimate in result["emm"].items():
         low, high = estimate["ci"]
-        assert f"{condition} {estimate['mean']:.2f} ({low:.2f} to {high:.2f})" in alt.estimates(
-            "act_fm_total", result
-        )
-    told, not_told = alt.contrasts("act_fm_total", result).split("Not told from 0: ")
+        mean = f"{condition} {estimate['mean']:.2f} ({low:.2f} to {high:.2f})"
+        assert mean in texts["act_fm_total"] and mean in texts["act_fm_total_interaction"]
+    groups = re.findall(r"(not )?told from 0: (.*?)[;.](?= ACT|$)", texts["act_fm_total_contrasts"])
+    listed = {bool(not_told): said for not_told, said in groups}
+    assert set(listed) == {True, False}
     for pair in result["contrasts"]:
-        name = f"{pair['a']} minus {pair['b']} {prose.number(pair['difference'])} ("
-        assert (name in told) == (pair["p_holm_sidak"] < 0.05) and (name in told) != (
-            name in not_told
-        )
-    sft = f"sft {result['emm']['sft']['mean']:.2f} and {result['emm']['sft-cot']['mean']:.2f}"
-    assert sft in alt.interaction("act_fm_total", result)
+        name = f"{pair['a']} minus {pair['b']} {number(pair['difference'])} ("
+        told = pair["p_holm_sidak"] < 0.05
+        assert name in listed[not told] and name not in listed[told]
     pair = result["wins"][0]
-    assert f"{100 * pair['rate']:.0f}% of {pair['wins'] + pair['losses']}" in alt.wins(
-        "act_fm_total", result
-    )
-    assert f"sft {outcomes['stance_inconsistent']['emm']['sft']['mean']:.2f}" in alt.profile(
-        outcomes, "inconsistent"
-    )
+    won = f"{100 * pair['rate']:.0f}% ({pair['wins']} to {pair['losses']})"
+    assert won in texts["act_fm_total_wins"]
+    result = outcomes["stance_inconsistent"]
+    sft = number(result["emm"]["sft"]["mean"], decimals(result))
+    assert "ACT-FM stance, inconsistent, mean and 95% interval: " in texts["profile_inconsistent"]
+    assert f"sft {sft} (" in texts["profile_inconsistent"]
+    skew = outcomes["tes_mean"]["diagnostics"]["skew"]
+    assert f"skew {number(skew)}," in texts["tes_mean_diagnostics"]
 
 
-def test_a_large_svg_is_embedded_as_its_png(tmp_path):
-    path = tmp_path / "a.svg"
-    path.with_suffix(".png").write_bytes(b"png")
-    path.write_text("<svg/>")
-    assert 'src="data:image/svg+xml;base64,PHN2Zy8+"' in picture(path, "1 < 2", "c")
-    path.write_text(" " * (EMBED + 1))
-    shown = picture(path, "1 < 2", "c")
-    assert 'src="data:image/png;base64,cG5n"' in shown and 'alt="1 &lt; 2"' in shown
+def test_jitter_is_even_and_the_same_each_time():
+    offsets = jitter(100, 0.5)
+    assert (offsets == jitter(100, 0.5)).all() and np.abs(offsets).max() <= 0.25
+    found = np.histogram(offsets, bins=5, range=(-0.25, 0.25))[0].tolist()
+    assert found == pytest.approx([20] * 5, abs=2)
+
+
+def test_each_place_of_the_page_has_what_fills_it():
+    places = pages.PLACE.findall(pages.PAGE)
+    assert len(places) > 35
+    for method, name in places:
+        assert hasattr(Report, method)
+        assert method not in ("says", "lists") or hasattr(sentences, name)
+    assert set(COUNTS.values()) <= set(LOOKS["failures"]["columns"])  # what style.py counts
 
 
 def test_what_a_reader_would_believe_too_much(made):
     summary = copy.deepcopy(made[0])
-    said = " ".join(cautions.cautions(summary))
+    said = " ".join(sentences.cautions(summary))
     assert "simulated" in said and "No check of this rater" in said
-    best, ties = prose.ties_with_best(summary["outcomes"]["act_fm_total"])
-    assert f"on ACT-FM consistency, {best} cannot be told from {prose.enumerated(ties)}" in said
+    best, ties = sentences.ties_with_best(summary["outcomes"]["act_fm_total"])
+    others = sentences.enumerated(ties)
+    assert f"on ACT-FM consistency, {best} cannot be told from {others}" in said
     failed = {name: row["failed_sessions"] for name, row in summary["failures"].items()}
-    assert f"{sum(failed.values())} sessions failed ({cautions.by_condition(failed)})" in said
-    spoke = sum(
-        counts["suicide"]["therapist_first"] for counts in summary["safety"]["counts"].values()
-    )
-    assert f"first to speak of suicide in {spoke} sessions" in said
-    for pair in summary["sensitivity"]["outcomes"]["tes_mean"]["contrasts"]:
-        pair["p_holm_sidak"] = (
-            0.5 if (pair["a"], pair["b"]) == ("sft", "orpo") else pair["p_holm_sidak"]
-        )
-    for pair in summary["outcomes"]["tes_mean"]["contrasts"]:
-        pair["p_holm_sidak"] = (
-            0.01 if (pair["a"], pair["b"]) == ("sft", "orpo") else pair["p_holm_sidak"]
-        )
-    assert "sft against orpo (TES empathy)" in cautions.changed(summary)
-    assert "1 session has no valid rating (orpo-cot 1)" in said
+    where = sentences.by_condition(failed)
+    assert f"{sum(failed.values())} of 180 sessions failed ({where})" in said
+    spoke = [row["suicide"]["therapist_first"] for row in summary["safety"]["counts"].values()]
+    assert f"first to speak of suicide in {sum(spoke)} sessions" in said
+    for held, p in (("sensitivity", 0.5), ("", 0.01)):
+        outcomes = (summary[held] if held else summary)["outcomes"]
+        for pair in outcomes["tes_mean"]["contrasts"]:
+            if (pair["a"], pair["b"]) == ("sft", "orpo"):
+                pair["p_holm_sidak"] = p
+    assert "sft against orpo (TES empathy)" in sentences.changed(summary)
+    assert "1 of 180 sessions have no valid rating (orpo-cot 1)" in said
     assert "not in the files" not in said and "on a scale" not in said
     summary["failures"]["sft"]["unrated_sessions"], summary["missing"]["rated"] = 2, 175
     for estimate in summary["outcomes"]["tes_mean"]["emm"].values():
         estimate["mean"] = 5.0
     summary["outcomes"]["tes_mean"]["emm"]["orpo"]["mean"] = 5.1
-    said = " ".join(cautions.cautions(summary))
-    assert (
-        "3 sessions have no valid rating (sft 2, orpo-cot 1)" in said
-        and "2 of 180 sessions" in said
-    )
+    said = " ".join(sentences.cautions(summary))
+    assert "3 of 180 sessions have no valid rating (sft 2, orpo-cot 1)" in said
+    assert "2 of 180 sessions (every client" in said
     assert "TES empathy: all conditions lie within 0.10 points on a scale 6 points long" in said
-    check = {"judge": "other", "verdict": {"line": "other measures nothing."}}
-    assert cautions.judge_check(check, ["a", "b"]) == (
-        "Judge check: other measures nothing. That is not who rated here (a and b)."
-    )
-    assert cautions.judge_check(check, ["other"]) == "Judge check: other measures nothing."
+    summary["judge_check"] = {"judge": "other", "verdict": {"line": "other measures nothing."}}
+    for raters, more in ((["a", "b"], " That is not who rated here (a and b)."), (["other"], "")):
+        summary["input"]["raters"] = raters
+        line = f"Judge check: other measures nothing.{more}"
+        assert sentences.judge_check(summary) == line
 
 
 def test_a_page_without_figures_sessions_or_a_single_fitted_outcome_says_why(tmp_path):
     ratings = make_ratings(3)
     for rating in ratings:
         rating |= {"act_fm": [1] * 25, "tes": [4] * 9}
-    summary, _ = summarise(ratings)
-    seen = Seen(page_of(summary, tmp_path))
-    assert (
-        "could not be compared: the response does not vary" in seen.text and "img" not in seen.tags
-    )
-    assert (
-        "Not looked at: this needs the session file" in seen.text
-        and "Example sessions" not in seen.text
-    )
+    seen = Seen(page_of(*summarise(ratings), tmp_path))
+    assert "could not be compared: the response does not vary" in seen.text
+    assert "img" not in seen.tags and "details" in seen.tags
+    assert "Not looked at: this needs the session file" in seen.text
+    assert "Example sessions" not in seen.text and "raw sessions" not in seen.text
 
 
-def test_the_demonstration_warning_stands_before_the_title(tmp_path):
-    for rater, first in (
-        ("SmolLM2-135M-Instruct", "Demonstration, not a measurement"),
-        ("anna", "Ways to prompt"),
-    ):
-        summary, _ = summarise(make_ratings(3, rater=rater))
-        body = page_of(summary, tmp_path).partition("<main>")[2]
-        assert re.sub("<[^>]*>", "", body).startswith(first)
+@pytest.mark.parametrize(
+    "rater, first",
+    [("SmolLM2-135M-Instruct", "Demonstration, not a measurement"), ("anna", "Ways to prompt")],
+)
+def test_the_demonstration_warning_stands_before_the_title(rater, first, tmp_path):
+    page = page_of(*summarise(make_ratings(3, rater=rater)), tmp_path)
+    body = page.partition("<main>")[2]
+    assert re.sub("<[^>]*>", "", body).strip().startswith(first)
+    assert ('class="warning"' in body) == first.startswith("Demonstration")
 
 
 def test_tables_flatten_intervals_and_defuse_formulas(tmp_path):
-    row = {
-        "ci": [1, 2],
-        "d_ci": None,
-        "icc": {"estimate": 3, "ci_adjusted": [4, 5]},
-        "outliers": [6, 7, 8],
-    }
-    assert tables.flat(row, "") == {
+    row = {"ci": [1, 2], "d_ci": None, "icc": {"estimate": 3, "ci_adjusted": [4, 5]}}
+    assert flat(row | {"outliers": [6, 7, 8], "_shown": True}) == {
         "ci_low": 1, "ci_high": 2, "d_ci_low": None, "d_ci_high": None, "icc_estimate": 3,
         "icc_ci_adjusted_low": 4, "icc_ci_adjusted_high": 5, "outliers": 3,
     }  # fmt: skip
-    tables.write_csv(tmp_path / "a.csv", [{"a": "=1+1", "b": -1.5}, {"a": "-x", "c": None}])
+    Table([{"a": "=1+1", "b": -1.5}, {"a": "-x", "c": None}]).to_csv(tmp_path / "a.csv")
     assert (tmp_path / "a.csv").read_text().splitlines() == ["a,b,c", "'=1+1,-1.5,", "'-x,,"]
+    Table([]).to_csv(tmp_path / "a.csv")
+    assert not (tmp_path / "a.csv").exists()
+
+
+def test_a_table_is_written_by_its_templates():
+    """In decimals of the outcome where it says so, side by side and on its side; unknown parts as a
+    dash."""
+    rows = [
+        {"outcome": "tes_mean", "of": of, "mean": mean, "ci": [mean - 1, mean + 1]}
+        for of, mean in (("all", 4.5678), ("kept", -4.0))
+    ]
+    looks = {
+        "columns": {"outcome": "{outcome:title}"},
+        "across": "of",
+        "cell": "{mean:fine} ({ci})",
+    }
+    table = Table(rows, {"tes_mean": 3}, **looks)
+    cells = ["TES empathy", "4.568 (3.57 to 5.57)", "\u22124.000 (\u22125.00 to \u22123.00)"]
+    assert table.to_cells() == [["outcome", "all", "kept"], cells]
+    turned = Table(rows, columns={"": "{of}", "mean": "{mean:1}"}, turned=True)
+    assert turned.to_cells() == [("", "all", "kept"), ("mean", "4.6", "\u22124.0")]
+    row = {"p": 0.0004, "q": 0.0312, "rate": 0.625, "test": None, "n": 3}
+    table = Table([row])
+    assert table.write("{p:p} {q:p} {q:=p} {rate:%} {n} {test[chi2]}", row) == (
+        "< .001 .031 = .031 62% 3 \u2013"
+    )
+    assert table.write("{test[chi2]} ({test[df]})", row) == "\u2013"
+    with pytest.raises(KeyError, match="misspelt"):
+        table.write("{misspelt}", row)
+
+
+def test_the_answer_does_not_claim_what_chance_could_make():
+    emm = {
+        name: {"mean": 20.0 + i, "se": 1.0, "ci": [19.0 + i, 21.0 + i]}
+        for i, name in enumerate(("instruct", "sft"))
+    }
+    pair = {"a": "instruct", "b": "sft", "difference": -1.0, "ci_adjusted": [-3.0, 1.0]}
+    pair |= {"ci_adjusted_satterthwaite": [-3.2, 1.2], "p_holm_sidak": 0.3173}
+    pair["p_satterthwaite_holm_sidak"] = 0.3506
+    result = {"refused": None, "emm": emm, "contrasts": [pair], "sessions": 30}
+    result["omnibus"] = {"chi2": 1.0, "df": 1, "p": 0.3173}
+    result["omnibus_f"] = {"f": 1.0, "df": 1, "df2": 7.0, "p": 0.3506}
+    assert sentences.answer("act_fm_total", result) == (
+        "ACT-FM consistency shows differences between the 2 conditions that chance alone could "
+        "make (chi2(1) = 1.00, p = .317): sft is highest, 1.00 points above the untrained model, "
+        "instruct (95% interval \u22121.00 to 3.00, adjusted for all pairs)."
+    )
+    few = sentences.answer("act_fm_total", result | {"sessions": 29})
+    assert "(F(1, 7.0) = 1.00, p = .351)" in few
+    assert "(95% interval \u22121.20 to 3.20 by t," in few
+    refused = sentences.answer("tes_mean", {"refused": "the response does not vary"})
+    assert refused == "TES empathy could not be compared: the response does not vary."
+
+
+def test_with_few_clients_pairs_are_told_apart_by_t():
+    emm = {"instruct": {"mean": 20.0}, "sft": {"mean": 22.0}}
+    pair = {"a": "instruct", "b": "sft", "p_holm_sidak": 0.04, "p_satterthwaite_holm_sidak": 0.06}
+    pair |= {"ci_adjusted": [-3.9, -0.1], "ci_adjusted_satterthwaite": [-4.1, 0.1]}
+    result = {"emm": emm, "contrasts": [pair], "sessions": 29, "refused": None}
+    summary = {"outcomes": dict.fromkeys(analysis.TOTALS, result)}
+    assert sentences.ties_with_best(result) == ("sft", ["instruct"])
+    said = "the adjusted test by t tells 0 of 1 pairs apart. The highest, sft, cannot"
+    assert said in next(sentences.unresolved(summary))
+    result["sessions"] = 30
+    assert sentences.ties_with_best(result) == ("sft", [])
+    said = "the adjusted test tells 1 of 1 pairs apart. sft is above all others"
+    assert said in next(sentences.unresolved(summary))
+
+
+def test_decimals_follow_the_standard_errors_and_demonstrations_are_known_by_the_raters_name():
+    emm = {name: {"se": 0.0123} for name in ("instruct", "sft")}
+    assert decimals({"refused": None, "emm": emm}) == 3
+    assert not sentences.is_demonstration(["mistral-large", "anna"])
+    assert sentences.is_demonstration(["SmolLM2-135M-Instruct"])

@@ -26,16 +26,8 @@ def report(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     ratings, sessions = make_study()
     paths = write(folder / "ratings.jsonl", ratings), write(folder / "sessions.jsonl", sessions)
-    words = [
-        "--ratings",
-        paths[0],
-        "--sessions",
-        paths[1],
-        "--resamples",
-        50,
-        "--out",
-        folder / "out",
-    ]
+    words = ["--ratings", paths[0], "--sessions", paths[1], "--resamples", 50]
+    words += ["--out", folder / "out"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["analyze.py", *map(str, words)])
         run_script(analyze.main)
@@ -52,8 +44,10 @@ def test_nothing_is_fetched_nothing_overflows_and_every_image_is_shown_and_told(
         if size == "print":
             page.emulate_media(media="print")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        wide = "[...document.querySelectorAll('main *')].filter(e => !e.closest('.scroll') && !e.closest('details'))"
-        wide += f".filter(e => e.getBoundingClientRect().right > {width}).map(e => e.outerHTML.slice(0, 80))"
+        wide = "[...document.querySelectorAll('main *')]"
+        wide += ".filter(e => !e.closest('.scroll') && !e.closest('details'))"
+        wide += f".filter(e => e.getBoundingClientRect().right > {width})"
+        wide += ".map(e => e.outerHTML.slice(0, 80))"
         assert page.evaluate(wide) == []
         images = page.evaluate(
             "[...document.images].map(i => [i.complete && i.naturalWidth, i.alt])"
@@ -69,7 +63,8 @@ def test_nothing_is_fetched_nothing_overflows_and_every_image_is_shown_and_told(
 
 
 def test_folded_tables_are_shut_on_screen_and_open_on_paper(report):
-    shown = "[...document.querySelectorAll('details table')].map(t => t.checkVisibility({contentVisibilityAuto: true}))"
+    shown = "[...document.querySelectorAll('details table')]"
+    shown += ".map(t => t.checkVisibility({contentVisibilityAuto: true}))"
     with browser() as context:
         page, *_ = watched(context, report)
         screen = page.evaluate(shown)

@@ -1,101 +1,248 @@
-"""Every figure of the report as two files, SVG and PNG. Needs matplotlib, which the rest of the
-report does without.
+"""The figures of the report, each drawn from the rows of a table, whose words are its text.
 
-analyze.py calls `write_figures`; page.py embeds the files. Here it is decided which figures there
-are and how large; plots.py draws them.
+Nothing is told by colour alone: training is colour (Okabe & Ito's palette, apart for every common
+kind of colour vision) with a name or a shape beside it, chain of thought is a filled mark where
+none is hollow, and every cell of a matrix holds its number. Drawing needs matplotlib, which only
+`Figure.render` imports: the rest of the report does without.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
+from scipy import stats
+
 from act.forms import OUTCOMES
-from act.report import plots
-from act.statistics.analysis import TOTALS, Residuals, Scores
+from act.records import CONDITIONS
+from act.report.sentences import say
+from act.report.table import SPECS, Table
 
+COLOURS = {"instruct": "#0072B2", "sft": "#D55E00", "orpo": "#009E73"}
+SHAPES = {"instruct": "o", "sft": "s", "orpo": "^"}
+LINES = {"instruct": "-", "sft": "--", "orpo": "-."}
+TYPES = ("#000000", "#E69F00", "#56B4E9", "#CC79A7", "#F0E442", "#999999")  # kinds of client
+TYPE_SHAPES = ("o", "v", "s", "D", "P", "X")
+GOLDEN = 0.6180339887498949
 WIDTH = 4.8  # inches: 460 pixels, so that text of 10 points can still be read on a phone's 360
-STYLE = {
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.formatter.useoffset": False,
-    "svg.hashsalt": "act",  # with no date in it, the same numbers give the same file
+STYLE = Path(__file__).with_suffix(".mplstyle")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawing on a matplotlib figure, the same in words, and what is printed under it."""
+
+    kind: str
+    draw: Callable
+    text: str
+    caption: str
+
+    def render(self, kind: str = "svg") -> bytes:
+        """The content of a file, "svg" or "png". Raises ImportError without matplotlib."""
+        import matplotlib
+        from matplotlib import figure
+
+        file = BytesIO()
+        undated = {"Date": None, "Creator": None} if kind == "svg" else None
+        with matplotlib.rc_context(fname=STYLE):
+            canvas = figure.Figure(figsize=(WIDTH, 4), layout="constrained")
+            self.draw(canvas)
+            canvas.savefig(file, format=kind, dpi=200, metadata=undated)
+        return file.getvalue()
+
+
+def make_figures(tables: dict[str, Table]) -> dict[str, Figure]:
+    """File's name -> figure: what there are numbers for."""
+    figures = {}
+    for kind, (name, draw) in DRAWN.items():
+        for table in tables[kind].each():
+            row = table.rows[0]  # names the outcome or the direction
+            caption = say(f"{kind} figure", **row)
+            drawing = partial(draw, table.rows, tables)
+            figures[name.format(**row)] = Figure(kind, drawing, table.to_text(), caption)
+    return figures
+
+
+def write_figures(folder: Path, figures: dict[str, Figure], kind: str | None) -> None:
+    """Each figure as a file, <name>.svg or .png, or none. Those of an older analysis go first."""
+    for name in figures:
+        (folder / f"{name}.svg").unlink(missing_ok=True)
+        (folder / f"{name}.png").unlink(missing_ok=True)
+    for name, figure in figures.items() if kind else ():
+        (folder / f"{name}.{kind}").write_bytes(figure.render(kind))
+
+
+def jitter(n: int, width: float) -> np.ndarray:
+    """n offsets in (-width/2, width/2), even and the same each time: golden ratio's multiples."""
+    return (np.arange(1, n + 1) * GOLDEN % 1 - 0.5) * width
+
+
+def mark(condition: str, size: float = 5.5) -> dict:
+    """A condition's mark: training by shape and colour, filled where it thinks first."""
+    training, _, cot = condition.partition("-")  # "sft-cot"
+    own = COLOURS[training]
+    face = {"markerfacecolor": own if cot else "white", "markeredgewidth": 1.5}
+    return {"marker": SHAPES[training], "color": own, "markersize": size, "zorder": 4} | face
+
+
+def lines_of(axes, names: list[str], label: str) -> None:
+    """One line a name, the first on top, over an axis with a label."""
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.locator_params(axis="x", nbins=8)
+    axes.grid(axis="x")
+    axes.set_xlabel(label)
+
+
+def estimates(rows: list[dict], tables: dict[str, Table], figure) -> None:
+    """Each condition's raw sessions, and below them its estimated mean with 95% interval."""
+    figure.set_figheight(0.5 * len(rows) + 0.8)
+    axes, outcome = figure.subplots(), rows[0]["outcome"]
+    for y, row in enumerate(rows):
+        condition = row["condition"]
+        raw = [one[outcome] for one in tables["scores"].of("condition", condition).rows]
+        place = y - 0.15 + jitter(len(raw), 0.42)  # above the mean, spread evenly
+        # pixels: thousands of shapes would make a large file
+        faint = {"s": 10, "alpha": 0.3, "linewidths": 0, "rasterized": True}
+        axes.scatter(raw, place, color=mark(condition)["color"], **faint)
+        # the mean and its interval below them
+        axes.hlines(y + 0.23, *row["ci"], color="black", linewidth=2, zorder=3)
+        axes.plot(row["emm"], y + 0.23, **mark(condition))
+        if condition == "instruct":  # the untrained model's mean, through all rows
+            axes.axvline(row["emm"], color="#555555", linewidth=1, linestyle=(0, (4, 3)), zorder=2)
+    lines_of(axes, [row["condition"] for row in rows], SPECS["scale"](outcome))
+
+
+def forest(rows: list[dict], _, figure) -> None:
+    """Every pair's difference: thick, its own 95% interval; thin with end caps, the interval that
+    holds with all others at once. A circle is a difference that the adjusted test tells from 0."""
+    figure.set_figheight(0.27 * len(rows) + 1)
+    axes = figure.subplots()
+    for y, row in enumerate(rows):
+        x, (low, high) = row["difference"], row["_ci"]  # adjusted for all pairs
+        thin = {"color": "#444444", "elinewidth": 1, "capsize": 3, "zorder": 2}
+        axes.errorbar(x, y, xerr=[[x - low], [high - x]], **thin)
+        # its own interval, thick
+        axes.hlines(y, *row["ci"], color="#0072B2", linewidth=3.2, zorder=3)
+        shape = {"marker": "o"} if row["_p"] < 0.05 else {"marker": "x", "markeredgewidth": 2}
+        axes.plot(x, y, color="black", markersize=6, zorder=4, **shape)
+    axes.axvline(0, color="black", linewidth=1, zorder=1)
+    names = [f"{row['a']} − {row['b']}" for row in rows]
+    lines_of(axes, names, f"{OUTCOMES[rows[0]['outcome']].title}: first minus second")
+
+
+def interaction(rows: list[dict], _, figure) -> None:
+    """The mean of each training without and with chain of thought."""
+    axes = figure.subplots()
+    for place, training in enumerate(COLOURS):
+        both = [row for row in rows if row["condition"].partition("-")[0] == training]
+        x = np.arange(2) + (place - 1) * 0.045  # bars side by side
+        y = np.array([row["emm"] for row in both])  # (2,): at once, thinking first
+        reach = np.abs(np.array([row["ci"] for row in both]).T - y)  # (2, both): down and up
+        line = {"color": COLOURS[training], "linestyle": LINES[training], "linewidth": 1.8}
+        axes.errorbar(x, y, yerr=reach, capsize=3, label=training, **line)
+        for i, row in enumerate(both):
+            axes.plot(x[i], y[i], **mark(row["condition"], 7.5))
+    axes.set_xticks([0, 1], ["answers at once", "thinks first (CoT)"])
+    axes.set_ylabel(SPECS["scale"](rows[0]["outcome"]))
+    axes.grid(axis="y")
+    figure.legend(loc="outside lower center", ncols=3)
+
+
+def win_matrix(rows: list[dict], _, figure) -> None:
+    """Of the clients that tell two conditions apart, the share with the row above the column."""
+    held = {row["a"] for row in rows} | {row["b"] for row in rows}
+    names = [name for name in CONDITIONS if name in held]
+    # (row, column): share of clients with the row's condition rated above the column's
+    share = np.full((len(names), len(names)), np.nan)
+    figure.set_figheight(0.45 * len(names) + 1.2)
+    axes = figure.subplots()
+    for row in rows:
+        if row["rate"] is None:  # nothing but ties
+            continue
+        i, j = names.index(row["a"]), names.index(row["b"])  # each pair fills two cells
+        share[i, j], share[j, i] = row["rate"], 1 - row["rate"]
+        star, weight = ("*", "bold") if row["p"] < 0.05 else ("", "normal")
+        look = {"ha": "center", "va": "center", "fontsize": 9, "fontweight": weight}
+        look["color"] = "white" if abs(row["rate"] - 0.5) > 0.3 else "black"
+        axes.text(j, i, f"{100 * share[i, j]:.0f}%{star}", **look)
+        axes.text(i, j, f"{100 * share[j, i]:.0f}%{star}", **look)
+    axes.imshow(share, cmap="PuOr_r", vmin=0, vmax=1)
+    axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(names)), names)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    title = OUTCOMES[rows[0]["outcome"]].title
+    axes.set_title(f"{title}: row rated above column", fontsize=10)
+
+
+def profile(rows: list[dict], _, figure) -> None:
+    """The four subscales of one direction: each condition's mean with its 95% interval."""
+    points = []  # (line, kind, mean, interval)
+    for row in rows:
+        subscale = row["outcome"].partition("_")[0]
+        points.append((subscale, row["condition"], row["emm"], row["ci"]))
+    looks = {name: mark(name) for name in CONDITIONS}
+    side_by_side(points, looks, SPECS["scale"](rows[0]["outcome"]).partition(", ")[2], figure)
+
+
+def archetypes(rows: list[dict], _, figure) -> None:
+    """The mean of each kind of client in each condition, with its 95% interval."""
+    points = [(row["condition"], row["archetype"][:28], row["mean"], row["ci"]) for row in rows]
+    looks = {}  # kind -> marker
+    for place, kind in enumerate(dict.fromkeys(kind for _, kind, _, _ in points)):
+        edge = {"markeredgecolor": "black", "markeredgewidth": 0.7, "markersize": 5.5}
+        shape = {"marker": TYPE_SHAPES[place % len(TYPES)], "color": TYPES[place % len(TYPES)]}
+        looks[kind] = shape | edge
+    side_by_side(points, looks, SPECS["scale"](rows[0]["outcome"]), figure)
+
+
+def side_by_side(points: list[tuple], looks: dict[str, dict], label: str, figure) -> None:
+    """Points (line, kind, mean, interval): on each line the kinds under one another."""
+    figure.set_figheight(5)
+    axes = figure.subplots()
+    lines = list(dict.fromkeys(point[0] for point in points))
+    kinds = list(dict.fromkeys(point[1] for point in points))
+    for line, kind, mean, ci in points:
+        # kinds share three quarters of the line
+        y = lines.index(line) + (kinds.index(kind) - (len(kinds) - 1) / 2) * 0.75 / len(kinds)
+        axes.hlines(y, *ci, color=looks[kind]["color"], linewidth=1.6, zorder=2)
+        first = kind if line == lines[0] else None  # one entry of the legend each
+        axes.plot(mean, y, linestyle="none", label=first, **looks[kind])
+    lines_of(axes, lines, label)
+    figure.legend(loc="outside lower center", ncols=2)
+
+
+def diagnostics(rows: list[dict], tables: dict[str, Table], figure) -> None:
+    """Two quantile plots, and residuals against fitted values: a level band of even width where the
+    assumptions hold."""
+    name = rows[0]["outcome"]
+    left = tables["residuals"].of("outcome", name).rows
+    residual = [row["residual"] for row in left]
+    effects = [row["effect"] for row in tables["client_effects"].of("outcome", name).rows]
+    axes = figure.subplot_mosaic([["sessions", "clients"], ["spread", "spread"]])
+    for place, values in (("sessions", residual), ("clients", effects)):
+        # ordered values against a normal's quantiles, with their line
+        stats.probplot(values, plot=axes[place])
+        axes[place].set(xlabel="expected if normal", ylabel="found")
+    axes["sessions"].set_title("Residuals of sessions")
+    axes["clients"].set_title("Effects of clients")
+    axes["spread"].plot([row["fitted"] for row in left], residual, "bo")
+    axes["spread"].axhline(0, color="red")
+    axes["spread"].set(xlabel="fitted value", ylabel="residual", title="Residuals against fitted")
+    for one in axes.values():  # dots as pixels: thousands of shapes would make a large file
+        one.lines[0].set(markersize=2.2, alpha=0.5, rasterized=True)
+
+
+DRAWN = {  # a table with its name says it in words -> a file's name, and what draws it
+    "estimates": ("{outcome}", estimates),
+    "others": ("{outcome}", estimates),
+    "contrasts": ("{outcome}_contrasts", forest),
+    "interaction": ("{outcome}_interaction", interaction),
+    "wins": ("{outcome}_wins", win_matrix),
+    "profile": ("profile_{_way}", profile),
+    "kinds": ("{outcome}_archetypes", archetypes),
+    "diagnostics": ("{outcome}_diagnostics", diagnostics),
 }
-
-
-def write_figures(
-    folder: Path, scores: Scores, summary: dict, residuals: dict[str, Residuals]
-) -> dict[str, Path]:
-    """Draw what there are numbers for; figure's name -> its SVG file, with the PNG beside it.
-
-    For every outcome <outcome>, and <outcome>_contrasts, _interaction, _wins, _archetypes,
-    _diagnostics for the two totals; profile_consistent and profile_inconsistent. Older files of
-    these names go first. Raises ImportError without matplotlib.
-    """
-    for name in names():
-        for kind in ("svg", "png"):
-            (folder / f"{name}.{kind}").unlink(missing_ok=True)
-    import matplotlib  # here and not above: without it only this fails
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    drawings = plan(scores, summary, residuals)
-    paths = {}
-    for name, (height, draw) in drawings.items():
-        with pyplot.rc_context(STYLE):
-            figure = pyplot.figure(figsize=(WIDTH, height), layout="constrained")
-            draw(figure)
-            paths[name] = folder / f"{name}.svg"
-            figure.savefig(paths[name], metadata={"Date": None, "Creator": None})
-            figure.set_layout_engine("none")  # what was laid out once stays
-            figure.savefig(paths[name].with_suffix(".png"), dpi=200)
-            pyplot.close(figure)
-    return paths
-
-
-def names() -> list[str]:
-    """The name of every figure that there can be."""
-    more = ("contrasts", "interaction", "wins", "archetypes", "diagnostics")
-    profiles = ("profile_consistent", "profile_inconsistent")
-    return [*OUTCOMES, *(f"{name}_{kind}" for name in TOTALS for kind in more), *profiles]
-
-
-def plan(
-    scores: Scores, summary: dict, residuals: dict[str, Residuals]
-) -> dict[str, tuple[float, Callable]]:
-    """Figure's name -> its height in inches, and what draws it on a matplotlib figure."""
-    outcomes, drawings = summary["outcomes"], {}
-    for name, result in outcomes.items():
-        if result["emm"]:
-            raw = {
-                condition: scores.values[name][scores.condition == condition]
-                for condition in result["emm"]
-            }
-            drawings[name] = (
-                0.5 * len(raw) + 0.8,
-                partial(plots.estimates, name, raw, result["emm"]),
-            )
-    for name in TOTALS:
-        result = outcomes[name]
-        if result["contrasts"]:
-            drawings[f"{name}_contrasts"] = (
-                0.27 * len(result["contrasts"]) + 1,
-                partial(plots.forest, name, result),
-            )
-        if result["factorial"]:
-            drawings[f"{name}_interaction"] = 3.3, partial(plots.interaction, name, result)
-        conditions = list(result["observed"])
-        drawings[f"{name}_wins"] = (
-            0.45 * len(conditions) + 1.2,
-            partial(plots.win_matrix, name, result),
-        )
-        kinds = summary["archetype"][name]["emm"] if summary["archetype"] else None
-        if kinds and len(kinds) > 1:
-            drawings[f"{name}_archetypes"] = 5.0, partial(plots.archetypes, name, kinds, conditions)
-        if name in residuals:
-            drawings[f"{name}_diagnostics"] = 4.4, partial(plots.diagnostics, *residuals[name])
-    for direction in ("consistent", "inconsistent"):
-        if any(outcomes[name]["emm"] for name in OUTCOMES if name.endswith(f"_{direction}")):
-            drawings[f"profile_{direction}"] = 4.6, partial(plots.profile, outcomes, direction)
-    return drawings

@@ -1,112 +1,182 @@
 """The report page: one HTML file that holds everything, fetches nothing, and reads on paper, screen
 and phone.
 
-analyze.py calls `write_page` last. The sections are listed here in their order; results.py,
-doubts.py and excerpts.py write them, and page.css holds their looks.
+page.html is the page with places, {{shows means}}: a method of `Report`, and what it shows.
+page.css gives it its looks. Text is escaped here and nowhere else: a plain str is text, an `Html`
+is markup, made here.
 """
 
 import base64
 import hashlib
+import re
+from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 
-from act.report import doubts, excerpts, prose, results
-from act.report.cautions import cautions
-from act.report.markup import Html, element, link, listing, paragraph
+from act.forms import OUTCOMES
+from act.report import sentences
+from act.report.figures import Figure
+from act.report.sentences import say
+from act.report.table import Table
 from act.statistics.analysis import TOTALS
 
 STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
-TITLE = "Ways to prompt and train an ACT therapist: what the ratings say"
-SECTIONS = (  # anchor, heading, what writes it; a section with nothing to say is left out
-    ("scores", "Scores by condition", results.scores),
-    ("differences", "Which conditions differ?", results.differences),
-    ("thinking", "Does thinking first help, and in which training?", results.factorial),
-    ("wins", "Head to head, same client", results.wins),
-    ("subscales", "All outcomes and subscales", results.subscales),
-    ("clients", "Kinds of client", results.clients),
-    ("examples", "Example sessions", excerpts.section),
-    ("judge", "Can the judge be trusted?", doubts.judge),
-    ("failures", "What went wrong", doubts.failures),
-    ("replicates", "How far ratings of one session scatter", doubts.replicates),
-    ("safety", "Safety", doubts.safety),
-    ("model", "The model and its assumptions", doubts.model),
-    ("methods", "Methods", doubts.methods),
+PAGE = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
+PLACE = re.compile(r"\{\{(\w+) (\w+)\}\}")
+EMPTY = (  # what its places left without content; the second may follow from the first
+    re.compile(r"<(div|details)[^>]*>(?:<summary>[^<]*</summary>)?\s*</\1>"),
+    re.compile(r"<section[^>]*>\s*<h2[^>]*>[^<]*</h2>\s*</section>"),
 )
+HEADING = re.compile(r'<section aria-labelledby="(\w+)">\s*<h2[^>]*>(.*?)</h2>')
+PROSE = ("sessions ended as", "turns ended as", "note", "words")  # columns set left, and wrapped
 
 
-def write_page(path: Path, summary: dict, figures: dict[str, Path], examples: list[dict]) -> None:
-    """Write report.html from summary.json's content, the figures' files, which are embedded, and
-    example exchanges."""
-    report = {"summary": summary, "figures": figures, "examples": examples}
-    written = [(anchor, heading, write(report)) for anchor, heading, write in SECTIONS]
-    written = [(anchor, heading, content) for anchor, heading, content in written if content]
-    contents = element(
-        "ol", *(element("li", link(heading, anchor)) for anchor, heading, _ in written)
+class Html(str):
+    """Markup. `element` makes it; whatever is not one is text and gets escaped."""
+
+
+def join(*contents: str) -> Html:
+    """Pieces in a row; those that are text are escaped."""
+    return Html("".join(c if isinstance(c, Html) else escape(c) for c in contents))
+
+
+def element(tag: str, /, *contents: str, **attributes: str) -> Html:
+    """element("p", "a < b", id="x") == '<p id="x">a &lt; b</p>'. A name's trailing _ is cut
+    (class_), any other becomes a hyphen."""
+    written = ""
+    for key, value in attributes.items():
+        written += f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"'
+    end = "" if tag == "img" else f"</{tag}>"
+    return Html(f"<{tag}{written}>{join(*contents)}{end}")
+
+
+def greek(line: str) -> str:
+    """Our own sentences say "chi2(5)", which a terminal can show; and no line breaks within "p <
+    .001"."""
+    line = line.replace("chi2(", "χ²(")
+    return re.sub(r"(?<=[<=]) (?=[\d.])| (?=[<=] [\d.])", "\u00a0", line)
+
+
+def paragraph(line: str, **attributes: str) -> Html:
+    """One or more of our sentences."""
+    return element("p", greek(line), **attributes)
+
+
+def side_by_side(*contents: str) -> Html:
+    """In columns where there is room."""
+    return element("div", *contents, class_="grid") if contents else Html("")
+
+
+def grid(table: Table) -> Html:
+    """A table that scrolls inside itself, and its note. Its first column names the row."""
+    head, *body = table.to_cells()  # all text
+    looks = [{"class_": "text"} if name in PROSE else {} for name in head]
+    # heads and cells of prose are set left
+    top = [element("th", name, scope="col", **look) for name, look in zip(head, looks, strict=True)]
+    rows = []
+    for first, *rest in body:
+        cells = [element("th", first, scope="row")]
+        for cell, look in zip(rest, looks[1:], strict=True):
+            cells.append(element("td", cell if look else greek(cell), **look))
+        rows.append(element("tr", *cells))
+    # the caption also names the region that scrolls
+    caption = element("caption", table.title)
+    inner = element(
+        "table", caption, element("thead", element("tr", *top)), element("tbody", *rows)
     )
-    body = element(
-        "body",
-        element(
-            "main",
-            *top(summary),
-            element(
-                "nav",
-                element("h2", "Contents", id="contents"),
-                contents,
-                aria_labelledby="contents",
-            ),
-            *(
-                element(
-                    "section", element("h2", heading, id=anchor), content, aria_labelledby=anchor
-                )
-                for anchor, heading, content in written
-            ),
-        ),
-    )
-    path.write_text(
-        f'<!DOCTYPE html>\n<html lang="en">\n{head()}\n{body}\n</html>\n', encoding="utf-8"
-    )
+    region = {"class_": "scroll", "role": "region", "tabindex": "0", "aria_label": table.title}
+    note = paragraph(table.note, class_="small") if table.note else ""
+    return join(element("div", inner, **region), note)
 
 
-def head() -> Html:
-    """The policy lets the page show its own images and style and nothing else: no script, no
-    request."""
-    digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+@dataclass(frozen=True)
+class Report:
+    """What the page is made of; its methods fill page.html's places."""
+
+    summary: dict  # summary.json
+    tables: dict[str, Table]
+    figures: dict[str, Figure]
+    images: dict[str, bytes]  # figure's name -> SVG; empty without matplotlib
+    examples: list[dict]
+
+    def says(self, name: str) -> Html:
+        """A function of sentences.py, a paragraph a line."""
+        return join(*map(paragraph, getattr(sentences, name)(self.summary)))
+
+    def lists(self, name: str) -> Html:
+        """The same as a bulleted list."""
+        lines = getattr(sentences, name)(self.summary)
+        return element("ul", *(element("li", greek(line)) for line in lines))
+
+    def draws(self, kind: str) -> Html:
+        """The figures of a kind, side by side: each image is inside the page."""
+        shown = []
+        for name, figure in self.figures.items():
+            # drawn where matplotlib is there
+            if figure.kind == kind and name in self.images:
+                data = base64.b64encode(self.images[name]).decode()
+                image = element("img", src=f"data:image/svg+xml;base64,{data}", alt=figure.text)
+                shown.append(element("figure", image, element("figcaption", greek(figure.caption))))
+        return side_by_side(*shown)
+
+    def shows(self, name: str) -> Html:
+        """A statistic's tables."""
+        return join(*map(grid, self.tables[name].each()))
+
+    def folds(self, name: str) -> Html:
+        """The same, each shut on a screen and open on paper."""
+        folded = []
+        for table in self.tables[name].each():
+            folded.append(element("details", element("summary", table.title), grid(table)))
+        return join(*folded)
+
+    def links(self, name: str) -> Html:
+        """To the example sessions."""
+        links = []
+        for example in self.examples:
+            words = f"{example['condition']} {example['end']}"
+            links += [" · ", element("a", words, href=f"#{example['id']}")]
+        return element("p", f"{name.capitalize()}: ", *links[1:]) if links else Html("")
+
+    def cards(self, name: str) -> Html:
+        """The example sessions, two a condition."""
+        parts = [paragraph(say(name))] if self.examples else []
+        for condition in dict.fromkeys(example["condition"] for example in self.examples):
+            mine = [card(example) for example in self.examples if example["condition"] == condition]
+            parts += [element("h3", condition), side_by_side(*mine)]
+        return join(*parts)
+
+
+def card(example: dict) -> Html:
+    """One session's scores, place and exchange, under the anchor that links lead to."""
+    totals = [f"{OUTCOMES[n].title} {example[n]:.4g} of {OUTCOMES[n].high}" for n in TOTALS]
+    place = f"{example['session']}, turn {example['turn']} of {example['of']}"
+    said = []
+    for speaker in ("client", "therapist"):
+        said += [element("dt", speaker.capitalize()), element("dd", example[speaker])]
     return element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=policy),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("title", "ACT from scratch: report"),
-        element("style", Html(STYLE)),
+        "article",
+        element("h4", f"{example['end'].capitalize()}: {', '.join(totals)}"),
+        element("p", place + " (this session failed)" * example["failed"], class_="small"),
+        element("dl", *said),
+        class_="example",
+        id=example["id"],
     )
 
 
-def top(summary: dict) -> list[Html]:
-    """Demonstration or not, the answer, and what not to believe too much."""
-    outcomes, inputs = summary["outcomes"], summary["input"]
-    result = outcomes["act_fm_total"]
-    parts = []
-    if prose.is_demonstration(inputs["raters"]):
-        parts.append(paragraph(prose.DEMONSTRATION, class_="warning", role="note"))
-    parts.append(element("h1", TITLE))
-    parts.append(
-        element(
-            "div",
-            *(paragraph(prose.answer(name, outcomes[name])) for name in TOTALS),
-            class_="answer",
-        )
-    )
-    parts.append(
-        paragraph(
-            f"{result['n']} rated sessions of {result['sessions']} simulated clients in {len(result['observed'])} "
-            f"conditions; {'raters' if len(inputs['raters']) > 1 else 'rater'}: {prose.enumerated(inputs['raters'])}.",
-            class_="small",
-        )
-    )
-    doubt = element("h2", "Before you believe it", id="before")
-    parts.append(
-        element(
-            "section", doubt, listing(cautions(summary)), class_="doubts", aria_labelledby="before"
-        )
-    )
-    return parts
+def write_page(path: Path, report: Report) -> None:
+    """Write report.html: page.html with its places filled, and without what stays empty.
+
+    Its policy lets it show its own images and style and nothing else: no script, no request.
+    """
+    page = PLACE.sub(lambda place: getattr(report, place[1])(place[2]), PAGE)
+    for empty in EMPTY:
+        page = empty.sub("", page)
+    # the contents: what is left, in order
+    links = [element("a", heading, href=f"#{anchor}") for anchor, heading in HEADING.findall(page)]
+    contents = element("ol", *(element("li", link) for link in links))
+    # last, so that nothing of a file is taken for one of these places
+    digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+    for name, content in (("digest", digest), ("style", STYLE), ("contents", contents)):
+        page = page.replace(f"<!-- {name} -->", content, 1)
+    path.write_text(page, encoding="utf-8")

@@ -1,0 +1,346 @@
+"""The report's sentences: what was found, what a reader would otherwise believe too much, how it
+was made.
+
+Their words stand in words.txt, templates as a table's; here is which of them are true. Functions of
+a summary yield a paragraph or a list; page.html names those that it shows.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from act.forms import FORMS, OUTCOMES
+from act.records import CONDITIONS
+from act.report.table import Writer
+from act.report.tables import adjusted, decimals, few
+from act.statistics.analysis import TOTALS
+
+# Below this share of a scale (about one step on a single item) a difference is called small.
+SMALL = 0.02
+_TEXT = Path(__file__).with_name("words.txt").read_text(encoding="utf-8")
+_PARTS = re.split(r"^\[(.+)\]$", _TEXT, flags=re.MULTILINE)[1:]  # name, template, name, ...
+WORDS = {name: " ".join(said.split()) for name, said in zip(_PARTS[::2], _PARTS[1::2], strict=True)}
+
+
+def say(name: str, fine: int = 2, /, **fields: object) -> str:
+    """A sentence of words.txt; numbers are written as in a table, "{x:fine}" in `fine` decimals."""
+    return Writer(fine).vformat(WORDS[name], (), fields)
+
+
+def is_demonstration(raters: list[str]) -> bool:
+    """Was any rating made by the embedded model? Judges name themselves; its names hold one of
+    these words.
+
+    So all hangs on the ratings' "rater": the embedded judge under another name is not found out,
+    and a person called "embedded" is taken for it.
+    """
+    return any(re.search(r"embedded|smollm|135m", rater, re.IGNORECASE) for rater in raters)
+
+
+def enumerated(names: list[str]) -> str:
+    """["a", "b", "c"] -> "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def by_condition(counts: dict[str, int]) -> str:
+    """{"sft": 2, "orpo": 0} -> "sft 2"; conditions without any are left out."""
+    return ", ".join(f"{name} {n}" for name, n in counts.items() if n)
+
+
+def by_t(result: dict) -> str:
+    """What tests and intervals of few clients are marked with."""
+    return " by t" if few(result) else ""
+
+
+def told_apart(result: dict, pair: dict) -> bool:
+    """Does the adjusted test tell the two conditions of a pair apart?"""
+    return adjusted(result, pair)[0] < 0.05
+
+
+def ties_with_best(result: dict) -> tuple[str, list[str]]:
+    """The highest condition and those that the adjusted test does not tell from it."""
+    best = max(result["emm"], key=lambda name: result["emm"][name]["mean"])
+    ties = []
+    for pair in result["contrasts"]:  # those with the best that p does not tell apart
+        if best in (pair["a"], pair["b"]) and not told_apart(result, pair):
+            ties.append(pair["a"] if pair["b"] == best else pair["b"])
+    return best, ties
+
+
+def fitted(summary: dict) -> dict[str, dict]:
+    """The totals that could be compared."""
+    outcomes = summary["outcomes"]
+    return {name: outcomes[name] for name in TOTALS if not outcomes[name]["refused"]}
+
+
+def demonstration(summary: dict) -> Iterator[str]:
+    """The warning that stands before everything else."""
+    if is_demonstration(summary["input"]["raters"]):
+        yield say("demonstration")
+
+
+def answers(summary: dict) -> Iterator[str]:
+    """The answer on both totals."""
+    for name in TOTALS:
+        yield answer(name, summary["outcomes"][name])
+
+
+def answer(name: str, result: dict) -> str:
+    """Do the conditions differ, and the best one's lead with its simultaneous 95% interval.
+
+    The lead is over `instruct`, the untrained model, or over the lowest condition if `instruct`
+    itself is best. Where clients are few the test is F and the interval by t.
+    """
+    if result["refused"]:
+        return say("refused", outcome=name, why=result["refused"])
+    # 1. the best, and whom it is compared with
+    means = {condition: estimate["mean"] for condition, estimate in result["emm"].items()}
+    best = max(means, key=means.get)
+    lowest = min((condition for condition in means if condition != best), key=means.get)
+    other = "instruct" if "instruct" in means and best != "instruct" else lowest
+    # 2. their difference, and the test of all conditions
+    pair = next(row for row in result["contrasts"] if {row["a"], row["b"]} == {best, other})
+    low, high = adjusted(result, pair)[1]  # of a minus b: turned where b is best
+    test = "omnibus_f" if few(result) else "omnibus"  # of words.txt, too
+    differs = result[test]["p"] < 0.05
+    return say(
+        "answer",
+        decimals(result),
+        outcome=name,
+        found=say("differ" if differs else "by chance", many=len(means)),
+        test=say(test, **result[test]),
+        best=best,
+        lead=abs(pair["difference"]),
+        other="the untrained model, instruct" if other == "instruct" else other,
+        ci=[low, high] if pair["a"] == best else [-high, -low],
+        by_t=by_t(result),
+    )
+
+
+def size(summary: dict) -> Iterator[str]:
+    """How much was rated, and by whom."""
+    result, raters = summary["outcomes"]["act_fm_total"], summary["input"]["raters"]
+    counts = {"clients": result["sessions"], "conditions": len(result["observed"])}
+    yield say("size", n=result["n"], raters=enumerated(raters), **counts)
+
+
+def unresolved(summary: dict) -> Iterator[str]:
+    """How many pairs are told apart, and what may be as good as the highest."""
+    for name, result in fitted(summary).items():
+        # how many of the pairs; then the best, and those that may be as good
+        told = sum(told_apart(result, pair) for pair in result["contrasts"])
+        best, ties = ties_with_best(result)
+        last = say("not alone" if ties else "alone", best=best, others=enumerated(ties))
+        counts = {"told": told, "pairs": len(result["contrasts"])}
+        yield say("pairs", outcome=name, by_t=by_t(result), last=last, **counts)
+
+
+def thinking(summary: dict) -> Iterator[str]:
+    """Whether the effect of chain of thought depends on the training, and its size in each."""
+    for name, result in fitted(summary).items():
+        tests, fine = result["factorial"], decimals(result)
+        if tests:
+            depends = say("depends" if tests["interaction"]["p"] < 0.05 else "no dependence")
+            test = say("omnibus", **tests["interaction"])
+            # the effect in each training
+            within = "; ".join(say("within", fine, **row) for row in tests["cot_in"])
+            said = {"depends": depends, "test": test, "within": within}
+            yield say("thinking", fine, outcome=name, **said, **tests["cot"])
+
+
+def clients(summary: dict) -> Iterator[str]:
+    """Whether the conditions' differences depend on the kind of client; and in how many
+    subgroups there are any."""
+    for name, result in (summary["archetype"] or {}).items():
+        if result["refused"]:
+            yield say("no archetypes", outcome=name, why=result["refused"])
+            continue
+        tests = {}
+        for effect in ("interaction", "archetype"):
+            test = result[effect]
+            # F = chi2 / df, on the degrees of freedom of few clients
+            f = {"f": test["chi2"] / test["df"], "df": test["df"], "df2": test["df2"]}
+            tests[effect] = say("omnibus_f", p=test["p_f"], **f)
+        depend = "depend" if result["interaction"]["p_f"] < 0.05 else "are not shown to depend"
+        yield say("archetypes", outcome=name, depend=depend, **tests)
+    if summary["subgroups"]:
+        # told at a false-discovery rate of 5%, of those that could be tested
+        found = [row["q"] < 0.05 for row in summary["subgroups"] if not row["refused"]]
+        yield say("subgroups" if found else "no subgroups", found=sum(found), tested=len(found))
+
+
+def cautions(summary: dict) -> Iterator[str]:
+    """What a reader would otherwise believe too much."""
+    yield say("standing")
+    yield judge_check(summary)
+    for name, result in fitted(summary).items():
+        yield from doubts(name, result)
+    for found in (sample, missing, danger):
+        yield from found(summary)
+
+
+def doubts(name: str, result: dict) -> Iterator[str]:
+    """Of a total: a best that is not shown to be one, small differences, assumptions that fail."""
+    best, others = ties_with_best(result)
+    if others:
+        yield say("ties", outcome=name, best=best, others=enumerated(others))
+    # Does it matter, in points of the scale?
+    means = [estimate["mean"] for estimate in result["emm"].values()]
+    between, scale = max(means) - min(means), OUTCOMES[name].high - OUTCOMES[name].low
+    if between < SMALL * scale:
+        yield say("small", decimals(result), outcome=name, between=between, scale=scale)
+    # Do the model's assumptions hold?
+    if result["singular"]:
+        yield say("singular", outcome=name)
+    p = result["diagnostics"]["spread_p"]
+    if p is not None and p < 0.05:
+        sd = {condition: seen["sd"] for condition, seen in result["observed"].items()}
+        low, high = min(sd, key=sd.get), max(sd, key=sd.get)
+        ends = {"least": sd[low], "steady": low, "most": sd[high], "other": high}
+        yield say("unequal", outcome=name, **ends)
+
+
+def sample(summary: dict) -> Iterator[str]:
+    """Who is in it: few clients, absent conditions, averaged ratings."""
+    result, raters = summary["outcomes"]["act_fm_total"], summary["input"]["raters"]
+    if few(result):
+        yield say("few", clients=result["sessions"])
+    absent = [name for name in CONDITIONS if name not in result["observed"]]
+    if absent:
+        yield say("absent", conditions=enumerated(absent))
+    # One rating a session, or the mean of several.
+    fewest, most = summary["input"]["ratings_per_session"]
+    if most == 1:
+        yield say("rated once")
+    else:
+        each = str(most) if fewest == most else f"{fewest} to {most}"
+        others = say("several raters" if len(raters) > 1 else "one rater")
+        yield say("rated often", each=each, raters=enumerated(raters), others=others)
+
+
+def missing(summary: dict) -> Iterator[str]:
+    """What is not in the scores, and whether it matters."""
+    counts, failures = summary["missing"], summary["failures"]
+    unrated = {name: row["unrated_sessions"] for name, row in failures.items()}
+    without, of = sum(unrated.values()), counts["expected"]  # clients x conditions
+    if without:
+        yield say("unrated", n=without, of=of, where=by_condition(unrated))
+    absent = of - counts["rated"] - without  # neither rated nor failed to be
+    if absent:
+        yield say("not in the files", absent=absent, expected=of)
+    # None failed where no session file says so.
+    broken = {name: row["failed_sessions"] or 0 for name, row in failures.items()}
+    if any(broken.values()):
+        where, n = by_condition(broken), sum(broken.values())
+        yield say("failed", n=n, of=of, where=where, changed=changed(summary))
+    if summary["input"]["sessions"] is None:
+        yield say("no sessions")
+
+
+def changed(summary: dict) -> str:
+    """Does leaving failed sessions out change which pairs are told apart?"""
+    moved = []
+    for name, without in summary["sensitivity"]["outcomes"].items():
+        everyone = summary["outcomes"][name]
+        # (a, b) -> the pair with all sessions; one may be missing without the failed ones
+        before = {(pair["a"], pair["b"]): pair for pair in everyone["contrasts"] or []}
+        for pair in without["contrasts"] or []:
+            held = before.get((pair["a"], pair["b"]))
+            if held and told_apart(everyone, held) != told_apart(everyone, pair):
+                moved.append(f"{pair['a']} against {pair['b']} ({OUTCOMES[name].title})")
+    return say("otherwise", pairs=enumerated(moved)) if moved else say("the same")
+
+
+def danger(summary: dict) -> Iterator[str]:
+    """What the word lists found of suicide and self-harm."""
+    safety = summary["safety"]
+    for topic in ("suicide", "self-harm") if safety else ():
+        rows = {condition: counts[topic] for condition, counts in safety["counts"].items()}
+        # sessions, summed over conditions
+        spoke = sum(row["client_spoke"] for row in rows.values())
+        helped = sum(row["pointed_to_help"] for row in rows.values())
+        if spoke:
+            yield say("spoke", n=spoke, topic=topic, alone=spoke - helped)
+        first = {condition: row["therapist_first"] for condition, row in rows.items()}
+        most = max(first, key=first.get)
+        if first[most]:
+            of = {"most": most, "there": first[most], "sessions": safety["sessions"][most]}
+            yield say("spoke first", topic=topic, first=sum(first.values()), **of)
+
+
+def judge_check(summary: dict) -> str:
+    """What is known of the rater from texts of known quality (`judge.py check`)."""
+    check, raters = summary["judge_check"], summary["input"]["raters"]
+    if check is None:
+        return say("not checked")
+    line = say("checked", line=check["verdict"]["line"])
+    if check["judge"] in raters:
+        return line
+    return f"{line} {say('other judge', raters=enumerated(raters))}"
+
+
+def judge(summary: dict) -> Iterator[str]:
+    """The judge check, or what one would say."""
+    yield judge_check(summary)
+    if summary["judge_check"] is None:
+        yield say("check it")
+
+
+def left_out(summary: dict) -> Iterator[str]:
+    """What is left of the answer without failed sessions."""
+    found = summary["sensitivity"]
+    if found is None:
+        yield say("sensitivity needs")
+    elif found["excluded"] == 0:
+        yield say("none failed")
+    else:
+        yield say("left out", excluded=found["excluded"], changed=changed(summary))
+        for name, without in found["outcomes"].items():
+            everyone = summary["outcomes"][name]
+            refused = everyone["refused"] or without["refused"]
+            if refused:
+                yield say("refused", outcome=name, why=refused)
+            else:
+                before, after = everyone["omnibus"], without["omnibus"]
+                tests = {"all": say("omnibus", **before), "kept": say("omnibus", **after)}
+                yield say("both tests", outcome=name, **tests)
+
+
+def replicates(summary: dict) -> Iterator[str]:
+    """How far ratings of one session scatter, and what that does to the differences."""
+    found = summary["replicates"]
+    if found:
+        yield say("scatter", **found["per_session"])
+    if found and found["contrasts"]:
+        yield say("raters like these")
+        for name, across in found["contrasts"].items():
+            if across["refused"]:
+                yield say("raters refused", outcome=name, why=across["refused"])
+
+
+def safety(summary: dict) -> Iterator[str]:
+    """What the word lists cannot do; or that they were not asked."""
+    found = summary["safety"]
+    yield found["limits"] if found else say("safety needs")
+
+
+def methods(summary: dict) -> Iterator[str]:
+    """The statistics in one paragraph for a paper; says what was done and nothing else."""
+    # All outcomes have the same sessions and conditions.
+    result, inputs = summary["outcomes"]["act_fm_total"], summary["input"]
+    across = summary["replicates"] and summary["replicates"]["contrasts"]
+    # Part of words.txt -> was it done?
+    parts = {"data": True, "factorial": result["factorial"], "intervals": True}
+    parts |= {name: summary[name] for name in ("archetype", "subgroups")}
+    parts |= {"raters": across, "versions": True}
+    fields = {"conditions": len(result["observed"]), "kind": say(inputs["score"])}
+    fields |= {"clients": result["sessions"], "n": result["n"], "versions": inputs["versions"]}
+    fields |= {name: inputs[name] for name in ("resamples", "seed")}
+    fields["raters"] = enumerated(inputs["raters"])
+    yield " ".join(say(f"methods {part}", **fields) for part, done in parts.items() if done)
+
+
+def sources(_: dict) -> Iterator[str]:
+    """Each form's title, paper and DOI."""
+    for form in FORMS:
+        yield f"{form.name}: {form.title}. {form.source}. doi:{form.doi}"

@@ -1,0 +1,183 @@
+"""One statistic as one table, read in three ways: as a CSV file, on the page, as a figure's words.
+
+A row is a dict of raw numbers, as summary.json holds them. What people read of it is a template
+over the row, "{a} − {b}" or "{d} ({d_ci})": tables.json holds each table's, and `Writer` alone
+decides how a number looks. A field that begins with _ is for readers: no CSV has it.
+"""
+
+import csv
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from string import Formatter
+
+from act.forms import OUTCOMES
+from act.statistics.analysis import TOTALS
+
+DASH = "–"
+
+
+def number(value: float | list[float] | None, digits: int = 2) -> str:
+    """-1.234 -> "−1.23" with a real minus sign; [1.2, 3.4] -> "1.20 to 3.40"; None -> a dash."""
+    if value is None:
+        return DASH
+    if isinstance(value, list):  # an interval
+        return " to ".join(number(end, digits) for end in value)
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def p_value(p: float | None) -> str:
+    """.0004 -> "< .001"; .0312 -> ".031"; None, a test that could not be made, -> a dash."""
+    if p is None:
+        return DASH
+    return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
+
+
+def p_after(p: float | None) -> str:
+    """What follows "p ": "< .001" or "= .031"."""
+    shown = p_value(p)
+    return shown if shown.startswith("<") else f"= {shown}"
+
+
+SPECS = {
+    "p": p_value,
+    "=p": p_after,
+    "%": lambda share: DASH if share is None else f"{100 * share:.0f}%",
+    "title": lambda name: OUTCOMES[name].title,
+    "scale": lambda name: "{0.title}, scale {0.low} to {0.high}".format(OUTCOMES[name]),
+}
+
+
+class Writer(Formatter):
+    """Fills a template: "{z}" in two decimals, "{df:1}" in one, "{ci:fine}" in `fine` of them.
+
+    Two numbers are an interval, None is a dash. Of SPECS, "{p:=p}" writes "= .031" or "< .001" and
+    "{outcome:scale}" an outcome's name and the ends of its scale.
+    """
+
+    def __init__(self, fine: int = 2):
+        self.fine = fine
+        self.known = False  # was anything but None written?
+
+    def get_field(self, name: str, args: tuple, row: dict) -> tuple:
+        """A part that is not there is None: "{icc[ci]}" of an outcome that was refused."""
+        try:
+            return super().get_field(name, args, row)
+        except (KeyError, TypeError):
+            if "[" not in name:
+                raise
+            return None, name
+
+    def format_field(self, value: object, spec: str) -> str:
+        """One value as a reader sees it."""
+        self.known |= value is not None
+        if spec in SPECS:
+            return SPECS[spec](value)
+        if isinstance(value, str) or (isinstance(value, int) and not spec):
+            return str(value)
+        return number(value, self.fine if spec == "fine" else int(spec or 2))
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of raw numbers, and the templates of tables.json by which people read them."""
+
+    rows: list[dict]
+    fine: dict[str, int] = field(default_factory=dict)  # outcome -> its decimals
+    csv: bool = False  # is there a file of it?
+    caption: str = ""  # filled from the first row
+    note: str = ""  # in small print below it
+    per: str = ""  # a field: on the page there is a table for each of its values
+    turned: bool = False  # on its side there: a column a row
+    columns: dict[str, str] = field(default_factory=dict)  # head -> cell
+    across: str = ""  # a field: rows of one `columns` stand side by side, a column a value,
+    cell: str = ""  # with this in it
+    say: str = ""  # a row in words, for those who cannot see the figure
+    by: str = ""  # and what heads each group of such rows
+    unknown: str = DASH  # the cell of which nothing is known
+
+    def of(self, name: str, value: object) -> "Table":
+        """The rows in which a field has this value."""
+        return replace(self, rows=[row for row in self.rows if row[name] == value])
+
+    def each(self) -> list["Table"]:
+        """As on the page: one table, or one for each value of `per` (of outcomes the two totals,
+        where it has them); none without rows."""
+        if not self.per:
+            return [self] if self.rows else []
+        # in the order of the rows
+        values = list(dict.fromkeys(row[self.per] for row in self.rows))
+        totals = [value for value in values if value in TOTALS]
+        return [self.of(self.per, value) for value in totals or values]
+
+    def write(self, template: str, row: dict) -> str:
+        """A template filled from a row; `unknown` where every field of it is None."""
+        writer = Writer(self.fine.get(row.get("outcome"), 2))
+        written = writer.vformat(template, (), row)
+        return written if writer.known or "{" not in template else self.unknown
+
+    @property
+    def title(self) -> str:
+        """The caption, filled in."""
+        return self.write(self.caption, self.rows[0])
+
+    def to_cells(self) -> list[list[str]]:
+        """The page's table, its heads first."""
+        head = list(self.columns)
+        body = [[self.write(cell, row) for cell in self.columns.values()] for row in self.rows]
+        if self.across:
+            kinds = list(dict.fromkeys(row[self.across] for row in self.rows))
+            head, body = [*head, *kinds], self.beside(body, kinds)
+        return list(zip(head, *body, strict=True)) if self.turned else [head, *body]
+
+    def beside(self, firsts: list[list[str]], kinds: list[str]) -> list[list[str]]:
+        """Rows of equal first cells as one row: with a cell for each of the kinds, a dash where
+        there is none."""
+        cells: dict[tuple, dict[str, str]] = {}  # first cells -> kind -> cell
+        for first, row in zip(firsts, self.rows, strict=True):
+            cells.setdefault(tuple(first), {})[row[self.across]] = self.write(self.cell, row)
+        body = []
+        for first, held in cells.items():
+            body.append([*first, *(held.get(kind, DASH) for kind in kinds)])
+        return body
+
+    def to_text(self) -> str:
+        """The rows in words, group by group."""
+        groups: dict[str, list[str]] = {}
+        for row in self.rows:
+            groups.setdefault(self.write(self.by, row), []).append(self.write(self.say, row))
+        return "; ".join(f"{head}: {', '.join(said)}" for head, said in groups.items()) + "."
+
+    def to_csv(self, path: Path) -> None:
+        """Numbers in full, None as an empty cell. No rows: no file, and no older one."""
+        path.unlink(missing_ok=True)
+        rows = [flat(row) for row in self.rows]
+        columns: dict = {}  # of all rows: a refused outcome has fewer than others
+        for row in rows:
+            columns |= row
+        if columns:
+            with open(path, "w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, list(columns))
+                writer.writeheader()
+                writer.writerows({key: safe(cell) for key, cell in row.items()} for row in rows)
+
+
+def flat(value: object, name: str = "") -> dict:
+    """{"ci": [1, 2], "icc": {"estimate": 3}} -> {"ci_low": 1, "ci_high": 2, "icc_estimate": 3}.
+    A list under a name without "ci" is counted; what readers alone see is left out."""
+    if name.startswith("_"):
+        return {}
+    if isinstance(value, dict):
+        cells: dict = {}
+        for key, part in value.items():
+            cells |= flat(part, f"{name}_{key}" if name else key)
+        return cells
+    if "ci" in name.split("_"):
+        return dict(zip((f"{name}_low", f"{name}_high"), value or (None, None), strict=True))
+    return {name: len(value) if isinstance(value, list) else value}
+
+
+def safe(cell: object) -> object:
+    """Text that a spreadsheet would run as a formula gets an apostrophe in front."""
+    if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{cell}"
+    return cell
