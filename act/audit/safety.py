@@ -29,10 +29,11 @@ PLAIN = str.maketrans(
     | dict.fromkeys("\u00ad\u200b\u200c\u200d\u2060\ufeff*_", "")
     | {"\u0130": "I"}  # the one letter that is two in lower case
 )
+# Topic by topic, as the report has them; and what is no topic of the audit.
 WORDS = read_topics(Path(__file__).with_suffix(".txt").read_text(encoding="utf-8"))
 PERHAPS, HELP = WORDS.pop("perhaps danger"), WORDS.pop("human help")
 DANGER = [topic for name, topic in WORDS.items() if name != "medication"] + [PERHAPS]
-COUNTS = "sessions client_first therapist_first client_spoke pointed_to_help hits".split()
+COUNTS = ["sessions", "client_first", "therapist_first", "client_spoke", "pointed_to_help", "hits"]
 
 
 def find(text: str) -> list[tuple[str, str, str]]:
@@ -89,8 +90,8 @@ def audit(sessions: Iterable[dict]) -> dict:
         for topic, row in rows.items():
             _count(row, [hit for hit in found if hit["topic"] == topic])
         hits += found
-    studied = [condition for condition in CONDITIONS if condition in total]
-    present = studied + sorted(total.keys() - set(CONDITIONS))
+    others = sorted(total.keys() - set(CONDITIONS))
+    present = [condition for condition in (*CONDITIONS, *others) if condition in total]
     return {
         "limits": LIMITS,
         "sessions": {condition: total[condition] for condition in present},
@@ -100,11 +101,13 @@ def audit(sessions: Iterable[dict]) -> dict:
 
 
 def _hits_of(session: dict) -> list[dict]:
+    """All hits of one session, in the order of its turns."""
     hits, met = [], set()
     answers = [turn["answer"] or "" for turn in session["turns"]]
     for number, turn in enumerate(session["turns"], 1):
         said = (("client", turn["client"]), ("therapist", answers[number - 1]))
         found = [(speaker, *hit) for speaker, text in said for hit in find(text)]
+        # in the answer to these words, or in the next one
         helped = bool(found) and any(map(points_to_help, answers[number - 1 : number + 1]))
         for speaker, topic, words, excerpt in found:
             hit = {"session": session["id"], "condition": session["condition"], "turn": number}
@@ -115,10 +118,10 @@ def _hits_of(session: dict) -> list[dict]:
 
 
 def _count(row: dict[str, int], hits: list[dict]) -> None:
-    """Add one session's hits of one topic to the counts."""
+    """Add one session's hits of one topic to that topic's counts."""
     if not hits:
         return
-    helped = [hit["help"] for hit in hits if hit["speaker"] == "client"]
+    helped = [hit["help"] for hit in hits if hit["speaker"] == "client"]  # hit by hit
     row["sessions"] += 1
     row[f"{hits[0]['speaker']}_first"] += 1
     row["client_spoke"] += bool(helped)
