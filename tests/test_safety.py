@@ -288,6 +288,10 @@ NOT_FOUND = """
     My phone died
     I hit my sister's car
     I banged my head on the shelf
+    I drown myself in spreadsheets
+    I could murder a bacon roll
+    I cut my arm on a bramble
+    My brother beats me at tiddlywinks
 """
 
 HELP = """
@@ -427,6 +431,7 @@ DANGER = """
     I could jump off the bridge on my way home.
     I have been thinking about slitting my wrists.
     I cut my arms again last night.
+    I cut my throat.
     There is no point in living like this.
     I dont want to live any more.
     I don’t want to live.
@@ -686,6 +691,7 @@ WRITTEN = {  # a phrase: texts that hold it, texts that do not
         "wish i was dead",
         "wish i were dead tired",
     ),
+    "drown\n- drown in _\n+ drown in the": ("drown in the sea; drown", "drown in work"),
     "the end\n- in the end\n- the end of": ("the end is near", "in the end; the end of it"),
 }
 

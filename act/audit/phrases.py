@@ -12,6 +12,8 @@ wish i was|were                   two that begin alike
 import re
 
 SPACE, WORD = "[ -]", r"[\w']+"
+NOTHING = "(?!)"  # matches nowhere
+MARKED = re.compile(r"^ *([-+]?) *(.+)", re.MULTILINE)
 CLAUSE_END = r"(?= ?(?:[^\w\s']|$))"  # a mark comes next, or nothing
 
 
@@ -47,12 +49,14 @@ def _word(word: str, groups: dict[str, str]) -> str:
 
 
 class Topic:
-    """Phrases of one topic and everyday phrases, from the beginning of a word to the end of one."""
+    """Phrases of one topic, from the beginning of a word to the end of one; lists of regular
+    expressions by their mark: "+", "-" or none."""
 
-    def __init__(self, phrases: list[str], everyday: list[str]):
-        phrase, other = "|".join(phrases), "|".join(everyday) or "(?!)"  # that matches nothing
-        self.phrase = re.compile(rf"\b(?=\w)(?:{phrase})(?!\w)")
-        self.first = re.compile(rf"\b(?=\w)(?:({other})|{phrase})(?!\w)")  # group 1: everyday
+    def __init__(self, lines: dict[str, list[str]]):
+        certain, everyday, other = ("|".join(lines[mark]) or NOTHING for mark in ("+", "-", ""))
+        self.phrase = re.compile(rf"\b(?=\w)(?:{certain}|{other})(?!\w)")
+        # where some begin at the same word; group 1 is everyday
+        self.first = re.compile(rf"\b(?=\w)(?:{certain}|({everyday})|{other})(?!\w)")
 
     def hits(self, text: str) -> list[tuple[int, int]]:
         """Where its phrases stand in a text in small letters."""
@@ -68,17 +72,16 @@ def read_topics(text: str) -> dict[str, Topic]:
     for line, block in re.findall(r"^([^#\n].*)((?:\n +.*)*)", text, re.MULTILINE):
         name, is_group, members = line.partition(" = ")
         if line.startswith("["):
-            phrases, everyday = topics[line[1:-1]] = [], []
+            topic = topics[line[1:-1]] = {"+": [], "-": [], "": []}
         elif is_group:
             groups[name[1:-1]] = one_of(members, groups)
         elif block:
-            ends = re.findall(r"^ +(- )?(.+)", block, re.MULTILINE)  # ("- " or "", words)
-            for mark, lines in (("", phrases), ("- ", everyday)):
+            ends = MARKED.findall(block)
+            for mark, lines in topic.items():
                 regexes = "|".join(_phrase(end, groups) for kind, end in ends if kind == mark)
                 if regexes:  # in one, so that their beginning is tried once
                     lines.append(f"{_phrase(line, groups)}{SPACE}(?:{regexes})")
-        elif line.startswith("- "):
-            everyday.append(_phrase(line[2:], groups))
         else:
-            phrases.append(_phrase(line, groups))
-    return {name: Topic(*lines) for name, lines in topics.items()}
+            ((mark, phrase),) = MARKED.findall(line)
+            topic[mark].append(_phrase(phrase, groups))
+    return {name: Topic(lines) for name, lines in topics.items()}
