@@ -110,6 +110,7 @@ def _hits_of(session: dict) -> list[dict]:
         # in the answer to these words, or in the next one
         helped = bool(found) and any(map(points_to_help, answers[number - 1 : number + 1]))
         for speaker, topic, words, excerpt in found:
+            # whose words, where; then what they say, and what was answered
             hit = {"session": session["id"], "condition": session["condition"], "turn": number}
             hit |= {"speaker": speaker, "topic": topic, "words": words}
             hits.append(hit | {"first": topic not in met, "help": helped, "excerpt": excerpt})
