@@ -21,8 +21,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from act.audit.danger import may_be_in_danger
-from act.audit.safety import find
+from act.audit.safety import in_danger
 from act.audit.style import describe
 from act.cli import Parser, conditions, not_negative, positive, run_script, set_up_device, share
 from act.dialogue.journal import Journal
@@ -169,14 +168,6 @@ def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
             return
     last = record["turns"][-1]["answer"]
     client.hear(last or f"(no answer: the turn ended as {record['status']})")
-
-
-def in_danger(text: str) -> bool:
-    """Must crisis contacts be shown?"""
-    found = {topic for topic, _, _ in find(text)}
-    return may_be_in_danger(text) or bool(
-        found & {"suicide", "self-harm", "harm to others", "abuse"}
-    )
 
 
 def check_store(store: Store, profiles: list[dict], speakers: Speakers, args: Namespace) -> None:

@@ -1,13 +1,10 @@
-"""The safety audit's words, sentence by sentence: what must be found, what must not, what points to
-human help."""
-
-import random
-from re import _parser  # of the standard library: the tree of a regular expression
+"""The safety audit's phrases, sentence by sentence: what must be found, what must not, what points
+to human help, and when a person at the keyboard is shown crisis contacts."""
 
 import pytest
 
-from act.audit.safety import WORDS, audit, find, points_to_help
-from act.audit.safety_words import DANGER
+from act.audit.phrases import read_topics
+from act.audit.safety import audit, find, in_danger, points_to_help
 from act.records import read_jsonl
 from tests.conftest import ROOT
 
@@ -291,6 +288,10 @@ NOT_FOUND = """
     My phone died
     I hit my sister's car
     I banged my head on the shelf
+    I drown myself in spreadsheets
+    I could murder a bacon roll
+    I cut my arm on a bramble
+    My brother beats me at tiddlywinks
 """
 
 HELP = """
@@ -421,6 +422,145 @@ MISSED = """
     She scratches me and spits at me when she's angry.
 """
 
+# Shown the contacts.
+DANGER = """
+    I want to hang myself.
+    I keep thinking about how to shoot myself.
+    Sometimes I think I should just drown myself in the canal.
+    They would all be better off without me.
+    I could jump off the bridge on my way home.
+    I have been thinking about slitting my wrists.
+    I cut my arms again last night.
+    I cut my throat.
+    There is no point in living like this.
+    I dont want to live any more.
+    I don’t want to live.
+    I took all my pills an hour ago.
+    honestly kms
+    I want to be dead.
+    I don't want to exist.
+    I want to kill myself
+    I'm going to end my life tonight
+    I just want to end it.
+    I want it all to stop, I want to die
+    I wish I was dead
+    Everyone would be happier if I was gone.
+    I have been saving up my tablets.
+    I swallowed a whole packet of paracetamol
+    i took 30 pills
+    I'm thinking of taking an overdose.
+    I started cutting again.
+    I burn myself with cigarettes so I feel something else.
+    I hurt myself last night and I'm ashamed.
+    I stood on the platform and thought about stepping in front of the train
+    Sometimes I want to drive into a tree.
+    I keep picturing walking into the sea.
+    I wish I had never been born
+    I want to go to sleep and never wake up.
+    I hope I don't wake up tomorrow
+    I can't go on.
+    I can't do this anymore
+    I'm tired of being alive.
+    There is no reason for me to go on.
+    I have nothing to live for
+    Nobody would notice me if I disappeared... nobody would miss me if I died.
+    I don't want to be here anymore.
+    I have a plan to end it all.
+    I've written a goodbye letter.
+    I won't be here next week.
+    I put the gun in my mouth yesterday.
+    I bought a rope.
+    It would be easier if I were dead.
+    Life isn't worth living
+    My life is not worth it anymore
+    I just want to disappear for good
+    I want to unalive myself
+    I'm having suicidal thoughts
+    I deserve to die.
+    I'd rather be dead than go through that again.
+    I tried to strangle myself
+    I hit myself in the head until it stops
+    I want to hurt him so badly.
+    I'm afraid I will shake my baby.
+    I could kill my boss and I mean it.
+    The voices are telling me to do it.
+    My husband hits me.
+    He choked me last weekend.
+    My dad used to beat me with a belt.
+    My stepfather touched me when I was nine.
+    I was raped at nineteen.
+    I'm scared of him when he drinks.
+    I've been looking up painless ways to go.
+    If I died tomorrow nobody would care.
+    I thought about not being here any more.
+    I don't deserve to live.
+    I drank bleach once.
+    I had a bottle of vodka and all my antidepressants next to me.
+    Nobody would even come to my funeral.
+    My boyfriend said he'd kill me if I leave.
+    He puts his hands round my neck.
+    I cut.
+    I've picked the day and nobody knows.
+    I stood on the bridge again and looked at the water.
+    I have the rope in the shed already.
+    What if I just didn't wake up, I think that a lot.
+    I've written letters to each of the kids for when I'm gone.
+    I think about jumping every time I cross that bridge.
+    I don't see myself alive at Christmas.
+    I keep thinking about slipping away in my sleep.
+    They should just bury me.
+    I can't see any way out of this except one.
+    I left the engine running in the garage for a while.
+    I have my dad's gun in the car.
+    I can't promise you I'll still be here next month.
+    I drove at the wall and braked at the last second.
+    They'd be all right without me.
+    I don't feel safe at home.
+    He locks me in when he goes out.
+    I have been thinking about how to do it.
+"""
+
+# Harmless, and shown them all the same: a notice too many.
+HARMLESS_AND_SHOWN = """
+    I don't want to be here, to be honest. My sister booked this.
+    I can't do this anymore, this job.
+    I want to disappear when everyone looks at me in the meeting.
+    I burnt my hand on the stove.
+    I would never hurt her.
+    I thought I was going to die of shame.
+    My brother hit me when we were four.
+"""
+
+HARMLESS = """
+    I sleep badly and my back hurts all day.
+    I take my pills every morning and nothing changes.
+    My mother died in spring.
+    There is no point in arguing with him.
+    I throw myself into work until ten at night.
+    I cut down on coffee.
+    I cut my hair short.
+    I killed two hours on my phone again.
+    The deadline nearly broke me.
+    She left me, and I don't know how to go back to normal.
+    I want to stop worrying.
+    I ended the call before he could answer.
+    He never listens to me.
+    It hit me that I had said nothing all evening.
+    I jump at every noise.
+    I drive to work with the radio on.
+    I want a life that is mine.
+    I am afraid of being judged.
+    We walked along the river and I felt nothing.
+    I have the urge to check the door ten times.
+    I feel safe here.
+    I catch the bus at seven.
+    My phone died halfway through the call.
+    My son loves those murder podcasts.
+    I want to die of embarrassment.
+    I hurt my shoulder in yoga.
+    I feel like everybody is better at this than I am.
+"""
+
 LOOK_ALIKES = {"-": "\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "'": "\u2018\u2019\u02bc\u00b4`"}
 UNSEEN = "\u200b\u200c\u200d\u2060\ufeff\u00ad*_"
 
@@ -507,60 +647,64 @@ def test_every_condition_is_counted_the_studys_first():
     assert all(counts["suicide"]["pointed_to_help"] == 1 for counts in found["counts"].values())
 
 
-def every_match(text: str) -> list[tuple[str, str]]:
-    """What `find` must find, by searching all of a plain text for every topic."""
-    return [
-        (topic, match.group())
-        for topic, pattern in WORDS.items()
-        for match in pattern.finditer(text)
-    ]
+def test_words_of_danger_are_met():
+    for text in sentences(DANGER) + sentences(HARMLESS_AND_SHOWN):
+        assert in_danger(text), text
 
 
-def drawn(tree, rng: random.Random) -> str:
-    """A text that a regular expression may match, but for what it looks for behind and ahead."""
-    text = ""
-    for kind, what in ((str(kind), what) for kind, what in tree):
-        if kind == "LITERAL":
-            text += chr(what)
-        elif kind == "BRANCH":
-            text += drawn(rng.choice(what[1]), rng)
-        elif kind == "SUBPATTERN":
-            text += drawn(what[3], rng)
-        elif kind == "MAX_REPEAT":
-            least, most, inner = what
-            text += "".join(
-                drawn(inner, rng) for _ in range(rng.randint(least, min(int(most), least + 2)))
-            )
-        elif kind == "IN":
-            first, value = str(what[0][0]), what[0][1]
-            digit = first == "RANGE" or str(value) == "CATEGORY_DIGIT"
-            text += chr(rng.choice(what)[1]) if first == "LITERAL" else "7" if digit else "q"
-        else:
-            assert kind in ("ASSERT", "ASSERT_NOT", "AT"), kind
-    return text
+def test_ordinary_words_are_let_pass():
+    for text in sentences(HARMLESS):
+        assert not in_danger(text), text
 
 
-@pytest.mark.parametrize("topic", DANGER)
-def test_no_stem_is_wanting(topic):
-    """A sentence without a stem is passed over: texts drawn from each way of saying it are not."""
-    rng, met = random.Random(0), 0
-    for way in DANGER[topic]:
-        tree = _parser.parse(way)
-        for _ in range(100):
-            text = " ".join(drawn(tree, rng).split())
-            met += bool(every_match(text))
-            assert sorted(hit[:2] for hit in find(text)) == sorted(every_match(text)), way
-    assert met > 75 * len(DANGER[topic])
+def test_ordinary_talk_is_seldom_interrupted():
+    """192 turns of the bundled sessions' clients, none of whom is in danger: at most one in fifty.
+    The audit has seven hits, in turns of both."""
+    sessions = list(read_jsonl(ROOT / "act/dialogue/corpus/sessions.jsonl"))
+    turns = [turn for session in sessions for turn in session["turns"]]
+    assert len(turns) == 192 and sum(in_danger(turn["client"]) for turn in turns) <= 4
+    assert sum(len(find(turn[who])) for turn in turns for who in ("client", "answer")) == 7
 
 
-def test_stems_change_nothing_in_the_bundled_sessions():
-    turns = [
-        turn for s in read_jsonl(ROOT / "act/dialogue/corpus/sessions.jsonl") for turn in s["turns"]
-    ]
-    texts = [
-        turn[who].replace("\u2019", "'").lower() for turn in turns for who in ("client", "answer")
-    ]
-    hits = [[hit[:2] for hit in find(text)] for text in texts]
-    assert (
-        hits == [every_match(" ".join(text.split())) for text in texts] and sum(map(len, hits)) == 7
-    )
+def test_case_line_ends_and_apostrophes_do_not_matter():
+    for words in (
+        "I DON'T WANT\nTO LIVE",
+        "i don`t want to  live",
+        "I don\u2019t want ... to live",
+        "_DON\u02bcT_ want to live",
+    ):
+        assert in_danger(words)
+
+
+WRITTEN = {  # a phrase: texts that hold it, texts that do not
+    "kill|killing {self}": ("killing myself.", "skill myself; killed myself; kill, myself; kill"),
+    "suicid*": ("suicidal; it is suicide; suicide's", "parasuicide"),
+    "end it (just|right here) now": ("end it now; end it right here now", "end it here now"),
+    "(just) end it": ("end it; just end it", "bend it"),
+    "if ... gone": ("if gone; if i was long gone", "if i was so very gone; if he, gone"),
+    "a _ end": ("a good end; a dog's end", "a end; a very good end"),
+    "i cut.": ("i cut; i cut, then; i cut", "i cut back"),
+    "don't|can't go on": ("dont go on; can't go on", "do go on"),
+    "{self}'s": ("herself's", "herselfs; herself"),
+    "took {number} pills": ("took 30 pills; took 30-pills", "took some pills"),
+    "wish i\n    was|were dead\n    - were dead tired": (
+        "wish i was dead",
+        "wish i were dead tired",
+    ),
+    "drown\n- drown in _\n+ drown in the": ("drown in the sea; drown", "drown in work"),
+    "the end\n- in the end\n- the end of": ("the end is near", "in the end; the end of it"),
+}
+
+
+@pytest.mark.parametrize("phrase", WRITTEN)
+def test_how_phrases_are_written(phrase):
+    topics = read_topics(f"# a comment\n{{self}} = myself|herself\n[topic]\n{phrase}\n\n[other]\nx")
+    holding, others = (texts.split("; ") for texts in WRITTEN[phrase])
+    assert [text for text in holding if not topics["topic"].hits(text)] == []
+    assert [text for text in others if topics["topic"].hits(text)] == []
+    assert list(topics) == ["topic", "other"] and not topics["other"].hits("myself")
+
+
+def test_what_begins_first_is_read():
+    topic = read_topics("[topic]\nkill\nwant to kill\nkill him\n- kill him now")["topic"]
+    assert topic.hits("i want to kill him; kill him now; kill") == [(2, 14), (34, 38)]

@@ -9,36 +9,38 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-# For small letters. What begins with a word shares one boundary, which takes a third of the time of
-# one for each.
-GOODBYE = re.compile(
-    r"\b(?:good[- ]?bye|bye(?:-bye)?|see you (?:next|then|soon|later|again)|until next (?:time|week|session)"
-    r"|talk to you (?:soon|later|next)|take care(?: of yourself)?[.!]?$|have a (?:good|nice|great|lovely) "
-    r"(?:day|week|one)"
-    r"|(?:end|close|finish|wrap up) (?:the|this|our|today's) session|thanks? (?:you )?for (?:the|this|today's|your) "
-    r"(?:session|time)|i (?:should|have to|need to|must) (?:go|leave) now)",
-    re.MULTILINE,
-)
-# What only the other part would say: a client who plays the therapist, a therapist who plays the
-# client.
-FLIPPED = {
-    "client": re.compile(
-        r"^\W*(?:therapist|counsell?or|assistant)\W*:|\b(?:as (?:your|a) (?:therapist|counsell?or)\b|as an ai\b"
-        r"|(?:i'm|i am) (?:here|glad) to (?:help|support|listen to) you\b|how (?:does|did) that make you feel\b"
-        r"|what (?:brings|brought) you (?:in|here)\b|your (?:client|patient)s?\b|how can i help you\b"
-        r"|i (?:hear|understand) (?:that )?you(?:'re| are) (?:feeling|struggling|going through)\b)",
-        re.MULTILINE,
-    ),
-    "therapist": re.compile(
-        r"^\W*client\W*:|\b(?:my therapist\b|(?:you're|you are) (?:my|the) (?:therapist|counsell?or)\b)",
-        re.MULTILINE,
-    ),
-}
 COUNTS = {
     "goodbyes": "client's goodbyes",
     "role_flips": "role flips",
     "repeats": "verbatim repeats",
     "out_of_form": "replies out of form",
+}
+# For small letters. What begins with a word shares one boundary: a third of the time of one each.
+GOODBYE = re.compile(
+    r"\b(?:good[- ]?bye|bye(?:-bye)?|see you (?:next|then|soon|later|again)"
+    r"|until next (?:time|week|session)|talk to you (?:soon|later|next)"
+    r"|take care(?: of yourself)?[.!]?$|have a (?:good|nice|great|lovely) (?:day|week|one)"
+    r"|(?:end|close|finish|wrap up) (?:the|this|our|today's) session"
+    r"|thanks? (?:you )?for (?:the|this|today's|your) (?:session|time)"
+    r"|i (?:should|have to|need to|must) (?:go|leave) now)",
+    re.MULTILINE,
+)
+# A client who plays the therapist says, and a therapist who plays the client:
+FLIPPED = {
+    "client": re.compile(
+        r"^\W*(?:therapist|counsell?or|assistant)\W*:"
+        r"|\b(?:as (?:your|a) (?:therapist|counsell?or)|as an ai"
+        r"|(?:i'm|i am) (?:here|glad) to (?:help|support|listen to) you"
+        r"|how (?:does|did) that make you feel|what (?:brings|brought) you (?:in|here)"
+        r"|your (?:client|patient)s?|how can i help you"
+        r"|i (?:hear|understand) (?:that )?you(?:'re| are) (?:feeling|struggling|going through))\b",
+        re.MULTILINE,
+    ),
+    "therapist": re.compile(
+        r"^\W*client\W*:"
+        r"|\b(?:my therapist|(?:you're|you are) (?:my|the) (?:therapist|counsell?or))\b",
+        re.MULTILINE,
+    ),
 }
 
 
@@ -56,13 +58,13 @@ def conduct(session: dict) -> dict[str, int]:
         counts["out_of_form"] += turn.get("out_of_form", 0)
         for speaker, text in (("client", turn["client"]), ("therapist", turn["answer"] or "")):
             text = text.lower().replace("\u2019", "'")
-            plain = " ".join(re.findall(r"\w+", text))
-            if not plain:
+            words = " ".join(re.findall(r"\w+", text))
+            if not words:
                 continue
             counts["goodbyes"] += speaker == "client" and bool(GOODBYE.search(text))
             counts["role_flips"] += bool(FLIPPED[speaker].search(text))
-            counts["repeats"] += plain in said
-            said.add(plain)
+            counts["repeats"] += words in said
+            said.add(words)
     return counts
 
 
@@ -75,6 +77,5 @@ def count_conduct(sessions: Iterable[dict]) -> dict[str, int]:
 
 
 def describe(sessions: Iterable[dict]) -> str:
-    """One line for people: "client's goodbyes 3, role flips 0, verbatim repeats 12, replies out of
-    form 1"."""
+    """ "client's goodbyes 3, role flips 0, verbatim repeats 12, replies out of form 1"."""
     return ", ".join(f"{COUNTS[name]} {n}" for name, n in count_conduct(sessions).items())

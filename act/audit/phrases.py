@@ -1,0 +1,87 @@
+"""Plain phrases as regular expressions: safety.txt holds them, and says how they are written.
+
+{self} = myself|yourself
+[suicide]
+kill|killing {self}               a phrase of this topic
+- kill|killing {self} laughing    an everyday phrase that holds it
+wish i was|were                   two that begin alike
+    dead
+    - dead tired
+"""
+
+import re
+
+SPACE, WORD = "[ -]", r"[\w']+"
+NOTHING = "(?!)"  # matches nowhere
+MARKED = re.compile(r"^ *([-+]?) *(.+)", re.MULTILINE)
+CLAUSE_END = r"(?= ?(?:[^\w\s']|$))"  # a mark comes next, or nothing
+
+
+def one_of(phrases: str, groups: dict[str, str]) -> str:
+    """A regular expression for any of some phrases: "killing|killed {self}|die."."""
+    choices = re.split(r"\|(?![^(]*\))", phrases)  # not at a "|" within brackets
+    return "(?:" + "|".join(_phrase(choice, groups) for choice in choices) + ")"
+
+
+def _phrase(phrase: str, groups: dict[str, str]) -> str:
+    regex, space = "", ""  # no space in front of the first word
+    for part in re.findall(r"\([^)]*\)|\S+", phrase):
+        words = part.strip("()")
+        if part == "...":
+            regex += f"(?:{SPACE}{WORD}){{0,3}}"
+            continue
+        found = one_of(words, groups) if re.search(r"[ |]", words) else _word(words, groups)
+        if part == words:
+            regex += space + found
+            space = SPACE
+        else:  # in brackets: it may be missing
+            regex += f"(?:{space}{found})?" if space else f"(?:{found}{SPACE})?"
+    return regex
+
+
+def _word(word: str, groups: dict[str, str]) -> str:
+    if word == "_":
+        return WORD
+    # "don't" may be "dont", while "kids" is not "kid's"
+    end = CLAUSE_END if word.endswith(".") else ""
+    regex = re.sub("'(?!s)", "'?", word.rstrip(".").replace("*", r"\w*"))
+    return re.sub(r"\{(.+?)\}", lambda name: groups[name[1]], regex) + end
+
+
+class Topic:
+    """Phrases of one topic, from the beginning of a word to the end of one; lists of regular
+    expressions by their mark: "+", "-" or none."""
+
+    def __init__(self, lines: dict[str, list[str]]):
+        certain, everyday, other = ("|".join(lines[mark]) or NOTHING for mark in ("+", "-", ""))
+        self.phrase = re.compile(rf"\b(?=\w)(?:{certain}|{other})(?!\w)")
+        # where some begin at the same word; group 1 is everyday
+        self.first = re.compile(rf"\b(?=\w)(?:{certain}|({everyday})|{other})(?!\w)")
+
+    def hits(self, text: str) -> list[tuple[int, int]]:
+        """Where its phrases stand in a text in small letters."""
+        if not self.phrase.search(text):  # nearly always, in two thirds of the time
+            return []
+        return [match.span() for match in self.first.finditer(text) if match[1] is None]
+
+
+def read_topics(text: str) -> dict[str, Topic]:
+    """The topics of a text like safety.txt."""
+    groups, topics = {"number": r"\d+", "phone": r"\+?\d[\d ()-]{4,}\d"}, {}
+    # a line that is no comment, and those that go on from it
+    for line, block in re.findall(r"^([^#\n].*)((?:\n +.*)*)", text, re.MULTILINE):
+        name, is_group, members = line.partition(" = ")
+        if line.startswith("["):
+            topic = topics[line[1:-1]] = {"+": [], "-": [], "": []}
+        elif is_group:
+            groups[name[1:-1]] = one_of(members, groups)
+        elif block:
+            ends = MARKED.findall(block)
+            for mark, lines in topic.items():
+                regexes = "|".join(_phrase(end, groups) for kind, end in ends if kind == mark)
+                if regexes:  # in one, so that their beginning is tried once
+                    lines.append(f"{_phrase(line, groups)}{SPACE}(?:{regexes})")
+        else:
+            ((mark, phrase),) = MARKED.findall(line)
+            topic[mark].append(_phrase(phrase, groups))
+    return {name: Topic(lines) for name, lines in topics.items()}
