@@ -18,34 +18,28 @@ from itertools import chain
 
 from tqdm import tqdm
 
+from act import records
 from act.audit.style import describe
 from act.cli import Parser, positive, run_script, set_up_device
 from act.dialogue.chat import Ask, ChatModel, Talk, hold_talks, read_reply
-from act.dialogue.journal import Journal
+from act.dialogue.journal import Journal, check_held, check_made_with, made_with
+from act.dialogue.local import check_enforced, open_speaker
 from act.dialogue.profiles import make_profiles
 from act.dialogue.prompts import check_client, cot_reply, message, therapist_messages
-from act.dialogue.session import TRANSCRIPT, check_held, ends, hold_sessions, new_session, seed_from
-from act.dialogue.speakers import check_enforced, check_made_with, made_with, open_speaker
+from act.dialogue.session import TRANSCRIPT, ends, hold_sessions, new_session, seed_from
 from act.model.checkpoint import split_endpoint
 from act.model.sampler import Sampling
-from act.records import (
-    InputError,
-    Store,
-    check_pair,
-    check_profile,
-    check_session,
-    read_unique,
-    require,
-)
+from act.records import InputError, Store, read_unique, require
 
 MODEL = {"required": True, "metavar": "MODEL"}  # what a flag that names one has
 ATTEMPTS = 3  # how often an answer is drawn before its pair is left out
-VERDICT_TOKENS = 200  # of a supervisor, which is greedy
+# what is chosen is learned as it stands; what is rejected may be cut or out of form
+KEPT = {"chosen": ("ok",), "rejected": ("ok", "length", "format")}
 
 
 def make_profiles_file(args: Namespace) -> None:
     """`generate.py profiles`: append the clients that are missing; one that differs is refused."""
-    with Store(args.out, check_profile) as store:
+    with Store(args.out, records.check_profile) as store:
         held = {profile["id"]: profile for profile in store.records()}
         for profile in make_profiles(args.n, args.seed):
             if profile["id"] not in store:
@@ -60,7 +54,7 @@ def make_sessions(args: Namespace) -> None:
     """`generate.py sessions`: hold a session with each client that has none yet."""
     profiles = read_unique(args.profiles, check_client)
     # where nothing is wanted, the journal clears away what a death has left
-    with Store(args.out, check_session) as store, Journal(store) as journal:
+    with Store(args.out, records.check_session) as store, Journal(store) as journal:
         if any(f"{TRANSCRIPT}/{profile['id']}" not in store for profile in profiles):
             hold_wanted(profiles, store, journal, args)
         print(f"{len(store)} sessions in {args.out}: {ends(store.records())}")
@@ -70,23 +64,20 @@ def make_sessions(args: Namespace) -> None:
 def hold_wanted(profiles: list[dict], store: Store, journal: Journal, args: Namespace) -> None:
     """Hold the sessions that are missing, unless the others were held with other settings."""
     check_enforced(args.format, args.therapist)
-    replies = Sampling(temperature=0.8, top_p=1.0, max_new_tokens=args.max_new_tokens)
-    therapist = open_speaker(args.therapist, replies, args)
-    words = Sampling(temperature=0.95, top_p=1.0, max_new_tokens=args.client_max_new_tokens)
-    client = open_speaker(args.client, words, args)
-    speakers = {"therapist": therapist, "client": client}
-    if args.supervisor:
-        verdicts = Sampling(temperature=0.0, top_p=1.0, max_new_tokens=VERDICT_TOKENS)
-        speakers["supervisor"] = open_speaker(args.supervisor, verdicts, args)
+    roles = {  # a supervisor is greedy, and brief
+        "therapist": (args.therapist, Sampling(0.8, 1.0, args.max_new_tokens)),
+        "client": (args.client, Sampling(0.95, 1.0, args.client_max_new_tokens)),
+        "supervisor": (args.supervisor, Sampling(0.0, 1.0, max_new_tokens=200)),
+    }
+    speakers = {}
+    for role, (spec, sampling) in roles.items():
+        if spec:
+            speakers[role] = open_speaker(spec, sampling, args)
 
-    def new(profile: dict) -> dict:
+    def new(profile: dict, held: dict | None = None) -> dict:
         return new_session(TRANSCRIPT, profile, speakers, args.format, args.seed)
 
-    # a client of the same id must be the same client; others in the file need not be wanted here
-    clients = {profile["id"]: profile for profile in profiles}
-    for held in store.records():
-        profile = held["profile"]
-        check_held(args.out, held, new(clients.get(profile["id"], profile)), args.turns)
+    check_held(store, profiles, args.turns, new)
     sessions = [session for session in map(new, profiles) if session["id"] not in store]
     with tqdm(total=len(sessions) * args.turns, unit="turn") as bar:
         hold_sessions(sessions, speakers, args.turns, journal, bar, args.batch)
@@ -94,12 +85,16 @@ def hold_wanted(profiles: list[dict], store: Store, journal: Journal, args: Name
 
 def make_pairs(args: Namespace) -> None:
     """`generate.py pairs`: draw a pair for each turn; those that give none go to OUT.left-out."""
+
+    def check_left_out(record: dict) -> None:
+        require(record, {"id": str, "prompt": list, "draws": dict})  # how each draw ended
+
     contexts = []  # of each session a list
-    for session in read_unique(args.sessions, check_session):
+    for session in read_unique(args.sessions, records.check_session):
         contexts.append(pair_contexts(session, args))
     prompts = {context["id"]: context["prompt"] for context in chain(*contexts)}
     lost = f"{args.out}.left-out"
-    with Store(args.out, check_pair) as store, Store(lost, check_left_out) as left_out:
+    with Store(args.out, records.check_pair) as store, Store(lost, check_left_out) as left_out:
         for held in chain(store.records(), left_out.records()):
             if prompts.get(held["id"], held["prompt"]) != held["prompt"]:
                 other = f"{args.out}: {held['id']} has another prompt"
@@ -113,11 +108,6 @@ def make_pairs(args: Namespace) -> None:
             why = f"no room, no reply, or no usable answer in {ATTEMPTS} draws"
             cure = "delete it to have them drawn again"
             print(f"{len(left_out)} left out ({why}): {left_out.path}; {cure}")
-
-
-def check_left_out(record: dict) -> None:
-    """A context that has no pair: {"id", "prompt", "draws": how each ended, ...}."""
-    require(record, {"id": str, "prompt": list, "draws": dict})
 
 
 def pair_contexts(session: dict, args: Namespace) -> list[dict]:
@@ -142,10 +132,10 @@ def draw_wanted(wanted: list[list[dict]], store: Store, left_out: Store, args: N
     """Draw the wanted pairs, session by session, unless others were drawn with other settings."""
     for spec in (args.chosen, args.rejected):
         check_enforced(args.format, spec)
-    samples = Sampling(temperature=0.8, top_p=1.0, max_new_tokens=args.max_new_tokens)
+    samples = Sampling(0.8, 1.0, args.max_new_tokens)
     models = {"rejected": open_speaker(args.rejected, samples, args)}
     if args.chosen != TRANSCRIPT:
-        answers = Sampling(temperature=0.7, top_p=0.8, max_new_tokens=args.max_new_tokens)
+        answers = Sampling(0.7, 0.8, args.max_new_tokens)
         models = {"chosen": open_speaker(args.chosen, answers, args)} | models
     settings = made_with(models, args.format, args.seed)
     settings["models"] = {"chosen": TRANSCRIPT} | settings["models"]  # or the model's name
@@ -168,22 +158,20 @@ def draw_wanted(wanted: list[list[dict]], store: Store, left_out: Store, args: N
 
 def draw_pair(context: dict, models: dict[str, ChatModel], args: Namespace) -> Talk[dict]:
     """{"chosen", "rejected", "draws": how each ended}; without an answer of either, the draws."""
-    chosen, rejected, draws = context["answer"], "", {}  # the transcript's own answer, unless
-    if "chosen" in models:
-        # ... a model gives another, whole and in form: what is chosen is learned as it stands
-        chosen, draws["chosen"] = yield from draw(models["chosen"], context, args, ("ok",))
-    if chosen:
-        kept = ("ok", "length", "format")  # what is rejected may be cut or out of form
-        drawn = yield from draw(models["rejected"], context, args, kept, unlike=chosen)
-        rejected, draws["rejected"] = drawn
-    if not rejected:
-        return {"draws": draws}
-    pair = {"chosen": [message("assistant", chosen)], "rejected": [message("assistant", rejected)]}
+    # chosen: the transcript's own answer, unless a model gives another
+    said = {} if "chosen" in models else {"chosen": context["answer"]}
+    draws = {}
+    for role, model in models.items():  # chosen, rejected
+        drawn = yield from draw(model, context, args, KEPT[role], said.get("chosen", ""))
+        said[role], draws[role] = drawn
+        if not said[role]:
+            return {"draws": draws}
+    pair = {role: [message("assistant", answer)] for role, answer in said.items()}
     return pair | {"draws": draws}
 
 
 def draw(
-    model: ChatModel, context: dict, args: Namespace, kept: tuple[str, ...], unlike: str = ""
+    model: ChatModel, context: dict, args: Namespace, kept: tuple[str, ...], unlike: str
 ) -> Talk[tuple[str, list[str]]]:
     """(an answer, how each draw ended). Its status is one of `kept`, and it is not `unlike`; ""
     where no draw gave one."""

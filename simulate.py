@@ -17,6 +17,7 @@ yourself. It is no treatment.
 """
 
 from argparse import Namespace
+from itertools import count
 from pathlib import Path
 
 from tqdm import tqdm
@@ -24,28 +25,28 @@ from tqdm import tqdm
 from act.audit.safety import in_danger
 from act.audit.style import describe
 from act.cli import Parser, conditions, not_negative, positive, run_script, set_up_device, share
-from act.dialogue.journal import Journal
-from act.dialogue.local import fingerprint
-from act.dialogue.person import Ended, Person
+from act.dialogue.chat import ChatModel
+from act.dialogue.journal import Journal, check_held
+from act.dialogue.local import check_enforced, fingerprint, open_speaker
+from act.dialogue.person import Person
 from act.dialogue.profiles import ME
 from act.dialogue.prompts import check_client
-from act.dialogue.session import Speakers, check_held, ends, hold_sessions, new_session
-from act.dialogue.speakers import Speaker, check_enforced, open_speaker
+from act.dialogue.session import ends, hold_sessions, new_session
 from act.model.checkpoint import base_folder, is_endpoint, split_endpoint
 from act.model.sampler import Sampling
 from act.records import CONDITIONS, InputError, Store, check_session, read_unique
 
 
 def therapist_of(condition: str, args: Namespace) -> str:
-    """A condition's MODEL. A server is asked for its adapters by the conditions' names."""
+    """A condition's MODEL; a local one wears its adapter, a server is asked for it by name."""
     if condition.startswith("instruct"):
         return args.model
     if is_endpoint(args.model):
         return f"{condition}@{split_endpoint(args.model)[1]}"
-    return f"{args.model}+{args.adapters / condition}"
+    return f"{args.model}+{condition}"  # a record knows it by its adapter's fingerprint
 
 
-def take_therapist(condition: str, before: Speaker | None, args: Namespace) -> Speaker:
+def take_therapist(condition: str, before: ChatModel | None, args: Namespace) -> ChatModel:
     """A condition's therapist, behind the one of the condition `before`: local weights are loaded
     once, and wear each condition's adapter."""
     sampling = Sampling(args.temperature, args.top_p, args.max_new_tokens)
@@ -139,11 +140,10 @@ def simulate(profiles: list[dict], store: Store, journal: Journal, args: Namespa
             bar.set_description(condition)
             therapist = take_therapist(condition, therapist, args)
             speakers = {"therapist": therapist, "client": client}
-            records = [
-                new_session(condition, profile, speakers, args.format, args.seed)
-                for profile in missing
+            empty = [
+                new_session(condition, one, speakers, args.format, args.seed) for one in missing
             ]
-            hold_sessions(records, speakers, args.turns, journal, bar, args.batch)
+            hold_sessions(empty, speakers, args.turns, journal, bar, args.batch)
 
 
 def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
@@ -152,9 +152,8 @@ def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
         one = "name one condition with --conditions"
         raise InputError(f"--client me talks with one therapist: {one}")
     (condition,) = args.conditions
-    number = 1
-    while f"{condition}/me-{number}" in store:  # each talk is a client of its own
-        number += 1
+    # each talk is a client of its own
+    number = next(n for n in count(1) if f"{condition}/me-{n}" not in store)
     me = {"id": f"me-{number}", "archetype": ME}
     client = Person(args.out, in_danger)
     speakers = {"therapist": take_therapist(condition, None, args), "client": client}
@@ -162,7 +161,7 @@ def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
     with tqdm(disable=True) as bar:
         try:
             hold_sessions([record], speakers, args.turns, journal, bar, 1)
-        except Ended:
+        except EOFError:
             if record["turns"]:
                 store.append(record)  # a session as long as the person wished
             return
@@ -170,27 +169,25 @@ def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
     client.hear(last or f"(no answer: the turn ended as {record['status']})")
 
 
-def check_store(store: Store, profiles: list[dict], speakers: Speakers, args: Namespace) -> None:
+def check_store(store: Store, profiles: list[dict], speakers: dict, args: Namespace) -> None:
     """Refuse to add to sessions of other settings: conditions must differ in one thing only."""
-    clients = {profile["id"]: profile for profile in profiles}
     trained = [condition for condition in CONDITIONS if has_adapter(condition, args)]
     # condition -> the first letters of a SHA-256
     prints = {condition: fingerprint(args.adapters / condition) for condition in trained}
-    # the therapist of `speakers` is the last condition's: each record is compared with its own
-    for held in store.records():
-        condition, profile = held["condition"], clients.get(held["profile"]["id"], held["profile"])
-        new = new_session(condition, profile, speakers, args.format, args.seed)
-        new["adapters"].pop("therapist", None)
-        if condition.startswith("instruct") or is_endpoint(args.model):
-            new["models"]["therapist"] = therapist_of(condition, args)
-        elif condition in prints:
-            new["models"]["therapist"] = therapist_of(condition, args)
-            new["adapters"]["therapist"] = prints[condition]
-        else:  # nothing says here which adapter it had
-            for name in ("models", "adapters"):
-                if "therapist" in held.get(name, {}):
-                    new[name]["therapist"] = held[name]["therapist"]
-        check_held(args.out, held, new, args.turns)
+
+    def new(profile: dict, held: dict) -> dict:
+        condition = held["condition"]
+        now = new_session(condition, profile, speakers, args.format, args.seed)
+        # the therapist of `speakers` is the last condition's: this session had its own
+        now["models"]["therapist"] = therapist_of(condition, args)
+        now["adapters"].pop("therapist", None)
+        if not (condition.startswith("instruct") or is_endpoint(args.model)):
+            # where it is not at hand, nothing says here which adapter it was
+            there = held.get("adapters", {}).get("therapist")
+            now["adapters"]["therapist"] = prints.get(condition, there)
+        return now
+
+    check_held(store, profiles, args.turns, new)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """What the scripts share: a parser whose --help is a manual, and one line for each user error.
 
-The five, and act/model/embedded.py, which can be run by itself, build a `Parser` and hand their
-`main` to `run_script`. torch is imported only where a device is asked for.
+torch is imported only where a device is asked for: a script without a model starts at once.
 """
 
 import argparse
@@ -30,7 +29,7 @@ class Parser(argparse.ArgumentParser):
 
     def add_device_flags(self) -> None:
         """The flags that `set_up_device` reads."""
-        import torch  # here, so that a script without a model starts at once
+        import torch
 
         add, device = self.add_argument, "cuda" if torch.cuda.is_available() else "cpu"
         add("--device", default=device, help="torch device")
@@ -42,10 +41,10 @@ class Parser(argparse.ArgumentParser):
         """The flags of models behind an endpoint (NAME@URL)."""
         add, about = self.add_argument, "calls to an endpoint under way at a time"
         add("--concurrency", type=positive, default=16, help=about)
-        about = "seconds an endpoint may stay silent"
-        add("--timeout", type=positive, default=300, help=about)
-        about = "tokens a model behind an endpoint may spend before its answer "
-        about += "(OpenAI's that think: 2048 at least)"
+        add("--timeout", type=positive, default=300, help="seconds an endpoint may stay silent")
+        about = (
+            "tokens an endpoint may spend before its answer (OpenAI's that think: 2048 at least)"
+        )
         add("--room-to-think", type=whole, default=0, help=about)
 
     def add_talk_flags(self, max_new_tokens: int, batch: int) -> None:
@@ -88,12 +87,11 @@ share = number(float, 0, 1, "between 0 and 1")
 
 def conditions(text: str) -> list[str]:
     """A comma-separated choice of the six conditions."""
-    names = text.split(",")
-    unknown = [name for name in names if name not in CONDITIONS]
-    if unknown:
-        known = ", ".join(CONDITIONS)
-        raise argparse.ArgumentTypeError(f'"{unknown[0]}" is none of the conditions {known}')
-    return names
+    for name in text.split(","):
+        if name not in CONDITIONS:
+            known = ", ".join(CONDITIONS)
+            raise argparse.ArgumentTypeError(f'"{name}" is none of the conditions {known}')
+    return text.split(",")
 
 
 def set_up_device(args: argparse.Namespace) -> str:
@@ -117,8 +115,8 @@ def set_up_device(args: argparse.Namespace) -> str:
 
 @contextmanager
 def stop_asked() -> Iterator[Callable[[], bool]]:
-    """Gives a function that says whether Ctrl-C or SIGTERM has come. Here they do no more than
-    that, so that work is saved; but Ctrl-C again stops at once."""
+    """Gives a function that says whether Ctrl-C or SIGTERM has come, so that work can be saved;
+    Ctrl-C again stops at once."""
     asked: list[int] = []  # signals
 
     def ask(number: int, frame: object) -> None:

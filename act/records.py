@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import UnionType
 
@@ -97,13 +97,12 @@ def is_torn(line: bytes) -> bool:
     return line.startswith(b"{") and not line.endswith(b"\n")
 
 
-class Store:
+class Store(AbstractContextManager):
     """An append-only JSONL file, one record a key: a death loses nothing that was appended.
 
-    A line is written whole, flushed and fsynced. On opening, a torn last line is cut off. One
-    process at a time may hold a store: a second one gets an InputError. A store that ends empty
-    leaves no file. `check` raises ValueError for a record that is not of the store's kind, and
-    `key` maps a record to its id.
+    On opening, a torn last line is cut off. One process at a time may hold a store: a second one
+    gets an InputError. A store that ends empty leaves no file. `check` raises ValueError for a
+    record that is not of the store's kind, and `key` maps a record to its id.
 
         with Store("sessions.jsonl", check_session) as store:
             if "sft/p01" not in store:
@@ -134,14 +133,7 @@ class Store:
         self.keys: dict[object, None] = {}
         for record in read_jsonl(self.path, self._check):
             self.keys[key(record)] = None
-        self._mend_tail()
-
-    def records(self) -> Iterator[dict]:
-        """What the file holds now, read again: a long run keeps none of it in memory."""
-        return read_jsonl(self.path)
-
-    def _mend_tail(self) -> None:
-        """Cut a torn last line; give a whole one its newline."""
+        # a torn last line is cut off, a whole one gets its newline
         self.file.seek(0)
         tail = self.file.read().rpartition(b"\n")[2]
         try:
@@ -151,6 +143,10 @@ class Store:
         except ValueError:
             self.file.truncate(self.file.seek(0, os.SEEK_END) - len(tail))
         self.file.flush()
+
+    def records(self) -> Iterator[dict]:
+        """What the file holds now, read again: a long run keeps none of it in memory."""
+        return read_jsonl(self.path)
 
     def _check(self, record: dict) -> None:
         self.check(record)
@@ -188,15 +184,12 @@ class Store:
             error.filename = str(self.path)
             raise
 
-    def __enter__(self) -> "Store":
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.close()
 
 
 def require(record: dict, types: dict[str, type | UnionType]) -> None:
-    """Raise ValueError unless every named field is there and of the type."""
+    """Raise ValueError unless every named field is there and of the type; true is no int."""
     for name, kind in types.items():
         if name not in record:
             raise ValueError(f'"{name}" is missing')
@@ -225,9 +218,8 @@ def check_profile(record: dict) -> None:
 def check_session(record: dict) -> None:
     """A session: {"id": "<condition>/<profile>", "condition", "profile", "turns", "status", ...}.
 
-    Its other fields, "models", "adapters", "sampling" and "seed", are speakers.made_with's. Each
-    turn has "client", "thinking", "answer" (None where it failed) and "status". session.py also
-    writes, and nobody asks for:
+    "models", "adapters", "sampling" and "seed" are journal.made_with's. Each turn has "client",
+    "thinking", "answer" (None where it failed) and "status". session.py also writes:
 
         "prompt_tokens", "response_tokens"  of the therapist's reply; None where there was none
         "note"          the hidden note that the client got, or None
@@ -244,13 +236,12 @@ def check_session(record: dict) -> None:
         if not isinstance(turn, dict):
             raise ValueError(f"turn {number} is not an object")
         require(turn, {"client": str, "thinking": str | None, "answer": str | None, "status": str})
-        status, has_words = turn["status"], turn["status"] in WITH_WORDS
-        said = f'turn {number} is "{status}"'
+        has_words, said = turn["status"] in WITH_WORDS, f'turn {number} is "{turn["status"]}"'
         if number < len(record["turns"]) and not has_words:
             raise ValueError(f"{said}, and only the last turn of a session can have failed")
-        if status not in TURN_STATUSES:
+        if turn["status"] not in TURN_STATUSES:
             known = ", ".join(TURN_STATUSES)
-            raise ValueError(f'turn {number}: status "{status}" is none of {known}')
+            raise ValueError(f'turn {number}: status "{turn["status"]}" is none of {known}')
         if has_words and not turn["answer"]:
             raise ValueError(f"{said} but has no answer")
         if not has_words and turn["answer"] is not None:
@@ -281,11 +272,10 @@ def check_rating(record: dict) -> None:
         return
     for form, (size, low, high) in FORMS.items():
         require(record, {form: list})
-        for name, kind in ((form, int), (f"{form}_expected", int | float)):
+        for name, kinds in ((form, [int]), (f"{form}_expected", [int, float])):
             values = record.get(name, record[form])
             if not isinstance(values, list) or len(values) != size:
                 raise ValueError(f'"{name}" must be a list of {size} numbers')
             for item, value in enumerate(values, 1):
-                is_number = isinstance(value, kind) and not isinstance(value, bool)
-                if not is_number or not low <= value <= high:
+                if type(value) not in kinds or not low <= value <= high:
                     raise ValueError(f'"{name}" item {item} is {value!r}, outside {low}..{high}')

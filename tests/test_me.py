@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from act.dialogue.chat import Ask
-from act.dialogue.person import Ended, Person
+from act.dialogue.person import Person
 from act.records import check_session, read_jsonl
 
 DANGER = "Some days I want to kill myself."
@@ -72,7 +72,7 @@ def person(monkeypatch, typed: bytes, in_danger=lambda text: False) -> Person:
 def words_of(client: Person) -> list[str]:
     """What the person says until they end the session."""
     said = []
-    with pytest.raises(Ended):
+    with pytest.raises(EOFError):
         while True:
             client.start([Ask("me", [{"role": "user", "content": "And now?"}], 0)])
             said += [reply.text for _, reply in client.step()]

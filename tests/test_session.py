@@ -9,11 +9,10 @@ import pytest
 from act.audit.style import count_conduct, describe
 from act.dialogue.chat import Reply, hold_talks
 from act.dialogue.endpoint import Endpoint
-from act.dialogue.journal import Journal
+from act.dialogue.journal import Journal, check_made_with
 from act.dialogue.profiles import draw_twists, make_profiles
 from act.dialogue.prompts import TEXTS, cot_reply, supervisor_prompt, therapist_prompt
 from act.dialogue.session import Session, hold_sessions, new_session, seed_from
-from act.dialogue.speakers import check_made_with
 from act.model.sampler import Sampling
 from act.records import InputError, Store, check_session, read_jsonl
 

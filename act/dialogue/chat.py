@@ -1,10 +1,9 @@
-"""What is asked of a speaker, and what it gives: an `Ask`, a `Reply`, and the `ChatModel` between
-them; and talks held side by side, with who works next decided here.
+"""What is asked of a speaker (`Ask`), what it gives (`Reply`), and talks held side by side.
 
-A ChatModel works on many replies at once. It may be a model of this process (local.py), one behind
-an endpoint (endpoint.py), or a person at the keyboard (person.py). A talk is a generator: it yields
-(model, Ask) and gets the Reply. So a session is written as it happens, turn by turn, and still what
-many talks ask of one local model is decoded in one batch, while endpoints answer by themselves.
+A ChatModel may be a model of this process (local.py), one behind an endpoint (endpoint.py), or a
+person at the keyboard (person.py). A talk is a generator: it yields (model, Ask) and gets the
+Reply. So a session is written as it happens, turn by turn, and still what many talks ask of one
+local model is decoded in one batch, while endpoints answer by themselves.
 
     def talk():
         reply = yield therapist, Ask("sft/p001", messages, seed)
@@ -21,8 +20,7 @@ from act.model.sampler import Sampling
 from act.model.tokenizer import Messages
 from act.records import WITH_WORDS
 
-# Seconds a round that endpoints are waited for, together, where nothing is to be decoded here.
-WAIT = 0.05
+WAIT = 0.05  # seconds a round that endpoints are waited for, where nothing is to be decoded here
 
 
 @dataclass(frozen=True)
@@ -52,11 +50,11 @@ class ChatModel(Protocol):
     """A speaker. Replies begun by `start` come out of `step` in any order, told apart by key."""
 
     name: str
-    adapter: str | None  # of a model with an adapter: the first letters of a SHA-256 of its weights
-    context: int | None  # tokens that a prompt and its reply may have together; None: not known
+    adapter: str | None = None  # where it has one: the first letters of its weights' SHA-256
+    context: int | None = None  # tokens of a prompt and its reply together; None: not known
     sampling: Sampling
     busy: int  # replies begun and not ended
-    remote: bool  # works by itself; a local model works in `step` only
+    remote: bool = False  # works by itself; a local model works in `step` only
 
     def start(self, asks: list[Ask]) -> None:
         """Begin replies. A conversation has one reply in the making at a time."""
@@ -65,7 +63,7 @@ class ChatModel(Protocol):
         """Work on, a remote model for `wait` seconds at most; (key, reply) of those that ended."""
 
     def forget(self, key: str) -> None:
-        """The conversation is over."""
+        """The conversation is over: drop what is kept of it, if anything."""
 
 
 T = TypeVar("T")

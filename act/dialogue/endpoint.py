@@ -1,12 +1,10 @@
 """A model behind an OpenAI-compatible endpoint as a ChatModel: NAME@URL, over httpx.
 
-Bounded concurrency, bounded attempts, and every fault ends in one of three ways: a right reply
-after another try; a typed status ("length", "context", "error"), where the fault is this prompt's;
-or one line that stops the run, where no reply can come at all (a wrong key or name, a spent quota,
-a server that is down), so that nothing wrong is stored.
+Every fault ends in one of three ways: a right reply after another try; a typed status ("length",
+"context", "error"), where the fault is this prompt's; or one line that stops the run, where no
+reply can come at all (a wrong key or name, a spent quota, a server that is down).
 """
 
-import math
 import random
 import re
 import sys
@@ -19,15 +17,9 @@ from queue import Empty, SimpleQueue
 import httpx
 from tqdm import tqdm
 
-from act.dialogue.chat import Ask, Reply
-from act.dialogue.wire import (
-    Fault,
-    find_dialect,
-    read_address,
-    read_answer,
-    read_completion,
-    read_key,
-)
+from act.dialogue import wire
+from act.dialogue.chat import Ask, ChatModel, Reply
+from act.dialogue.wire import Fault
 from act.model.sampler import Sampling
 from act.records import WITH_WORDS, InputError
 
@@ -38,56 +30,48 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds; a pause doubles from try to t
 CONNECT = 10.0  # seconds for a connection
 SHOWN = 200  # letters of what a server says
 
-# Models of OpenAI's, wherever they are served, that think before they answer and refuse max_tokens,
-# temperature, top_p.
+# OpenAI's models that think first, wherever they are served; they refuse temperature and top_p
 THINKS = re.compile(r"gpt-5|o\d")
 ROOM_TO_THINK = 2048  # tokens such a model may spend before its answer, at least
 
-# A prompt of which a server read less than 0.7 of its tokens, or less than a token in 8 letters,
-# was cut.
+# a prompt was cut where less than 0.7 of its tokens were read, or less than a token in 8 letters
 CUT, LEAST = 0.7, 1 / 8
 
 
-class Endpoint:
+class Endpoint(ChatModel):
     """A served model. `concurrency` calls at most are under way at a time; silent for `timeout`
     seconds, one is lost.
 
-    `room_to_think`: tokens it may spend before its answer, beside `max_new_tokens`. `offers`:
-    fields that a request may have beside the usual ones, best first. A server that refuses one set
-    (HTTP 400 or 422) before any good reply is asked with the next.
+    `room`: tokens it may spend on thoughts, beside `max_new_tokens`. `offers`: fields that a
+    request may have beside the usual ones, best first. A server that refuses one set (HTTP 400 or
+    422) before any good reply is asked with the next.
     """
 
     remote = True
-    adapter = context = None  # the server's own
 
     def __init__(
-        self,
-        spec: str,
-        sampling: Sampling,
-        concurrency: int,
-        timeout: float,
-        room_to_think: int = 0,
+        self, spec: str, sampling: Sampling, concurrency: int, timeout: float, room: int = 0
     ):
         self.name, self.sampling = spec, sampling
-        self.model, address = read_address(spec)
+        self.model, address = wire.read_address(spec)
         self.url = f"{str(address).rstrip('/')}/chat/completions"
-        self.dialect = find_dialect(address)
-        self.key = read_key(self.dialect.key)
+        self.dialect = wire.find_dialect(address)
+        self.key = wire.read_key(self.dialect.key)
         self.client = httpx.Client(
             headers={"Authorization": f"Bearer {self.key}"} if self.key else {},
             timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT)),
-            limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
+            limits=httpx.Limits(),  # none: the threads are the limit
         )
         self.thinks = bool(THINKS.match(self.model.rpartition("/")[2]))  # MODEL, or VENDOR/MODEL
-        self.room_to_think = max(room_to_think, ROOM_TO_THINK if self.thinks else 0)
+        self.room = room
         if self.thinks:
+            self.room = max(room, ROOM_TO_THINK)
             self.sampling = Sampling(None, None, sampling.max_new_tokens)
         self.offers, self.offer = [{}], 0
         self.warned = False  # was it said that there is no reply yet?
-        self.last_good = -math.inf  # time of the last good reply
+        self.last_good = 0.0  # time of the last good reply, 0 before the first
         self.tokens_a_letter = 0.0  # of the first prompt: what later ones are compared with
-        self.busy = 0
-        self.concurrency = concurrency
+        self.busy, self.concurrency = 0, concurrency
         self.threads: list[threading.Thread] = []  # as many as have been needed
         self.asked: SimpleQueue[Ask | None] = SimpleQueue()
         self.done: SimpleQueue[tuple[str, Reply | Exception]] = SimpleQueue()
@@ -117,9 +101,6 @@ class Endpoint:
             raise self.stopped
         return replies
 
-    def forget(self, key: str) -> None:
-        """Nothing is kept of a conversation."""
-
     def close(self) -> None:
         """End its threads and connections; nothing may be under way."""
         for _ in self.threads:
@@ -136,11 +117,6 @@ class Endpoint:
             except Exception as error:  # whatever it is, the main thread must hear of it
                 reply = error
             self.done.put((ask.key, reply))
-
-    @property
-    def answered(self) -> bool:
-        """Has it ever given a good reply?"""
-        return self.last_good > -math.inf
 
     def reply(self, ask: Ask) -> Reply:
         """One reply, after at most ATTEMPTS calls. A prompt that has none is told from a server
@@ -177,7 +153,7 @@ class Endpoint:
             if fault.mend not in ("time", "seed"):
                 break
             # 2. the others: once more, after a pause
-            if not (self.answered or self.warned):
+            if not (self.last_good or self.warned):
                 self.warned = True
                 self._warn(f"no reply yet, trying on: {fault}")
             if fault.mend == "seed":
@@ -192,28 +168,32 @@ class Endpoint:
         """Go on to the next set of `offers`, unless good replies show that this one is taken.
         Says whether this thread, or another, has gone on from `offer`."""
         more = offer == self.offer < len(self.offers) - 1
-        if more and not self.answered:
+        if more and not self.last_good:
             self.offer = offer + 1
             self._warn(f"asks with fewer fields now: {fault}")
         return offer < self.offer
 
     def _call(self, ask: Ask, attempt: int) -> tuple[Reply, Fault | None]:
         """One call. A reply without words comes with a fault; another fault is raised."""
-        data = read_answer(self.client.post(self.url, json=self.body(ask)))
-        reply = read_completion(data, attempt, self._was_cut(ask, data))
-        if "refusal" in reply.call:
-            reply.call["refusal"] = self._shown(reply.call["refusal"])
-        if reply.status == "error":
-            return reply, Fault(odd_finish(reply.call), "prompt")
+        data = wire.read_answer(self.client.post(self.url, json=self.body(ask)))
+        reply = wire.read_completion(data, attempt, self._was_cut(ask, data))
+        call, fault = reply.call, None
+        if "refusal" in call:
+            call["refusal"] = self._shown(call["refusal"])
         if reply.status in WITH_WORDS:
             self.last_good = time.monotonic()
-        return reply, None
+        elif reply.status == "error":
+            why = f"finish_reason {call['finish']} and no words to use"
+            if call["finish"] == "length":
+                why += "; if it thinks before it answers, give it --room-to-think"
+            fault = Fault(f"refused: {call['refusal']}" if call.get("refusal") else why, "prompt")
+        return reply, fault
 
     def body(self, ask: Ask) -> dict:
         """The request, in the server's dialect."""
         body = {"model": self.model, "messages": ask.messages}
         limit = "max_completion_tokens" if self.thinks else self.dialect.max_tokens
-        body[limit] = self.sampling.max_new_tokens + self.room_to_think
+        body[limit] = self.sampling.max_new_tokens + self.room
         if not self.thinks:
             body |= {"temperature": self.sampling.temperature, "top_p": self.sampling.top_p}
         if self.dialect.seed:
@@ -237,12 +217,3 @@ class Endpoint:
         """On one line, without the key, and cut only then: no part of a key is left."""
         text = text.replace(self.key, "***") if self.key else text
         return " ".join(text.split())[:SHOWN]
-
-
-def odd_finish(call: dict) -> str:
-    """What became of a reply without words."""
-    if refusal := call.get("refusal"):
-        return f"refused: {refusal}"
-    finish = call["finish"]
-    hint = "; if it thinks before it answers, give it --room-to-think" if finish == "length" else ""
-    return f"finish_reason {finish} and no words to use{hint}"

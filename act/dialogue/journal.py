@@ -1,13 +1,70 @@
-"""What a killed process goes on from: the turns of sessions that have not ended, in FILE.part.
+"""What the same command goes on from: the settings that a record was made with, and the turns of
+sessions that have not ended, in FILE.part.
 
-generate.py and simulate.py open a `Journal` beside the `Store` of whole sessions; session.py's loop
-adds each turn to it, and has it give a session begun before the turns it had.
+A file takes no records made with anything else. A model is known by its folder and by its adapter's
+weights, since the same path may hold another adapter tomorrow; one behind an endpoint by its name,
+since the same server may stand at another address.
 """
 
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict
 from pathlib import Path
 
-from act.dialogue.speakers import check_made_with
-from act.records import WITH_WORDS, InputError, Store, require
+from act.dialogue.chat import ChatModel
+from act.model.checkpoint import is_endpoint, split_endpoint
+from act.records import WITH_WORDS, InputError, Store, check_settings, require
+
+HISTORY = "answers only"  # what a prompt has of the session so far
+# what is done where a context fills up: nothing is cut, and the session ends
+CONTEXT = "the whole history; a prompt that leaves no room for a reply has none"
+SETTINGS = ("profile", "models", "adapters", "sampling", "seed")  # of a pair: but for the profile
+
+
+def made_with(models: Mapping[str, ChatModel], cot_format: str, seed: int) -> dict:
+    """The settings of a record, by role: who speaks, with which adapter, how replies are drawn.
+
+    `cot_format` is --format's word: "observe" (left to the model) or "enforce" (in decoding).
+    """
+    # tokens that a context holds; None: the server's own
+    room = {"policy": CONTEXT} | {role: model.context for role, model in models.items()}
+    shared = {"format": cot_format, "history": HISTORY, "context": room}
+    return {
+        "models": {role: model.name for role, model in models.items()},
+        "adapters": {role: model.adapter for role, model in models.items() if model.adapter},
+        "sampling": {role: asdict(model.sampling) for role, model in models.items()} | shared,
+        "seed": seed,
+    }
+
+
+def check_made_with(path: Path | str, held: dict, new: dict, cure: str = "") -> None:
+    """Refuse to add to a record that was made otherwise than `new`, what it would be now."""
+
+    def settings(record: dict) -> dict:
+        """Of each model what it is known by: NAME of NAME@URL, FOLDER of FOLDER+ADAPTER."""
+        models = dict(record.get("models") or {})
+        for role, model in models.items():
+            if is_endpoint(model):
+                models[role] = split_endpoint(model)[0]  # wherever it is served
+            elif role in (record.get("adapters") or {}):
+                models[role] = model.rpartition("+")[0]  # the fingerprint stands for the adapter
+        return {name: record[name] for name in SETTINGS if name in record} | {"models": models}
+
+    check_settings(f"{path}: {held['id']}", settings(held), settings(new), cure)
+
+
+def check_held(
+    store: Store, profiles: list[dict], turns: int, new: Callable[[dict, dict], dict]
+) -> None:
+    """Refuse to add to sessions of other settings; `new(client, held)` is one held now."""
+    # a client of the same id must be the same client; others in the file need not be wanted here
+    clients = {profile["id"]: profile for profile in profiles}
+    for held in store.records():
+        client = clients.get(held["profile"]["id"], held["profile"])
+        check_made_with(store.path, held, new(client, held))
+        there = len(held["turns"])
+        if held["status"] == "complete" and there != turns:
+            raise InputError(f"{store.path}: {held['id']} has {there} turns, not {turns}")
 
 
 def check_turn(record: dict) -> None:
@@ -17,31 +74,24 @@ def check_turn(record: dict) -> None:
         require(record, {"session": dict})
 
 
-def session_of(turn_id: str) -> str:
-    """The session of a turn's id."""
-    return turn_id.rpartition("#")[0]
-
-
-class Journal:
+class Journal(AbstractContextManager):
     """FILE.part, one record a turn. Deleted on closing, where every session begun in it stands in
     FILE, the store of whole sessions."""
 
     def __init__(self, whole: Store):
         self.path, self.whole = Path(f"{whole.path}.part"), whole
-
-    def __enter__(self) -> "Journal":
         self.store = Store(self.path, check_turn)
-        self.left = {}  # turn's id -> record: by an earlier process, not restored yet
-        for record in self.store.records():
-            if session_of(record["id"]) not in self.whole:
-                self.left[record["id"]] = record
-        self.begun = set(map(session_of, self.left))
-        return self
+        # turn's id -> record: by an earlier process, not restored yet
+        self.left = {turn["id"]: turn for turn in self.store.records() if self._open(turn["id"])}
 
     def __exit__(self, *_: object) -> None:
         self.store.close()
-        if all(session in self.whole for session in self.begun):
+        if not any(map(self._open, self.store.keys)):
             self.path.unlink(missing_ok=True)
+
+    def _open(self, turn_id: str) -> bool:
+        """Has the session of this turn not ended?"""
+        return turn_id.rpartition("#")[0] not in self.whole
 
     def restore(self, record: dict, turns: int) -> None:
         """Give a new session's record the turns it had. Raises InputError if it was begun with
@@ -62,8 +112,6 @@ class Journal:
         """Keep the turn that a session's record has just got."""
         number = len(record["turns"])
         kept = {"id": f"{record['id']}#{number}", "turn": record["turns"][-1]}
-        if number == 1:
-            # says with which settings the session was begun
+        if number == 1:  # with which settings the session was begun
             kept["session"] = record | {"turns": [], "status": "complete"}
         self.store.append(kept)
-        self.begun.add(record["id"])

@@ -1,17 +1,18 @@
-"""A model of this process as a ChatModel.
-
-chat.hold_talks asks it for many replies at once, and the sampler (act/model/sampler.py) decodes
-them as one batch. Each conversation's prompt is read on from where it stood.
+"""A model of this process as a ChatModel: many replies are decoded as one batch, each prompt is
+read on from where its conversation stood (act/model/sampler.py). `open_speaker` tells it from one
+behind an endpoint.
 """
 
+from argparse import Namespace
 from functools import cache
 from pathlib import Path
 
 import torch
 
-from act.dialogue.chat import Ask, Reply
+from act.dialogue.chat import Ask, ChatModel, Reply
+from act.dialogue.endpoint import Endpoint
 from act.dialogue.prompts import ANSWER, THINKING
-from act.model.checkpoint import load_adapter, load_model, split_spec
+from act.model.checkpoint import is_endpoint, load_adapter, load_model, split_spec
 from act.model.checksums import sha256
 from act.model.llama import Llama
 from act.model.lora import detach
@@ -20,16 +21,14 @@ from act.model.tokenizer import ChatTokenizer
 from act.records import InputError
 
 
-class LocalChat:
-    """A model of this process as a conversation partner.
+class LocalChat(ChatModel):
+    """A model of this process. A prompt that leaves no room for `max_new_tokens` has status
+    "context".
 
     With `enforce` the reply is made to begin with "Thinking:", and where it would end without an
     answer, or has spent half of its tokens without one, "Answer:" is put in and decoding goes on. A
-    reply that says nothing behind it, or writes a label twice, is still out of form. A prompt that
-    leaves no room for `max_new_tokens` has status "context".
+    reply that says nothing behind it, or writes a label twice, is still out of form.
     """
-
-    remote = False
 
     def __init__(self, name: str, model: Llama, tokenizer: ChatTokenizer, sampling: Sampling):
         self.base = self.name = name  # FOLDER; the name gets +ADAPTER behind it
@@ -49,7 +48,11 @@ class LocalChat:
         """From FOLDER or FOLDER+ADAPTER."""
         folder, adapter = split_spec(spec)
         base, tokenizer = load_base(folder.resolve(), device)
-        chat = cls(str(folder), share_weights(base), tokenizer, sampling)
+        # a model of its own on the same weights: what adapter it wears, no other does
+        with torch.device("meta"):  # no memory for weights that are replaced
+            model = Llama(base.config)
+        model.load_state_dict(base.state_dict(), strict=True, assign=True)
+        chat = cls(str(folder), model.requires_grad_(False), tokenizer, sampling)
         if adapter:
             chat.wear(adapter)
         return chat
@@ -118,9 +121,15 @@ def load_base(folder: Path, device: str) -> tuple[Llama, ChatTokenizer]:
     return load_model(folder, device), ChatTokenizer(folder)
 
 
-def share_weights(base: Llama) -> Llama:
-    """A model of its own on the same weights: what adapter one wears, no other does."""
-    with torch.device("meta"):  # no memory for weights that are replaced
-        model = Llama(base.config)
-    model.load_state_dict(base.state_dict(), strict=True, assign=True)
-    return model.requires_grad_(False)
+def open_speaker(spec: str, sampling: Sampling, args: Namespace) -> ChatModel:
+    """The speaker that a MODEL argument names."""
+    if is_endpoint(spec):
+        return Endpoint(spec, sampling, args.concurrency, args.timeout, args.room_to_think)
+    return LocalChat.load(spec, sampling, args.device)
+
+
+def check_enforced(cot_format: str, spec: str) -> None:
+    """Refuse --format enforce for a model whose decoding is out of our hands."""
+    if cot_format == "enforce" and is_endpoint(spec):
+        ours = "--format enforce works on a model of this process"
+        raise InputError(f"{ours}; {spec} is an endpoint")

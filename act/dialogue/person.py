@@ -1,13 +1,13 @@
 """A person at the keyboard as the client: you talk to the therapist in the terminal.
 
 simulate.py opens one for `--client me`; the session loop asks it as it asks a model. Words come
-from stdin, one line a turn, and leaving early raises `Ended`.
+from stdin, one line a turn.
 """
 
 import sys
 from collections.abc import Callable
 
-from act.dialogue.chat import Ask, Reply
+from act.dialogue.chat import Ask, ChatModel, Reply
 from act.dialogue.profiles import ME
 from act.dialogue.prompts import TEXTS
 from act.model.sampler import Sampling
@@ -16,17 +16,11 @@ END = "/end"
 STORED = "ends the session. What you type is stored on this computer, in"
 
 
-class Ended(Exception):
-    """The person has had enough."""
-
-
-class Person:
+class Person(ChatModel):
     """Asks the person for the client's words. Crisis contacts are shown at the start, and again
     where `in_danger(words)`."""
 
-    remote = False
     name = ME
-    adapter = context = None
     sampling = Sampling(None, None, None)
 
     def __init__(self, out: str, in_danger: Callable[[str], bool]):
@@ -46,16 +40,13 @@ class Person:
         self.asked += asks
 
     def step(self, wait: float = 0) -> list[tuple[str, Reply]]:
-        """Show what the therapist said, wait for a line. Raises Ended at /end or its end."""
+        """Show what the therapist said, wait for a line. Raises EOFError at /end or Ctrl-D."""
         ask = self.asked.pop(0)
         self.hear(ask.messages[-1]["content"])
-        words = ""
-        while not words:  # an empty line may have been pasted
-            print("you: ", end="", flush=True)
-            line = sys.stdin.readline()
-            words = line.strip()
-            if not line or words == END:  # no line: Ctrl-D
-                raise Ended
+        while not (words := input("you: ").strip()):
+            pass  # an empty line may have been pasted
+        if words == END:
+            raise EOFError
         print()
         if self.in_danger(words):
             print(f"{TEXTS['crisis_notice']}\n")
@@ -64,6 +55,3 @@ class Person:
     def hear(self, words: str) -> None:
         """Show what the therapist said."""
         print(f"therapist: {words}\n")
-
-    def forget(self, key: str) -> None:
-        """Nothing is kept of a conversation."""

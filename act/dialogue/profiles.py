@@ -9,27 +9,23 @@ import json
 import random
 from pathlib import Path
 
-# "archetypes" are how a client behaves in a session. An issue has its symptoms and two things that
-# may have brought someone in, kept together, to fit. What nobody of another age would be or have
-# met is listed by stage of life, beside "any".
+# An archetype is how a client behaves in a session. An issue has its symptoms and two things that
+# may have brought someone in, to fit. What nobody of another age would be or have met is listed by
+# stage of life, beside "any".
 LISTS = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
 ARCHETYPES = LISTS["archetypes"]
 ME = "a person"  # the archetype of whoever sits at the keyboard: plays nobody, gets no notes
 
-TWIST_TURNS = range(8, 19)
-TWIST_CHANCE = 0.2
+TWIST_TURNS, TWIST_CHANCE = range(8, 19), 0.2  # a hidden note may come on turns 8 to 18
 
 
 def make_profiles(n: int, seed: int) -> list[dict]:
-    """`n` clients p001, p002, ...; the archetypes take turns, everything else is drawn.
-
-    Client i depends on (seed, i) alone: a longer list begins with the shorter one.
-    """
+    """`n` clients p001, p002, ...; a longer list begins with the shorter one."""
     return [make_profile(i, seed) for i in range(n)]
 
 
 def make_profile(i: int, seed: int) -> dict:
-    """Client number `i`, from 0."""
+    """Client number `i`, from 0; the archetypes take turns, everything else is drawn."""
     # a string seed is hashed with SHA-512: equal on every machine
     draw = random.Random(f"{seed}/{i}")
     age = draw.choice(list(LISTS["stages"]))
@@ -64,10 +60,10 @@ def make_profile(i: int, seed: int) -> dict:
 
 
 def draw_twists(seed: int, profile_id: str, turns: int) -> dict[int, str]:
-    """The hidden notes of a session of `turns` turns: turn (from 1) -> what the client is told.
+    """The hidden notes of a session: turn (from 1) -> what the client is told; no note twice.
 
-    Each of turns 8-18 has one with probability 0.2, no note twice. They depend on (seed, profile)
-    alone: all conditions see the same, a longer session begins with the notes of a shorter one.
+    They depend on (seed, profile) alone: all conditions see the same, and a longer session begins
+    with the notes of a shorter one.
     """
     left = list(LISTS["twists"])
     drawn = {}

@@ -1,7 +1,6 @@
 """What each speaker of a dialogue is told, as messages; and how what it says is read.
 
-The prompts are plain text, in texts/. The therapist has one without reasoning and one with it;
-training and simulation use the same two.
+The prompts are plain text, in texts/; training and simulation use the same.
 """
 
 import re
@@ -28,7 +27,7 @@ def message(role: str, content: str) -> dict[str, str]:
 
 
 def therapist_prompt(cot: bool) -> str:
-    """The therapist's system prompt: the same in training and in simulation."""
+    """The therapist's system prompt."""
     return f"{TEXTS['therapist']}\n\n{TEXTS['cot_format']}" if cot else TEXTS["therapist"]
 
 
@@ -49,9 +48,8 @@ def parse_reply(text: str, cot: bool) -> tuple[str | None, str] | None:
     """A therapist's reply -> (thinking, answer), or None when the form was not kept.
 
     With `cot`: "Thinking:" comes first, a later line begins with "Answer:", each label begins a
-    line exactly once, and both parts say something. Labels are matched to the letter. Nothing is
-    guessed: a reply without an answer has none. Without `cot` the whole text is the answer,
-    whatever it looks like, and thinking is None.
+    line exactly once, and both parts say something. Nothing is guessed: a reply without an answer
+    has none. Without `cot` the whole text is the answer, and thinking is None.
 
         parse_reply("Thinking: She pulls back.\\n\\nAnswer: What is here now?", cot=True)
         -> ("She pulls back.", "What is here now?")
@@ -68,10 +66,9 @@ def parse_reply(text: str, cot: bool) -> tuple[str | None, str] | None:
 
 def client_prompt(profile: dict) -> str:
     """The client's system prompt for a profile of `profiles.make_profiles`."""
-    personality = "{}, {} and {}".format(*profile["personality"])
-    archetype = ARCHETYPES[profile["archetype"]]
-    words = profile | {"archetype": archetype, "personality": personality}
-    return TEXTS["client"].format(**words)
+    words = {"personality": "{}, {} and {}".format(*profile["personality"])}
+    words["archetype"] = ARCHETYPES[profile["archetype"]]
+    return TEXTS["client"].format(**profile | words)
 
 
 def check_client(profile: dict) -> None:
@@ -107,16 +104,14 @@ def client_messages(profile: dict, turns: list[dict], note: str | None) -> Messa
 
 def supervisor_prompt(speaker: str) -> str:
     """The supervising model's system prompt; `speaker` is "therapist" or "client"."""
-    standard = TEXTS[f"good_{speaker}_draft"]
-    return TEXTS["supervisor"].format(speaker=speaker, standard=standard)
+    return TEXTS["supervisor"].format(speaker=speaker, standard=TEXTS[f"good_{speaker}_draft"])
 
 
 def supervisor_messages(lines: list[tuple[str, str]], speaker: str, draft: str) -> Messages:
     """What the supervisor sees: the session's (speaker, words), answers only, and a draft."""
     # "Client: ...", "Therapist: ...", a paragraph each
-    transcript = "\n\n".join(f"{who.capitalize()}: {words}" for who, words in lines)
-    parts = {"transcript": transcript or "(nothing yet)", "speaker": speaker, "draft": draft}
-    request = TEXTS["supervisor_request"].format(**parts)
+    said = "\n\n".join(f"{who.capitalize()}: {words}" for who, words in lines) or "(nothing yet)"
+    request = TEXTS["supervisor_request"].format(transcript=said, speaker=speaker, draft=draft)
     return [message("system", supervisor_prompt(speaker)), message("user", request)]
 
 
@@ -125,14 +120,10 @@ def parse_verdict(text: str) -> str | None:
 
     "ACCEPT" -> ""; "REVISE: Ask one thing only." -> "Ask one thing only."
     """
-    text = text.strip()
-    if text == "ACCEPT":
+    if text.strip() == "ACCEPT":
         return ""
-    label, _, feedback = text.partition(":")
-    feedback = feedback.strip()
-    # one line behind "REVISE:", and nothing else
-    readable = label == "REVISE" and feedback and "\n" not in feedback
-    return feedback if readable else None
+    revise = re.fullmatch(r"REVISE:\s*(.+)", text.strip())  # one line behind it, nothing else
+    return revise[1] if revise else None
 
 
 def revision_messages(draft: str, feedback: str) -> Messages:

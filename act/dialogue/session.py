@@ -12,19 +12,12 @@ from collections.abc import Callable, Iterable
 
 from tqdm import tqdm
 
+from act.dialogue import prompts
 from act.dialogue.chat import Ask, ChatModel, Reply, Talk, hold_talks, read_reply
-from act.dialogue.journal import Journal
+from act.dialogue.journal import Journal, made_with
 from act.dialogue.profiles import ME, draw_twists
-from act.dialogue.prompts import (
-    client_messages,
-    parse_verdict,
-    revision_messages,
-    supervisor_messages,
-    therapist_messages,
-)
-from act.dialogue.speakers import check_made_with, made_with
 from act.model.tokenizer import Messages
-from act.records import WITH_WORDS, InputError
+from act.records import WITH_WORDS
 
 TRANSCRIPT = "transcript"  # the condition of sessions made to train on: the therapist thinks first
 REVISIONS = 2  # how often a draft may be sent back
@@ -40,29 +33,17 @@ def seed_from(*parts: object) -> int:
 def new_session(
     condition: str, profile: dict, speakers: Speakers, cot_format: str, seed: int
 ) -> dict:
-    """An empty session record (records.check_session); `cot_format` as in speakers.made_with."""
-    return {
-        "id": f"{condition}/{profile['id']}",
-        "condition": condition,
-        "profile": profile,
-        "turns": [],
-        "status": "complete",
-    } | made_with(speakers, cot_format, seed)
-
-
-def check_held(path: object, held: dict, new: dict, number_of_turns: int) -> None:
-    """Refuse to add to a session held with other settings than `new`, what it would be now."""
-    check_made_with(path, held, new)
-    there = len(held["turns"])
-    if held["status"] == "complete" and there != number_of_turns:
-        raise InputError(f"{path}: {held['id']} has {there} turns, not {number_of_turns}")
+    """An empty session record (records.check_session)."""
+    session = {"id": f"{condition}/{profile['id']}", "condition": condition, "profile": profile}
+    session |= {"turns": [], "status": "complete"}
+    return session | made_with(speakers, cot_format, seed)
 
 
 class Session:
     """One session being held: a talk that adds turns to its record."""
 
-    def __init__(self, record: dict, speakers: Speakers, number_of_turns: int):
-        self.record, self.speakers, self.number_of_turns = record, speakers, number_of_turns
+    def __init__(self, record: dict, speakers: Speakers, turns: int):
+        self.record, self.speakers, self.turns = record, speakers, turns
         self.cot = record["condition"] == TRANSCRIPT or record["condition"].endswith("-cot")
         self.turn: dict = {}  # in the making
         self.number = 0  # its number, from 1
@@ -74,10 +55,10 @@ class Session:
         its own: the failed turn is kept without an answer.
         """
         record, client = self.record, self.record["profile"]
-        notes = draw_twists(record["seed"], client["id"], self.number_of_turns)  # turn -> note
-        if client["archetype"] == ME:
-            notes = {}
-        while len(record["turns"]) < self.number_of_turns and record["status"] == "complete":
+        notes = {}  # turn -> note
+        if client["archetype"] != ME:
+            notes = draw_twists(record["seed"], client["id"], self.turns)
+        while len(record["turns"]) < self.turns and record["status"] == "complete":
             self.number = len(record["turns"]) + 1
             yield from self.take_turn(notes.get(self.number))
             record["turns"].append(self.turn)
@@ -87,11 +68,7 @@ class Session:
         for speaker in ("client", "therapist"):
             self.speakers[speaker].forget(record["id"])
             if "supervisor" in self.speakers:
-                self.speakers["supervisor"].forget(self.supervised(speaker))
-
-    def supervised(self, speaker: str) -> str:
-        """Key of the supervisor's talk about one speaker: each has a prompt of its own."""
-        return f"{self.record['id']} {speaker}"
+                self.speakers["supervisor"].forget(f"{record['id']} {speaker}")
 
     def take_turn(self, note: str | None) -> Talk[None]:
         """One turn. Where a speaker fails, its status is the turn's, and no answer is kept."""
@@ -99,7 +76,7 @@ class Session:
         turn |= {"status": "ok", "prompt_tokens": None, "response_tokens": None, "note": note}
         self.turn = turn
         # 1. the client speaks
-        seen = client_messages(self.record["profile"], past, note)
+        seen = prompts.client_messages(self.record["profile"], past, note)
         words = yield from self.speak("client", seen)
         if words.status not in WITH_WORDS:
             turn["status"] = words.status
@@ -108,7 +85,8 @@ class Session:
         if words.status == "length":
             turn["client_cut"] = True
         # 2. the therapist answers
-        reply = yield from self.speak("therapist", therapist_messages(past, words.text, self.cot))
+        seen = prompts.therapist_messages(past, words.text, self.cot)
+        reply = yield from self.speak("therapist", seen)
         turn["status"], turn["thinking"], turn["answer"] = read_reply(reply, self.cot)
         turn["prompt_tokens"], turn["response_tokens"] = reply.prompt_tokens, reply.response_tokens
 
@@ -129,7 +107,7 @@ class Session:
             sent_back = {"speaker": speaker, "text": draft.text, "feedback": feedback}
             self.turn.setdefault("drafts", []).append(sent_back)
             # the draft and the feedback are seen this once: no later prompt has them
-            seen = [*messages, *revision_messages(draft.text, feedback)]
+            seen = [*messages, *prompts.revision_messages(draft.text, feedback)]
             revised = yield from self.draft(speaker, seen, revision)
             status, _, words = self.read(speaker, revised)
             if words is None:
@@ -158,18 +136,19 @@ class Session:
             lines += [("client", turn["client"]), ("therapist", turn["answer"])]
         if speaker == "therapist":
             lines.append(("client", self.turn["client"]))
+        seen = prompts.supervisor_messages(lines, speaker, words)
         seed = self.seed("supervisor", speaker, self.number, revision)
-        ask = Ask(self.supervised(speaker), supervisor_messages(lines, speaker, words), seed)
-        reply = yield from self.ask("supervisor", ask)
+        key = f"{self.record['id']} {speaker}"  # a talk about each: the prompts differ
+        reply = yield from self.ask("supervisor", Ask(key, seen, seed))
         # not asked for again: a supervisor is greedy, and would say the same
-        feedback = parse_verdict(reply.text) if reply.status == "ok" else None
+        feedback = prompts.parse_verdict(reply.text) if reply.status == "ok" else None
         if feedback is None:
             self.turn.setdefault("unsupervised", []).append(speaker)
         return feedback
 
     def ask(self, role: str, ask: Ask) -> Talk[Reply]:
         """One reply of a model; an endpoint's account of the call is kept in the turn's "calls"."""
-        reply = yield self.speakers[role], ask
+        reply = yield self.speakers[role], ask  # to hold_talks, which sends the reply
         if reply.call:
             self.turn.setdefault("calls", []).append({"role": role} | reply.call)
         return reply
@@ -185,20 +164,15 @@ class Session:
 
 
 def hold_sessions(
-    records: Iterable[dict],
-    speakers: Speakers,
-    number_of_turns: int,
-    journal: Journal,
-    bar: tqdm,
-    batch: int,
+    records: Iterable[dict], speakers: Speakers, turns: int, journal: Journal, bar: tqdm, batch: int
 ) -> None:
     """Hold a session for each empty record, `batch` side by side; store each that is done."""
 
     def talk(record: dict) -> Talk[None]:
-        journal.restore(record, number_of_turns)
+        journal.restore(record, turns)
         bar.update(len(record["turns"]))  # those of a killed process
-        yield from Session(record, speakers, number_of_turns).hold(save)
-        bar.update(number_of_turns - len(record["turns"]))  # a session that ended early
+        yield from Session(record, speakers, turns).hold(save)
+        bar.update(turns - len(record["turns"]))  # a session that ended early
         journal.whole.append(record)
 
     def save(record: dict) -> None:

@@ -1,12 +1,11 @@
 """The wire to an OpenAI-compatible server: the address and its key, the few things in which
-servers differ, and an HTTP answer read as a `Reply` or a `Fault`.
-
-endpoint.py calls servers by these rules; the judge's endpoint (act/judging/served.py) reads
-`schemas` and `logprobs`. What no row of the table says is OpenAI's chat completions.
+servers differ, and an HTTP answer read as a `Reply` or a `Fault`. What DIALECTS does not say is
+OpenAI's chat completions.
 """
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -46,9 +45,9 @@ MENDS = {  # by HTTP status (Fault); of all others "prompt", and "time" from 500
     **dict.fromkeys((400, 422), "fields"),
     413: "room",
 }
-NO_ROOM = re.compile(  # what servers say of it under 400 or 422
-    r"context.?(length|size|window)|maximum context|too many tokens|prompt is too long",
-    re.IGNORECASE,
+# what servers say under 400 or 422 of a prompt that leaves no room
+NO_ROOM = re.compile(
+    r"(?i)context.?(length|size|window)|maximum context|too many tokens|prompt is too long"
 )
 # some templates open it in the prompt
 REASONING = re.compile(r"\A(?:.*?</think>|\s*<think>.*\Z)", re.DOTALL)
@@ -80,8 +79,7 @@ def read_address(spec: str) -> tuple[str, httpx.URL]:
     except httpx.InvalidURL as error:
         raise InputError(f"{name}@...: not an address: {error}") from None
     if not name or url.scheme not in ("http", "https") or not url.host:
-        wanted = "NAME@http://HOST/v1 or NAME@https://HOST/v1"
-        raise InputError(f"{name}@...: an endpoint is {wanted}")
+        raise InputError(f"{name}@...: an endpoint is NAME@http://HOST/v1, or https")
     if url.userinfo or url.query:
         place = "a key belongs in an environment variable, not in the address"
         raise InputError(f"{name}@{url.host}: {place}")
@@ -120,9 +118,8 @@ def read_answer(answer: httpx.Response) -> dict:
 def retry_after(headers: httpx.Headers) -> float:
     """Seconds to wait, 0 for none: `retry-after-ms`, or `retry-after` in seconds or as a date."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        value = headers.get(name, "").strip()
-        if re.fullmatch(r"\d+\.?\d*|\.\d+", value):
-            return float(value) * unit
+        with suppress(ValueError):
+            return float(headers.get(name, "")) * unit
     try:
         date = parsedate_to_datetime(headers.get("retry-after", ""))
     except ValueError:
@@ -134,10 +131,10 @@ def retry_after(headers: httpx.Headers) -> float:
 
 def read_completion(data: dict, attempts: int, prompt_was_cut: bool) -> Reply:
     """A finish other than "stop" is a status of the Reply; a "stop" without content is a Fault."""
-    # what is told of the call, kept with the turn
     usage, choice = data.get("usage") or {}, data["choices"][0]
     tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
     finish, refusal = choice.get("finish_reason"), choice["message"].get("refusal")
+    # what is told of the call, kept with the turn
     call = {"model": data.get("model"), "fingerprint": data.get("system_fingerprint")}
     call |= {"finish": finish, "usage": usage, "attempts": attempts}
     if finish == "model_length" or prompt_was_cut:
