@@ -45,8 +45,8 @@ def make_profiles_file(args: Namespace) -> None:
             if profile["id"] not in store:
                 store.append(profile)
             elif held[profile["id"]] != profile:
-                other = f"{args.out}: {profile['id']} is another client"
-                raise InputError(f"{other}; was it made with another --seed?")
+                other = "is another client; was it made with another --seed?"
+                raise InputError(f"{args.out}: {profile['id']} {other}")
         print(f"{len(store)} profiles in {args.out}")
 
 
@@ -97,8 +97,8 @@ def make_pairs(args: Namespace) -> None:
     with Store(args.out, records.check_pair) as store, Store(lost, check_left_out) as left_out:
         for held in chain(store.records(), left_out.records()):
             if prompts.get(held["id"], held["prompt"]) != held["prompt"]:
-                other = f"{args.out}: {held['id']} has another prompt"
-                raise InputError(f"{other}; of other sessions, or with other --cot?")
+                other = "has another prompt; of other sessions, or with other --cot?"
+                raise InputError(f"{args.out}: {held['id']} {other}")
         there = store.keys | left_out.keys
         wanted = [[one for one in group if one["id"] not in there] for group in contexts]
         if any(wanted):
@@ -106,8 +106,7 @@ def make_pairs(args: Namespace) -> None:
         print(f"{len(store)} pairs in {args.out}")
         if left_out.keys:
             why = f"no room, no reply, or no usable answer in {ATTEMPTS} draws"
-            cure = "delete it to have them drawn again"
-            print(f"{len(left_out)} left out ({why}): {left_out.path}; {cure}")
+            print(f"{len(left_out)} left out ({why}): delete {lost} to have them drawn again")
 
 
 def pair_contexts(session: dict, args: Namespace) -> list[dict]:
@@ -209,11 +208,9 @@ def main() -> None:
     add("--profiles", required=True, help="JSONL file of profiles")
     add("--therapist", **MODEL, help="who plays the therapist")
     add("--client", **MODEL, help="who plays the client")
-    about = "who accepts each turn or sends it back, twice at most"
-    add("--supervisor", metavar="MODEL", help=about)
+    add("--supervisor", metavar="MODEL", help="who may send a turn back, twice at most")
     add("--turns", type=positive, default=25, help="turns a session")
-    about = "longest client turn, in tokens"
-    add("--client-max-new-tokens", type=positive, default=250, help=about)
+    add("--client-max-new-tokens", type=positive, default=250, help="longest client turn, tokens")
     add("--out", required=True, help="JSONL file of sessions")
     sessions.add_talk_flags(max_new_tokens=750, batch=16)
     sessions.set_defaults(run=make_sessions)
@@ -224,8 +221,7 @@ def main() -> None:
     add("--sessions", required=True, help="JSONL file of sessions")
     add("--chosen", **MODEL, help='a model, or "transcript": the session\'s own answer')
     add("--rejected", **MODEL, help="the model whose samples are rejected: the base")
-    about = "pairs of the first N turns of each session only; default all"
-    add("--turns", type=positive, metavar="N", help=about)
+    add("--turns", type=positive, metavar="N", help="of each session the first N only")
     add("--cot", action="store_true", help="with reasoning: CoT prompt, two-part answers")
     add("--out", required=True, help="JSONL file of pairs")
     pairs.add_talk_flags(max_new_tokens=512, batch=16)

@@ -67,18 +67,15 @@ def main() -> None:
     add("--model", required=True, metavar="DIR", help="the base model's folder, or NAME@URL")
     add("--adapters", type=Path, metavar="DIR", help="folder of the trained conditions' adapters")
     add("--profiles", help="JSONL file of profiles")
-    about = 'who plays the client, or "me": you do'
-    add("--client", required=True, metavar="MODEL", help=about)
+    add("--client", required=True, metavar="MODEL", help='who plays the client; "me": you do')
     add("--turns", type=positive, default=25, help="turns a session")
     add("--out", required=True, help="JSONL file of sessions")
     every = ",".join(CONDITIONS)
     add("--conditions", type=conditions, default=every, help="which, comma-separated")
-    about = "the therapist's, in every condition"
-    add("--temperature", type=not_negative, default=0.85, help=about)
-    add("--top-p", type=share, default=0.9, help=about)
+    add("--temperature", type=not_negative, default=0.85, help="every condition's therapist's")
+    add("--top-p", type=share, default=0.9, help="every condition's therapist's")
     add("--client-temperature", type=not_negative, default=0.95, help="the client's")
-    about = "longest client turn, in tokens"
-    add("--client-max-new-tokens", type=positive, default=250, help=about)
+    add("--client-max-new-tokens", type=positive, default=250, help="longest client turn, tokens")
     parser.add_talk_flags(max_new_tokens=512, batch=24)
     args = parser.parse_args()
     set_up_device(args)
@@ -86,7 +83,7 @@ def main() -> None:
     check_enforced(args.format, args.model)
     if not is_endpoint(args.model):
         args.model = str(base_folder(args.model))
-        check_adapters(args)
+        args.prints = fingerprints(args)
     profiles = []  # a person is no profile
     if args.client != "me":
         if args.profiles is None:
@@ -102,21 +99,20 @@ def main() -> None:
         print(describe(store.records()))
 
 
-def has_adapter(condition: str, args: Namespace) -> bool:
-    """Is this condition's adapter at hand?"""
-    folder = args.adapters and args.adapters / condition
-    return bool(folder) and (folder / "adapter_model.safetensors").is_file()
-
-
-def check_adapters(args: Namespace) -> None:
-    """Raises InputError unless every trained condition has its adapter."""
+def fingerprints(args: Namespace) -> dict[str, str]:
+    """Condition -> the fingerprint of its adapter, for those at hand. Raises InputError unless
+    every trained condition has one."""
     trained = [name for name in args.conditions if not name.startswith("instruct")]
     if trained and args.adapters is None:
         raise InputError(f"--adapters is needed for {', '.join(trained)}")
-    for name in trained:
-        if not has_adapter(name, args):
+    prints = {}
+    for name in CONDITIONS if args.adapters else ():
+        if (args.adapters / name / "adapter_model.safetensors").is_file():
+            prints[name] = fingerprint(args.adapters / name)
+        elif name in trained:
             cure = f"train it, or leave {name} out of --conditions"
             raise InputError(f"{args.adapters / name}: no adapter there; {cure}")
+    return prints
 
 
 def simulate(profiles: list[dict], store: Store, journal: Journal, args: Namespace) -> None:
@@ -171,9 +167,6 @@ def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
 
 def check_store(store: Store, profiles: list[dict], speakers: dict, args: Namespace) -> None:
     """Refuse to add to sessions of other settings: conditions must differ in one thing only."""
-    trained = [condition for condition in CONDITIONS if has_adapter(condition, args)]
-    # condition -> the first letters of a SHA-256
-    prints = {condition: fingerprint(args.adapters / condition) for condition in trained}
 
     def new(profile: dict, held: dict) -> dict:
         condition = held["condition"]
@@ -184,7 +177,7 @@ def check_store(store: Store, profiles: list[dict], speakers: dict, args: Namesp
         if not (condition.startswith("instruct") or is_endpoint(args.model)):
             # where it is not at hand, nothing says here which adapter it was
             there = held.get("adapters", {}).get("therapist")
-            now["adapters"]["therapist"] = prints.get(condition, there)
+            now["adapters"]["therapist"] = args.prints.get(condition, there)
         return now
 
     check_held(store, profiles, args.turns, new)

@@ -52,8 +52,8 @@ class Parser(argparse.ArgumentParser):
         add, ways = self.add_argument, ("observe", "enforce")
         about = "CoT form: left to the model and its failures counted, or enforced in decoding"
         add("--format", choices=ways, default="observe", help=about)
-        about = "longest therapist reply, in tokens"
-        add("--max-new-tokens", type=positive, default=max_new_tokens, help=about)
+        longest = "longest therapist reply, tokens"
+        add("--max-new-tokens", type=positive, default=max_new_tokens, help=longest)
         about = "conversations held side by side; below --concurrency it caps that"
         add("--batch", type=positive, default=batch, help=about)
         add("--seed", type=int, default=0, help="seed of all random streams and hidden notes")

@@ -44,16 +44,16 @@ class Session:
 
     def __init__(self, record: dict, speakers: Speakers, turns: int):
         self.record, self.speakers, self.turns = record, speakers, turns
-        self.cot = record["condition"] == TRANSCRIPT or record["condition"].endswith("-cot")
+        thinks = record["condition"] == TRANSCRIPT or record["condition"].endswith("-cot")
+        self.cot = {"therapist": thinks, "client": False}  # whose replies have two parts
+        # what each seed is drawn from, beside what it is for
+        self.seed = (record["seed"], record["condition"], record["profile"]["id"])
         self.turn: dict = {}  # in the making
         self.number = 0  # its number, from 1
 
     def hold(self, save: Callable[[dict], None]) -> Talk[None]:
-        """Go on with the session; `save(record)` is called when a turn has ended.
-
-        A session goes on while its turns are "ok" or "length". Any other status ends it and becomes
-        its own: the failed turn is kept without an answer.
-        """
+        """Go on with the session; `save(record)` is called when a turn has ended. A turn that is
+        neither "ok" nor "length" ends it, and its status is the session's."""
         record, client = self.record, self.record["profile"]
         notes = {}  # turn -> note
         if client["archetype"] != ME:
@@ -85,19 +85,19 @@ class Session:
         if words.status == "length":
             turn["client_cut"] = True
         # 2. the therapist answers
-        seen = prompts.therapist_messages(past, words.text, self.cot)
+        seen = prompts.therapist_messages(past, words.text, self.cot["therapist"])
         reply = yield from self.speak("therapist", seen)
-        turn["status"], turn["thinking"], turn["answer"] = read_reply(reply, self.cot)
+        turn["status"], turn["thinking"], turn["answer"] = read_reply(reply, self.cot["therapist"])
         turn["prompt_tokens"], turn["response_tokens"] = reply.prompt_tokens, reply.response_tokens
 
     def speak(self, speaker: str, messages: Messages) -> Talk[Reply]:
         """One speaker's turn: a draft, sent back at most REVISIONS times by the supervisor.
 
-        Drafts sent back are kept, in turn["drafts"]. Where a revision fails, out of form or lost,
-        the draft before it stands; how the revision ended is kept beside it, as "revision".
+        Drafts sent back are kept, in turn["drafts"]. Where a revision fails, the draft before it
+        stands; how it ended is kept beside that, as "revision".
         """
         draft = yield from self.draft(speaker, messages, 0)
-        _, _, words = self.read(speaker, draft)  # None: it failed, and nobody reads it
+        _, _, words = read_reply(draft, self.cot[speaker])  # None: it failed, nobody reads it
         if "supervisor" not in self.speakers or words is None:
             return draft
         for revision in range(1, REVISIONS + 1):
@@ -109,7 +109,7 @@ class Session:
             # the draft and the feedback are seen this once: no later prompt has them
             seen = [*messages, *prompts.revision_messages(draft.text, feedback)]
             revised = yield from self.draft(speaker, seen, revision)
-            status, _, words = self.read(speaker, revised)
+            status, _, words = read_reply(revised, self.cot[speaker])
             if words is None:
                 sent_back["revision"] = status
                 return draft
@@ -119,12 +119,11 @@ class Session:
     def draft(self, speaker: str, messages: Messages, revision: int) -> Talk[Reply]:
         """One reply; where it breaks the CoT form, one more, which stands. How many broke it is
         kept as the turn's "out_of_form"."""
-        enforced = self.record["sampling"]["format"] == "enforce"
-        enforce = speaker == "therapist" and self.cot and enforced
+        enforce = self.cot[speaker] and self.record["sampling"]["format"] == "enforce"
         for attempt in ("first", "again"):
-            seed = self.seed(speaker, self.number, revision, attempt)
+            seed = seed_from(*self.seed, speaker, self.number, revision, attempt)
             reply = yield from self.ask(speaker, Ask(self.record["id"], messages, seed, enforce))
-            if self.read(speaker, reply)[0] != "format":
+            if read_reply(reply, self.cot[speaker])[0] != "format":
                 break
             self.turn["out_of_form"] = self.turn.get("out_of_form", 0) + 1
         return reply
@@ -137,7 +136,7 @@ class Session:
         if speaker == "therapist":
             lines.append(("client", self.turn["client"]))
         seen = prompts.supervisor_messages(lines, speaker, words)
-        seed = self.seed("supervisor", speaker, self.number, revision)
+        seed = seed_from(*self.seed, "supervisor", speaker, self.number, revision)
         key = f"{self.record['id']} {speaker}"  # a talk about each: the prompts differ
         reply = yield from self.ask("supervisor", Ask(key, seen, seed))
         # not asked for again: a supervisor is greedy, and would say the same
@@ -152,15 +151,6 @@ class Session:
         if reply.call:
             self.turn.setdefault("calls", []).append({"role": role} | reply.call)
         return reply
-
-    def read(self, speaker: str, draft: Reply) -> tuple[str, str | None, str | None]:
-        """(status, thinking, what the other side would hear) of a draft."""
-        return read_reply(draft, self.cot and speaker == "therapist")
-
-    def seed(self, *what: object) -> int:
-        """The seed of one draw: the session's seed, condition and client, and `what` it is for."""
-        record = self.record
-        return seed_from(record["seed"], record["condition"], record["profile"]["id"], *what)
 
 
 def hold_sessions(

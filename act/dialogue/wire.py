@@ -78,11 +78,10 @@ def read_address(spec: str) -> tuple[str, httpx.URL]:
         url = httpx.URL(address)
     except httpx.InvalidURL as error:
         raise InputError(f"{name}@...: not an address: {error}") from None
-    if not name or url.scheme not in ("http", "https") or not url.host:
-        raise InputError(f"{name}@...: an endpoint is NAME@http://HOST/v1, or https")
-    if url.userinfo or url.query:
-        place = "a key belongs in an environment variable, not in the address"
-        raise InputError(f"{name}@{url.host}: {place}")
+    no_key = not url.userinfo and not url.query
+    if not (name and url.host and url.scheme in ("http", "https") and no_key):
+        key = "a key belongs in an environment variable"
+        raise InputError(f"{name}@...: an endpoint is NAME@http://HOST/v1, or https; {key}")
     return name, url
 
 
