@@ -51,7 +51,7 @@ def cached_attention(
 def joined_keys(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor, trunk: tuple[Tensor, Tensor], on_trunk: Tensor
 ) -> Tensor:
-    """`cached_attention` from public calls alone, for any device: trunk's keys before each row's."""
+    """`cached_attention` from public calls alone, for any device; copies the trunk's keys."""
     B, H, T, D = q.shape
     K, P, _ = trunk[0].shape
     k = torch.cat([trunk[0].expand(B, K, P, D), k], dim=2)  # (B, K, P + S, D)

@@ -12,8 +12,7 @@ from typing import Protocol
 
 from act.forms import Form, Slot, instructions, slots
 from act.judging.settings import digest
-from act.model.checkpoint import load_model, model_name, split_spec
-from act.model.checksums import sampled_sha256
+from act.model.checkpoint import load_model, model_name, sampled_sha256, split_spec
 from act.model.slots import slot_probs
 from act.model.tokenizer import ChatTokenizer, Messages
 
