@@ -21,28 +21,11 @@ from act.model.lora import PROJECTIONS, attach, detach, lora_layers
 from act.records import InputError, read_json
 
 PEFT_PREFIX = "base_model.model."
-# What adapter_config.json may say; anything else that is set could change what is computed.
-PLAIN = {
-    "peft_type": ("LORA",),
-    "bias": ("none",),
-    # starts that leave the base model as it is
-    "init_lora_weights": (True, False, None, "gaussian", "orthogonal"),
-    "megatron_core": ("megatron.core",),  # read with "megatron_config" alone
-    "qalora_group_size": (16,),  # ... with "use_qalora"
-}
-NO_MATTER = (  # or is read below
-    "auto_mapping",
-    "base_model_name_or_path",
-    "inference_mode",
-    "lora_alpha",
-    "lora_dropout",
-    "peft_version",
-    "r",
-    "revision",
-    "target_modules",
-    "task_type",
-)
-TOKENIZER_FILES = ("*token*", "chat_template.jinja", "generation_config.json")
+# What adapter_config.json says: as `written` here; PLAIN settings and their values, and those that
+# do not matter or are read. Anything else that is set could change what the adapter computes.
+PEFT = read_json(Path(__file__).with_name("peft.json"))
+PLAIN = PEFT["plain"]  # "init_lora_weights": the starts that leave the base model as it is
+TOKENIZER_FILES = ("*token*.*", "chat_template.jinja", "generation_config.json")
 HASHED = ("*config.json", "tokenizer.json", "tokenizer.model", "*.safetensors")
 PIECE = 2**20  # bytes; the header of a safetensors file, tens of KB, lies in the first piece
 PIECES = 64
@@ -60,7 +43,7 @@ def split_endpoint(spec: str) -> tuple[str, str]:
 
 
 def split_spec(spec: str | Path) -> tuple[Path, Path | None]:
-    """FOLDER or FOLDER+ADAPTER as paths; a folder with a + in its own name is taken as it stands."""
+    """FOLDER or FOLDER+ADAPTER as paths; a folder with a + in its name is taken as it stands."""
     if is_endpoint(spec):
         raise InputError(f"{spec}: an endpoint; a model folder is wanted here")
     folder, plus, adapter = str(spec).rpartition("+")
@@ -205,11 +188,9 @@ def load_adapter(model: Llama, folder: str | Path) -> None:
 def check_adapter(config: dict, folder: Path) -> None:
     """Raise InputError for an adapter_config.json that asks for more than plain LoRA."""
     for name, value in config.items():
-        if name in PLAIN:
-            plain = value in PLAIN[name]
-        else:
-            plain = name in NO_MATTER or value is None or value is False or value in ({}, [])
-        if not plain:
+        unset = value is None or value is False or value in ({}, [])
+        plain = value in PLAIN[name] if name in PLAIN else unset
+        if not plain and name not in PEFT["no_matter"]:
             said = f"adapter_config.json has {name} = {value!r}, which is not computed here"
             raise InputError(f"{folder}: {said}")
     rank, alpha, targets = map(config.get, ("r", "lora_alpha", "target_modules"))
@@ -224,18 +205,11 @@ def save_adapter(model: Llama, folder: str | Path, base: str, rank: int, alpha: 
     """Write `adapter_config.json` and `adapter_model.safetensors` as PEFT does; weights last."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    config = {
-        "peft_type": "LORA",
-        "task_type": "CAUSAL_LM",
+    config = PEFT["written"] | {
         "base_model_name_or_path": base,
         "r": rank,
         "lora_alpha": alpha,
-        "lora_dropout": 0.0,
-        "bias": "none",
         "target_modules": sorted({name.rpartition(".")[2] for name in lora_layers(model)}),
-        "fan_in_fan_out": False,
-        "inference_mode": True,
-        "init_lora_weights": True,
     }
     write_json(config, folder / "adapter_config.json")
     write_whole(adapter_tensors(model), folder / "adapter_model.safetensors")

