@@ -53,9 +53,10 @@ class _LogProb(torch.autograd.Function):
         g = torch.empty_like(hidden) if with_g else None  # (N, C)
         for rows in _slices(len(hidden), ROWS):
             h, y = hidden[rows], targets[rows, None]  # (n, C), (n, 1)
-            target_logit = total = h.new_zeros(len(h), 1, dtype=torch.float32)  # z_y and s of (K3)
-            top = torch.full_like(total, -torch.inf)  # a
-            weighted = torch.zeros_like(h, dtype=torch.float32) if with_g else None  # u
+            # (n, 1): z_y and s of (K3), and a; (n, C): u
+            target_logit = total = h.new_zeros(len(h), 1, dtype=torch.float32)
+            top = torch.full_like(total, -torch.inf)
+            weighted = torch.zeros_like(h, dtype=torch.float32) if with_g else None
             for block, W in _blocks(weight, len(h)):
                 logits = _logits(h, W)  # (n, v)
                 here, inside = _in_block(y, block)
@@ -70,7 +71,8 @@ class _LogProb(torch.autograd.Function):
             logps[rows] = (target_logit - top - total.log()).squeeze(1)  # (K4)
             tops[rows], totals[rows] = top.squeeze(1), total.squeeze(1)
             if with_g:
-                g[rows] = weight[targets[rows]] - weighted.div_(total)  # (K2), (11) of docs/orpo.md
+                # (K2), (11) of docs/orpo.md
+                g[rows] = weight[targets[rows]] - weighted.div_(total)
         # A frozen head's gradient needs g alone: g takes the place of the hidden states.
         kept = hidden if ctx.needs_input_grad[1] else None
         ctx.save_for_backward(kept, weight, targets, tops, totals, g)
@@ -88,9 +90,10 @@ class _LogProb(torch.autograd.Function):
             for rows in _slices(len(targets), ROWS):
                 here, inside = _in_block(targets[rows, None], block)
                 r = upstream[rows, None]  # (n, 1), (K5)
-                residual = _exp(_logits(hidden[rows], W).sub_(tops[rows, None]))  # (n, v)
-                residual.mul_(-r / totals[rows, None])  # -r softmax
-                residual.scatter_add_(1, here, r * inside)  # (K6): r (onehot(y) - softmax)
+                # (n, v): -r softmax, then (K6), r (onehot(y) - softmax)
+                residual = _exp(_logits(hidden[rows], W).sub_(tops[rows, None]))
+                residual.mul_(-r / totals[rows, None])
+                residual.scatter_add_(1, here, r * inside)
                 part = product(residual.to(W.dtype).t(), hidden[rows].to(W.dtype).t())
                 gradient = gradient.float().add_(part) if rows.start else part
             to_weight[block] = gradient

@@ -81,12 +81,14 @@ def load_model(spec: str | Path, device: str = "cpu", dtype: torch.dtype | None 
     wrongly.
     """
     folder, adapter = split_spec(spec)
+    # 1. the shapes alone, from the config; the file's tensors take their places
     try:
         config = LlamaConfig.from_dict(read_json(folder / "config.json"))
     except ValueError as error:
         raise InputError(f"{folder / 'config.json'}: {error}") from None
-    with torch.device("meta"):  # shapes alone; the file's tensors take their places
+    with torch.device("meta"):
         model = Llama(config)
+    # 2. name -> tensor, memory-mapped: exactly the model's, of its shapes, of one type
     tensors = read_folder(folder)
     if config.tie_word_embeddings:
         tensors.pop("lm_head.weight", None)  # some files repeat the tied matrix
@@ -95,6 +97,7 @@ def load_model(spec: str | Path, device: str = "cpu", dtype: torch.dtype | None 
     if dtype is None and len(dtypes) > 1:
         said = f"its tensors are {' and '.join(dtypes)}; convert it to one"
         raise InputError(f"{folder}: {said} (train.py: give --dtype)")
+    # 3. they are the weights: the file's own pages on a CPU, unless another type is asked for
     for name, tensor in tensors.items():
         tensors[name] = tensor.to(device=device, dtype=dtype or tensor.dtype)
     model.load_state_dict(tensors, strict=True, assign=True)
@@ -193,6 +196,7 @@ def check_adapter(config: dict, folder: Path) -> None:
         if not plain and name not in PEFT["no_matter"]:
             said = f"adapter_config.json has {name} = {value!r}, which is not computed here"
             raise InputError(f"{folder}: {said}")
+    # scale alpha / rank on the projections `targets`
     rank, alpha, targets = map(config.get, ("r", "lora_alpha", "target_modules"))
     if not isinstance(rank, int) or rank < 1 or not isinstance(alpha, int | float):
         raise InputError(f"{folder}: adapter_config.json needs r, above 0, and lora_alpha")

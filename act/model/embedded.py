@@ -94,6 +94,7 @@ def convert(gguf: Path, out: Path) -> None:
     heads = {"q": config["num_attention_heads"], "k": config["num_key_value_heads"]}
     tensors = {}
     for tensor in tqdm(reader.tensors, desc="dequantise", unit="tensor"):
+        # (out, in), float32, from blocks of 32 numbers of 4 bits with a scale and a minimum
         weight = torch.from_numpy(dequantize(tensor.data, tensor.tensor_type).copy())
         for projection, n in heads.items():
             if f"attn_{projection}." in tensor.name:

@@ -56,6 +56,7 @@ class LlamaConfig:
         """
         rope = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
         rope_type = rope.get("rope_type", rope.get("type", "default"))
+        # what the file says, where another architecture says nothing of its type
         said = {"model_type": None} | raw | {"rope_type": rope_type}
         for name, computed in COMPUTED.items():
             value = said.get(name, computed[0])
@@ -135,7 +136,8 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x32 = x.float()
-        scale = torch.rsqrt(x32.square().mean(-1, keepdim=True) + self.eps)  # (B, T, 1)
+        # (B, T, 1): one over the root of each token's mean square
+        scale = torch.rsqrt(x32.square().mean(-1, keepdim=True) + self.eps)
         return self.weight * (x32 * scale).to(x.dtype)
 
 
@@ -183,6 +185,7 @@ def by_stretches(
     stretch = STRETCH.get(tensors[0].device.type, 4096)
     outs, end = [], 0  # of each stretch
     for pieces in zip(*(x.split(stretch, dim=1) for x in tensors), strict=True):
+        # a stretch of each tensor, (B, stretch, ...)
         end += pieces[0].shape[1]
         if keep is None or end <= keep or not torch.is_grad_enabled():
             outs.append(part(*pieces))
@@ -221,9 +224,11 @@ class Block(nn.Module):
         attention: Attention,
         keep: int | None,
     ) -> Tensor:
+        # 1. q (B, T, H, D), k and v (B, T, K, D) of each token
         q, k, v = by_stretches(self.before, (x, cos, sin), keep)
-        heads = (y.transpose(1, 2) for y in (q, k, v))  # (B, H, T, D), k and v (B, K, T, D)
-        out = attention(layer, *heads)
+        # 2. tokens look at one another: heads first, (B, H, T, D)
+        out = attention(layer, q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+        # 3. each token takes what it found, and thinks
         return by_stretches(self.after, (x, out.transpose(1, 2)), keep)[0]
 
 

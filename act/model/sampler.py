@@ -88,8 +88,8 @@ def common_prefix(a: list[int], b: list[int]) -> int:
 
 
 def pick(logits: Tensor, sampling: Sampling, uniforms: Tensor) -> Tensor:
-    """One token a row, (B,), of logits (B, V): greedy, or the nucleus's inverse CDF at `uniforms`.
-    Those are (B,) in [0, 1)."""
+    """One token a row, (B,), of logits (B, V): greedy, or the nucleus's inverse CDF at `uniforms`
+    (B,) in [0, 1)."""
     if sampling.temperature == 0:
         return logits.argmax(-1)
     probs = (logits.float() / sampling.temperature).softmax(-1)
@@ -130,8 +130,8 @@ class Sampler:
 
     @torch.inference_mode()
     def add(self, requests: list[Request]) -> None:
-        """Begin replies, beside those already begun. Prompts must be non-empty, keys new and
-        distinct."""
+        """Begin replies beside those begun. Prompts must be non-empty, keys distinct and not in
+        `pending`."""
         if not requests:
             return
         first = len(self.pending)
@@ -148,21 +148,24 @@ class Sampler:
     @torch.inference_mode()
     def step(self) -> list[tuple[str, Decoded]]:
         """One more token for every reply; (key, reply) of those that ended."""
+        # 1. a token for each row, (B,), from its own stream
         for row, reply in enumerate(self.pending):
             if not reply.may_end:
                 self.logits[row, self.end_ids] = -torch.inf
         uniforms = torch.cat([torch.rand(1, generator=reply.stream) for reply in self.pending])
         sampled = pick(self.logits, self.sampling, uniforms.to(self.logits.device)).tolist()
+        # 2. those that end leave; their rows go behind those still at work
         done = []
         for row in reversed(range(len(self.pending))):
             reply, token = self.pending[row], sampled[row]
             finish = reply.advance(token, token in self.end_ids, self.sampling.max_new_tokens)
-            if finish:  # its row goes behind those still at work
+            if finish:
                 decoded = Decoded(reply.ids, finish, len(reply.request.prompt))
                 done.append((reply.request.key, decoded))
                 self._swap(row, len(self.pending) - 1)
                 self.pending[row] = self.pending[-1]
                 self.pending.pop()
+        # 3. the others' tokens are read, for the logits (B, V) of the next
         if self.pending:
             self.logits = self.read([[reply.ids[-1]] for reply in self.pending])
         return done
