@@ -28,8 +28,15 @@ from tqdm import tqdm
 
 from act.cli import Parser, not_negative, positive, run_script, set_up_device, share, stop_asked
 from act.dialogue.prompts import THINKING, parse_reply
-from act.model.checkpoint import base_folder, load_model, save_adapter, save_model, write_json
-from act.model.checksums import sampled_sha256, sha256
+from act.model.checkpoint import (
+    base_folder,
+    load_model,
+    sampled_sha256,
+    save_adapter,
+    save_model,
+    sha256,
+    write_json,
+)
 from act.model.lora import attach, trainable
 from act.model.tokenizer import ChatTokenizer
 from act.records import InputError, read_json
