@@ -2,7 +2,6 @@
 
 import json
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -86,15 +85,15 @@ def test_trap_04_a_cut_answer_keeps_its_form(tokenizer, tmp_path):
     word of it, taken."""
     text = "Thinking: He is stuck.\n\nAnswer: And then? What came?"
     path = write_rows(tmp_path / "data.jsonl", [pair_row(chosen=[message("assistant", text)])])
-    prompt, check = len(tokenizer.prompt(conversation(1))), partial(train.check_form, cot=True)
+    prompt = len(tokenizer.prompt(conversation(1)))
     least = len(tokenizer.encode(text.removesuffix(" then? What came?"))) + 1  # and the end
-    (example,) = read_examples(path, tokenizer, True, prompt + least, 512, check)
+    (example,) = read_examples(path, tokenizer, True, prompt + least, 512)
+    train.check_form(example, tokenizer, cot=True)
     assert tokenizer.decode(example.chosen.ids[prompt:]) == "Thinking: He is stuck.\n\nAnswer: And"
-    with pytest.raises(
-        InputError,
-        match=f"jsonl:1: cut to the {least - 1} tokens that --max-length leaves it, .*--cot",
-    ):
-        read_examples(path, tokenizer, True, prompt + least - 1, 512, check)
+    (example,) = read_examples(path, tokenizer, True, prompt + least - 1, 512)
+    said = f"jsonl:1: cut to the {least - 1} tokens that --max-length leaves it, .*--cot"
+    with pytest.raises(InputError, match=said):
+        train.check_form(example, tokenizer, cot=True)
 
 
 @pytest.mark.parametrize("system", [True, False])
@@ -209,13 +208,11 @@ def test_trap_12_reasoning_where_none_is_meant_and_none_where_it_is(tokenizer, t
     plain = pair_row()
     thought = pair_row(chosen=[message("assistant", "Thinking: He is stuck.\n\nAnswer: And then?")])
     right, wrong = (thought, plain) if cot else (plain, thought)
-    check = partial(train.check_form, cot=cot)
-    good, bad = (
-        write_rows(tmp_path / name, [row]) for name, row in (("good", right), ("bad", wrong))
-    )
-    assert len(read_examples(good, tokenizer, True, 512, 512, check)) == 1
-    with pytest.raises(InputError, match=r"bad:1: the answer .*--cot"):
-        read_examples(bad, tokenizer, True, 512, 512, check)
+    path = write_rows(tmp_path / "data.jsonl", [right, wrong])
+    good, bad = read_examples(path, tokenizer, True, 512, 512)
+    train.check_form(good, tokenizer, cot)
+    with pytest.raises(InputError, match=r"data.jsonl:2: the answer .*--cot"):
+        train.check_form(bad, tokenizer, cot)
 
 
 @pytest.mark.parametrize("fault", ["row", "sessions", "folder", "flag"])

@@ -66,8 +66,8 @@ def test_trap_11_a_state_of_another_run_is_refused(tmp_path):
     path = tmp_path / "state.safetensors"
     state.save(path, {"lr": 0.01, "seed": 1})
     for run, name in (
-        ({"lr": 0.02, "seed": 1}, "lr = 0.01, not 0.02"),
-        ({"lr": 0.01}, "seed = 1, not None"),
+        ({"lr": 0.02, "seed": 1}, "lr 0.01, not 0.02"),
+        ({"lr": 0.01}, "seed 1, not unknown"),
     ):
         with pytest.raises(InputError, match=f"was made with {name}"):
             TrainState(with_adapter(), 0.01, 1.0).load(path, run)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import act.training.tree
+import act.training.step
 import train
 from act.dialogue.chat import Ask
 from act.dialogue.local import LocalChat
@@ -97,13 +97,13 @@ def targets_of(examples: list[Example], monkeypatch, scope: str = "response") ->
     """The token ids whose log-probs reach the loss of a step, in order; one that answers share
     counts once."""
     seen: list[int] = []
-    kernel = act.training.tree.logprob
+    kernel = act.training.step.logprob
 
     def recorded(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
         seen.extend(targets.tolist())
         return kernel(hidden, weight, targets)
 
-    monkeypatch.setattr(act.training.tree, "logprob", recorded)
+    monkeypatch.setattr(act.training.step, "logprob", recorded)
     model = Llama(LlamaConfig.from_dict(CONFIG))
     wanted = objective(nll_scope=scope, method="orpo" if examples[0].rejected else "sft")
     metrics = run_examples(model, examples, wanted, backward=False)
@@ -267,7 +267,7 @@ def test_trap_09_a_bfloat16_model_trains_in_float32():
         for layer in lora_layers(model).values():
             layer.lora_B.fill_(0.5)  # bfloat16's next number is 0.5 + 2^-8
     state = TrainState(model, weight_decay=0.0, max_grad_norm=1.0)
-    logps, _ = act.training.tree.answer_logps(model, [e.chosen for e in drawn_pairs(2)])
+    logps, _ = act.training.step.answer_logps(model, [e.chosen for e in drawn_pairs(2)])
     torch.cat(logps).sum().backward()
     state.update(1e-6)
     assert all(x.dtype == torch.float32 for x in logps)
