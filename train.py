@@ -1,9 +1,7 @@
-"""Train one condition: SFT or ORPO, a LoRA adapter on a frozen base model, or the whole model
-(--lora-rank 0).
+"""Train one condition: SFT or ORPO, a LoRA adapter or the whole model (--lora-rank 0).
 
     train.py --method orpo --model DIR --data pairs.jsonl --out adapters/orpo
-    train.py --method sft --cot --model DIR --data pairs-cot.jsonl --held-out-sessions 2 \\
-        --out adapters/sft-cot
+    train.py --method sft --cot --model DIR --data cot.jsonl --held-out-sessions 2 --out sft-cot
 
 Data are JSONL in TRL's conversational formats (pairs, prompt + completion, messages); SFT takes a
 pair's chosen answer. Defaults are the study's own values but for --order and --nll-scope: LoRA 64
@@ -19,7 +17,6 @@ as with --batch 25*N.
 
 import math
 import platform
-import random
 import shutil
 import subprocess
 import time
@@ -31,16 +28,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from act.cli import (
-    Parser,
-    not_negative,
-    positive,
-    run_script,
-    set_up_device,
-    share,
-    stop_asked,
-    whole,
-)
+from act.cli import Parser, not_negative, positive, run_script, set_up_device, share, stop_asked
 from act.dialogue.prompts import THINKING, parse_reply
 from act.model.checkpoint import base_folder, load_model, save_adapter, save_model, write_json
 from act.model.checksums import sampled_sha256, sha256
@@ -49,7 +37,15 @@ from act.model.lora import attach, trainable
 from act.model.tokenizer import ChatTokenizer
 from act.records import InputError, check_settings, read_json
 from act.training import distributed
-from act.training.examples import Example, chosen_alone, counts, read_examples, show_targets
+from act.training.examples import (
+    Example,
+    chosen_alone,
+    counts,
+    data_order,
+    hold_out,
+    read_examples,
+    show_targets,
+)
 from act.training.run_log import RunLog, peak_memory_gib
 from act.training.state import TrainState, learning_rate
 from act.training.step import Objective, count_targets, evaluate, run_examples
@@ -64,7 +60,8 @@ STUDY = {  # what the study's two methods do not share
 def parse_arguments() -> Namespace:
     """The flags, with the study's values for those that depend on the method."""
     parser = Parser(description=__doc__)
-    add, of_study = parser.add_argument, "the study's for the method if not given"
+    add = parser.add_argument
+    # 1. from what to what
     add("--method", choices=("sft", "orpo"), required=True, help="what to train with")
     about = "the data have reasoning before each answer; the chosen ones are checked"
     add("--cot", action="store_true", help=about)
@@ -76,56 +73,51 @@ def parse_arguments() -> Namespace:
     add("--out", type=Path, required=True, metavar="ADAPTER", help="folder to write")
     about = "go on from --out's last saved state, if any; a finished adapter is left alone"
     add("--resume", action="store_true", help=about)
-    about = "how often to save the state"
-    add("--save-every", type=positive, default=50, metavar="STEPS", help=about)
-    add("--lr", type=not_negative, help=f"peak learning rate; {of_study}")
-    add("--schedule", choices=("cosine", "linear"), help=f"decay; {of_study}")
-    add("--batch", type=positive, help=f"examples or pairs a step; {of_study}")
-    add("--weight-decay", type=not_negative, help=f"AdamW's; {of_study}")
+    add("--save-every", type=positive, default=50, metavar="STEPS", help="to save the state")
+    # 2. how it learns
+    add("--lr", type=not_negative, help="peak learning rate; the study's for the method")
+    add("--batch", type=positive, help="examples or pairs a step; the study's for the method")
     add("--epochs", type=positive, default=1, help="passes over the data")
-    about = "share of the steps, 0 to 1, with a rising rate"
-    add("--warmup", type=share, default=0.1, help=about)
-    about = "gradients are clipped to this norm; 0: not at all"
-    add("--max-grad-norm", type=not_negative, default=1.0, help=about)
+    add("--warmup", type=share, default=0.1, help="share of the steps with a rising rate")
+    add("--max-grad-norm", type=not_negative, default=1.0, help="clips gradients; 0: not")
     add("--lambda-or", type=not_negative, default=0.1, help="weight of ORPO's odds-ratio term")
     about = "tokens of the NLL term: the answer's, or the prompt's too (the authors' code, TRL)"
     add("--nll-scope", choices=("response", "sequence"), default="response", help=about)
-    about = "session: examples lie session by session, so that most steps' come from one; "
-    about += "random: shuffled"
+    about = "session by session, so that most steps' examples come from one; or shuffled"
     add("--order", choices=("session", "random"), default="session", help=about)
     about = "LoRA's r; 0 trains the whole model, in float32"
-    add("--lora-rank", type=whole, default=64, help=about)
+    add("--lora-rank", type=int, default=64, help=about)
     about = "LoRA's alpha; its output is scaled by alpha / r"
     add("--lora-alpha", type=not_negative, default=64, help=about)
+    add("--seed", type=int, default=3407, help="of the adapter's start and the data's order")
+    # 3. what fits
     about = "tokens of prompt and answer; answers are cut"
     add("--max-length", type=positive, default=9000, help=about)
     about = "tokens of a prompt; oldest turns are cut"
     add("--max-prompt", type=positive, default=5400, help=about)
-    about = "tokens computed together, at most"
-    add("--tree-tokens", type=positive, default=16384, help=about)
+    add("--tree-tokens", type=positive, default=16384, help="tokens computed together, at most")
     about = "tokens of a tree whose activations are kept for the backward pass, in whole stretches "
     about += "(1,024 tokens on a CPU, 4,096 elsewhere); those of others are computed again"
     add("--keep-tokens", type=positive, default=1024, help=about)
-    about = "of the frozen base model; its files' if not given. "
-    about += "Adapters and log-probs are float32 always"
+    about = "of a frozen base model; if not given its files'. All that is trained is float32"
     add("--dtype", choices=("float32", "bfloat16"), help=about)
-    add("--seed", type=int, default=3407, help="of the adapter's start and the data's order")
     parser.add_device_flags()
     args = parser.parse_args()
+    if args.lora_rank < 0:
+        raise InputError(f"--lora-rank {args.lora_rank}: LoRA's r, or 0 for the whole model")
     if args.lora_rank and not args.lora_alpha:
         raise InputError("--lora-alpha 0: the adapter would change nothing")
     if args.lora_rank == 0 and args.dtype == "bfloat16":
         why = "the whole model trains in float32; bfloat16 stalls Adam"
         raise InputError(f"--dtype bfloat16 with --lora-rank 0: {why}")
     for name, value in STUDY[args.method].items():
-        if getattr(args, name) is None:
+        if getattr(args, name, None) is None:
             setattr(args, name, value)
     return args
 
 
 def check_form(example: Example, tokenizer: ChatTokenizer, cot: bool) -> None:
-    """Raise InputError for a chosen answer with reasoning without --cot, and for one without it
-    with --cot."""
+    """Raise InputError for a chosen answer without reasoning with --cot, or the other way round."""
     chosen = example.chosen
     text = tokenizer.decode(chosen.ids[chosen.start : -1])  # without its end token
     where = f"{example.place}: "
@@ -136,18 +128,6 @@ def check_form(example: Example, tokenizer: ChatTokenizer, cot: bool) -> None:
         raise InputError(f"{where}the answer is not {form}, but --cot is given")
     if text.startswith(THINKING) and not cot:
         raise InputError(f'{where}the answer begins with "{THINKING}": is --cot missing?')
-
-
-def hold_out(examples: list[Example], n: int) -> tuple[list[Example], list[Example]]:
-    """(examples to train on, those of the last n sessions): no session is on both sides."""
-    sessions = list(dict.fromkeys(example.session for example in examples))
-    if not 0 <= n < len(sessions):
-        limit = f"the data have {len(sessions)} sessions, and one must be left to train on"
-        raise InputError(f"--held-out-sessions {n}: {limit}")
-    last = set(sessions[len(sessions) - n :])
-    kept = [example for example in examples if example.session not in last]
-    held_out = [example for example in examples if example.session in last]
-    return kept, held_out
 
 
 def read_data(
@@ -161,21 +141,6 @@ def read_data(
     examples, held_out = hold_out(examples, args.held_out_sessions)
     # held-out ones stay pairs: what becomes of the rejected answers is measured
     return (examples if is_pairs else chosen_alone(examples)), held_out
-
-
-def data_order(examples: list[Example], order: str, seed: int, epochs: int) -> list[Example]:
-    """The examples of all epochs: "random", or "session" by session with the turns in order."""
-    stream, out = random.Random(seed), []
-    sessions = list(dict.fromkeys(example.session for example in examples))
-    for _ in range(epochs):
-        stream.shuffle(sessions)
-        epoch, rank = list(examples), {session: i for i, session in enumerate(sessions)}
-        if order == "random":
-            stream.shuffle(epoch)
-        else:
-            epoch.sort(key=lambda example, rank=rank: rank[example.session])
-        out += epoch
-    return out
 
 
 @dataclass
@@ -195,11 +160,8 @@ def settings_of(args: Namespace) -> dict:
     """What must be equal to go on with a run: its arguments, and what its files hold."""
     free = ("out", "resume", "save_every")
     settings = {name: value for name, value in vars(args).items() if name not in free}
-    if not Path(args.data).is_file():
-        raise InputError(f"{args.data}: no such file")
-    checksums = {"data_sha256": sha256(args.data)}
-    checksums["model_sampled_sha256"] = sampled_sha256(base_folder(args.model))
-    return settings | checksums
+    settings["data_sha256"] = sha256(args.data)
+    return settings | {"model_sampled_sha256": sampled_sha256(base_folder(args.model))}
 
 
 def is_trained(out: Path, resume: bool, settings: dict) -> bool:
@@ -208,8 +170,7 @@ def is_trained(out: Path, resume: bool, settings: dict) -> bool:
     if not any((out / name).is_file() for name in weights):
         return False
     if not resume:
-        cure = "choose another --out, or remove it"
-        raise InputError(f"{out}: already holds a trained model; {cure}")
+        raise InputError(f"{out}: holds a trained model; choose another --out, or remove it")
     report = out / "train.json"
     check_settings(report, read_json(report).get("arguments", {}), settings)
     return True
@@ -232,16 +193,14 @@ def prepare(args: Namespace, device: str, settings: dict) -> Run:
     model.requires_grad_(True) if is_whole else attach(model, args.lora_rank, args.lora_alpha)
     distributed.shard(model)
     state = TrainState(model, args.weight_decay, args.max_grad_norm or math.inf)
-    objective = Objective(
-        args.method, args.lambda_or, args.nll_scope, args.tree_tokens, args.keep_tokens
-    )
+    limits = args.tree_tokens, args.keep_tokens
+    objective = Objective(args.method, args.lambda_or, args.nll_scope, *limits)
     # 3. where a run before this one has stopped
     args.out.mkdir(parents=True, exist_ok=True)
     saved = args.out / STATE
     if saved.is_file():
         if not args.resume:
-            cure = "go on with --resume, or remove it"
-            raise InputError(f"{args.out}: holds an unfinished run; {cure}")
+            raise InputError(f"{args.out}: holds an unfinished run; go on with --resume, or remove")
         state.load(saved, settings)
     # until every process has read the state that the first will write and remove
     distributed.wait()

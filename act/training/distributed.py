@@ -3,22 +3,17 @@
 The engine is torch's own, FSDP2 (`fully_shard`): each process keeps a part of every trained tensor,
 of its gradient and of its two Adam moments; whole tensors are gathered for a forward or backward
 pass, and gradients are summed as they are scattered to their keepers. Losses are divided by the
-whole step's counts, so that these sums are the step's gradient.
+whole step's counts, so these sums are the step's gradient. Full fine-tuning gathers block by block:
+16 bytes a parameter, 51 GB at 3B, lie spread over all GPUs. LoRA shards the adapter alone: the
+frozen base, 6 GB at 3B in bfloat16, would be sent to all of them twice for each tree.
 
-- Full fine-tuning gathers block by block: 16 bytes a parameter, 51 GB at 3B, lie spread over all
-  GPUs.
-- LoRA shards the adapter alone. The frozen base, 6 GB at 3B in bfloat16, fits on every GPU;
-  sharded, it would be sent to all of them twice for each tree.
+Each process takes a stretch of a step's examples, and reads the trunk of their sessions: of turns
+18 to 25 of one session, one process reads 6,965 tokens, the slower of two 5,997, the slowest of
+eight 5,271. Several pay off where a step spans several sessions, as with `--batch 25*N` for
+sessions of 25 turns (N = 2: 11,079 tokens each, 21,040 for one process alone). The log has the
+tokens of the process with the most (slowest_rank_tokens) beside the sum (unique_tokens).
 
-Each process takes a stretch of a step's examples. A session's turns share their trunk, and each
-process among which a session is divided reads that trunk again: of turns 18 to 25 of one session,
-one process reads 6,965 tokens, the slower of two 5,997, the slowest of eight 5,271. Several
-processes pay off where a step spans several sessions, as with `--batch 25*N` for sessions of 25
-turns (N = 2: 11,079 tokens each, 21,040 for one process alone). The log has the tokens of the
-process with the most (slowest_rank_tokens) beside the sum (unique_tokens).
-
-Collectives wait for everyone, so all processes run the same number of passes; one that has run out
-of trees runs a tree of two tokens whose loss counts nothing. With one process all of this is
+Collectives wait for everyone, so all run equally many passes. With one process all of this is
 nothing.
 """
 
@@ -76,9 +71,9 @@ def from_all(value: object) -> list:
 
 def add_up(totals: dict[str, float]) -> dict[str, float]:
     """Sums over the processes of what each has logged, and the tokens of the one with the most."""
-    each = from_all(totals)
-    if len(each) == 1:
+    if not dist.is_initialized():
         return totals
+    each = from_all(totals)
     names = max(each, key=len)  # one without a tree has logged nothing
     sums = {name: sum(one.get(name, 0) for one in each) for name in names}
     return sums | {"slowest_rank_tokens": max(one.get("unique_tokens", 0) for one in each)}

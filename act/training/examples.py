@@ -1,8 +1,8 @@
-"""JSONL rows -> token ids and where the target begins; a too long prompt loses its oldest turns.
+"""JSONL rows -> token ids and where the target begins, some held out, the others in order.
 
 Reads TRL's conversational formats: pairs {"prompt", "chosen", "rejected"}, examples {"prompt",
 "completion"}, and {"messages"}, whose last message is the completion. A row the model could not be
-conditioned on stops the run. A pair, one line in the file:
+conditioned on stops the run; a prompt that is too long loses its oldest turns. A pair, one line:
 
     {"prompt": [{"role": "system", "content": "Be brief."},
                 {"role": "user", "content": "I cannot sleep."}],
@@ -12,6 +12,7 @@ conditioned on stops the run. A pair, one line in the file:
 From here on training knows token ids alone; step.py takes the examples.
 """
 
+import random
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -201,3 +202,30 @@ def read_examples(
     if not examples:
         raise InputError(f"{path}: no records")
     return examples
+
+
+def hold_out(examples: list[Example], n: int) -> tuple[list[Example], list[Example]]:
+    """(examples to train on, those of the last n sessions): no session is on both sides."""
+    sessions = list(dict.fromkeys(example.session for example in examples))
+    if not 0 <= n < len(sessions):
+        limit = f"the data have {len(sessions)} sessions, and one must be left to train on"
+        raise InputError(f"--held-out-sessions {n}: {limit}")
+    last = set(sessions[len(sessions) - n :])
+    kept = [example for example in examples if example.session not in last]
+    held_out = [example for example in examples if example.session in last]
+    return kept, held_out
+
+
+def data_order(examples: list[Example], order: str, seed: int, epochs: int) -> list[Example]:
+    """The examples of all epochs: "random", or "session" by session with the turns in order."""
+    stream, out = random.Random(seed), []
+    sessions = list(dict.fromkeys(example.session for example in examples))
+    for _ in range(epochs):
+        stream.shuffle(sessions)
+        epoch, rank = list(examples), {session: i for i, session in enumerate(sessions)}
+        if order == "random":
+            stream.shuffle(epoch)
+        else:
+            epoch.sort(key=lambda example, rank=rank: rank[example.session])
+        out += epoch
+    return out

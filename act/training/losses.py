@@ -57,7 +57,7 @@ def orpo_loss(nll: Tensor, margin: Tensor, lambda_or: float, pairs: int) -> Tens
 
 
 def main() -> None:
-    """Print the worked example of docs/orpo.md: tokens a, b, c and the end; answers "a." and "b."."""
+    """Print the worked example of docs/orpo.md: tokens a, b, c and end; answers "a." and "b."."""
     after_x, after_a, after_b = [2, 12, 1, 1], [4, 2, 2, 8], [2, 1, 1, 12]  # 16 p(a, b, c, end)
     logits = torch.tensor([after_x, after_a, after_b], dtype=torch.float64).log().requires_grad_()
     table = logits.log_softmax(-1)  # (3, V)
