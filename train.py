@@ -36,16 +36,8 @@ from act.model.llama import Llama
 from act.model.lora import attach, trainable
 from act.model.tokenizer import ChatTokenizer
 from act.records import InputError, check_settings, read_json
-from act.training import distributed
-from act.training.examples import (
-    Example,
-    chosen_alone,
-    counts,
-    data_order,
-    hold_out,
-    read_examples,
-    show_targets,
-)
+from act.training import distributed, examples
+from act.training.examples import Example
 from act.training.run_log import RunLog, peak_memory_gib
 from act.training.state import TrainState, learning_rate
 from act.training.step import Objective, count_targets, evaluate, run_examples
@@ -135,12 +127,12 @@ def read_data(
 ) -> tuple[list[Example], list[Example]]:
     """(examples to train on, held-out ones), cut to what a model of this context can read."""
     is_pairs, length = args.method == "orpo", min(args.max_length, context)
-    examples = read_examples(args.data, tokenizer, is_pairs, length, args.max_prompt)
-    for example in examples:
+    rows = examples.read_examples(args.data, tokenizer, is_pairs, length, args.max_prompt)
+    for example in rows:
         check_form(example, tokenizer, args.cot)
-    examples, held_out = hold_out(examples, args.held_out_sessions)
+    kept, held_out = examples.hold_out(rows, args.held_out_sessions)
     # held-out ones stay pairs: what becomes of the rejected answers is measured
-    return (examples if is_pairs else chosen_alone(examples)), held_out
+    return (kept if is_pairs else examples.chosen_alone(kept)), held_out
 
 
 @dataclass
@@ -171,7 +163,7 @@ def is_trained(out: Path, resume: bool, settings: dict) -> bool:
         return False
     if not resume:
         raise InputError(f"{out}: holds a trained model; choose another --out, or remove it")
-    report = out / "train.json"
+    report = out / "train.json"  # says what made it
     check_settings(report, read_json(report).get("arguments", {}), settings)
     return True
 
@@ -185,8 +177,8 @@ def prepare(args: Namespace, device: str, settings: dict) -> Run:
     if model.head.dtype == torch.float16:
         cure = "give --dtype bfloat16 or float32"
         raise InputError(f"{folder}: float16, whose range training leaves; {cure}")
-    examples, held_out = read_data(args, tokenizer, model.config.max_position_embeddings)
-    order = data_order(examples, args.order, args.seed, args.epochs)
+    kept, held_out = read_data(args, tokenizer, model.config.max_position_embeddings)
+    order = examples.data_order(kept, args.order, args.seed, args.epochs)
     batches = [order[i : i + args.batch] for i in range(0, len(order), args.batch)]
     # 2. what is trained
     torch.manual_seed(args.seed)
@@ -200,14 +192,14 @@ def prepare(args: Namespace, device: str, settings: dict) -> Run:
     saved = args.out / STATE
     if saved.is_file():
         if not args.resume:
-            raise InputError(f"{args.out}: holds an unfinished run; go on with --resume, or remove")
+            raise InputError(f"{args.out}: an unfinished run; go on with --resume, or remove it")
         state.load(saved, settings)
     # until every process has read the state that the first will write and remove
     distributed.wait()
     # 4. what a user sees before the first step
-    data = {"trained_on": counts(examples), "held_out": counts(held_out)}
+    data = {"trained_on": examples.counts(kept), "held_out": examples.counts(held_out)}
     if first:
-        marked = show_targets(examples[0], tokenizer, args.nll_scope)
+        marked = examples.show_targets(kept[0], tokenizer, args.nll_scope)
         (args.out / "targets.txt").write_text(marked, encoding="utf-8")
         if args.batch < distributed.processes():
             idle = f"some of the {distributed.processes()} processes without work"
@@ -230,16 +222,24 @@ def loop(args: Namespace, device: str, settings: dict, run: Run) -> None:
     to_do = tqdm(range(state.step, steps), **bar, disable=not distributed.is_first())
     with stop_asked() as asked:
         for step in to_do:
+            # 1. gradients, and a step of them
             batch, start = run.batches[step], time.perf_counter()
             metrics = run_examples(run.model, batch, run.objective, backward=True)
             lr = learning_rate(step, steps, args.lr, warmup, args.schedule)
             norm = state.update(lr)  # clip, AdamW, clear
-            metrics |= {"grad_norm": norm, "lr": lr}
-            metrics["prompt_tokens_per_example"] = sum(e.chosen.start for e in batch) / len(batch)
-            metrics["target_tokens"] = count_targets(batch, args.nll_scope)
-            metrics["tokens_per_s"] = metrics["unique_tokens"] / (time.perf_counter() - start)
-            metrics["peak_memory_gib"] = max(distributed.from_all(peak_memory_gib(device)))
+            # 2. a line of the log
+            seconds = time.perf_counter() - start
+            prompts = [example.chosen.start for example in batch]  # tokens of each
+            metrics |= {
+                "grad_norm": norm,
+                "lr": lr,
+                "prompt_tokens_per_example": sum(prompts) / len(batch),
+                "target_tokens": count_targets(batch, args.nll_scope),
+                "tokens_per_s": metrics["unique_tokens"] / seconds,
+                "peak_memory_gib": max(distributed.from_all(peak_memory_gib(device))),
+            }
             run.log.write({"step": step + 1} | metrics)
+            # 3. what a run that ends here goes on from
             stop = any(distributed.from_all(asked()))
             if stop or (step + 1) % args.save_every == 0 or step + 1 == steps:
                 run.log.sync()
@@ -256,9 +256,11 @@ def finish(args: Namespace, settings: dict, run: Run) -> None:
     distributed.unshard(run.model)
     if not distributed.is_first():
         return
+    # 1. what made it, and what became of it
     metrics = {"before": before, "last_step": run.log.last_step, "after": after}
     report = {"arguments": settings, **provenance(), "data": run.data, **metrics}
     write_json(report, args.out / "train.json")
+    # 2. the weights, which say that the run is finished
     if args.lora_rank == 0:
         save_model(run.model, args.out, base_folder(args.model))
     else:
@@ -271,10 +273,7 @@ def finish(args: Namespace, settings: dict, run: Run) -> None:
 
 
 def provenance() -> dict:
-    """Versions, processes, and this project's commit ("-dirty" where files differ), if it has one.
-
-    They are written down, and may change where a run is gone on with.
-    """
+    """Versions, processes, this project's commit ("-dirty": files differ), which may all change."""
     packages = ("torch", "safetensors", "tokenizers", "sentencepiece")
     versions = {"python": platform.python_version()} | {name: version(name) for name in packages}
     project, commit = Path(__file__).parent, None

@@ -8,7 +8,7 @@ import pytest
 
 import train
 from act.records import InputError
-from act.training.examples import fit_prompt, make_example, read_examples
+from act.training.examples import fit_prompt, hold_out, make_example, read_examples
 from tests.tiny import conversation, message, pair_row, run_in_process, write_rows
 
 
@@ -104,7 +104,7 @@ def test_turns_of_one_session_are_known_by_how_it_begins(tokenizer, system):
     for row in rows if not system else ():
         row["prompt"] = row["prompt"][1:]
     examples = [make_example(row, tokenizer, 512, 512) for row in rows]
-    kept, held_out = train.hold_out(examples, 1)
+    kept, held_out = hold_out(examples, 1)
     assert (kept, held_out) == (examples[:3], examples[3:])
 
 
@@ -229,13 +229,15 @@ def test_trap_12_status_2_and_one_line(folder, tmp_path, monkeypatch, capsys, fa
     with pytest.raises(SystemExit) as raised:
         run_in_process(monkeypatch, *(x for flag in flags.items() for x in flag))
     assert raised.value.code == 2
+    lost = "the answer would be learned without its context"
+    left = "the data have 1 sessions, and one must be left to train on"
     line = {
-        "row": f'error: {data}:2: no "prompt" (nor "messages"): the answer would be learned without its context\n',
-        "sessions": "error: --held-out-sessions 1: the data have 1 sessions, and one must be left to train on\n",
-        "folder": "error: none: no such folder\n",
-        "flag": f"error: argument --batch: 0 is not 1 or more (see {Path(sys.argv[0]).name} --help)\n",
+        "row": f'{data}:2: no "prompt" (nor "messages"): {lost}',
+        "sessions": f"--held-out-sessions 1: {left}",
+        "folder": "none: no such folder",
+        "flag": f"argument --batch: 0 is not 1 or more (see {Path(sys.argv[0]).name} --help)",
     }
-    assert capsys.readouterr().err == line[fault]
+    assert capsys.readouterr().err == f"error: {line[fault]}\n"
     assert not (tmp_path / "out").exists()
 
 

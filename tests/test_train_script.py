@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 import train
 from act.model import checksums
-from act.training.examples import counts, make_example
+from act.training.examples import counts, data_order, make_example
 from act.training.run_log import peak_memory_gib, shown
 from tests.tiny import (
     VARIANTS,
@@ -78,7 +78,7 @@ def test_a_run_says_what_made_it(folder, tmp_path, data, tokenizer, monkeypatch,
     }
     rows = [json.loads(line) for line in data.read_text().splitlines()]
     examples = [make_example(row, tokenizer, 512, limit) for row in rows]
-    order = train.data_order(examples[:4], "session", 3407, 1)
+    order = data_order(examples[:4], "session", 3407, 1)
     for line, batch in zip(log[1:3], (order[:2], order[2:]), strict=True):
         assert line["prompt_tokens_per_example"] == sum(e.chosen.start for e in batch) / 2
         assert line["target_tokens"] == sum(len(e.chosen.ids) - 1 for e in batch)

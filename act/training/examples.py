@@ -100,6 +100,11 @@ def check_messages(name: str, messages: object, roles: tuple[str, ...]) -> None:
             raise ValueError(f'"{name}" has an empty {role} message')
 
 
+def turns_begin(messages: Messages) -> int:
+    """The place of the first turn: behind a system prompt, where there is one."""
+    return int(messages[0]["role"] == "system")
+
+
 def checked_row(row: dict) -> tuple[Messages, list[str]]:
     """(prompt, answers) of a row: the chosen one or the completion, and in a pair the rejected.
 
@@ -114,7 +119,7 @@ def checked_row(row: dict) -> tuple[Messages, list[str]]:
         raise ValueError(f'no "prompt" (nor "messages"): {lost}')
     check_messages("prompt", row["prompt"], ROLES)
     roles = [message["role"] for message in row["prompt"]]
-    turns = roles[1:] if roles[0] == "system" else roles
+    turns = roles[turns_begin(row["prompt"]) :]
     if turns != ["user", "assistant"] * (len(turns) // 2) + ["user"]:
         wanted = "user and assistant in turn, a user message last, after a system one at most"
         raise ValueError(f'"prompt" is not {wanted}')
@@ -140,9 +145,8 @@ def fit_prompt(
     System prompt and last message stay. `wish` is a limit too as long as there are turns to cut.
     Raises ValueError where those two alone are too long.
     """
-    first = 1 if messages[0]["role"] == "system" else 0
-    system, turns = messages[:first], messages[first:]
-    cut = 0
+    first = turns_begin(messages)
+    system, turns, cut = messages[:first], messages[first:], 0
     while True:
         ids = tokenizer.prompt(system + turns)
         is_last = len(turns) < 3  # there is no turn left to cut
@@ -171,14 +175,14 @@ def make_example(row: dict, tokenizer: ChatTokenizer, max_length: int, max_promp
         raise ValueError(f"{takes}: no room for an answer")
     answers = []
     for reply in replies:
-        kept = reply if len(reply) <= room else [*reply[: room - 1], reply[-1]]
+        kept = [*reply[:-1][: room - 1], reply[-1]]  # as much as fits, and the end
         answers.append(Answer(prompt + kept, len(prompt), len(reply) - len(kept)))
-    chosen, rejected = answers if len(answers) == 2 else (answers[0], None)
+    chosen, rejected = [*answers, None][:2]
     if rejected and chosen.ids == rejected.ids:
         left = f"the {room} tokens that --max-length leaves them"
         raise ValueError(f'"chosen" and "rejected" are the same in {left}')
     # a session is known by its name in the row, or by how it begins: system prompt and first turn
-    beginning = messages[: 2 if messages[0]["role"] == "system" else 1]
+    beginning = messages[: turns_begin(messages) + 1]
     begins = "\n".join(message["content"] for message in beginning)
     return Example(str(row.get("session") or begins), chosen, rejected, cut_turns)
 
@@ -190,7 +194,7 @@ def read_examples(
 
     Raises InputError, with file and line, for a row that could not be trained on.
     """
-    examples = []
+    examples: list[Example] = []
     for place, row in read_placed(path):
         try:
             example = make_example(row, tokenizer, max_length, max_prompt)
@@ -218,14 +222,15 @@ def hold_out(examples: list[Example], n: int) -> tuple[list[Example], list[Examp
 
 def data_order(examples: list[Example], order: str, seed: int, epochs: int) -> list[Example]:
     """The examples of all epochs: "random", or "session" by session with the turns in order."""
-    stream, out = random.Random(seed), []
+    stream = random.Random(seed)
+    out: list[Example] = []
     sessions = list(dict.fromkeys(example.session for example in examples))
     for _ in range(epochs):
         stream.shuffle(sessions)
-        epoch, rank = list(examples), {session: i for i, session in enumerate(sessions)}
+        rank = {session: i for i, session in enumerate(sessions)}
+        epoch = sorted(examples, key=lambda example, rank=rank: rank[example.session])
         if order == "random":
+            epoch = list(examples)  # shuffled as they lie in the file
             stream.shuffle(epoch)
-        else:
-            epoch.sort(key=lambda example, rank=rank: rank[example.session])
         out += epoch
     return out

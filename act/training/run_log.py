@@ -26,15 +26,15 @@ class RunLog:
 
     def __init__(self, path: Path | None, done: int):
         """`path` is None in all processes but the first: they have no log."""
-        self.before: dict = {"step": 0}
-        self.last_step: dict = {}
+        self.before: dict = {"step": 0}  # held-out metrics of the untrained model
+        self.last_step: dict = {}  # LOSSES of the last step
         self.file = path and open(path, "ab+")  # noqa: SIM115 (held for the whole run)
         if path:
             self._keep(path, done)
 
     def _keep(self, path: Path, done: int) -> None:
         self.file.seek(0)
-        size = lines = 0
+        size = lines = 0  # bytes and lines that stay
         for line in self.file.readlines() if done else ():
             try:
                 record = json.loads(line)
@@ -46,6 +46,7 @@ class RunLog:
             self._take(record)
             size, lines = size + len(line), lines + 1
         self.file.truncate(size)
+        # the line before the first step is one more
         lacking = done + 1 - lines
         if done and lacking > 0:
             said = f"lacks {lacking} lines up to step {done}, and will"

@@ -44,7 +44,7 @@ class TrainState:
         self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.optimiser = torch.optim.AdamW(self.parameters.values(), weight_decay=weight_decay)
         self.max_grad_norm = max_grad_norm
-        self.step = 0  # steps done
+        self.step = 0  # that have been done
 
     def update(self, lr: float) -> float:
         """One AdamW step on the gradients collected; clears them, returns their norm unclipped.
@@ -68,11 +68,13 @@ class TrainState:
         Of several processes all must call, since each holds a part; the first writes what one
         process would. `settings` must be equal to resume.
         """
+        # 1. what this process holds of each tensor
         parts = {f"parameter.{name}": p.detach() for name, p in self.parameters.items()}
         for name, p in self.parameters.items():
             parts |= {f"{moment}.{name}": self.optimiser.state[p][moment] for moment in MOMENTS}
+        # 2. gathered one at a time, to the first one's CPU
         tensors = {}
-        for name, part in parts.items():  # gathered one at a time
+        for name, part in parts.items():
             tensor = whole(part)
             if is_first():
                 tensors[name] = tensor.cpu()
@@ -89,8 +91,10 @@ class TrainState:
             raise InputError(f"{path}: not a whole state file ({error}); {cure}") from None
         with file:
             about = file.metadata()
+            # 1. is it of this run?
             check_settings(path, json.loads(about["run"]), settings)
             self.step = int(about["step"])
+            # 2. each parameter, and its two moments
             with torch.no_grad():
                 for name, p in self.parameters.items():
                     p.copy_(part_of(file.get_tensor(f"parameter.{name}"), p))
