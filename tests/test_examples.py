@@ -9,7 +9,7 @@ import pytest
 import train
 from act.records import InputError
 from act.training.examples import fit_prompt, hold_out, make_example, read_examples
-from tests.tiny import conversation, message, pair_row, run_in_process, write_rows
+from tests.tiny import conversation, message, pair_row, run_in_process, train_flags, write_rows
 
 
 def test_trap_04_oldest_turns_go_whole_and_are_counted(tokenizer):
@@ -20,20 +20,16 @@ def test_trap_04_oldest_turns_go_whole_and_are_counted(tokenizer):
     for cut, prompt in enumerate(prompts):
         assert fit_prompt(messages, tokenizer, len(prompt), 512) == (prompt, cut)
         if cut < 4:
-            assert fit_prompt(messages, tokenizer, len(prompt) - 1, 512) == (
-                prompts[cut + 1],
-                cut + 1,
-            )
+            shorter = fit_prompt(messages, tokenizer, len(prompt) - 1, 512)
+            assert shorter == (prompts[cut + 1], cut + 1)
         assert tokenizer.decode(prompt).startswith("system\nYou listen.")
-    with pytest.raises(
-        ValueError, match=f"take {len(prompts[4])} tokens; --max-prompt is {len(prompts[4]) - 1}"
-    ):
-        fit_prompt(messages, tokenizer, len(prompts[4]) - 1, 512)
+    least = len(prompts[4])
+    with pytest.raises(ValueError, match=f"take {least} tokens; --max-prompt is {least - 1}"):
+        fit_prompt(messages, tokenizer, least - 1, 512)
     example = make_example(pair_row(5), tokenizer, 512, len(prompts[2]))
     assert example.cut_turns == 2 and example.cut_tokens == 0
-    assert (
-        example.session == make_example(pair_row(3), tokenizer, 512, 512).session
-    )  # known by its uncut start
+    # known by its uncut start
+    assert example.session == make_example(pair_row(3), tokenizer, 512, 512).session
 
 
 def test_trap_04_without_a_system_prompt_the_first_turn_may_go(tokenizer):
@@ -55,9 +51,8 @@ def test_trap_04_cut_answers_keep_their_end(tokenizer):
             assert answer.ids == prompt + kept and answer.start == len(prompt)
             assert answer.length >= 2 and answer.ids[-1] == tokenizer.end_ids[0]
         assert example.cut_tokens == sum(max(0, len(reply) - room) for reply in replies)
-    with pytest.raises(
-        ValueError, match=f"the prompt takes {len(prompt)} tokens of {len(prompt) + 1}"
-    ):
+    said = f"the prompt takes {len(prompt)} tokens of {len(prompt) + 1}"
+    with pytest.raises(ValueError, match=said):
         make_example(row, tokenizer, len(prompt) + 1, 512)
 
 
@@ -67,10 +62,8 @@ def test_trap_04_old_turns_go_before_answers(tokenizer):
 
     With no turn left to go the answers are cut.
     """
-    row, prompts = (
-        pair_row(3),
-        [tokenizer.prompt(pair_row(3)["prompt"][:1] + conversation(3)[n:]) for n in (1, 3, 5)],
-    )
+    row, messages = pair_row(3), conversation(3)
+    prompts = [tokenizer.prompt(messages[:1] + messages[n:]) for n in (1, 3, 5)]
     longest = max(len(tokenizer.reply(row[name][0]["content"])) for name in ("chosen", "rejected"))
     for cut, prompt in enumerate(prompts):
         example = make_example(row, tokenizer, len(prompt) + longest, 512)
@@ -215,17 +208,14 @@ def test_trap_12_reasoning_where_none_is_meant_and_none_where_it_is(tokenizer, t
         train.check_form(bad, tokenizer, cot)
 
 
-@pytest.mark.parametrize("fault", ["row", "sessions", "folder", "flag"])
+@pytest.mark.parametrize("fault", ["row", "form", "sessions", "folder", "flag"])
 def test_trap_12_status_2_and_one_line(folder, tmp_path, monkeypatch, capsys, fault):
-    data = write_rows(
-        tmp_path / "data.jsonl", [pair_row(), without("prompt") if fault == "row" else pair_row(2)]
-    )
+    thought = pair_row(chosen=[message("assistant", "Thinking: He is stuck.\n\nAnswer: So?")])
+    second = {"row": without("prompt"), "form": thought}.get(fault, pair_row(2))
+    data = write_rows(tmp_path / "data.jsonl", [pair_row(), second])
     flags = {"--method": "orpo", "--model": folder, "--data": data, "--out": tmp_path / "out"}
-    flags |= {
-        "sessions": {"--held-out-sessions": 1},
-        "folder": {"--model": "none"},
-        "flag": {"--batch": 0},
-    }.get(fault, {})
+    wrong = {"sessions": {"--held-out-sessions": 1}, "folder": {"--model": "none"}}
+    flags |= (wrong | {"flag": {"--batch": 0}}).get(fault, {})
     with pytest.raises(SystemExit) as raised:
         run_in_process(monkeypatch, *(x for flag in flags.items() for x in flag))
     assert raised.value.code == 2
@@ -233,6 +223,7 @@ def test_trap_12_status_2_and_one_line(folder, tmp_path, monkeypatch, capsys, fa
     left = "the data have 1 sessions, and one must be left to train on"
     line = {
         "row": f'{data}:2: no "prompt" (nor "messages"): {lost}',
+        "form": f'{data}:2: the answer begins with "Thinking:": is --cot missing?',
         "sessions": f"--held-out-sessions 1: {left}",
         "folder": "none: no such folder",
         "flag": f"argument --batch: 0 is not 1 or more (see {Path(sys.argv[0]).name} --help)",
@@ -257,24 +248,8 @@ def test_trap_12_the_log_counts_the_prompts_tokens(folder, tokenizer, tmp_path, 
     step."""
     rows = [pair_row(turns) for turns in (1, 2, 4)]
     data, out = write_rows(tmp_path / "data.jsonl", rows), tmp_path / "out"
-    flags = (
-        "--method",
-        "orpo",
-        "--model",
-        folder,
-        "--data",
-        data,
-        "--out",
-        out,
-        "--batch",
-        2,
-        "--lora-rank",
-        2,
-    )
-    run_in_process(monkeypatch, *flags)
+    run_in_process(monkeypatch, *train_flags(folder, data, out))
     logged = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()][1:3]
     lengths = [len(tokenizer.prompt(row["prompt"])) for row in rows]
-    assert [line["prompt_tokens_per_example"] for line in logged] == [
-        sum(lengths[:2]) / 2,
-        lengths[2],
-    ]
+    means = [line["prompt_tokens_per_example"] for line in logged]
+    assert means == [sum(lengths[:2]) / 2, lengths[2]]
