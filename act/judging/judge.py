@@ -17,7 +17,7 @@ from typing import Protocol
 
 from act.forms import Form, Slot, instructions, render, slots
 from act.model.checkpoint import load_model, model_name, sampled_sha256, split_spec
-from act.model.slots import slot_probs
+from act.model.prefix_tree import slot_probs
 from act.model.tokenizer import ChatTokenizer, Messages
 from act.records import read_json
 

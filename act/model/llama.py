@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from kernels.linear import linear
+from kernels.tree_attention import Run, tree_attention
 
 STRETCH = {"cpu": 1024}  # tokens; on other devices 4096
 COMPUTED = {  # the values of config.json that this model computes; the first where none is given
@@ -114,6 +115,11 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 def causal(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Plain causal attention. Right padding needs no mask: what stands to the right is not seen."""
     return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+
+
+def branching(runs: list[Run]) -> Attention:
+    """Causal attention along each branch of a prefix tree (act/model/prefix_tree.py)."""
+    return lambda layer, q, k, v: tree_attention(q, k, v, runs)
 
 
 class Linear(nn.Linear):
