@@ -211,5 +211,6 @@ def test_trap_24_everything_failed_or_nothing_did():
 def test_residuals_of_an_analysed_outcome():
     scores = score_sessions(make_ratings(9)[:-3], "expected", "r")
     for outcome in OUTCOMES:
-        fitted, residual, effects = analysis.residuals(scores, outcome)
+        model = scores.fit(outcome)
+        fitted, residual, effects = residuals_of(model, *scores.data(outcome))
         assert fitted + residual == pytest.approx(scores.values[outcome]) and len(effects) == 9

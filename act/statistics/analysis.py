@@ -14,18 +14,14 @@ from act.records import CONDITIONS
 from act.statistics import contrasts
 from act.statistics.bootstrap import cluster_intervals
 from act.statistics.clients import archetypes, subgroups
-from act.statistics.diagnostics import diagnose, residuals_of
+from act.statistics.diagnostics import diagnose, replicates
 from act.statistics.ratings import TOTALS, Scores
-from act.statistics.replicates import replicates
 
-# Of sessions: fitted values, residuals; of clients: effects.
-Residuals = tuple[np.ndarray, np.ndarray, np.ndarray]
 # Turns that make a session a failed one: "length" is counted only.
 BROKEN = ("format", "context", "error")
-
-# What an outcome's entry has of its fit: None where there is none, and "refused" says why.
-OF_THE_MODEL = ("refused", "omnibus", "omnibus_f", "variance", "icc", "r2", "emm", "contrasts")
-OF_THE_MODEL += ("factorial", "diagnostics", "singular")
+# What an outcome's entry has of its model
+OF_THE_MODEL = ("omnibus", "omnibus_f", "variance", "icc", "r2", "emm", "contrasts", "factorial")
+OF_THE_MODEL += ("diagnostics", "singular")
 
 
 def summarise(
@@ -75,16 +71,16 @@ def analyse(scores: Scores, outcome: str, resamples: int, seed: int) -> dict:
         result["observed"][name] = {"n": len(rows), "mean": float(rows.mean()), "sd": sd}
     result["wins"] = contrasts.head_to_head(y, scores.condition, profile, names)
     # The model, or why there is none.
-    result |= dict.fromkeys(OF_THE_MODEL)
     try:
         model = scores.fit(outcome)
     except ValueError as reason:
-        return result | {"refused": str(reason)}
+        return result | {"refused": str(reason)} | dict.fromkeys(OF_THE_MODEL)
     ci = dict.fromkeys(("icc", "marginal", "conditional"))
     if resamples:
         ci = cluster_intervals(cells, y, profile, resamples, seed)
     equal, (marginal, conditional) = contrasts.all_equal(len(names)), model.r2
     return result | {
+        "refused": None,
         "omnibus": contrasts.wald(model, equal),
         "omnibus_f": contrasts.f_test(model, equal),
         "variance": {"session": model.variance_cluster, "residual": model.variance_residual},
@@ -101,14 +97,6 @@ def analyse(scores: Scores, outcome: str, resamples: int, seed: int) -> dict:
         "diagnostics": diagnose(model, cells, y, profile, scores.sessions),
         "singular": model.singular,
     }
-
-
-def residuals(scores: Scores, outcome: str) -> Residuals:
-    """Fitted values (N,), residuals (N,) and effects of the sorted clients for one outcome.
-
-    Raises ValueError where `analyse` says "refused".
-    """
-    return residuals_of(scores.fit(outcome), *scores.data(outcome))
 
 
 def failed(session: dict) -> bool:
@@ -146,26 +134,22 @@ def count_failures(ratings: list[dict], sessions: list[dict] | None) -> dict[str
         known = {rating["session"] for rating in mine} | {session["id"] for session in held}
         rated = {rating["session"] for rating in mine if rating["status"] == "ok"}
         turns = [turn for session in held for turn in session["turns"]]
+        statuses = Counter(rating["status"] for rating in mine)
         of_sessions = {
             "sessions": len(held),
             "failed_sessions": sum(map(failed, held)),
-            "session_statuses": statuses_of(held),
+            "session_statuses": Counter(session["status"] for session in held),
             "turns": len(turns),
-            "turn_statuses": statuses_of(turns),
+            "turn_statuses": Counter(turn["status"] for turn in turns),
         }
         result[name] = {
             "ratings": len(mine),
-            "failed_ratings": len(mine) - statuses_of(mine).get("ok", 0),
-            "rating_statuses": statuses_of(mine),
+            "failed_ratings": len(mine) - statuses["ok"],
+            "rating_statuses": statuses,
             "unrated_sessions": len(known - rated),
             **(of_sessions if sessions is not None else dict.fromkeys(of_sessions)),
         }
     return result
-
-
-def statuses_of(records: list[dict]) -> dict[str, int]:
-    """How many sessions, turns or ratings have each status."""
-    return dict(Counter(record["status"] for record in records))
 
 
 def count_missing(ratings: list[dict], sessions: list[dict] | None, scores: Scores) -> dict:
@@ -181,8 +165,8 @@ def count_missing(ratings: list[dict], sessions: list[dict] | None, scores: Scor
     for name in CONDITIONS:
         if name in conditions:
             rated = int((scores.condition == name).sum())
-            missing = profiles - rated
-            by_condition[name] = {"expected": profiles, "rated": rated, "missing": missing}
+            lost = profiles - rated
+            by_condition[name] = {"expected": profiles, "rated": rated, "missing": lost}
     return {
         "expected": profiles * len(conditions),
         "rated": len(scores.profile),

@@ -126,11 +126,10 @@ def read_sessions(path: str | Path, ratings: list[dict]) -> list[dict]:
         _check_names(record["id"], record["condition"], record["profile"]["id"])
 
     sessions = read_unique(path, check)
-    ids = {session["id"] for session in sessions}
-    for rating in ratings:
-        if rating["session"] not in ids:
-            lost = f'no session "{rating["session"]}", which was rated'
-            raise InputError(f"{path}: {lost}; is it the same study's file?")
+    lost = {rating["session"] for rating in ratings} - {session["id"] for session in sessions}
+    if lost:
+        rated = f'no session "{min(lost)}", which was rated'
+        raise InputError(f"{path}: {rated}; is it the same study's file?")
     return sessions
 
 
@@ -156,17 +155,15 @@ def score_sessions(ratings: list[dict], kind: str, path: str | Path) -> Scores:
     by_session = scores_by_session(ratings, kind)
     # (profile, condition) of the N sessions
     keys = sorted(by_session, key=lambda key: (key[0], CONDITIONS.index(key[1])))
-    profile = np.array([profile for profile, _ in keys])
-    condition = np.array([condition for _, condition in keys])
+    profile, condition = np.array(keys, str).reshape(-1, 2).T
     # Is there something to compare?
-    counts = Counter(condition.tolist())
-    if len(counts) < 2:
-        lost = f"rated sessions of {len(counts)} condition(s)"
+    names, counts = np.unique(condition, return_counts=True)
+    if len(names) < 2:
+        lost = f"rated sessions of {len(names)} condition(s)"
         raise InputError(f"{path}: {lost}; a comparison needs at least 2")
-    for name, number in counts.items():
-        if number < 2:
-            lost = f'condition "{name}" has 1 rated session'
-            raise InputError(f"{path}: {lost}; its variation needs at least 2")
+    if counts.min() < 2:
+        lost = f'condition "{names[counts.argmin()]}" has 1 rated session'
+        raise InputError(f"{path}: {lost}; its variation needs at least 2")
     held = [[outcomes for _, outcomes in by_session[key]] for key in keys]
     values = {}
     for name in OUTCOMES:
