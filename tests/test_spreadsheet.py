@@ -80,12 +80,12 @@ def test_a_file_means_the_same_however_it_was_saved(way, tmp_path, capsys):
 def test_rater_and_replicate_are_read_and_other_columns_named(tmp_path, capsys):
     ratings = make_ratings(2, rater='Zoë; "Z", the 2nd', replicates=2)
     rows = table(ratings, ("rater", "replicate"))
-    notes = [["Notes", "notes"], *(["two\nlines, quoted", ""] for _ in ratings)]
+    notes = [["Notes", "notes", "act_fm_26"], *(["two\nlines, quoted", "", "3"] for _ in ratings)]
     rows = [[*row, *note] for row, note in zip(rows, notes, strict=True)]
     path = tmp_path / "a.csv"
     path.write_text(text(rows), encoding="utf-8", newline="")
     assert read(path) == [plain(rating) for rating in ratings]
-    assert capsys.readouterr().err == f"warning: {path}:1: columns left out: notes\n"
+    assert capsys.readouterr().err == f"warning: {path}:1: columns left out: notes, act_fm_26\n"
 
 
 def test_jsonl_is_told_from_a_spreadsheet_by_name_or_else_by_its_first_character(tmp_path):

@@ -1,7 +1,6 @@
 """Which clients does it work for? Condition x archetype as one model, a planned comparison, and
-each group of clients by itself, exploratory: summary.json's "archetype" and "subgroups".
-
-Both need the session file, since only sessions hold the clients' profiles.
+each group of clients by itself, exploratory. Both need the session file, since only sessions hold
+the clients' profiles.
 """
 
 from itertools import product
@@ -26,8 +25,7 @@ def archetypes(scores: Scores, sessions: list[dict]) -> dict[str, dict]:
     cell with sessions; why there are no tests: an empty cell, one archetype, a profile without one.
     """
     profiles = profiles_of(sessions)
-    kinds = [profiles[profile].get("archetype") or "" for profile in scores.profile]
-    group = np.array(list(map(str, kinds)))
+    group = np.array([profiles[profile]["archetype"] for profile in scores.profile])
     return {outcome: crossed(scores, outcome, group) for outcome in TOTALS}
 
 
@@ -51,9 +49,8 @@ def crossed(scores: Scores, outcome: str, group: np.ndarray) -> dict:
         model = fit(cells[:, present], scores.values[outcome], scores.profile)
     except ValueError as reason:
         return result | {"refused": str(reason)}
-    means = contrasts.means(model, present.tolist())
     result["emm"] = {g: {} for g in groups}
-    for i, mean in means.items():
+    for i, mean in contrasts.means(model, present.tolist()).items():
         g, name = every[i]
         shown = {field: mean[field] for field in ("mean", "se", "ci")}
         result["emm"][g][name] = shown | {"n": int(counts[i])}
@@ -116,11 +113,8 @@ def groups_of(profiles: dict[str, dict]) -> dict[str, dict[str, list[str]]]:
             for one in value if isinstance(value, list) else [value]:
                 if field != "id" and isinstance(one, str | int):
                     found.setdefault(field, {}).setdefault(str(one), []).append(key)
-    return {
-        field: dict(sorted(values.items()))
-        for field, values in found.items()
-        if 2 <= len(values) <= MOST
-    }
+    several = {field: values for field, values in found.items() if 2 <= len(values) <= MOST}
+    return {field: dict(sorted(values.items())) for field, values in several.items()}
 
 
 def _tested_alone(scores: Scores, outcome: str) -> dict:

@@ -63,11 +63,10 @@ def interval(estimate: float, se: float, df: float = np.inf, level: float = LEVE
 def means(fit: Fit, names: list) -> dict:
     """Estimated marginal mean of each cell, its SE and 95% intervals: normal, and t on df."""
     result = {}
-    for i, name in enumerate(names):
-        mean, se = float(fit.beta[i]), float(np.sqrt(fit.covariance[i, i]))
-        df = fit.freedom_of(np.eye(len(names))[i])
-        by_t = {"df": df, "ci_satterthwaite": interval(mean, se, df)}
-        result[name] = {"mean": mean, "se": se, "ci": interval(mean, se)} | by_t
+    for name, one, mean in zip(names, np.eye(len(names)), fit.beta.tolist(), strict=True):
+        se, df = float(np.sqrt(one @ fit.covariance @ one)), fit.freedom_of(one)
+        result[name] = {"mean": mean, "se": se, "ci": interval(mean, se)}
+        result[name] |= {"df": df, "ci_satterthwaite": interval(mean, se, df)}
     return result
 
 
@@ -124,9 +123,9 @@ def pairwise(fit: Fit, names: list[str]) -> list[dict]:
     for i, j in pairs:
         # c = (0, .., 1, .., -1, ..)
         row = {"a": names[i], "b": names[j]} | difference(fit, one[i] - one[j])
-        value, se = row["difference"], row["se"]
+        value, se, df = row["difference"], row["se"], row["df"]
         row["ci_adjusted"] = interval(value, se, level=level)
-        row["ci_adjusted_satterthwaite"] = interval(value, se, row["df"], level)
+        row["ci_adjusted_satterthwaite"] = interval(value, se, df, level)
         rows.append(row)
     return with_adjusted(rows)
 
@@ -187,18 +186,18 @@ def head_to_head(
     # (clients, conditions): NaN where a client did not meet a condition
     table = np.full((len(labels), len(names)), np.nan)
     table[row, [names.index(name) for name in condition]] = y
-    results = []
+    rows = []
     for i, j in combinations(range(len(names)), 2):
         above = table[:, i] - table[:, j]
         wins, losses = int((above > 1e-9).sum()), int((above < -1e-9).sum())
         ties, n = int((np.abs(above) <= 1e-9).sum()), wins + losses
-        result = {"a": names[i], "b": names[j], "wins": wins, "losses": losses, "ties": ties}
-        result |= {"rate": None, "ci": None, "p": 1.0}
+        row = {"a": names[i], "b": names[j], "wins": wins, "losses": losses, "ties": ties}
+        row |= {"rate": None, "ci": None, "p": 1.0}
         if n:
-            p = float(stats.binomtest(wins, n).pvalue)
-            result |= {"rate": wins / n, "ci": wilson(wins, n), "p": p}
-        results.append(result)
-    return results
+            row |= {"rate": wins / n, "ci": wilson(wins, n)}
+            row["p"] = float(stats.binomtest(wins, n).pvalue)
+        rows.append(row)
+    return rows
 
 
 @dataclass(frozen=True)
@@ -243,13 +242,9 @@ def power_of(study: Study, profiles: np.ndarray, alpha: float) -> np.ndarray:
 
 
 def profiles_needed(study: Study, power: float, alpha: float) -> tuple[int, float] | None:
-    """The fewest profiles, 2 or more, whose power is at least `power`, and what it is with them.
-
-    None where more than 2,000 are needed.
-    """
+    """The fewest profiles whose power is at least `power`, and what it is with them; None where
+    more than 2,000 are needed."""
     profiles = np.arange(2, MOST + 1)
     found = power_of(study, profiles, alpha)
-    enough = np.flatnonzero(found >= power)
-    if not len(enough):
-        return None
-    return int(profiles[enough[0]]), float(found[enough[0]])
+    first = (found >= power).argmax()
+    return (int(profiles[first]), float(found[first])) if found[first] >= power else None

@@ -133,12 +133,10 @@ def read_sessions(path: str | Path, ratings: list[dict]) -> list[dict]:
     return sessions
 
 
-def scores_by_session(
-    ratings: list[dict], kind: str
-) -> dict[tuple[str, str], list[tuple[str, dict]]]:
-    """(profile, condition) -> (rater, all outcomes) of each of its ratings that did not fail."""
+def scores_by_session(ratings: list[dict], kind: str) -> dict[tuple[str, str], list]:
+    """(profile, condition) -> [(rater, all outcomes)] of each of its ratings that did not fail."""
     field = "" if kind == "integer" else "_expected"
-    by_session: dict[tuple[str, str], list[tuple[str, dict]]] = {}
+    by_session: dict[tuple[str, str], list] = {}
     for rating in ratings:
         if rating["status"] == "ok":
             key = rating["profile"], rating["condition"]
@@ -236,10 +234,9 @@ def read_header(cells: list[str], where: str) -> list[str]:
     missing = [name for name in (*NAMES, *ITEMS) if name not in names]
     if missing:
         wanted = "session, condition, profile, act_fm_1 to act_fm_25, tes_1 to tes_9"
-        lost = f"it has {len(cells)} cells, without {len(missing)} of these names"
-        raise ValueError(
-            f"the first row must name the columns {wanted}; {lost}: {', '.join(missing[:4])}"
-        )
+        without = f"without {len(missing)} of these names: {', '.join(missing[:4])}"
+        lost = f"it has {len(cells)} cells, {without}"
+        raise ValueError(f"the first row must name the columns {wanted}; {lost}")
     counts = Counter(names)
     twice = [name for name in counts if name in KNOWN and counts[name] > 1]
     if twice:
@@ -260,9 +257,9 @@ def read_row(header: list[str], cells: list[str]) -> dict:
         cause = "is a number written with a decimal comma, or a separator too many?"
         raise ValueError(f"{len(cells)} cells, but the first row names {width} columns; {cause}")
     row = dict(zip_longest(header, cells, fillvalue=""))  # a short row ends with blanks
-    for name in NAMES:
-        if not row[name]:
-            raise ValueError(f'column "{name}" is blank')
+    blank = [name for name in NAMES if not row[name]]
+    if blank:
+        raise ValueError(f'column "{blank[0]}" is blank')
     ratings = {form: [] for form in FORMS}
     for name, (form, low, high) in ITEMS.items():
         if row[name]:
