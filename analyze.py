@@ -161,7 +161,7 @@ def analyze() -> None:
 
     asked = ("ratings", "sessions", "score", "resamples", "seed")
     inputs = {name: getattr(args, name) for name in asked}
-    summary = analysis.summarise(ratings, sessions, scores, check, inputs)
+    summary = analysis.summarise(ratings, sessions, scores, inputs) | {"judge_check": check}
     add_audit(summary, sessions)
     text = json.dumps(summary, indent=1, ensure_ascii=False)
     (out / "summary.json").write_text(text + "\n", encoding="utf-8")

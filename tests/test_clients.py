@@ -149,9 +149,9 @@ def test_archetypes_come_from_the_sessions_profiles():
     assert (
         set(found) == {"act_fm_total", "tes_mean"} and found["tes_mean"]["interaction"]["df"] == 5
     )
-    assert groups_of({"p": {"id": "p", "age": "20-29"}, "q": {"id": "q", "age": "30-39"}}) == {
-        "age": {"20-29": ["p"], "30-39": ["q"]}
-    }
+    profiles = {"id": "p", "age": "20-29"}, {"id": "q", "age": "30-39"}
+    found = groups_of([{"profile": profile} for profile in profiles])
+    assert found == {"age": {"20-29": {"p"}, "30-39": {"q"}}}
 
 
 def test_one_rating_a_session_has_no_replicates():

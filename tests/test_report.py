@@ -68,7 +68,7 @@ def summarise(ratings, sessions=None, check=None):
         "resamples": 20,
         "seed": 0,
     }
-    summary = analysis.summarise(ratings, sessions, scores, check, inputs)
+    summary = analysis.summarise(ratings, sessions, scores, inputs) | {"judge_check": check}
     analyze.add_audit(summary, sessions)
     return json.loads(json.dumps(summary)), scores
 

@@ -19,22 +19,18 @@ from act.statistics.ratings import TOTALS, Scores
 
 # Turns that make a session a failed one: "length" is counted only.
 BROKEN = ("format", "context", "error")
-# What an outcome's entry has of its model
+# What an outcome's entry has of its model: None where "refused" says why there is none
 OF_THE_MODEL = ("omnibus", "omnibus_f", "variance", "icc", "r2", "emm", "contrasts", "factorial")
 OF_THE_MODEL += ("diagnostics", "singular")
 
 
 def summarise(
-    ratings: list[dict],
-    sessions: list[dict] | None,
-    scores: Scores,
-    check: dict | None,
-    inputs: dict,
+    ratings: list[dict], sessions: list[dict] | None, scores: Scores, inputs: dict
 ) -> dict:
     """summary.json's content; None where it needs a session file, and there is none.
 
     `inputs` says what was asked for: the files' names, "score" (the kind of rating), "resamples"
-    and "seed". analyze.py adds what act/audit finds: "safety", and to "failures" the conduct.
+    and "seed". analyze.py adds the judge's check and what act/audit finds.
     """
     resamples, seed = inputs["resamples"], inputs["seed"]
     made = {
@@ -45,12 +41,11 @@ def summarise(
     return {
         "outcomes": {name: analyse(scores, name, resamples, seed) for name in OUTCOMES},
         "failures": count_failures(ratings, sessions),
-        "sensitivity": without_failed(scores, sessions, seed) if sessions else None,
+        "sensitivity": without_failed(scores, sessions) if sessions else None,
         "archetype": archetypes(scores, sessions) if sessions else None,
         "subgroups": subgroups(scores, sessions) if sessions else None,
         "replicates": replicates(ratings, inputs["score"], scores),
         "missing": count_missing(ratings, sessions, scores),
-        "judge_check": check,
         "input": inputs | made,
     }
 
@@ -110,11 +105,11 @@ def failed(session: dict) -> bool:
     return broken or session["status"] != "complete"
 
 
-def without_failed(scores: Scores, sessions: list[dict], seed: int) -> dict:
+def without_failed(scores: Scores, sessions: list[dict]) -> dict:
     """Do the answers hang on sessions that went wrong? Each analysis without them, no bootstrap."""
     broken = [session["id"] for session in sessions if failed(session)]
     kept = scores.where(~np.isin(scores.sessions, broken))
-    results = {name: analyse(kept, name, 0, seed) for name in OUTCOMES}
+    results = {name: analyse(kept, name, 0, 0) for name in OUTCOMES}
     return {
         "excluded": len(scores.profile) - len(kept.profile),
         "outcomes": {name: results.pop(name) for name in TOTALS},

@@ -56,7 +56,8 @@ def diagnose(
         found["normality_p"] = stats.normaltest(residual).pvalue if len(y) >= 20 else np.nan
         found["spread_p"] = stats.levene(*groups, center="median").pvalue if several else np.nan
         found["random_skew"] = np.nan if fit.singular else stats.skew(effects)
-    found = {name: float(value) if np.isfinite(value) else None for name, value in found.items()}
+    for name, value in found.items():
+        found[name] = float(value) if np.isfinite(value) else None
     standardised = residual / fit.variance_residual**0.5
     found["outliers"] = []
     for i in np.argsort(-np.abs(standardised), kind="stable"):
@@ -88,14 +89,14 @@ def replicates(ratings: list[dict], kind: str, scores: Scores) -> dict | None:
     def centred(values: np.ndarray) -> np.ndarray:
         return values - (np.bincount(session, values) / numbers)[session]
 
+    freedom = max(1, len(every) - len(numbers) - (len(raters) - 1))
     spread, reliability, share = {}, {}, {}
     for name in OUTCOMES:
         # (ratings,): distance from the session's mean, then without the raters' leniency
         deviation = centred(np.array([outcomes[name] for _, outcomes in every]))
         leniency = np.bincount(rater, deviation) / np.bincount(rater)
         deviation -= centred(leniency[rater])
-        freedom = len(every) - len(numbers) - (len(raters) - 1)
-        variance = deviation @ deviation / max(1, freedom)
+        variance = deviation @ deviation / freedom
         noise = variance * (1 / numbers).mean()
         # Noise beside the variance of session means within conditions, and beside the model's
         cells, means, _ = scores.data(name)

@@ -1,10 +1,7 @@
 """From rating and session files to scores: reading, checking, one row a rated session.
 
-analyze.py reads its files with `read_ratings` and `read_sessions`; `score_sessions` makes of them
-the `Scores` that every analysis takes. Ratings may come from anyone's spreadsheet, saved as CSV:
-
-    session,condition,profile,act_fm_1,...,act_fm_25,tes_1,...,tes_9
-    and, if you like: rater,replicate
+analyze.py reads its files with `read_ratings`, JSONL or anyone's spreadsheet, and `read_sessions`;
+`score_sessions` makes of them the `Scores` that every analysis takes.
 """
 
 import csv
@@ -35,7 +32,7 @@ from act.statistics.mixed import Fit, fit
 
 # Of ACT-FM the consistent half alone (forms.OUTCOMES).
 TOTALS = ("act_fm_total", "tes_mean")
-# Columns of a spreadsheet: those of an item with the form and its range
+# Columns that a spreadsheet must have; those of an item with the form and its range
 NAMES = ("session", "condition", "profile")
 ITEMS = {
     f"{form}_{number}": (form, low, high)
@@ -171,8 +168,7 @@ def score_sessions(ratings: list[dict], kind: str, path: str | Path) -> Scores:
 
 
 def is_spreadsheet(path: str | Path) -> bool:
-    """By its name or, where that says neither, by its first character: JSONL begins with a
-    brace."""
+    """By its name or, where that says neither, its first character: JSONL begins with a brace."""
     path = Path(path)
     if path.suffix.lower() in (".jsonl", ".json", ".ndjson") or not path.is_file():
         return False
