@@ -36,7 +36,7 @@ Said = Sequence[tuple[str, str]]  # the client's words and the therapist's, turn
 
 
 def digest(words: Sequence[str]) -> str:
-    """Twelve letters that stand for some texts in their order."""
+    """Twelve letters that stand for these texts in this order."""
     return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:12]
 
 
@@ -220,12 +220,10 @@ class LocalJudge:
         group: list[tuple[Text, int]] = []  # each with the turn from which on it is read
         for text in texts:
             first = self._first_turn(text.said)
-            if not text.said:
-                yield text, Judgement("empty")
-            elif first is None:
-                yield text, Judgement("context")
-            else:
+            if text.said and first is not None:
                 group.append((text, first))
+            else:
+                yield text, Judgement("context" if text.said else "empty")
             if len(group) == self.batch:
                 yield from self._rate_group(group)
                 group = []
@@ -233,7 +231,6 @@ class LocalJudge:
             yield from self._rate_group(group)
 
     def _rate_group(self, group: list[tuple[Text, int]]) -> Iterator[tuple[Text, Judgement]]:
-        """Texts -> their judgements, from one tree of tokens."""
         # 1. a prompt for each slot of each text: one tree, whose trunk is what they share
         prompts, digits = [], []
         for text, first in group:

@@ -87,36 +87,29 @@ class EndpointJudge:
 
     def _read(self, reply: Reply, one: Waiting) -> Judgement | None:
         """The judgement a reply makes, or None to ask once more."""
-        attempts, more = len(one.calls), {"refusals": one.refusals, "calls": one.calls}
+        attempts, call = len(one.calls), one.calls[-1]
+        more = {"refusals": one.refusals, "calls": one.calls}
         made = partial(Judgement, attempts=attempts, more=more)
         if reply.status == "context":
             return made("context")
+        # by the model itself, or by a filter of its provider
+        declined = bool(call.get("refusal")) or call.get("finish") == "content_filter"
         try:
-            ratings = self._ratings(reply)
+            if declined:
+                raise Refused("the model or its provider declined")
+            if reply.status == "length":
+                raise Refused("cut off at the token limit")
+            if reply.status != "ok":
+                raise Refused("no reply")
+            read = parse_forms(reply.text, self.forms)
         except Refused as refusal:
             one.refusals.append(str(refusal))  # stored with the rating, never mended
             if attempts < self.attempts:
                 return None
             status = "error" if reply.status == "error" else "format"
-            return made("refused" if was_refused(reply) else status)
+            return made("refused" if declined else status)
+        ratings = [rating for form in self.forms for rating in read[form.name]]
         return made("ok", ratings, expected_ratings(reply, ratings, self.forms))
-
-    def _ratings(self, reply: Reply) -> list[int]:
-        """The 34 ratings that a reply holds. Raises Refused for one that is no valid form."""
-        if was_refused(reply):
-            raise Refused("the model or its provider declined")
-        if reply.status == "length":
-            raise Refused("cut off at the token limit")
-        if reply.status != "ok":
-            raise Refused("no reply")
-        read = parse_forms(reply.text, self.forms)
-        return [rating for form in self.forms for rating in read[form.name]]
-
-
-def was_refused(reply: Reply) -> bool:
-    """Did the model say no, or its provider's filter?"""
-    call = reply.call or {}
-    return bool(call.get("refusal")) or call.get("finish") == "content_filter"
 
 
 def offers(endpoint: Endpoint, forms: Sequence[Form]) -> list[dict]:
