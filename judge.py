@@ -57,11 +57,6 @@ from act.statistics.agreement import as_table, compare
 from act.wording import load_wording
 
 
-def warn(what: str) -> None:
-    """A line on stderr."""
-    print(f"warning: {what}", file=sys.stderr)
-
-
 def open_judge(spec: str, args: Namespace) -> Judge:
     """The judge that a MODEL argument names."""
     if not is_endpoint(spec):
@@ -130,8 +125,8 @@ def rate(args: Namespace) -> None:
                 print(f"{name} is not checked here: `judge.py check`, then --check.")
             # 2. may it like its own words better?
             for role in same_family(spec, sessions.values()):
-                kin = f"{name} is of one family with the {role} in {args.sessions}"
-                warn(f"{kin}: judges tend to prefer their own")
+                kin = f"warning: {name} is of one family with the {role} in {args.sessions}"
+                print(f"{kin}: judges tend to prefer their own", file=sys.stderr)
             # 3. the ratings
             unanswered += rate_with(judge, sessions, store, args)
         bad = sum(record["status"] != "ok" for record in store.records())
@@ -156,8 +151,8 @@ def rate_with(judge: Judge, sessions: dict[str, dict], store: Store, args: Names
                 other = f"{name} had other words when it was rated"
                 raise InputError(f"{store.path}: {other}; choose another --out")
     # 2. rated and stored one by one
-    bar = tqdm(judge.rate(missing), f"rate, {judge.name}", len(missing), unit="form")
-    for text, judgement in bar:
+    rated = tqdm(judge.rate(missing), f"rate, {judge.name}", len(missing), unit="form")
+    for text, judgement in rated:
         if judgement.status == "error":
             unanswered += 1
         else:
@@ -198,7 +193,8 @@ def agree(args: Namespace) -> None:
         raise InputError(f"{args.judge}: a judge gave no probabilities; use --score integer")
     wordings = {record["wording"] for record in (*human, *judge) if "wording" in record}
     if len(wordings) > 1:
-        warn(f"ratings of items in different wordings: {', '.join(sorted(wordings))}")
+        they = ", ".join(sorted(wordings))
+        print(f"warning: ratings of items in different wordings: {they}", file=sys.stderr)
     by_people = {record["session"] for record in human if record["status"] == "ok"}
     if by_people.isdisjoint(record["session"] for record in valid):
         raise InputError(f"{args.human} and {args.judge}: no session that both rated")

@@ -12,6 +12,7 @@ out is a judge that goes by some mark nobody thought of: hence `judge.py agree` 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -80,21 +81,16 @@ def ask(judge: Judge, texts: list[Text], store: Store | None) -> list[Judgement]
 
     What came without any reply is not kept, so that the same command asks again.
     """
-
-    def place_of(text: Text) -> str:  # a text that has changed since is another one
-        return "/".join((*text.key, str(text.replicate), text.digest))
-
     found = {}
     for record in store.records() if store else ():
         found[record["id"]] = Judgement(**record["judgement"])
-    missing = [text for text in texts if place_of(text) not in found]
+    missing = [text for text in texts if text.id not in found]
     for text, judgement in tqdm(judge.rate(missing), "check", len(missing), unit="text"):
-        place = place_of(text)
-        found[place] = judgement
+        found[text.id] = judgement
         if store is not None and judgement.status != "error":
-            record = {"id": place, "judge": judge.settings, "judgement": asdict(judgement)}
-            store.append(record)
-    return [found[place_of(text)] for text in texts]
+            record = {"id": text.id, "judge": judge.settings}
+            store.append(record | {"judgement": asdict(judgement)})
+    return [found[text.id] for text in texts]
 
 
 def on_one_scale(judgements: list[Judgement]) -> tuple[str, np.ndarray]:
@@ -140,7 +136,7 @@ def check(
 
 
 def rated_pairs(values: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Ratings of the excerpts (texts, 34) -> what `judge_pairs` takes, of pairs rated whole."""
+    """Ratings of the excerpts (texts, 34) -> what `judge_pairs` takes."""
     table = values.reshape(len(ITEMS), -1, 2, len(ITEMS))  # (items, pairs, two sides, 34)
     pairs, moved = {}, []
     for i, both in enumerate(table):
@@ -163,7 +159,7 @@ def judge_pairs(pairs: dict[str, np.ndarray], moved: np.ndarray) -> dict:
     for name, rated in pairs.items():
         estimate, ci = auc(*np.transpose(rated)) if len(rated) else (None, None)
         items.append({"item": name, "pairs": len(rated), "auc": estimate, "ci": ci})
-    everything = [pair for rated in pairs.values() for pair in rated]
+    everything = list(chain(*pairs.values()))
     return {"items": items, "pairs": larger(everything), "own": larger(moved)}
 
 
@@ -179,16 +175,12 @@ def larger(pairs: Sequence[Sequence[float]]) -> dict:
 
 
 def session_totals(values: np.ndarray, replicates: int) -> dict[str, np.ndarray]:
-    """Ratings of the sessions (texts, 34) -> outcome -> (clients, levels, replicates).
-
-    What the sessions are ordered by: ACT-FM consistency less inconsistency, and TES.
-    """
+    """Ratings of the sessions (texts, 34) -> outcome -> (clients, levels, replicates)."""
     totals = np.full((len(values), 2), np.nan)
-    for row, ratings in zip(totals, values, strict=True):
-        if not np.isnan(ratings).any():
-            scored = score(ratings[:ACT_FM_ITEMS], ratings[ACT_FM_ITEMS:])
-            row[0] = scored["act_fm_total"] - scored["act_fm_inconsistency"]
-            row[1] = scored["tes_mean"]
+    for i in np.flatnonzero(~np.isnan(values).any(axis=1)):
+        scored = score(*np.split(values[i], [ACT_FM_ITEMS]))
+        total, against = scored["act_fm_total"], scored["act_fm_inconsistency"]
+        totals[i] = total - against, scored["tes_mean"]
     fidelity, empathy = totals.T.reshape(2, -1, len(LEVELS), replicates)
     return {"ACT-FM (consistency less inconsistency)": fidelity, "TES": empathy}
 
@@ -239,7 +231,7 @@ def verdict(judge: str, pairs: dict, sessions: dict[str, dict], unrated: float) 
     a twentieth of the texts is unrated (`unrated`: their share).
     """
     share, own, items = pairs["pairs"], pairs["own"], pairs["items"]
-    told = sum(item["pairs"] > 0 and item["auc"] >= GOOD_AUC for item in items)
+    told = sum((item["auc"] or 0) >= GOOD_AUC for item in items)
     pairs_right = share["n"] and share["ci"][0] > GOOD_SHARE and told >= GOOD_ITEMS * len(items)
     in_order = True
     for row in sessions.values():
@@ -272,8 +264,7 @@ def figures(pairs: dict, told: int, sessions: dict[str, dict], unrated: float) -
     for outcome, row in sessions.items():
         ordered.append(f"{row['in_order']} of {row['n']} clients in order on {outcome}")
     few = max(row["n"] for row in sessions.values()) < LEAST_CLIENTS
-    none = f" (fewer than {LEAST_CLIENTS} clients show no order)"
-    yield " and ".join(ordered) + (none if few else "")
+    yield " and ".join(ordered) + f" (fewer than {LEAST_CLIENTS} clients show no order)" * few
     if unrated:
         yield f"{unrated:.0%} of the texts unrated"
 
@@ -287,12 +278,14 @@ def in_words(result: dict) -> Iterator[str]:
         yield f"{result['unrated']} texts got no valid form and are left out"
     for outcome, row in result["sessions"].items():
         in_order = f"{row['in_order']} of {row['n']} clients in order, p = {row['p']:.3f}"
-        means = row["means"].items() if row["n"] else ()
-        levels = ", ".join(f"{level} {mean:.2f}" for level, mean in means)
-        yield f"whole sessions, {outcome}: {levels or 'none'}; {in_order}"
+        levels = "high {high:.2f}, mixed {mixed:.2f}, low {low:.2f}"
+        means = levels.format(**row["means"]) if row["n"] else "none"
+        yield f"whole sessions, {outcome}: {means}; {in_order}"
     for outcome, row in (result["drift"] or {}).items():
         last = f"the last less the first {row['last_less_first']:+.3f}"
         yield f"replicates, {outcome}: SD {row['sd']:.3f}, {last}"
     for row, slot in zip(result["items"], slots(), strict=True):
-        told = "{:.2f} [{:.2f}, {:.2f}]".format(row["auc"], *row["ci"]) if row["pairs"] else "none"
+        told = "none"
+        if row["pairs"]:
+            told = "{:.2f} [{:.2f}, {:.2f}]".format(row["auc"], *row["ci"])
         yield f"AUC {told:18} {slot.label.rstrip(': ')}"

@@ -1,9 +1,9 @@
 """How far raters agree: a judge with people, and people with one another, by outcome and by item.
 
 A statistic takes a table (n sessions, k raters), NaN where a rating is missing, and weights (B, n):
-whole numbers that say how often each session is drawn. The statistic of the data has weights one; a
-bootstrap over sessions (Efron 1979) is the same call with drawn weights. It gives (B,) numbers, NaN
-where there is no answer: no variation, or nothing rated twice. `judge.py agree` prints `compare`.
+how often each session is drawn. That of the data has weights one; a bootstrap over sessions (Efron
+1979) is the same call with drawn weights. It gives (B,) numbers, NaN where there is no answer: no
+variation, or nothing rated twice. `judge.py agree` prints `compare`.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,8 +15,8 @@ import numpy as np
 
 from act.forms import FORMS, OUTCOMES, score
 
-Ratings = list[dict]
 Array = np.ndarray  # a table (n, k), weights (B, n)
+Ratings = list[dict]
 Statistic = Callable[[Array, Array], Array]  # table, weights -> (B,)
 
 FEW_CLUSTERS = 10  # below, a percentile bootstrap's intervals are far too narrow
@@ -149,7 +149,7 @@ def rated(ratings: Ratings, sessions: list[str], suffix: str = "") -> dict[str, 
     ones; items are whole ratings of the first replicate.
     """
     # 1. (rater, session) -> valid ratings
-    replicates: dict[tuple[str, str], Ratings] = {}
+    replicates: dict[tuple, Ratings] = {}
     for rating in ratings:
         if rating["status"] == "ok":
             replicates.setdefault((rating["rater"], rating["session"]), []).append(rating)
@@ -237,8 +237,8 @@ def compare(
 ) -> list[dict]:
     """Rows {"of", "raters", "statistic", "sessions", "clusters", "estimate", "ci"}.
 
-    Intervals draw sessions, or what another field of the ratings names ("profile": the sessions of
-    one client are drawn together). Three kinds of "raters":
+    Intervals draw what a field of the ratings names: a session, or a profile with all of its
+    sessions. Three kinds of "raters":
       NAME              a judge with the mean of the humans, on outcomes; "bias" is judge less
                         humans, also at low, middle and high scores ("range": where they lie)
       NAME, each human  the judge with one human, averaged over the humans ("pairs": over how many
@@ -261,7 +261,7 @@ def compare(
     each = [(i, n) for i in range(n)]  # the judge is the last column
     for name, numbers in rated(judge, sessions, suffix).items():
         tables = np.concatenate([people, numbers[:, :, None]], axis=-1)
-        tables = np.where(np.isnan(tables[:, :, -1:]), np.nan, tables)
+        tables[np.isnan(numbers)] = np.nan
         for of, table in zip(VARIABLES, tables, strict=True):
             if of in OUTCOMES:
                 rows += make.with_mean(of, name, table)
@@ -272,16 +272,16 @@ def compare(
 def as_table(rows: list[dict], cluster: str) -> Iterator[str]:
     """The rows of `compare` as lines of text."""
     width = max(len(row["raters"]) for row in rows) + 2
+    line = f"{{:22}}{{:{width}}}{{:34}}{{:>8}}{{:>10}}  {{}}".format
     interval = f"95% interval (bootstrap over {cluster}s)"
-    yield f"{'of':22}{'raters':{width}}{'statistic':34}{'sessions':>8}{'estimate':>10}  {interval}"
+    yield line("of", "raters", "statistic", "sessions", "estimate", interval)
     for row in rows:
         name = row["statistic"]
         if row.get("range"):
             name += " {:.1f}-{:.1f}".format(*row["range"])
         estimate = "none" if row["estimate"] is None else f"{row['estimate']:.3f}"
         interval = "[{:.3f}, {:.3f}]".format(*row["ci"]) if row["ci"] else ""
-        start = f"{row['of']:22}{row['raters']:{width}}{name:34}"
-        yield f"{start}{row['sessions']:8}{estimate:>10}  {interval}"
+        yield line(row["of"], row["raters"], name, row["sessions"], estimate, interval)
     most = max((row["clusters"] for row in rows if row["ci"]), default=FEW_CLUSTERS)
     if most < FEW_CLUSTERS:
         caution = f"Caution: the intervals stand on {most} {cluster}s"
