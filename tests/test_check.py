@@ -17,7 +17,6 @@ from act.judging.check import (
     EXCERPTS,
     GRADED,
     LEVELS,
-    auc,
     check,
     excerpts,
     graded_sessions,
@@ -29,7 +28,7 @@ from act.judging.check import (
 )
 from act.judging.judge import Judgement
 from act.records import InputError, Store, read_jsonl
-from act.statistics.contrasts import wilson
+from act.statistics.contrasts import auc, wilson
 from tests.fake_server import serving
 from tests.test_served_judge import as_json
 from tests.tune_judge import OTHERS, draw
