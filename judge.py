@@ -102,7 +102,7 @@ def rate(args: Namespace) -> None:
     A text without a reply is not stored: the same command asks for it again. One without a valid
     form is stored, with its status.
     """
-    names = [model_name(spec) for spec in args.judge]
+    names = [model_name(spec) for spec in args.judge]  # the raters of the records
     often = max(names, key=names.count)
     if names.count(often) > 1:  # nobody could tell their ratings apart
         both = f'two judges would both rate as "{often}"'
@@ -147,7 +147,7 @@ def rate_with(judge: Judge, sessions: dict[str, dict], store: Store, args: Names
             key = (name, judge.name, replicate)
             if key not in there:
                 missing.append(text)
-            elif there[key] not in (None, text.digest):
+            elif there[key] not in (None, text.digest):  # old ratings hold no digest
                 other = f"{name} had other words when it was rated"
                 raise InputError(f"{store.path}: {other}; choose another --out")
     # 2. rated and stored one by one
@@ -165,9 +165,10 @@ def check(args: Namespace) -> None:
     """Does a judge measure anything? Texts of known quality, rated; a verdict first."""
     judge = open_judge(args.judge, args)
     how = judge, times(judge, args), args.seen
-    if args.out is None:
+    if args.out is None:  # only to be seen
         print("\n".join(known_groups.in_words(known_groups.check(*how))))
         return
+    # what was judged is kept beside the result, so that the same command goes on from there
     kept = args.out.with_suffix(".judgements.jsonl")
     with Store(kept, lambda record: require(record, {"id": str, "judgement": dict})) as store:
         refuse_others(store, judge.settings)
@@ -186,7 +187,7 @@ def agree(args: Namespace) -> None:
     human = read_unique(args.human, check_rating, *RATING_KEY)
     judge = read_unique(args.judge, check_rating, *RATING_KEY)
     # 1. can they be compared?
-    suffix = {"integer": "", "expected": "_expected"}[args.score]
+    suffix = {"integer": "", "expected": "_expected"}[args.score]  # of the fields
     valid = [record for record in judge if record["status"] == "ok"]
     wanted = {f"act_fm{suffix}", f"tes{suffix}"}
     if not all(wanted <= set(record) for record in valid):
@@ -220,7 +221,7 @@ def tune_data(args: Namespace) -> None:
             where = f"{args.human}: {record['session']}, {record['rater']}"
             what = f"rated in the wording {record['wording']}, not {args.wording}"
             raise InputError(f"{where}: {what}; see --form")
-    # 2. the examples that are not there yet
+    # 2. the examples that are not there yet; a file holds one kind, in one wording
     settings = {"target": args.target, "wording": wording_digest(args.forms)}
     fields = {"id": str, "prompt": list, "completion": list}
     with Store(args.out, lambda row: require(row, fields)) as store:
@@ -245,6 +246,7 @@ def page(args: Namespace) -> None:
 
 
 def main() -> None:
+    # 1. the commands, each with the files that it needs and flags of its own
     parser = Parser(description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -257,8 +259,8 @@ def main() -> None:
             added.add_argument(f"--{file}", type=Path, required=True, help=what)
         return added
 
-    model, people = "FOLDER, FOLDER+ADAPTER or NAME@URL", "JSONL file of ratings by people"
-    sessions, seed = "JSONL file of sessions", "seed of the bootstrap"
+    model, sessions = "FOLDER, FOLDER+ADAPTER or NAME@URL", "JSONL file of sessions"
+    people = "JSONL file of ratings by people"
     rates = command(rate, sessions=sessions, out="JSONL file of ratings")
     add, about = rates.add_argument, "what `check` wrote of these judges: verdicts"
     add("--judge", required=True, nargs="+", metavar="MODEL", help=model)
@@ -277,7 +279,7 @@ def main() -> None:
     add, scores = agrees.add_argument, ("integer", "expected")
     add("--score", choices=scores, default="integer", help="the judge's ratings")
     add("--resamples", type=positive, default=2000, help="bootstrap samples of each interval")
-    add("--seed", type=whole, default=0, help=seed)
+    add("--seed", type=whole, default=0, help="seed of the bootstrap")
     about = "what the bootstrap draws: profile where clients come in several sessions, which are "
     about += "not independent"
     add("--cluster", choices=("session", "profile"), default="session", help=about)
@@ -287,6 +289,7 @@ def main() -> None:
     about = "34 examples a rating, as a local judge is asked, or one whole form, as a served one"
     tunes.add_argument("--target", choices=("slots", "form"), default="slots", help=about)
 
+    # 2. flags that commands share
     for judging in (rates, checks):
         add, most = judging.add_argument, "forms an endpoint may write until one is valid"
         add("--replicates", type=positive, default=1, help="forms of each text by an endpoint")
@@ -302,6 +305,7 @@ def main() -> None:
         about = 'the items\' wording: JSON {"ACT-FM": [25 texts], "TES": [9]}'
         asking.add_argument("--form", type=Path, metavar="FILE", help=about)
 
+    # 3. the forms in their wording, the device, and go
     args = parser.parse_args()
     if "form" in args:
         args.forms = load_wording(args.form) if args.form else FORMS

@@ -81,7 +81,7 @@ def ask(judge: Judge, texts: list[Text], store: Store | None) -> list[Judgement]
 
     What came without any reply is not kept, so that the same command asks again.
     """
-    found = {}
+    found = {}  # the text's id -> its judgement
     for record in store.records() if store else ():
         found[record["id"]] = Judgement(**record["judgement"])
     missing = [text for text in texts if text.id not in found]
@@ -128,7 +128,8 @@ def check(
     # 3. are pairs told apart, are sessions in order?
     pairs = judge_pairs(*rated_pairs(values[: len(texts)]))
     totals = session_totals(values[len(texts) :], replicates)
-    ordered = judge_sessions({outcome: mean_rated(table) for outcome, table in totals.items()})
+    means = {outcome: mean_rated(table) for outcome, table in totals.items()}
+    ordered = judge_sessions(means)  # (clients, levels) each
     result = {"judge": judge.name, "settings": judge.settings, "scores": scores}
     result["verdict"] = verdict(judge.name, pairs, ordered, unrated / len(values))
     result |= pairs | {"sessions": ordered, "drift": drift(totals)}
@@ -209,12 +210,12 @@ def drift(totals: dict[str, np.ndarray]) -> dict | None:
     within a session), how far the last lies above the first on average. None for one replicate."""
     result = {}
     for outcome, table in totals.items():
-        sessions = table.reshape(-1, table.shape[-1])  # (sessions, replicates)
-        sessions = sessions[~np.isnan(sessions).any(axis=1)]
-        if sessions.shape[1] < 2 or not len(sessions):
+        rows = table.reshape(-1, table.shape[-1])  # (sessions, replicates)
+        rows = rows[~np.isnan(rows).any(axis=1)]
+        if rows.shape[1] < 2 or not len(rows):
             return None
-        scatter = float(np.sqrt(sessions.var(axis=1, ddof=1).mean()))
-        apart = float((sessions[:, -1] - sessions[:, 0]).mean())
+        scatter = float(np.sqrt(rows.var(axis=1, ddof=1).mean()))
+        apart = float((rows[:, -1] - rows[:, 0]).mean())
         result[outcome] = {"sd": scatter, "last_less_first": apart}
     return result
 
