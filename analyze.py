@@ -45,7 +45,7 @@ from act.audit import safety
 from act.audit.style import COUNTS, count_conduct
 from act.cli import Parser, conditions, not_negative, positive, run_script, share, whole
 from act.forms import OUTCOMES
-from act.records import CONDITIONS, InputError, read_json, require
+from act.records import CONDITIONS, InputError, read_check
 from act.report import sentences
 from act.report.figures import make_figures, write_figures
 from act.report.page import Report, write_page
@@ -191,19 +191,6 @@ def add_audit(summary: dict, sessions: list[dict] | None) -> None:
     for condition, row in summary["failures"].items():
         held = [session for session in sessions or [] if session["condition"] == condition]
         row |= count_conduct(held) if sessions else dict.fromkeys(COUNTS)
-
-
-def read_check(path: str) -> dict:
-    """What `judge.py check` wrote. Raises InputError for a file of another shape."""
-    check = read_json(Path(path))
-    try:
-        require(check, {"judge": str, "verdict": dict, "items": list})
-        require(check["verdict"], {"line": str})
-        for item in check["items"]:
-            require(item, {"item": str, "pairs": int, "auc": float | int | None, "ci": list | None})
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path}: not a file that `judge.py check` wrote: {error}") from None
-    return check
 
 
 def print_answer(summary: dict) -> None:

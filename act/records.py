@@ -37,6 +37,20 @@ def read_json(path: Path) -> dict:
     return content
 
 
+def read_check(path: str | Path) -> dict:
+    """What `judge.py check` wrote. Raises InputError for a file of another shape."""
+    check = read_json(Path(path))
+    fields = {"judge": str, "settings": dict, "verdict": dict, "items": list}
+    try:
+        require({"settings": {}} | check, fields)
+        require(check["verdict"], {"line": str})
+        for item in check["items"]:
+            require(item, {"item": str, "pairs": int, "auc": float | int | None, "ci": list | None})
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a file that `judge.py check` wrote: {error}") from None
+    return check
+
+
 def read_placed(path: str | Path) -> Iterator[tuple[str, dict]]:
     """Yield ("file:line", record) of a JSONL file: whoever refuses a record can say where it is.
 
