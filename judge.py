@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from act.cli import Parser, not_negative, positive, run_script, set_up_device, whole
 from act.dialogue.endpoint import Endpoint
-from act.forms import FORMS
+from act.forms import FORMS, load_wording
 from act.judging.check import check as check_judge
 from act.judging.check import in_words, read_checks, refuse_check_of_another
 from act.judging.judge import (
@@ -54,7 +54,6 @@ from act.records import (
     require,
 )
 from act.statistics.agreement import as_table, compare
-from act.wording import load_wording
 
 MODEL = "FOLDER, FOLDER+ADAPTER or NAME@URL"
 

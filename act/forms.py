@@ -1,15 +1,37 @@
-"""The two rating forms: ACT-FM (25 items, 0..3) and TES (9 items, 1..7), as data: their wording,
-rendering and scoring.
+"""The two rating forms: ACT-FM (25 items, 0..3) and TES (9 items, 1..7): items, asking, reading, scores.
 
-The official wording of both forms is copyrighted. The texts here are this project's own short
-paraphrases of what each item is about; for clinical work use the authors' forms (wording.py reads
-them from a file).
+The official wording of both is copyrighted: forms.json holds this project's own short paraphrases,
+and `load_wording` reads the authors' texts from a file of that format.
+
+What a judge writes is read by a strict grammar, line by line: 34 ratings, or a named refusal, never
+a guess. Bold, list marks, outer table bars and a few tags (<b>, <item>, ...) are layout; case is free.
+
+    form    = { blank | heading | item | object }        each item of each form once, in any order
+    heading = { name | word | sign | "items" n "-" n | n "items" }
+              and, until its form has a rating: its scale, anchors or items ("TES (1-7)"), "Form 1"
+    item    = [name] ["item"] number ("." | ":" | ")" | "|") [text [mark]] [line break] rating
+    mark    = ":" | "=" | "|" | "-" | "->"
+    rating  = ["Rating" [":"] | "Score" [":"]] digit ["/" highest]
+    object  = {"ACT-FM": {"1": digit, ...}, "TES": {...}}                                     (JSON)
+    name    = "ACT-FM" | "ACT Fidelity Measure" | "TES" | "Therapist Empathy Scale", also as a tag
+
+`text` is the item's own, whole: a number behind other words may be no rating ("confidence: 3").
+Words beside a rating may take it back ("3, or rather less"), so a line that is none of these, or
+has anything more, refuses the form; the judge is asked again.
 """
 
+import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from numbers import Real
+from pathlib import Path
+
+from act.records import InputError, read_json
+
+SUBSCALES = ("stance", "open", "aware", "engaged")
+DIRECTIONS = ("consistent", "inconsistent")  # with ACT
 
 
 @dataclass(frozen=True)
@@ -17,9 +39,9 @@ class Item:
     """One statement that a rater gives a number to."""
 
     number: int
-    text: str  # our paraphrase, at most ten words: a small judge reads it before each rating
-    subscale: str = ""  # ACT-FM: stance, open, aware, engaged
-    direction: str = ""  # ACT-FM: consistent or inconsistent with ACT
+    text: str = ""  # ours: at most ten words, since a small judge reads it before each rating
+    subscale: str = ""  # ACT-FM: one of SUBSCALES
+    direction: str = ""  # ACT-FM: one of DIRECTIONS
 
 
 @dataclass(frozen=True)
@@ -41,66 +63,52 @@ class Form:
         return tuple(str(value) for value in range(self.low, self.high + 1))
 
 
-ACT_FM = Form(
-    name="ACT-FM",
-    title="ACT Fidelity Measure",
-    low=0,
-    high=3,
-    anchors="0 never, 1 rarely, 2 sometimes, 3 consistently",
-    source="O'Neill, Latchford, McCracken & Graham (2019), Journal of Contextual Behavioral Science",
-    doi="10.1016/j.jcbs.2019.08.008",
-    items=(
-        Item(1, "suits the work to this client and moment", "stance", "consistent"),
-        Item(2, "invites trying and sensing, not only explaining", "stance", "consistent"),
-        Item(3, "treats hurting as an ordinary part of living", "stance", "consistent"),
-        Item(4, "stays beside the client's pain, unhurried", "stance", "consistent"),
-        Item(5, "lectures, advises or tries to convince", "stance", "inconsistent"),
-        Item(6, "hurries to comfort, fix or change the subject", "stance", "inconsistent"),
-        Item(7, "stays abstract and theoretical", "stance", "inconsistent"),
-        Item(8, "helps see a thought as just a thought", "open", "consistent"),
-        Item(9, "asks how the client responds to inner experiences", "open", "consistent"),
-        Item(10, "makes room for pain where something valued needs it", "open", "consistent"),
-        Item(11, "makes getting rid of distress the aim", "open", "inconsistent"),
-        Item(12, "pushes for more positive thoughts", "open", "inconsistent"),
-        Item(13, "calls avoiding or believing thoughts plainly wrong", "open", "inconsistent"),
-        Item(14, "brings attention to here and now", "aware", "consistent"),
-        Item(15, "helps catch what carries attention off", "aware", "consistent"),
-        Item(16, "points to a self wider than its experiences", "aware", "consistent"),
-        Item(17, "offers mindfulness to control feelings", "aware", "inconsistent"),
-        Item(18, "uses mindfulness to prove thoughts false", "aware", "inconsistent"),
-        Item(19, "runs exercises by rote", "aware", "inconsistent"),
-        Item(20, "explores which of the client's responses work", "engaged", "consistent"),
-        Item(21, "helps the client say what matters to them", "engaged", "consistent"),
-        Item(22, "builds steps that follow from the client's values", "engaged", "consistent"),
-        Item(23, "presses the therapist's values on the client", "engaged", "inconsistent"),
-        Item(24, "urges action before feelings are explored", "engaged", "inconsistent"),
-        Item(25, "backs plans that cannot work in practice", "engaged", "inconsistent"),
+# of items 1 to 25: three a subscale and direction, but four where a stance is consistent
+KINDS = [(subscale, direction) for subscale in SUBSCALES for direction in DIRECTIONS]
+KINDS = [KINDS[0], *(kind for kind in KINDS for _ in range(3))]
+BLANK = (
+    Form(
+        name="ACT-FM",
+        title="ACT Fidelity Measure",
+        low=0,
+        high=3,
+        anchors="0 never, 1 rarely, 2 sometimes, 3 consistently",
+        source="O'Neill, Latchford, McCracken & Graham (2019), "
+        "Journal of Contextual Behavioral Science",
+        doi="10.1016/j.jcbs.2019.08.008",
+        items=tuple(Item(number, "", *kind) for number, kind in enumerate(KINDS, 1)),
+    ),
+    Form(
+        name="TES",
+        title="Therapist Empathy Scale",
+        low=1,
+        high=7,
+        anchors="1 not at all, 4 somewhat, 7 extensively",
+        source="Decker, Nich, Carroll & Martino (2014), Behavioural and Cognitive Psychotherapy",
+        doi="10.1017/S1352465813000039",
+        items=tuple(Item(number) for number in range(1, 10)),
     ),
 )
 
-TES = Form(
-    name="TES",
-    title="Therapist Empathy Scale",
-    low=1,
-    high=7,
-    anchors="1 not at all, 4 somewhat, 7 extensively",
-    source="Decker, Nich, Carroll & Martino (2014), Behavioural and Cognitive Psychotherapy",
-    doi="10.1017/S1352465813000039",
-    items=(
-        Item(1, "shows care about the client"),
-        Item(2, "speaks with life and feeling"),
-        Item(3, "echoes the client's feelings in tone"),
-        Item(4, "is warm and kind"),
-        Item(5, "is in tune with the client's inner life"),
-        Item(6, "grasps how the client sees things"),
-        Item(7, "grasps what the client feels"),
-        Item(8, "lets the client's feelings be as they are"),
-        Item(9, "answers to what the client just brought"),
-    ),
-)
 
-FORMS = (ACT_FM, TES)
-SUBSCALES = ("stance", "open", "aware", "engaged")
+def _read_texts(path: Path) -> Iterator[Form]:
+    """The blank forms with the texts of a file {"ACT-FM": [25 texts], "TES": [9 texts]}."""
+    texts = read_json(path)
+    for form in BLANK:
+        mine = texts.get(form.name)
+        if not isinstance(mine, list) or len(mine) != len(form.items):
+            raise InputError(f'{path}: "{form.name}" must be a list of {len(form.items)} texts')
+        items = []
+        for item, text in zip(form.items, mine, strict=True):
+            one_line = isinstance(text, str) and len(text.splitlines()) == 1
+            if not one_line or any(map(str.isdigit, text)) or not any(map(str.isalpha, text)):
+                where = f"{path}: {form.name} item {item.number}"
+                raise InputError(f"{where} must be one line of text without digits")
+            items.append(replace(item, text=text.strip()))
+        yield replace(form, items=tuple(items))
+
+
+FORMS = ACT_FM, TES = tuple(_read_texts(Path(__file__).with_name("forms.json")))
 
 
 @dataclass(frozen=True)
@@ -120,7 +128,7 @@ OUTCOMES = {
     "act_fm_inconsistency": Outcome("ACT-FM inconsistency", 0, 36),
 } | {
     f"{subscale}_{direction}": Outcome(f"ACT-FM {subscale}, {direction}", 0, 9)
-    for direction in ("consistent", "inconsistent")
+    for direction in DIRECTIONS
     for subscale in SUBSCALES
 }
 
@@ -133,22 +141,17 @@ def score(act_fm: Sequence[float], tes: Sequence[float]) -> dict[str, float]:
     four inconsistent ones (0..36, less is better), tes_mean = the mean of nine (1..7). Missing is
     missing: raises ValueError for a form with an item left out, not a number, or out of range.
     """
-    for form, ratings in ((ACT_FM, act_fm), (TES, tes)):
-        _check(form, ratings)
-    result = {}
-    for direction in ("consistent", "inconsistent"):
+    _check(ACT_FM, act_fm)
+    _check(TES, tes)
+    result = {"tes_mean": sum(tes) / len(tes)}
+    for direction, total in zip(DIRECTIONS, ("act_fm_total", "act_fm_inconsistency"), strict=True):
+        result[total] = 0.0
         for subscale in SUBSCALES:
-            values = [
-                value
-                for item, value in zip(ACT_FM.items, act_fm, strict=True)
-                if (item.subscale, item.direction) == (subscale, direction)
-            ]
+            kind = (subscale, direction)
+            rated = zip(ACT_FM.items, act_fm, strict=True)
+            values = [value for item, value in rated if (item.subscale, item.direction) == kind]
             result[f"{subscale}_{direction}"] = 3 * sum(values) / len(values)
-    result["act_fm_total"] = sum(result[f"{subscale}_consistent"] for subscale in SUBSCALES)
-    result["act_fm_inconsistency"] = sum(
-        result[f"{subscale}_inconsistent"] for subscale in SUBSCALES
-    )
-    result["tes_mean"] = sum(tes) / len(tes)
+            result[total] += result[f"{subscale}_{direction}"]
     return {name: float(result[name]) for name in OUTCOMES}
 
 
@@ -156,12 +159,11 @@ def _check(form: Form, ratings: Sequence[float]) -> None:
     if len(ratings) != len(form.items):
         raise ValueError(f"{form.name} has {len(form.items)} items, not {len(ratings)}: no score")
     for item, value in zip(form.items, ratings, strict=True):
+        where = f"{form.name} item {item.number} is {value!r}"
         if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-            raise ValueError(f"{form.name} item {item.number} is {value!r}, not a number: no score")
+            raise ValueError(f"{where}, not a number: no score")
         if not form.low <= value <= form.high:
-            raise ValueError(
-                f"{form.name} item {item.number} is {value!r}, outside {form.low}..{form.high}"
-            )
+            raise ValueError(f"{where}, outside {form.low}..{form.high}")
 
 
 @dataclass(frozen=True)
@@ -188,24 +190,171 @@ def slots(forms: Sequence[Form] = FORMS) -> list[Slot]:
 
 
 def render(ratings: Sequence[int | str], forms: Sequence[Form] = FORMS) -> str:
-    """Both forms filled in, one line an item: what `parse_forms` reads back. `ratings`: 34, ACT-FM
-    first."""
-    return "\n".join(
-        f"{slot.label}{rating}" for slot, rating in zip(slots(forms), ratings, strict=True)
-    )
+    """Both forms filled in, a line an item, as `parse_forms` reads them. `ratings`: 34 in order."""
+    filled = zip(slots(forms), ratings, strict=True)
+    return "\n".join(f"{slot.label}{rating}" for slot, rating in filled)
 
 
 def instructions() -> str:
     """What a judge is told about both forms before it rates: the rubric, under 200 words."""
     return (
-        "You rate the therapist in a session of Acceptance and Commitment Therapy (ACT). Rate what the therapist "
-        "does in the transcript, not what you would like to see, and not the client.\n\n"
-        f"{ACT_FM.name}, 25 items: how steadily did the therapist do this? {ACT_FM.anchors}. Items 1-4, 8-10, 14-16 "
-        "and 20-22 fit ACT: room for pain, thoughts held lightly, presence, the client's own values and "
-        "workable steps. Items 5-7, 11-13, 17-19 and 23-25 go against ACT: persuading, fixing, controlling "
-        "feelings, imposing values. For those a high number means the fault was there often; a good "
-        "session has low ones.\n\n"
-        f"{TES.name}, 9 items: how much empathy did the therapist's words show? {TES.anchors}. Praise alone, or "
-        "repeating the client's words, is not empathy.\n\n"
-        "Use the whole scale. Rate each item by itself. Give one whole number per item and nothing else."
+        "You rate the therapist in a session of Acceptance and Commitment Therapy (ACT). Rate what "
+        "the therapist does in the transcript, not what you would like to see, and not the client."
+        f"\n\n{ACT_FM.name}, 25 items: how steadily did the therapist do this? {ACT_FM.anchors}. "
+        "Items 1-4, 8-10, 14-16 and 20-22 fit ACT: room for pain, thoughts held lightly, presence, "
+        "the client's own values and workable steps. Items 5-7, 11-13, 17-19 and 23-25 go against "
+        "ACT: persuading, fixing, controlling feelings, imposing values. For those a high number "
+        "means the fault was there often; a good session has low ones."
+        f"\n\n{TES.name}, 9 items: how much empathy did the therapist's words show? {TES.anchors}. "
+        "Praise alone, or repeating the client's words, is not empathy."
+        "\n\nUse the whole scale. Rate each item by itself. Give one whole number per item and "
+        "nothing else."
     )
+
+
+class Refused(ValueError):
+    """The text is not one whole, unambiguous form of each kind."""
+
+
+NAMES = {
+    "ACT-FM": r"\bACT[-\u2010\u2011 ]?FM\b|\bACT Fidelity Measure\b",
+    "TES": r"\bTES\b|\bTherapist Empathy Scale\b",
+}
+NAME = "|".join(NAMES.values())
+# any other tag may strike out what it holds: it stays, and fits no rule
+TAG = re.compile(
+    rf"(?i)</?(?:b|strong|i|em|p|li|items?|ratings?|scores?|forms?|output|answer|({NAME}))>"
+)
+ITEM = re.compile(  # form, number, and the rest: text and rating
+    rf"(?i)[\s|#+\u2022-]*(?:({NAME})[\s,:|]+)?(?:item ?)?([0-9]{{1,2}})"
+    r"(?:[:)]|\.(?=\s|$)|(?= ?\|)) ?\|? ?(.*?)(?: ?\|)?"
+)
+MARK = re.compile(r"\.*(?: ?[:=|\u2192] ?| (?:[-\u2013\u2014=]>? )?|)")  # behind an item's text
+RATING = re.compile(r"(?i)(?:[-+\u2022] )?(?:rating|score)\b ?[:=|]? ?|")
+HEADING_WORDS = (
+    "act form forms part section subscale response style and each with of the for on from here is "
+    "are these they my final both output result results evaluation assessment item items statement text "
+    f"rating ratings rated score scores scale json {' '.join(SUBSCALES + DIRECTIONS)}"
+).split()
+
+
+def _heading(*numbers: str) -> re.Pattern:
+    """A line of names, words and signs alone, and of such numbers as are no ratings."""
+    words, signs = rf"\b(?:{'|'.join(HEADING_WORDS)})\b", r"[\s:,.()|&/+=#\u2013\u2014-]"
+    ranges = r"\bitems \d+ ?[-\u2013] ?\d+\b|\b\d+ items\b"
+    kinds = "|".join([*numbers, ranges, NAME, words, signs])
+    return re.compile(f"(?i)(?:{kinds})*+")
+
+
+HEADING = _heading()
+FIRST_HEADING = {  # of a form without a rating: it may tell its scale, anchors, items, and place
+    form.name: _heading(
+        rf"\b{form.low}(?:-|\u2013| to | - (?=\d\))){form.high}\b",
+        re.escape(form.anchors),
+        rf"\b1[-\u2013]{len(form.items)}\b",
+        rf"\b(?:form|part) \d\b|^\d\. (?={NAMES[form.name]})",
+    )
+    for form in FORMS
+}
+
+
+def parse_forms(text: str, forms: Sequence[Form] = FORMS) -> dict[str, list[int]]:
+    """Text -> {"ACT-FM": 25 ratings, "TES": 9 ratings}. Raises Refused: which line, and why.
+
+    `forms`: with the wording that was asked for.
+
+    >>> parse_forms(rendered)["TES"]
+    [4, 4, 5, 3, 4, 4, 5, 4, 3]
+    """
+    found: dict[str, dict[int, int]] = {form.name: {} for form in forms}  # form -> item -> rating
+    form, waiting = None, 0  # the form named last; the item whose rating the next line must be
+    for line in filter(None, map(_plain, _lines(text))):
+        named = _named(line, forms) or form
+        first = named and not found[named.name]
+        heading = FIRST_HEADING[named.name] if first else HEADING
+        if waiting:  # 1. a rating, behind its item's line
+            _put(found, form, waiting, line)
+            waiting = 0
+        elif heading.fullmatch(line):  # 2. a heading, or a line of a table
+            form = named
+        elif item := ITEM.fullmatch(line):  # 3. an item
+            form = _named(item[1] or "", forms) or form
+            waiting = _take_item(found, form, int(item[2]), item[3])
+        else:
+            raise Refused(f"neither a heading nor an item and its rating alone: {line[:80]!r}")
+    for form in forms:
+        for item in form.items:
+            if item.number not in found[form.name]:
+                raise Refused(f"{form.name} item {item.number} is missing")
+    return {form.name: [found[form.name][item.number] for item in form.items] for form in forms}
+
+
+def _lines(text: str) -> Iterator[str]:
+    """The lines of a text; a JSON object in it as lines, too: "ACT-FM 1: 0"."""
+    begin = re.search(r"^[ \t]*\{", text, re.MULTILINE)
+    if not begin:
+        yield from text.splitlines()
+        return
+    end = max(text.rfind("}") + 1, begin.end())
+    yield from text[: begin.start()].splitlines()
+    try:
+        # pairs, not a dict: a key that is there twice stays twice
+        for name, ratings in json.loads(text[begin.start() : end], object_pairs_hook=list):
+            yield from [f"{name} {number}: {json.dumps(value)}" for number, value in ratings]
+    # a ValueError too: a number of thousands of digits
+    except (ValueError, TypeError, RecursionError) as error:
+        raise Refused(f"not whole JSON of forms and their items: {error}") from None
+    yield from text[end:].splitlines()
+
+
+def _plain(text: str) -> str:
+    """Text without bold, code marks and harmless tags; item_7 is item 7."""
+    text = TAG.sub(r" \1 ", text.replace("_", " "))
+    return " ".join(re.sub("[*`]", "", text).split())
+
+
+def _named(text: str, forms: Sequence[Form]) -> Form | None:
+    """The one form that is named in a text."""
+    named = [form for form in forms if re.search(NAMES[form.name], text, re.IGNORECASE)]
+    return named[0] if len(named) == 1 else None
+
+
+def _take_item(found: dict, form: Form | None, number: int, rest: str) -> int:
+    """Takes what stands behind an item's number; its number again where that is no more than its
+    text, so that the next line must be its rating, and else 0."""
+    if form is None:
+        raise Refused(f"an item before any form is named: {number}")
+    if not 1 <= number <= len(form.items):
+        raise Refused(f"{form.name} has no item {number}")
+    text = _plain(form.items[number - 1].text)
+    if rest[: len(text)].casefold() == text.casefold():
+        rest = rest[len(text) :]
+        rest = rest[MARK.match(rest).end() :]
+    if not rest:
+        return number
+    _put(found, form, number, rest)
+    return 0
+
+
+def _put(found: dict, form: Form, number: int, written: str) -> None:
+    where = f"{form.name} item {number}"
+    digit = written[RATING.match(written).end() :].removesuffix(f"/{form.high}")
+    if number in found[form.name]:
+        raise Refused(f"{where} is there twice")
+    if digit not in form.digits:
+        raise Refused(f"{where} is {written[:80]!r}, not one of {form.low}..{form.high} alone")
+    found[form.name][number] = int(digit)
+
+
+def load_wording(path: Path) -> tuple[Form, Form]:
+    """Both forms with their items' texts from a JSON file, forms.json's format: the official ones.
+
+    Numbers, subscales and ranges stay. Raises InputError for a file of another shape, for a text
+    that is no line of words, and where a form that is filled in with the texts could not be read.
+    """
+    forms = tuple(_read_texts(path))
+    try:
+        parse_forms(render([form.high for form in forms for _ in form.items], forms), forms)
+    except Refused as refusal:
+        raise InputError(f"{path}: a form filled in with it could not be read: {refusal}") from None
+    return forms
