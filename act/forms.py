@@ -1,29 +1,29 @@
-"""The two rating forms: ACT-FM (25 items, 0..3) and TES (9 items, 1..7): items, asking, reading, scores.
+"""The two rating forms, ACT-FM (25 items, 0..3) and TES (9 items, 1..7): asked, read and scored.
 
-The official wording of both is copyrighted: forms.json holds this project's own short paraphrases,
-and `load_wording` reads the authors' texts from a file of that format.
+Their official wording is copyrighted: forms.json holds this project's own short paraphrases, and
+`load_wording` reads the authors' texts from a file of that format.
 
-What a judge writes is read by a strict grammar, line by line: 34 ratings, or a named refusal, never
-a guess. Bold, list marks, outer table bars and a few tags (<b>, <item>, ...) are layout; case is free.
+What a judge writes is read by a strict grammar, line by line: 34 ratings or a named refusal, never
+a guess. Case, bold, list marks, a table's outer bars and a few tags (TAG) are mere layout.
 
-    form    = { blank | heading | item | object }        each item of each form once, in any order
+    forms   = { blank | heading | item | object }      each item of each form once, in any order
     heading = { name | word | sign | "items" n "-" n | n "items" }
-              and, until its form has a rating: its scale, anchors or items ("TES (1-7)"), "Form 1"
+              and, until its form has a rating: its scale, anchors, items ("TES (1-7)"), "Form 1"
     item    = [name] ["item"] number ("." | ":" | ")" | "|") [text [mark]] [line break] rating
     mark    = ":" | "=" | "|" | "-" | "->"
     rating  = ["Rating" [":"] | "Score" [":"]] digit ["/" highest]
-    object  = {"ACT-FM": {"1": digit, ...}, "TES": {...}}                                     (JSON)
-    name    = "ACT-FM" | "ACT Fidelity Measure" | "TES" | "Therapist Empathy Scale", also as a tag
+    object  = {"ACT-FM": {"1": digit, ...}, "TES": {...}}                              in JSON
+    name    = "ACT-FM" | "ACT Fidelity Measure" | "TES" | "Therapist Empathy Scale" | <name>
 
 `text` is the item's own, whole: a number behind other words may be no rating ("confidence: 3").
-Words beside a rating may take it back ("3, or rather less"), so a line that is none of these, or
-has anything more, refuses the form; the judge is asked again.
+Words beside a rating may take it back ("3, or rather less"): they refuse the form, and the judge is
+asked again.
 """
 
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
@@ -53,8 +53,7 @@ class Form:
     low: int
     high: int
     anchors: str
-    source: str
-    doi: str
+    source: str  # the paper
     items: tuple[Item, ...]
 
     @property
@@ -74,8 +73,7 @@ BLANK = (
         high=3,
         anchors="0 never, 1 rarely, 2 sometimes, 3 consistently",
         source="O'Neill, Latchford, McCracken & Graham (2019), "
-        "Journal of Contextual Behavioral Science",
-        doi="10.1016/j.jcbs.2019.08.008",
+        "Journal of Contextual Behavioral Science. doi:10.1016/j.jcbs.2019.08.008",
         items=tuple(Item(number, "", *kind) for number, kind in enumerate(KINDS, 1)),
     ),
     Form(
@@ -84,8 +82,8 @@ BLANK = (
         low=1,
         high=7,
         anchors="1 not at all, 4 somewhat, 7 extensively",
-        source="Decker, Nich, Carroll & Martino (2014), Behavioural and Cognitive Psychotherapy",
-        doi="10.1017/S1352465813000039",
+        source="Decker, Nich, Carroll & Martino (2014), Behavioural and Cognitive Psychotherapy. "
+        "doi:10.1017/S1352465813000039",
         items=tuple(Item(number) for number in range(1, 10)),
     ),
 )
@@ -179,8 +177,7 @@ class Slot:
 def slots(forms: Sequence[Form] = FORMS) -> list[Slot]:
     """The 34 places where a judge puts a digit, ACT-FM 1..25 then TES 1..9.
 
-    slots()[4] == Slot("ACT-FM", 5, "ACT-FM 5. lectures, advises or tries to convince: ", ("0", "1",
-    "2", "3"))
+    slots()[4].label == "ACT-FM 5. lectures, advises or tries to convince: "
     """
     return [
         Slot(form.name, item.number, f"{form.name} {item.number}. {item.text}: ", form.digits)
@@ -197,19 +194,8 @@ def render(ratings: Sequence[int | str], forms: Sequence[Form] = FORMS) -> str:
 
 def instructions() -> str:
     """What a judge is told about both forms before it rates: the rubric, under 200 words."""
-    return (
-        "You rate the therapist in a session of Acceptance and Commitment Therapy (ACT). Rate what "
-        "the therapist does in the transcript, not what you would like to see, and not the client."
-        f"\n\n{ACT_FM.name}, 25 items: how steadily did the therapist do this? {ACT_FM.anchors}. "
-        "Items 1-4, 8-10, 14-16 and 20-22 fit ACT: room for pain, thoughts held lightly, presence, "
-        "the client's own values and workable steps. Items 5-7, 11-13, 17-19 and 23-25 go against "
-        "ACT: persuading, fixing, controlling feelings, imposing values. For those a high number "
-        "means the fault was there often; a good session has low ones."
-        f"\n\n{TES.name}, 9 items: how much empathy did the therapist's words show? {TES.anchors}. "
-        "Praise alone, or repeating the client's words, is not empathy."
-        "\n\nUse the whole scale. Rate each item by itself. Give one whole number per item and "
-        "nothing else."
-    )
+    rubric = Path(__file__).with_name("forms.txt").read_text(encoding="utf-8")
+    return rubric.strip().format(act_fm=ACT_FM, tes=TES)
 
 
 class Refused(ValueError):
@@ -225,33 +211,33 @@ NAME = "|".join(NAMES.values())
 TAG = re.compile(
     rf"(?i)</?(?:b|strong|i|em|p|li|items?|ratings?|scores?|forms?|output|answer|({NAME}))>"
 )
-ITEM = re.compile(  # form, number, and the rest: text and rating
+ITEM = re.compile(  # the form's name, the item's number, and text and rating
     rf"(?i)[\s|#+\u2022-]*(?:({NAME})[\s,:|]+)?(?:item ?)?([0-9]{{1,2}})"
     r"(?:[:)]|\.(?=\s|$)|(?= ?\|)) ?\|? ?(.*?)(?: ?\|)?"
 )
-MARK = re.compile(r"\.*(?: ?[:=|\u2192] ?| (?:[-\u2013\u2014=]>? )?|)")  # behind an item's text
-RATING = re.compile(r"(?i)(?:[-+\u2022] )?(?:rating|score)\b ?[:=|]? ?|")
+MARK = re.compile(r"\.*(?: ?[:=|\u2192] ?| (?:[-\u2013\u2014=]>? )?|)")  # "- 2" is 2, "-2" is not
+RATING = re.compile(r"(?i)(?:(?:[-+\u2022] )?(?:rating|score)\b ?[:=|]? ?)?(.*)")
 HEADING_WORDS = (
     "act form forms part section subscale response style and each with of the for on from here is "
-    "are these they my final both output result results evaluation assessment item items statement text "
-    f"rating ratings rated score scores scale json {' '.join(SUBSCALES + DIRECTIONS)}"
+    "are these they my final both output result results evaluation assessment item items statement "
+    f"text rating ratings rated score scores scale json {' '.join(SUBSCALES + DIRECTIONS)}"
 ).split()
 
 
 def _heading(*numbers: str) -> re.Pattern:
     """A line of names, words and signs alone, and of such numbers as are no ratings."""
     words, signs = rf"\b(?:{'|'.join(HEADING_WORDS)})\b", r"[\s:,.()|&/+=#\u2013\u2014-]"
-    ranges = r"\bitems \d+ ?[-\u2013] ?\d+\b|\b\d+ items\b"
-    kinds = "|".join([*numbers, ranges, NAME, words, signs])
-    return re.compile(f"(?i)(?:{kinds})*+")
+    items = r"\bitems \d+ ?[-\u2013] ?\d+\b|\b\d+ items\b"
+    kinds = "|".join([*numbers, items, NAME, words, signs])
+    return re.compile(f"(?i)(?:{kinds})*+")  # possessive: it never goes back, so it is linear
 
 
 HEADING = _heading()
-FIRST_HEADING = {  # of a form without a rating: it may tell its scale, anchors, items, and place
+FIRST_HEADING = {  # of a form without a rating
     form.name: _heading(
-        rf"\b{form.low}(?:-|\u2013| to | - (?=\d\))){form.high}\b",
-        re.escape(form.anchors),
+        rf"\b{form.low}(?:-|\u2013| to | - (?=\d\))){form.high}\b",  # "TES 1 - 7" may be a rating
         rf"\b1[-\u2013]{len(form.items)}\b",
+        re.escape(form.anchors),
         rf"\b(?:form|part) \d\b|^\d\. (?={NAMES[form.name]})",
     )
     for form in FORMS
@@ -272,25 +258,27 @@ def parse_forms(text: str, forms: Sequence[Form] = FORMS) -> dict[str, list[int]
         named = _named(line, forms) or form
         first = named and not found[named.name]
         heading = FIRST_HEADING[named.name] if first else HEADING
-        if waiting:  # 1. a rating, behind its item's line
-            _put(found, form, waiting, line)
-            waiting = 0
-        elif heading.fullmatch(line):  # 2. a heading, or a line of a table
+        if waiting:
+            number, written = waiting, line
+        elif heading.fullmatch(line):
             form = named
-        elif item := ITEM.fullmatch(line):  # 3. an item
-            form = _named(item[1] or "", forms) or form
-            waiting = _take_item(found, form, int(item[2]), item[3])
+            continue
+        elif (item := ITEM.fullmatch(line)) and (form := _named(item[1] or "", forms) or form):
+            number, written = int(item[2]), _behind_text(form, int(item[2]), item[3])
         else:
-            raise Refused(f"neither a heading nor an item and its rating alone: {line[:80]!r}")
+            raise Refused(f"neither a heading nor an item of a named form: {line[:80]!r}")
+        waiting = 0 if written else number
+        if written:
+            found[form.name][number] = _rating(form, number, written, found[form.name])
     for form in forms:
         for item in form.items:
-            if item.number not in found[form.name]:
-                raise Refused(f"{form.name} item {item.number} is missing")
+            if item.number not in found[form.name] or item.number == waiting:
+                raise Refused(f"{form.name} item {item.number} has no rating")
     return {form.name: [found[form.name][item.number] for item in form.items] for form in forms}
 
 
 def _lines(text: str) -> Iterator[str]:
-    """The lines of a text; a JSON object in it as lines, too: "ACT-FM 1: 0"."""
+    """The lines of a text; of a JSON object in it, a line an item: "ACT-FM 1: 0"."""
     begin = re.search(r"^[ \t]*\{", text, re.MULTILINE)
     if not begin:
         yield from text.splitlines()
@@ -310,7 +298,7 @@ def _lines(text: str) -> Iterator[str]:
 def _plain(text: str) -> str:
     """Text without bold, code marks and harmless tags; item_7 is item 7."""
     text = TAG.sub(r" \1 ", text.replace("_", " "))
-    return " ".join(re.sub("[*`]", "", text).split())
+    return " ".join(text.replace("*", "").replace("`", "").split())
 
 
 def _named(text: str, forms: Sequence[Form]) -> Form | None:
@@ -319,31 +307,26 @@ def _named(text: str, forms: Sequence[Form]) -> Form | None:
     return named[0] if len(named) == 1 else None
 
 
-def _take_item(found: dict, form: Form | None, number: int, rest: str) -> int:
-    """Takes what stands behind an item's number; its number again where that is no more than its
-    text, so that the next line must be its rating, and else 0."""
-    if form is None:
-        raise Refused(f"an item before any form is named: {number}")
-    if not 1 <= number <= len(form.items):
-        raise Refused(f"{form.name} has no item {number}")
-    text = _plain(form.items[number - 1].text)
+def _behind_text(form: Form, number: int, rest: str) -> str:
+    """What stands behind an item's number, without the item's own text."""
+    text = next((_plain(item.text) for item in form.items if item.number == number), "")
     if rest[: len(text)].casefold() == text.casefold():
         rest = rest[len(text) :]
-        rest = rest[MARK.match(rest).end() :]
-    if not rest:
-        return number
-    _put(found, form, number, rest)
-    return 0
+        return rest[MARK.match(rest).end() :]
+    return rest
 
 
-def _put(found: dict, form: Form, number: int, written: str) -> None:
+def _rating(form: Form, number: int, written: str, others: Container[int]) -> int:
+    """The rating that is written for an item, as a number."""
     where = f"{form.name} item {number}"
-    digit = written[RATING.match(written).end() :].removesuffix(f"/{form.high}")
-    if number in found[form.name]:
+    digit = RATING.fullmatch(written)[1].removesuffix(f"/{form.high}")
+    if not 1 <= number <= len(form.items):
+        raise Refused(f"{form.name} has no item {number}")
+    if number in others:
         raise Refused(f"{where} is there twice")
     if digit not in form.digits:
         raise Refused(f"{where} is {written[:80]!r}, not one of {form.low}..{form.high} alone")
-    found[form.name][number] = int(digit)
+    return int(digit)
 
 
 def load_wording(path: Path) -> tuple[Form, Form]:
