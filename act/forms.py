@@ -21,9 +21,9 @@ asked again.
 """
 
 import json
-import math
 import re
-from collections.abc import Container, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
@@ -98,10 +98,10 @@ def _read_texts(path: Path) -> Iterator[Form]:
             raise InputError(f'{path}: "{form.name}" must be a list of {len(form.items)} texts')
         items = []
         for item, text in zip(form.items, mine, strict=True):
-            one_line = isinstance(text, str) and len(text.splitlines()) == 1
-            if not one_line or any(map(str.isdigit, text)) or not any(map(str.isalpha, text)):
+            is_line = str(text).splitlines() == [text]  # and no other type
+            if not is_line or not re.fullmatch(r"\D*[^\W\d_]\D*", text):
                 where = f"{path}: {form.name} item {item.number}"
-                raise InputError(f"{where} must be one line of text without digits")
+                raise InputError(f"{where} must be one line of words without digits")
             items.append(replace(item, text=text.strip()))
         yield replace(form, items=tuple(items))
 
@@ -139,29 +139,22 @@ def score(act_fm: Sequence[float], tes: Sequence[float]) -> dict[str, float]:
     four inconsistent ones (0..36, less is better), tes_mean = the mean of nine (1..7). Missing is
     missing: raises ValueError for a form with an item left out, not a number, or out of range.
     """
-    _check(ACT_FM, act_fm)
-    _check(TES, tes)
-    result = {"tes_mean": sum(tes) / len(tes)}
-    for direction, total in zip(DIRECTIONS, ("act_fm_total", "act_fm_inconsistency"), strict=True):
-        result[total] = 0.0
-        for subscale in SUBSCALES:
-            kind = (subscale, direction)
-            rated = zip(ACT_FM.items, act_fm, strict=True)
-            values = [value for item, value in rated if (item.subscale, item.direction) == kind]
-            result[f"{subscale}_{direction}"] = 3 * sum(values) / len(values)
-            result[total] += result[f"{subscale}_{direction}"]
+    for form, ratings in ((ACT_FM, act_fm), (TES, tes)):
+        if len(ratings) != len(form.items):
+            raise ValueError(f"{form.name} has {len(form.items)} items, not {len(ratings)}")
+        for number, value in enumerate(ratings, 1):
+            is_number = isinstance(value, Real) and not isinstance(value, bool)
+            if not is_number or not form.low <= value <= form.high:  # NaN is not, either
+                where = f"{form.name} item {number} is {value!r}"
+                raise ValueError(f"{where}, outside {form.low}..{form.high}: no score")
+    rated = defaultdict(list)  # subscale and direction -> its ratings
+    for item, value in zip(ACT_FM.items, act_fm, strict=True):
+        rated[f"{item.subscale}_{item.direction}"].append(value)
+    result = {name: 3 * sum(values) / len(values) for name, values in rated.items()}
+    result["act_fm_total"] = sum(result[f"{name}_consistent"] for name in SUBSCALES)
+    result["act_fm_inconsistency"] = sum(result[f"{name}_inconsistent"] for name in SUBSCALES)
+    result["tes_mean"] = sum(tes) / len(tes)
     return {name: float(result[name]) for name in OUTCOMES}
-
-
-def _check(form: Form, ratings: Sequence[float]) -> None:
-    if len(ratings) != len(form.items):
-        raise ValueError(f"{form.name} has {len(form.items)} items, not {len(ratings)}: no score")
-    for item, value in zip(form.items, ratings, strict=True):
-        where = f"{form.name} item {item.number} is {value!r}"
-        if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-            raise ValueError(f"{where}, not a number: no score")
-        if not form.low <= value <= form.high:
-            raise ValueError(f"{where}, outside {form.low}..{form.high}")
 
 
 @dataclass(frozen=True)
@@ -203,20 +196,23 @@ class Refused(ValueError):
 
 
 NAMES = {
-    "ACT-FM": r"\bACT[-\u2010\u2011 ]?FM\b|\bACT Fidelity Measure\b",
-    "TES": r"\bTES\b|\bTherapist Empathy Scale\b",
+    "ACT-FM": r"(?i:\bACT[-\u2010\u2011 ]?FM\b|\bACT Fidelity Measure\b)",
+    "TES": r"(?i:\bTES\b|\bTherapist Empathy Scale\b)",
 }
-NAME = "|".join(NAMES.values())
+NAME = rf"(?:{'|'.join(NAMES.values())})"
 # any other tag may strike out what it holds: it stays, and fits no rule
 TAG = re.compile(
     rf"(?i)</?(?:b|strong|i|em|p|li|items?|ratings?|scores?|forms?|output|answer|({NAME}))>"
 )
-ITEM = re.compile(  # the form's name, the item's number, and text and rating
-    rf"(?i)[\s|#+\u2022-]*(?:({NAME})[\s,:|]+)?(?:item ?)?([0-9]{{1,2}})"
-    r"(?:[:)]|\.(?=\s|$)|(?= ?\|)) ?\|? ?(.*?)(?: ?\|)?"
+ITEM = re.compile(  # the form's name or "", the item's number, and text and rating
+    rf"(?i)[\s|#+\u2022-]*({NAME}|)[\s,:|]*(?:item ?)?([0-9]{{1,2}})"
+    rf"(?:[:)]|\.(?=\s|$)|(?= ?\|))(?!\W*{NAME}) ?\|? ?(.*?)(?: ?\|)?"
 )
-MARK = re.compile(r"\.*(?: ?[:=|\u2192] ?| (?:[-\u2013\u2014=]>? )?|)")  # "- 2" is 2, "-2" is not
-RATING = re.compile(r"(?i)(?:(?:[-+\u2022] )?(?:rating|score)\b ?[:=|]? ?)?(.*)")
+MARK = re.compile(r"^\.*(?: ?[:=|\u2192] ?| (?:[-\u2013\u2014=]>? )?|)")  # "- 2" is 2, "-2" is not
+RATING = re.compile(r"(?i)^(?:rating|score)\b ?[:=|]? ?")
+ALONE = re.compile(  # a line that is no more than a rating
+    r"(?im)\n(?:[-+\u2022] (?=\D))?(?:(?:rating|score)\b ?[:=|]? ?)?([0-9](?:/[0-9])?)$"
+)
 HEADING_WORDS = (
     "act form forms part section subscale response style and each with of the for on from here is "
     "are these they my final both output result results evaluation assessment item items statement "
@@ -252,81 +248,71 @@ def parse_forms(text: str, forms: Sequence[Form] = FORMS) -> dict[str, list[int]
     >>> parse_forms(rendered)["TES"]
     [4, 4, 5, 3, 4, 4, 5, 4, 3]
     """
-    found: dict[str, dict[int, int]] = {form.name: {} for form in forms}  # form -> item -> rating
-    form, waiting = None, 0  # the form named last; the item whose rating the next line must be
-    for line in filter(None, map(_plain, _lines(text))):
-        named = _named(line, forms) or form
-        first = named and not found[named.name]
-        heading = FIRST_HEADING[named.name] if first else HEADING
-        if waiting:
-            number, written = waiting, line
-        elif heading.fullmatch(line):
-            form = named
-            continue
-        elif (item := ITEM.fullmatch(line)) and (form := _named(item[1] or "", forms) or form):
-            number, written = int(item[2]), _behind_text(form, int(item[2]), item[3])
-        else:
+    # 1. without layout, each rating in its item's line
+    text = ALONE.sub(r" Rating: \1", _plain(_unfolded(text)))
+    # 2. each line is an item or a heading
+    found = {form.name: [None] * len(form.items) for form in forms}  # form -> ratings
+    form = None  # the one that was named last
+    for line in text.split("\n"):
+        item = ITEM.fullmatch(line)
+        form = _named(item[1] if item else line, forms) or form
+        is_first = form and set(found[form.name]) == {None}
+        heading = FIRST_HEADING[form.name] if is_first else HEADING
+        if item and form:
+            _fill_in(form, found[form.name], int(item[2]), item[3])
+        elif not heading.fullmatch(line):
             raise Refused(f"neither a heading nor an item of a named form: {line[:80]!r}")
-        waiting = 0 if written else number
-        if written:
-            found[form.name][number] = _rating(form, number, written, found[form.name])
-    for form in forms:
-        for item in form.items:
-            if item.number not in found[form.name] or item.number == waiting:
-                raise Refused(f"{form.name} item {item.number} has no rating")
-    return {form.name: [found[form.name][item.number] for item in form.items] for form in forms}
+    # 3. and no item is left out
+    for name, ratings in found.items():
+        if None in ratings:
+            raise Refused(f"{name} item {ratings.index(None) + 1} is missing")
+    return found
 
 
-def _lines(text: str) -> Iterator[str]:
-    """The lines of a text; of a JSON object in it, a line an item: "ACT-FM 1: 0"."""
-    begin = re.search(r"^[ \t]*\{", text, re.MULTILINE)
-    if not begin:
-        yield from text.splitlines()
-        return
-    end = max(text.rfind("}") + 1, begin.end())
-    yield from text[: begin.start()].splitlines()
+def _unfolded(text: str) -> str:
+    """The text; a JSON object in it as lines, "ACT-FM 1: 0"."""
+    match = re.match(r"([^{]*^[ \t]*)(\{.*\})", text, re.DOTALL | re.MULTILINE)
+    if not match:
+        return text
+    lines = [match[1]]
     try:
         # pairs, not a dict: a key that is there twice stays twice
-        for name, ratings in json.loads(text[begin.start() : end], object_pairs_hook=list):
-            yield from [f"{name} {number}: {json.dumps(value)}" for number, value in ratings]
+        for name, ratings in json.loads(match[2], object_pairs_hook=list):
+            for number, value in ratings:
+                lines.append(" ".join(f"{name} {number}: {json.dumps(value)}".split()))
     # a ValueError too: a number of thousands of digits
     except (ValueError, TypeError, RecursionError) as error:
         raise Refused(f"not whole JSON of forms and their items: {error}") from None
-    yield from text[end:].splitlines()
+    return "\n".join([*lines, text[match.end() :]])
 
 
 def _plain(text: str) -> str:
-    """Text without bold, code marks and harmless tags; item_7 is item 7."""
-    text = TAG.sub(r" \1 ", text.replace("_", " "))
-    return " ".join(text.replace("*", "").replace("`", "").split())
+    """The lines that say something, without bold, code marks, harmless tags; item_7 is item 7."""
+    text = TAG.sub(r" \1 ", text.replace("_", " ").replace("*", "").replace("`", ""))
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    return "\n".join(filter(None, lines))
 
 
 def _named(text: str, forms: Sequence[Form]) -> Form | None:
     """The one form that is named in a text."""
-    named = [form for form in forms if re.search(NAMES[form.name], text, re.IGNORECASE)]
+    named = [form for form in forms if re.search(NAMES[form.name], text)]
     return named[0] if len(named) == 1 else None
 
 
-def _behind_text(form: Form, number: int, rest: str) -> str:
-    """What stands behind an item's number, without the item's own text."""
-    text = next((_plain(item.text) for item in form.items if item.number == number), "")
-    if rest[: len(text)].casefold() == text.casefold():
-        rest = rest[len(text) :]
-        return rest[MARK.match(rest).end() :]
-    return rest
-
-
-def _rating(form: Form, number: int, written: str, others: Container[int]) -> int:
-    """The rating that is written for an item, as a number."""
+def _fill_in(form: Form, ratings: list[int | None], number: int, behind: str) -> None:
+    """Writes an item's rating into `ratings`, from what stands behind its number: text, rating."""
     where = f"{form.name} item {number}"
-    digit = RATING.fullmatch(written)[1].removesuffix(f"/{form.high}")
-    if not 1 <= number <= len(form.items):
+    if not 1 <= number <= len(ratings):
         raise Refused(f"{form.name} has no item {number}")
-    if number in others:
+    if ratings[number - 1] is not None:
         raise Refused(f"{where} is there twice")
+    text, written = _plain(form.items[number - 1].text), behind
+    if behind[: len(text)].casefold() == text.casefold():
+        written = MARK.sub("", behind[len(text) :])
+    digit = RATING.sub("", written).removesuffix(f"/{form.high}")
     if digit not in form.digits:
         raise Refused(f"{where} is {written[:80]!r}, not one of {form.low}..{form.high} alone")
-    return int(digit)
+    ratings[number - 1] = int(digit)
 
 
 def load_wording(path: Path) -> tuple[Form, Form]:

@@ -135,6 +135,7 @@ NUMBERS = (  # / is a line's end
     ";/{form} {n} - {d}/;/Items {n}-{d}: {d}/; ({n}-{d}) ;{d} turns"
     ';<s>{d}</s>;{word};/{word}/;, {word}; ({word});/Item {word}: {word}/;, "{n}": {d};"{n}": {d}, ;{{"{n}": {d}}}'
 )
+NUMBERS += ";/Items {n}-{d}/;/({d} items)/;/{form}, items {n}-{d}/"  # a heading that rates nothing
 NUMBERS = [*NUMBERS.replace("/", "\n").replace("<\n", "</").split(";"), "/{d}", "; {d}"]
 
 
