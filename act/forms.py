@@ -15,9 +15,8 @@ a guess. Case, bold, list marks, a table's outer bars and a few tags (TAG) are m
     object  = {"ACT-FM": {"1": digit, ...}, "TES": {...}}                              in JSON
     name    = "ACT-FM" | "ACT Fidelity Measure" | "TES" | "Therapist Empathy Scale" | <name>
 
-`text` is the item's own, whole: a number behind other words may be no rating ("confidence: 3").
-Words beside a rating may take it back ("3, or rather less"): they refuse the form, and the judge is
-asked again.
+`text` is the item's own, whole: a number behind other words may be no rating ("confidence: 3"), and
+words behind a rating may take it back ("3, or less"). Both are refused; the judge is asked again.
 """
 
 import json
@@ -118,8 +117,7 @@ class Outcome:
     high: float
 
 
-# act_fm_total is the total of the four consistent subscales only (the published analysis's name);
-# what goes against ACT is act_fm_inconsistency, and no score joins the two.
+# act_fm_total is the published name of ACT-FM's consistency; no score joins it to inconsistency
 OUTCOMES = {
     "act_fm_total": Outcome("ACT-FM consistency", 0, 36),
     "tes_mean": Outcome("TES empathy", 1, 7),
@@ -135,9 +133,9 @@ def score(act_fm: Sequence[float], tes: Sequence[float]) -> dict[str, float]:
     """All outcomes of one session from its 25 ACT-FM and 9 TES ratings (whole or expected ones).
 
     A subscale has 3 items and is their sum, 0..9; stance-consistent has 4 and is its sum times 3/4.
-    act_fm_total = the four consistent subscales (0..36, more is better), act_fm_inconsistency = the
-    four inconsistent ones (0..36, less is better), tes_mean = the mean of nine (1..7). Missing is
-    missing: raises ValueError for a form with an item left out, not a number, or out of range.
+    act_fm_total = the four consistent subscales (more is better), act_fm_inconsistency = the other
+    four (less is better), tes_mean = the mean of nine. Missing is missing: raises ValueError for a
+    form with an item left out, not a number, or out of range.
     """
     for form, ratings in ((ACT_FM, act_fm), (TES, tes)):
         if len(ratings) != len(form.items):
@@ -163,15 +161,12 @@ class Slot:
 
     form: str
     number: int
-    label: str  # the text a judge reads, up to where its digit goes
+    label: str  # what a judge reads up to its digit: "ACT-FM 7. stays abstract and theoretical: "
     digits: tuple[str, ...]
 
 
 def slots(forms: Sequence[Form] = FORMS) -> list[Slot]:
-    """The 34 places where a judge puts a digit, ACT-FM 1..25 then TES 1..9.
-
-    slots()[4].label == "ACT-FM 5. lectures, advises or tries to convince: "
-    """
+    """The 34 places where a judge puts a digit, ACT-FM 1..25 then TES 1..9."""
     return [
         Slot(form.name, item.number, f"{form.name} {item.number}. {item.text}: ", form.digits)
         for form in forms
@@ -205,7 +200,7 @@ TAG = re.compile(
     rf"(?i)</?(?:b|strong|i|em|p|li|items?|ratings?|scores?|forms?|output|answer|({NAME}))>"
 )
 ITEM = re.compile(  # the form's name or "", the item's number, and text and rating
-    rf"(?i)[\s|#+\u2022-]*({NAME}|)[\s,:|]*(?:item ?)?([0-9]{{1,2}})"
+    rf"(?i)[\s|#+\u2022-]*+({NAME}|)[\s,:|]*+(?:item ?)?([0-9]{{1,2}})"
     rf"(?:[:)]|\.(?=\s|$)|(?= ?\|))(?!\W*{NAME}) ?\|? ?(.*?)(?: ?\|)?"
 )
 MARK = re.compile(r"^\.*(?: ?[:=|\u2192] ?| (?:[-\u2013\u2014=]>? )?|)")  # "- 2" is 2, "-2" is not
@@ -214,18 +209,19 @@ ALONE = re.compile(  # a line that is no more than a rating
     r"(?im)\n(?:[-+\u2022] (?=\D))?(?:(?:rating|score)\b ?[:=|]? ?)?([0-9](?:/[0-9])?)$"
 )
 HEADING_WORDS = (
-    "act form forms part section subscale response style and each with of the for on from here is "
-    "are these they my final both output result results evaluation assessment item items statement "
-    f"text rating ratings rated score scores scale json {' '.join(SUBSCALES + DIRECTIONS)}"
-).split()
+    "act|and|are|assessment|both|each|evaluation|final|for|form|forms|from|here|is|item|"
+    "items|json|my|of|on|output|part|rated|rating|ratings|response|result|results|scale|"
+    "score|scores|section|statement|style|subscale|text|the|these|they|with|"
+    + "|".join(SUBSCALES + DIRECTIONS)
+)
 
 
 def _heading(*numbers: str) -> re.Pattern:
     """A line of names, words and signs alone, and of such numbers as are no ratings."""
-    words, signs = rf"\b(?:{'|'.join(HEADING_WORDS)})\b", r"[\s:,.()|&/+=#\u2013\u2014-]"
+    words, signs = rf"\b(?:{HEADING_WORDS})\b", r"[\s:,.()|&/+=#\u2013\u2014-]"
     items = r"\bitems \d+ ?[-\u2013] ?\d+\b|\b\d+ items\b"
     kinds = "|".join([*numbers, items, NAME, words, signs])
-    return re.compile(f"(?i)(?:{kinds})*+")  # possessive: it never goes back, so it is linear
+    return re.compile(f"(?i)(?:{kinds})*+")  # *+ never goes back, so that any line ends soon
 
 
 HEADING = _heading()
@@ -244,9 +240,6 @@ def parse_forms(text: str, forms: Sequence[Form] = FORMS) -> dict[str, list[int]
     """Text -> {"ACT-FM": 25 ratings, "TES": 9 ratings}. Raises Refused: which line, and why.
 
     `forms`: with the wording that was asked for.
-
-    >>> parse_forms(rendered)["TES"]
-    [4, 4, 5, 3, 4, 4, 5, 4, 3]
     """
     # 1. without layout, each rating in its item's line
     text = ALONE.sub(r" Rating: \1", _plain(_unfolded(text)))
@@ -318,8 +311,8 @@ def _fill_in(form: Form, ratings: list[int | None], number: int, behind: str) ->
 def load_wording(path: Path) -> tuple[Form, Form]:
     """Both forms with their items' texts from a JSON file, forms.json's format: the official ones.
 
-    Numbers, subscales and ranges stay. Raises InputError for a file of another shape, for a text
-    that is no line of words, and where a form that is filled in with the texts could not be read.
+    Raises InputError for a file of another shape, for a text that is no line of words, and where a
+    form that is filled in with the texts could not be read.
     """
     forms = tuple(_read_texts(path))
     try:

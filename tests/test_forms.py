@@ -480,6 +480,10 @@ def test_a_json_object_is_read_and_its_faults_are_refused_by_name():
         "TES\n1. warm: 3\n" + "(" * 50_000,
         "TES" * 50_000,
         "TES " * 50_000,
+        "TES\n" + "|" * 100_000,
+        "TES\n" + "| : " * 50_000 + "x",
+        "{\n" * 50_000,
+        "{ " * 50_000 + "}" * 50_000,
         "\n" * 50_000 + " " * 50_000,
     ],
 )

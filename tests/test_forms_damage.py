@@ -144,8 +144,9 @@ def second_number(draw: random.Random, text: str) -> str:
 
 THOUGHTS = """I would change {item} to {d}.|{item} to {d}|On reflection, {item} is a {d}.
 I mean {d}.|I mean, {item} is {d}.|On average, {item} is closer to {d}.
-In sum, read {item} as {d}.|({d})|I totally misjudged {item}: it deserves a {d}.|The last one is a {d}.|Items {n}-{m}: {d} each.
-{item} could also be {d}.|Actually, {d}.|Rating: {d}|Wait - {d}.|Make it {d}.|{item} is {d}
+In sum, read {item} as {d}.|({d})|I totally misjudged {item}: it deserves a {d}.|{item} is {d}
+The last one is a {d}.|Items {n}-{m}: {d} each.|{item} could also be {d}.|Actually, {d}.
+Rating: {d}|Wait - {d}.|Make it {d}.
 {item} = {d}|{item}: {d}|{d} for {item}|Overall, {d}.|{item} is not applicable.|{item}: not rated"""
 THOUGHTS = [thought for line in THOUGHTS.split("\n") for thought in line.split("|")]
 ITEM_NAMES = ("item {n}", "Item {word}", "{form} item {n}", "{form} {n}", "question {n}")
