@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from act.cli import Parser, not_negative, positive, run_script, set_up_device, whole
 from act.dialogue.endpoint import Endpoint
-from act.forms import FORMS
+from act.forms import FORMS, load_wording
 from act.judging import check as known_groups
 from act.judging.judge import (
     Judge,
@@ -54,7 +54,6 @@ from act.records import (
     require,
 )
 from act.statistics.agreement import as_table, compare
-from act.wording import load_wording
 
 
 def open_judge(spec: str, args: Namespace) -> Judge:

@@ -15,8 +15,7 @@ from itertools import accumulate
 from act.dialogue.chat import Ask, Reply
 from act.dialogue.endpoint import Endpoint
 from act.dialogue.session import seed_from
-from act.forms import FORMS, Form, Slot, slots
-from act.grammar import Refused, parse_forms
+from act.forms import FORMS, Form, Refused, Slot, parse_forms, slots
 from act.judging.judge import (
     WHOLE_FORMS,
     Judgement,
