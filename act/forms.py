@@ -1,15 +1,36 @@
-"""The two rating forms: ACT-FM (25 items, 0..3) and TES (9 items, 1..7), as data: their wording,
-rendering and scoring.
+"""The two rating forms, ACT-FM (25 items, 0..3) and TES (9 items, 1..7): asked, read and scored.
 
-The official wording of both forms is copyrighted. The texts here are this project's own short
-paraphrases of what each item is about; for clinical work use the authors' forms (wording.py reads
-them from a file).
+Their official wording is copyrighted: forms.json holds this project's own short paraphrases, and
+`load_wording` reads the authors' texts from a file of that format.
+
+What a judge writes is read by a strict grammar, line by line: 34 ratings or a named refusal, never
+a guess. Case, bold, list marks, a table's outer bars and a few tags (TAG) are mere layout.
+
+    forms   = { blank | heading | item | object }      each item of each form once, in any order
+    heading = { name | word | sign | "items" n "-" n | n "items" }
+              and, until its form has a rating: its scale, anchors, items ("TES (1-7)"), "Form 1"
+    item    = [name] ["item"] number ("." | ":" | ")" | "|") [text [mark]] [line break] rating
+    mark    = ":" | "=" | "|" | "-" | "->"
+    rating  = ["Rating" [":"] | "Score" [":"]] digit ["/" highest]
+    object  = {"ACT-FM": {"1": digit, ...}, "TES": {...}}                              in JSON
+    name    = "ACT-FM" | "ACT Fidelity Measure" | "TES" | "Therapist Empathy Scale" | <name>
+
+`text` is the item's own, whole: a number behind other words may be no rating ("confidence: 3"), and
+words behind a rating may take it back ("3, or less"). Both are refused; the judge is asked again.
 """
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from numbers import Real
+from pathlib import Path
+
+from act.records import InputError, read_json
+
+SUBSCALES = ("stance", "open", "aware", "engaged")
+DIRECTIONS = ("consistent", "inconsistent")  # with ACT
 
 
 @dataclass(frozen=True)
@@ -17,9 +38,9 @@ class Item:
     """One statement that a rater gives a number to."""
 
     number: int
-    text: str  # our paraphrase, at most ten words: a small judge reads it before each rating
-    subscale: str = ""  # ACT-FM: stance, open, aware, engaged
-    direction: str = ""  # ACT-FM: consistent or inconsistent with ACT
+    text: str = ""  # ours: at most ten words, since a small judge reads it before each rating
+    subscale: str = ""  # ACT-FM: one of SUBSCALES
+    direction: str = ""  # ACT-FM: one of DIRECTIONS
 
 
 @dataclass(frozen=True)
@@ -31,8 +52,7 @@ class Form:
     low: int
     high: int
     anchors: str
-    source: str
-    doi: str
+    source: str  # the paper
     items: tuple[Item, ...]
 
     @property
@@ -41,66 +61,51 @@ class Form:
         return tuple(str(value) for value in range(self.low, self.high + 1))
 
 
-ACT_FM = Form(
-    name="ACT-FM",
-    title="ACT Fidelity Measure",
-    low=0,
-    high=3,
-    anchors="0 never, 1 rarely, 2 sometimes, 3 consistently",
-    source="O'Neill, Latchford, McCracken & Graham (2019), Journal of Contextual Behavioral Science",
-    doi="10.1016/j.jcbs.2019.08.008",
-    items=(
-        Item(1, "suits the work to this client and moment", "stance", "consistent"),
-        Item(2, "invites trying and sensing, not only explaining", "stance", "consistent"),
-        Item(3, "treats hurting as an ordinary part of living", "stance", "consistent"),
-        Item(4, "stays beside the client's pain, unhurried", "stance", "consistent"),
-        Item(5, "lectures, advises or tries to convince", "stance", "inconsistent"),
-        Item(6, "hurries to comfort, fix or change the subject", "stance", "inconsistent"),
-        Item(7, "stays abstract and theoretical", "stance", "inconsistent"),
-        Item(8, "helps see a thought as just a thought", "open", "consistent"),
-        Item(9, "asks how the client responds to inner experiences", "open", "consistent"),
-        Item(10, "makes room for pain where something valued needs it", "open", "consistent"),
-        Item(11, "makes getting rid of distress the aim", "open", "inconsistent"),
-        Item(12, "pushes for more positive thoughts", "open", "inconsistent"),
-        Item(13, "calls avoiding or believing thoughts plainly wrong", "open", "inconsistent"),
-        Item(14, "brings attention to here and now", "aware", "consistent"),
-        Item(15, "helps catch what carries attention off", "aware", "consistent"),
-        Item(16, "points to a self wider than its experiences", "aware", "consistent"),
-        Item(17, "offers mindfulness to control feelings", "aware", "inconsistent"),
-        Item(18, "uses mindfulness to prove thoughts false", "aware", "inconsistent"),
-        Item(19, "runs exercises by rote", "aware", "inconsistent"),
-        Item(20, "explores which of the client's responses work", "engaged", "consistent"),
-        Item(21, "helps the client say what matters to them", "engaged", "consistent"),
-        Item(22, "builds steps that follow from the client's values", "engaged", "consistent"),
-        Item(23, "presses the therapist's values on the client", "engaged", "inconsistent"),
-        Item(24, "urges action before feelings are explored", "engaged", "inconsistent"),
-        Item(25, "backs plans that cannot work in practice", "engaged", "inconsistent"),
+# of items 1 to 25: three a subscale and direction, but four where a stance is consistent
+KINDS = [(subscale, direction) for subscale in SUBSCALES for direction in DIRECTIONS]
+KINDS = [KINDS[0], *(kind for kind in KINDS for _ in range(3))]
+BLANK = (
+    Form(
+        name="ACT-FM",
+        title="ACT Fidelity Measure",
+        low=0,
+        high=3,
+        anchors="0 never, 1 rarely, 2 sometimes, 3 consistently",
+        source="O'Neill, Latchford, McCracken & Graham (2019), "
+        "Journal of Contextual Behavioral Science. doi:10.1016/j.jcbs.2019.08.008",
+        items=tuple(Item(number, "", *kind) for number, kind in enumerate(KINDS, 1)),
+    ),
+    Form(
+        name="TES",
+        title="Therapist Empathy Scale",
+        low=1,
+        high=7,
+        anchors="1 not at all, 4 somewhat, 7 extensively",
+        source="Decker, Nich, Carroll & Martino (2014), Behavioural and Cognitive Psychotherapy. "
+        "doi:10.1017/S1352465813000039",
+        items=tuple(Item(number) for number in range(1, 10)),
     ),
 )
 
-TES = Form(
-    name="TES",
-    title="Therapist Empathy Scale",
-    low=1,
-    high=7,
-    anchors="1 not at all, 4 somewhat, 7 extensively",
-    source="Decker, Nich, Carroll & Martino (2014), Behavioural and Cognitive Psychotherapy",
-    doi="10.1017/S1352465813000039",
-    items=(
-        Item(1, "shows care about the client"),
-        Item(2, "speaks with life and feeling"),
-        Item(3, "echoes the client's feelings in tone"),
-        Item(4, "is warm and kind"),
-        Item(5, "is in tune with the client's inner life"),
-        Item(6, "grasps how the client sees things"),
-        Item(7, "grasps what the client feels"),
-        Item(8, "lets the client's feelings be as they are"),
-        Item(9, "answers to what the client just brought"),
-    ),
-)
 
-FORMS = (ACT_FM, TES)
-SUBSCALES = ("stance", "open", "aware", "engaged")
+def _read_texts(path: Path) -> Iterator[Form]:
+    """The blank forms with the texts of a file {"ACT-FM": [25 texts], "TES": [9 texts]}."""
+    texts = read_json(path)
+    for form in BLANK:
+        mine = texts.get(form.name)
+        if not isinstance(mine, list) or len(mine) != len(form.items):
+            raise InputError(f'{path}: "{form.name}" must be a list of {len(form.items)} texts')
+        items = []
+        for item, text in zip(form.items, mine, strict=True):
+            is_line = str(text).splitlines() == [text]  # and no other type
+            if not is_line or not re.fullmatch(r"\D*[^\W\d_]\D*", text):
+                where = f"{path}: {form.name} item {item.number}"
+                raise InputError(f"{where} must be one line of words without digits")
+            items.append(replace(item, text=text.strip()))
+        yield replace(form, items=tuple(items))
+
+
+FORMS = ACT_FM, TES = tuple(_read_texts(Path(__file__).with_name("forms.json")))
 
 
 @dataclass(frozen=True)
@@ -112,15 +117,14 @@ class Outcome:
     high: float
 
 
-# act_fm_total is the total of the four consistent subscales only (the published analysis's name);
-# what goes against ACT is act_fm_inconsistency, and no score joins the two.
+# act_fm_total is the published name of ACT-FM's consistency; no score joins it to inconsistency
 OUTCOMES = {
     "act_fm_total": Outcome("ACT-FM consistency", 0, 36),
     "tes_mean": Outcome("TES empathy", 1, 7),
     "act_fm_inconsistency": Outcome("ACT-FM inconsistency", 0, 36),
 } | {
     f"{subscale}_{direction}": Outcome(f"ACT-FM {subscale}, {direction}", 0, 9)
-    for direction in ("consistent", "inconsistent")
+    for direction in DIRECTIONS
     for subscale in SUBSCALES
 }
 
@@ -129,39 +133,26 @@ def score(act_fm: Sequence[float], tes: Sequence[float]) -> dict[str, float]:
     """All outcomes of one session from its 25 ACT-FM and 9 TES ratings (whole or expected ones).
 
     A subscale has 3 items and is their sum, 0..9; stance-consistent has 4 and is its sum times 3/4.
-    act_fm_total = the four consistent subscales (0..36, more is better), act_fm_inconsistency = the
-    four inconsistent ones (0..36, less is better), tes_mean = the mean of nine (1..7). Missing is
-    missing: raises ValueError for a form with an item left out, not a number, or out of range.
+    act_fm_total = the four consistent subscales (more is better), act_fm_inconsistency = the other
+    four (less is better), tes_mean = the mean of nine. Missing is missing: raises ValueError for a
+    form with an item left out, not a number, or out of range.
     """
     for form, ratings in ((ACT_FM, act_fm), (TES, tes)):
-        _check(form, ratings)
-    result = {}
-    for direction in ("consistent", "inconsistent"):
-        for subscale in SUBSCALES:
-            values = [
-                value
-                for item, value in zip(ACT_FM.items, act_fm, strict=True)
-                if (item.subscale, item.direction) == (subscale, direction)
-            ]
-            result[f"{subscale}_{direction}"] = 3 * sum(values) / len(values)
-    result["act_fm_total"] = sum(result[f"{subscale}_consistent"] for subscale in SUBSCALES)
-    result["act_fm_inconsistency"] = sum(
-        result[f"{subscale}_inconsistent"] for subscale in SUBSCALES
-    )
+        if len(ratings) != len(form.items):
+            raise ValueError(f"{form.name} has {len(form.items)} items, not {len(ratings)}")
+        for number, value in enumerate(ratings, 1):
+            is_number = isinstance(value, Real) and not isinstance(value, bool)
+            if not is_number or not form.low <= value <= form.high:  # NaN is not, either
+                where = f"{form.name} item {number} is {value!r}"
+                raise ValueError(f"{where}, outside {form.low}..{form.high}: no score")
+    rated = defaultdict(list)  # subscale and direction -> its ratings
+    for item, value in zip(ACT_FM.items, act_fm, strict=True):
+        rated[f"{item.subscale}_{item.direction}"].append(value)
+    result = {name: 3 * sum(values) / len(values) for name, values in rated.items()}
+    result["act_fm_total"] = sum(result[f"{name}_consistent"] for name in SUBSCALES)
+    result["act_fm_inconsistency"] = sum(result[f"{name}_inconsistent"] for name in SUBSCALES)
     result["tes_mean"] = sum(tes) / len(tes)
     return {name: float(result[name]) for name in OUTCOMES}
-
-
-def _check(form: Form, ratings: Sequence[float]) -> None:
-    if len(ratings) != len(form.items):
-        raise ValueError(f"{form.name} has {len(form.items)} items, not {len(ratings)}: no score")
-    for item, value in zip(form.items, ratings, strict=True):
-        if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-            raise ValueError(f"{form.name} item {item.number} is {value!r}, not a number: no score")
-        if not form.low <= value <= form.high:
-            raise ValueError(
-                f"{form.name} item {item.number} is {value!r}, outside {form.low}..{form.high}"
-            )
 
 
 @dataclass(frozen=True)
@@ -170,16 +161,12 @@ class Slot:
 
     form: str
     number: int
-    label: str  # the text a judge reads, up to where its digit goes
+    label: str  # what a judge reads up to its digit: "ACT-FM 7. stays abstract and theoretical: "
     digits: tuple[str, ...]
 
 
 def slots(forms: Sequence[Form] = FORMS) -> list[Slot]:
-    """The 34 places where a judge puts a digit, ACT-FM 1..25 then TES 1..9.
-
-    slots()[4] == Slot("ACT-FM", 5, "ACT-FM 5. lectures, advises or tries to convince: ", ("0", "1",
-    "2", "3"))
-    """
+    """The 34 places where a judge puts a digit, ACT-FM 1..25 then TES 1..9."""
     return [
         Slot(form.name, item.number, f"{form.name} {item.number}. {item.text}: ", form.digits)
         for form in forms
@@ -188,24 +175,148 @@ def slots(forms: Sequence[Form] = FORMS) -> list[Slot]:
 
 
 def render(ratings: Sequence[int | str], forms: Sequence[Form] = FORMS) -> str:
-    """Both forms filled in, one line an item: what `parse_forms` reads back. `ratings`: 34, ACT-FM
-    first."""
-    return "\n".join(
-        f"{slot.label}{rating}" for slot, rating in zip(slots(forms), ratings, strict=True)
-    )
+    """Both forms filled in, a line an item, as `parse_forms` reads them. `ratings`: 34 in order."""
+    filled = zip(slots(forms), ratings, strict=True)
+    return "\n".join(f"{slot.label}{rating}" for slot, rating in filled)
 
 
 def instructions() -> str:
     """What a judge is told about both forms before it rates: the rubric, under 200 words."""
-    return (
-        "You rate the therapist in a session of Acceptance and Commitment Therapy (ACT). Rate what the therapist "
-        "does in the transcript, not what you would like to see, and not the client.\n\n"
-        f"{ACT_FM.name}, 25 items: how steadily did the therapist do this? {ACT_FM.anchors}. Items 1-4, 8-10, 14-16 "
-        "and 20-22 fit ACT: room for pain, thoughts held lightly, presence, the client's own values and "
-        "workable steps. Items 5-7, 11-13, 17-19 and 23-25 go against ACT: persuading, fixing, controlling "
-        "feelings, imposing values. For those a high number means the fault was there often; a good "
-        "session has low ones.\n\n"
-        f"{TES.name}, 9 items: how much empathy did the therapist's words show? {TES.anchors}. Praise alone, or "
-        "repeating the client's words, is not empathy.\n\n"
-        "Use the whole scale. Rate each item by itself. Give one whole number per item and nothing else."
+    rubric = Path(__file__).with_name("forms.txt").read_text(encoding="utf-8")
+    return rubric.strip().format(act_fm=ACT_FM, tes=TES)
+
+
+class Refused(ValueError):
+    """The text is not one whole, unambiguous form of each kind."""
+
+
+NAMES = {
+    "ACT-FM": r"(?i:\bACT[-\u2010\u2011 ]?FM\b|\bACT Fidelity Measure\b)",
+    "TES": r"(?i:\bTES\b|\bTherapist Empathy Scale\b)",
+}
+NAME = rf"(?:{'|'.join(NAMES.values())})"
+# any other tag may strike out what it holds: it stays, and fits no rule
+TAG = re.compile(
+    rf"(?i)</?(?:b|strong|i|em|p|li|items?|ratings?|scores?|forms?|output|answer|({NAME}))>"
+)
+ITEM = re.compile(  # the form's name or "", the item's number, and text and rating
+    rf"(?i)[\s|#+\u2022-]*+({NAME}|)[\s,:|]*+(?:item ?)?([0-9]{{1,2}})"
+    rf"(?:[:)]|\.(?=\s|$)|(?= ?\|))(?!\W*{NAME}) ?\|? ?(.*?)(?: ?\|)?"
+)
+MARK = re.compile(r"^\.*(?: ?[:=|\u2192] ?| (?:[-\u2013\u2014=]>? )?|)")  # "- 2" is 2, "-2" is not
+RATING = re.compile(r"(?i)^(?:rating|score)\b ?[:=|]? ?")
+ALONE = re.compile(  # a line that is no more than a rating
+    r"(?im)\n(?:[-+\u2022] (?=\D))?(?:(?:rating|score)\b ?[:=|]? ?)?([0-9](?:/[0-9])?)$"
+)
+HEADING_WORDS = (
+    "act|and|are|assessment|both|each|evaluation|final|for|form|forms|from|here|is|item|"
+    "items|json|my|of|on|output|part|rated|rating|ratings|response|result|results|scale|"
+    "score|scores|section|statement|style|subscale|text|the|these|they|with|"
+    + "|".join(SUBSCALES + DIRECTIONS)
+)
+
+
+def _heading(*numbers: str) -> re.Pattern:
+    """A line of names, words and signs alone, and of such numbers as are no ratings."""
+    words, signs = rf"\b(?:{HEADING_WORDS})\b", r"[\s:,.()|&/+=#\u2013\u2014-]"
+    items = r"\bitems \d+ ?[-\u2013] ?\d+\b|\b\d+ items\b"
+    kinds = "|".join([*numbers, items, NAME, words, signs])
+    return re.compile(f"(?i)(?:{kinds})*+")  # *+ never goes back, so that any line ends soon
+
+
+HEADING = _heading()
+FIRST_HEADING = {  # of a form without a rating
+    form.name: _heading(
+        rf"\b{form.low}(?:-|\u2013| to | - (?=\d\))){form.high}\b",  # "TES 1 - 7" may be a rating
+        rf"\b1[-\u2013]{len(form.items)}\b",
+        re.escape(form.anchors),
+        rf"\b(?:form|part) \d\b|^\d\. (?={NAMES[form.name]})",
     )
+    for form in FORMS
+}
+
+
+def parse_forms(text: str, forms: Sequence[Form] = FORMS) -> dict[str, list[int]]:
+    """Text -> {"ACT-FM": 25 ratings, "TES": 9 ratings}. Raises Refused: which line, and why.
+
+    `forms`: with the wording that was asked for.
+    """
+    # 1. without layout, each rating in its item's line
+    text = ALONE.sub(r" Rating: \1", _plain(_unfolded(text)))
+    # 2. each line is an item or a heading
+    found = {form.name: [None] * len(form.items) for form in forms}  # form -> ratings
+    form = None  # the one that was named last
+    for line in text.split("\n"):
+        item = ITEM.fullmatch(line)
+        form = _named(item[1] if item else line, forms) or form
+        is_first = form and set(found[form.name]) == {None}
+        heading = FIRST_HEADING[form.name] if is_first else HEADING
+        if item and form:
+            _fill_in(form, found[form.name], int(item[2]), item[3])
+        elif not heading.fullmatch(line):
+            raise Refused(f"neither a heading nor an item of a named form: {line[:80]!r}")
+    # 3. and no item is left out
+    for name, ratings in found.items():
+        if None in ratings:
+            raise Refused(f"{name} item {ratings.index(None) + 1} is missing")
+    return found
+
+
+def _unfolded(text: str) -> str:
+    """The text; a JSON object in it as lines, "ACT-FM 1: 0"."""
+    match = re.match(r"([^{]*^[ \t]*)(\{.*\})", text, re.DOTALL | re.MULTILINE)
+    if not match:
+        return text
+    lines = [match[1]]
+    try:
+        # pairs, not a dict: a key that is there twice stays twice
+        for name, ratings in json.loads(match[2], object_pairs_hook=list):
+            for number, value in ratings:
+                lines.append(" ".join(f"{name} {number}: {json.dumps(value)}".split()))
+    # a ValueError too: a number of thousands of digits
+    except (ValueError, TypeError, RecursionError) as error:
+        raise Refused(f"not whole JSON of forms and their items: {error}") from None
+    return "\n".join([*lines, text[match.end() :]])
+
+
+def _plain(text: str) -> str:
+    """The lines that say something, without bold, code marks, harmless tags; item_7 is item 7."""
+    text = TAG.sub(r" \1 ", text.replace("_", " ").replace("*", "").replace("`", ""))
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    return "\n".join(filter(None, lines))
+
+
+def _named(text: str, forms: Sequence[Form]) -> Form | None:
+    """The one form that is named in a text."""
+    named = [form for form in forms if re.search(NAMES[form.name], text)]
+    return named[0] if len(named) == 1 else None
+
+
+def _fill_in(form: Form, ratings: list[int | None], number: int, behind: str) -> None:
+    """Writes an item's rating into `ratings`, from what stands behind its number: text, rating."""
+    where = f"{form.name} item {number}"
+    if not 1 <= number <= len(ratings):
+        raise Refused(f"{form.name} has no item {number}")
+    if ratings[number - 1] is not None:
+        raise Refused(f"{where} is there twice")
+    text, written = _plain(form.items[number - 1].text), behind
+    if behind[: len(text)].casefold() == text.casefold():
+        written = MARK.sub("", behind[len(text) :])
+    digit = RATING.sub("", written).removesuffix(f"/{form.high}")
+    if digit not in form.digits:
+        raise Refused(f"{where} is {written[:80]!r}, not one of {form.low}..{form.high} alone")
+    ratings[number - 1] = int(digit)
+
+
+def load_wording(path: Path) -> tuple[Form, Form]:
+    """Both forms with their items' texts from a JSON file, forms.json's format: the official ones.
+
+    Raises InputError for a file of another shape, for a text that is no line of words, and where a
+    form that is filled in with the texts could not be read.
+    """
+    forms = tuple(_read_texts(path))
+    try:
+        parse_forms(render([form.high for form in forms for _ in form.items], forms), forms)
+    except Refused as refusal:
+        raise InputError(f"{path}: a form filled in with it could not be read: {refusal}") from None
+    return forms

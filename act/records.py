@@ -37,14 +37,25 @@ def read_json(path: Path) -> dict:
     return content
 
 
-def read_jsonl(
-    path: str | Path, check: Callable[[dict], None] = lambda record: None
-) -> Iterator[dict]:
-    """Yield the records of a JSONL file. A torn last line (no newline, not JSON) is left out with a
-    warning.
+def read_check(path: str | Path) -> dict:
+    """What `judge.py check` wrote. Raises InputError for a file of another shape."""
+    check = read_json(Path(path))
+    fields = {"judge": str, "settings": dict, "verdict": dict, "items": list}
+    try:
+        require({"settings": {}} | check, fields)
+        require(check["verdict"], {"line": str})
+        for item in check["items"]:
+            require(item, {"item": str, "pairs": int, "auc": float | int | None, "ci": list | None})
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a file that `judge.py check` wrote: {error}") from None
+    return check
 
-    `check` raises ValueError for a record that is not of the expected type. Raises
-    InputError("file:line: ...") for a line that is not one JSON object, or that `check` refuses.
+
+def read_placed(path: str | Path) -> Iterator[tuple[str, dict]]:
+    """Yield ("file:line", record) of a JSONL file: whoever refuses a record can say where it is.
+
+    A torn last line (no newline, not JSON) is left out with a warning. Raises InputError for a line
+    that is not one JSON object.
     """
     path = Path(path)
     if not path.is_file():
@@ -53,21 +64,34 @@ def read_jsonl(
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
+            place = f"{path}:{number}"
             try:
                 record = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
                 if not isinstance(record, dict):
                     raise ValueError("not a JSON object")
-                if b"\\u" in line:
-                    json.dumps(
-                        record, ensure_ascii=False
-                    ).encode()  # half a surrogate pair is no text
-                check(record)
+                if b"\\u" in line:  # half a surrogate pair is no text
+                    json.dumps(record, ensure_ascii=False).encode()
             except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
                 if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) and is_torn(line):
-                    print(f"warning: {path}:{number}: torn last line left out", file=sys.stderr)
+                    print(f"warning: {place}: torn last line left out", file=sys.stderr)
                     return
-                raise InputError(f"{path}:{number}: {error}") from None
-            yield record
+                raise InputError(f"{place}: {error}") from None
+            yield place, record
+
+
+def read_jsonl(
+    path: str | Path, check: Callable[[dict], None] = lambda record: None
+) -> Iterator[dict]:
+    """Yield the records of a JSONL file, read as `read_placed` does.
+
+    `check` raises ValueError for a record that is not of the expected type: an InputError here.
+    """
+    for place, record in read_placed(path):
+        try:
+            check(record)
+        except ValueError as error:
+            raise InputError(f"{place}: {error}") from None
+        yield record
 
 
 def once(check: Callable[[dict], None], *names: str) -> Callable[[dict], None]:

@@ -1,5 +1,4 @@
-"""The figures of docs/: `python -m docs.plots` writes orpo.png, kernel.svg and tree.svg beside this
-file.
+"""The figures of docs/: `python -m docs.plots` writes orpo.png, kernel.svg and tree.svg there.
 
 The curves are computed by act/training/losses.py and its derivatives by autograd, the tree and its
 rectangles by build_tree and rectangles, so that a figure shows what the code does. White ground,
@@ -22,16 +21,9 @@ from act.model.prefix_tree import build_tree
 from act.training.losses import log_odds, log_odds_margin, nll_loss, odds_ratio_loss, orpo_loss
 from kernels.tree_attention import rectangles
 
-BLUE, ORANGE, GREEN, GREY = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#666666",
-)  # told apart by the colour-blind
-EXAMPLE = (
-    torch.tensor(1 / 4).log(),
-    torch.tensor(3 / 4).log(),
-)  # the worked example's two mean log-probs
+# told apart by the colour-blind
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
+EXAMPLE = torch.tensor([1 / 4, 3 / 4]).log()  # the worked example's two mean log-probs
 
 
 def loss_curves() -> plt.Figure:
@@ -47,43 +39,28 @@ def loss_curves() -> plt.Figure:
     left.plot(x, slope, color=GREEN, label="its gradient -sigmoid(-m), (8)")
     left.plot(x[x <= 0], -x[x <= 0], "--", color=GREY, lw=1, label="-m")
     left.plot([here, here], [odds_ratio_loss(here), -torch.sigmoid(-here)], "o", color=ORANGE)
-    left.annotate(
-        "the worked example:\nln 10", (here, odds_ratio_loss(here)), (here + 0.4, 2.4), color=ORANGE
-    )
+    told = "the worked example:\nln 10"
+    left.annotate(told, (here, odds_ratio_loss(here)), (here + 0.4, 2.4), color=ORANGE)
     left.annotate("-9/10", (here, -torch.sigmoid(-here)), (here - 1.9, -0.65), color=ORANGE)
-    left.set(
-        title="a pair's loss and its gradient",
-        xlabel="log odds ratio, the margin m",
-        ylim=(-1.3, 7),
-    )
+    left.set(title="a pair's loss and its gradient", ylim=(-1.3, 7))
+    left.set(xlabel="log odds ratio, the margin m")
     left.legend(loc="upper right", frameon=False)
     for weight, style in ((1.0, "-"), (0.1, "--")):
-        for slopes, name, color in zip(
-            to_means(weight, x), ("chosen", "rejected"), (BLUE, ORANGE), strict=True
-        ):
+        chosen, rejected = to_means(weight, x)
+        for slopes, name, color in ((chosen, "chosen", BLUE), (rejected, "rejected", ORANGE)):
             middle.plot(x, slopes, style, color=color, label=f"{name}, lambda = {weight:g}")
-    middle.set(
-        title="the whole loss: dL / d log p, (10)",
-        xlabel="log odds ratio, the margin m, at p_l = 1/4",
-    )
-    middle.set(ylim=(-2.2, 2.6))
+    middle.set(title="the whole loss: dL / d log p, (10)", ylim=(-2.2, 2.6))
+    middle.set(xlabel="log odds ratio, the margin m, at p_l = 1/4")
     middle.legend(loc="upper right", frameon=False)
     p = torch.linspace(0.002, 0.998, 499)
     right.plot(p, log_odds(p.log()), color=BLUE, label="log odds, (3)")
     right.plot(p, p.log(), "--", color=GREY, label="log p")
     for logp, name in zip(EXAMPLE, ("chosen", "rejected"), strict=True):
-        right.plot(logp.exp(), log_odds(logp), "o", color=ORANGE)
-        right.annotate(
-            name,
-            (logp.exp(), log_odds(logp)),
-            (logp.exp() + 0.03, log_odds(logp) - 0.9),
-            color=ORANGE,
-        )
-    right.set(
-        title="why odds: steeper by 1/(1 - p), (9)",
-        xlabel="p, the geometric mean of the tokens'",
-        ylim=(-6, 6),
-    )
+        x, y = logp.exp(), log_odds(logp)
+        right.plot(x, y, "o", color=ORANGE)
+        right.annotate(name, (x, y), (x + 0.03, y - 0.9), color=ORANGE)
+    right.set(title="why odds: steeper by 1/(1 - p), (9)", ylim=(-6, 6))
+    right.set(xlabel="p, the geometric mean of the tokens'")
     right.legend(loc="upper left", frameon=False)
     for axes in (left, middle, right):
         axes.axhline(0, color=GREY, lw=0.5)
@@ -109,9 +86,8 @@ def box(
 
 
 def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    axes.add_patch(
-        FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=12, color="black", lw=1)
-    )
+    style = {"arrowstyle": "-|>", "mutation_scale": 12, "color": "black", "lw": 1}
+    axes.add_patch(FancyArrowPatch(start, end, **style))
 
 
 def kernel_drawing() -> plt.Figure:
@@ -123,28 +99,15 @@ def kernel_drawing() -> plt.Figure:
     for i in range(6):
         x, now = 2 + 1.2 * i, i == 2
         box(axes, x, 7, 1.1, 1.3, GREEN, alpha=0.75 if now else 0.25)
-        box(
-            axes,
-            x,
-            3,
-            1.1,
-            3,
-            ORANGE if now else "white",
-            alpha=0.5 if now else 1,
-            ls="-" if now else ":",
-        )
-    axes.text(4.95, 4.5, "logits of\none block\n(n, v)", ha="center", va="center", fontsize=9)
+        if now:
+            box(axes, x, 3, 1.1, 3, ORANGE, alpha=0.5)
+        else:
+            box(axes, x, 3, 1.1, 3, "white", ls=":")
+    small = {"ha": "center", "va": "center", "fontsize": 9}
+    axes.text(4.95, 4.5, "logits of\none block\n(n, v)", **small)
     axes.text(5.6, 8.6, "the head W (V, C), read block by block", ha="center", fontsize=10)
-    axes.text(
-        7.85,
-        4.5,
-        "dotted: never kept",
-        ha="center",
-        va="center",
-        fontsize=9,
-        color=GREY,
-        backgroundcolor="white",
-    )
+    grey = {"color": GREY, "backgroundcolor": "white"}
+    axes.text(7.85, 4.5, "dotted: never kept", **small, **grey)
     arrow(axes, (1, 4.5), (4.4, 4.5))
     arrow(axes, (4.95, 7), (4.95, 6))
     axes.text(1.5, 4.65, "1st product", ha="center", fontsize=8)
@@ -152,13 +115,8 @@ def kernel_drawing() -> plt.Figure:
     axes.text(5.1, 2.6, "2nd product: exp(logits - top) W", fontsize=8, va="center")
     box(axes, 2, 0.9, 2.2, 1.4, BLUE, "top, total (n, 1)", **light)
     box(axes, 4.35, 0.9, 2.4, 1.4, GREEN, "weighted sum of W's rows (n, C)", **light)
-    axes.text(
-        4.4,
-        0.45,
-        "carried from block to block, rescaled when the top rises",
-        ha="center",
-        fontsize=9,
-    )
+    told = "carried from block to block, rescaled when the top rises"
+    axes.text(4.4, 0.45, told, ha="center", fontsize=9)
     arrow(axes, (6.75, 1.6), (7.6, 1.6))
     axes.text(7.7, 1.9, "log p = h W_y - top - log total", fontsize=10, va="center")
     axes.text(7.7, 1.2, "g = W_y - sum / total", fontsize=10, va="center")
@@ -172,10 +130,9 @@ def toy_session() -> list[list[int]]:
     prompt, out = [], []
     for turn, (more, lengths) in enumerate(((8, (5, 4)), (7, (4, 6)), (7, (6, 4)))):
         prompt = [*prompt, *range(100 * turn, 100 * turn + more)]
-        out += [
-            [*prompt, *(1000 * (2 * turn + side) + 1000 + i for i in range(n))]
-            for side, n in enumerate(lengths)
-        ]
+        for side, n in enumerate(lengths):
+            first = 1000 * (2 * turn + side + 1)  # of an answer's tokens
+            out.append([*prompt, *range(first, first + n)])
     return out
 
 
@@ -183,16 +140,12 @@ def tree_drawing() -> plt.Figure:
     """A toy session as sequences, as a tree, and the rectangles of the tree's attention."""
     sequences = toy_session()
     tree = build_tree(sequences)
-    figure, (left, right) = plt.subplots(
-        1, 2, figsize=(12, 5.6), layout="constrained", width_ratios=(1.05, 1)
-    )
-    users = [
-        [row for row, places in enumerate(tree.places) if place in places]
-        for place in range(len(tree.ids))
-    ]
-    colors = [
-        BLUE if len(rows) > 1 else (GREEN, ORANGE)[rows[0] % 2] for rows in users
-    ]  # of each token of the tree
+    wide = {"figsize": (12, 5.6), "layout": "constrained", "width_ratios": (1.05, 1)}
+    figure, (left, right) = plt.subplots(1, 2, **wide)
+    colors = []  # of each token of the tree
+    for place in range(len(tree.ids)):
+        rows = [row for row, places in enumerate(tree.places) if place in places]
+        colors.append(BLUE if len(rows) > 1 else (GREEN, ORANGE)[rows[0] % 2])
     for row, places in enumerate(tree.places):
         for position, place in enumerate(places):
             left.add_patch(Rectangle((position, -row), 0.9, 0.8, fc=colors[place], alpha=0.25))
@@ -201,21 +154,12 @@ def tree_drawing() -> plt.Figure:
     for i, run in enumerate(tree.runs):
         row = -8.6 - i * 0.95
         for place in range(run.start, run.stop):
-            left.add_patch(
-                Rectangle(
-                    (run.depth + place - run.start, row), 0.9, 0.75, fc=colors[place], alpha=0.75
-                )
-            )
+            corner = (run.depth + place - run.start, row)
+            left.add_patch(Rectangle(corner, 0.9, 0.75, fc=colors[place], alpha=0.75))
         if i:
             left.plot([run.depth - 0.1, run.depth - 0.1], [row + 0.4, -8.6], color=GREY, lw=0.8)
-        left.text(
-            run.depth + (run.stop - run.start) / 2,
-            row + 0.36,
-            f"run {i}",
-            ha="center",
-            va="center",
-            fontsize=8,
-        )
+        middle = run.depth + (run.stop - run.start) / 2
+        left.text(middle, row + 0.36, f"run {i}", ha="center", va="center", fontsize=8)
     naive = sum(map(len, sequences))
     left.text(0, 1.3, f"six sequences one by one: {naive} tokens", fontsize=10)
     left.text(0, -7.4, f"the same as a tree: {len(tree.ids)} tokens", fontsize=10)
@@ -224,15 +168,8 @@ def tree_drawing() -> plt.Figure:
     for rows, keys, causal in rectangles(tree.runs):
         corners = [(keys.start, rows.start), (keys.start, rows.stop), (keys.stop, rows.stop)]
         corners += [] if causal else [(keys.stop, rows.start)]
-        right.add_patch(
-            Polygon(
-                corners,
-                fc=colors[rows.start] if causal else GREY,
-                alpha=0.75 if causal else 0.3,
-                ec="black",
-                lw=0.7,
-            )
-        )
+        color, alpha = (colors[rows.start], 0.75) if causal else (GREY, 0.3)
+        right.add_patch(Polygon(corners, fc=color, alpha=alpha, ec="black", lw=0.7))
     T = len(tree.ids)
     right.set(xlim=(0, T), ylim=(T, 0), xlabel="key", ylabel="query", aspect="equal")
     right.set_title("attention: triangles (itself) and rectangles (its path)", fontsize=10)
@@ -241,9 +178,8 @@ def tree_drawing() -> plt.Figure:
 
 def main() -> None:
     parser = ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--out", type=Path, default=Path(__file__).parent, help="folder to write to"
-    )
+    here = Path(__file__).parent
+    parser.add_argument("--out", type=Path, default=here, help="folder to write to")
     out = parser.parse_args().out
     matplotlib.rcParams |= {"svg.hashsalt": "act", "font.size": 10}
     loss_curves().savefig(out / "orpo.png", dpi=110, facecolor="white")

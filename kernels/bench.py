@@ -1,24 +1,24 @@
-"""The log-prob kernel against its floor and its peers: `python -m kernels.bench` (or --device
-cuda).
+"""The log-prob kernel against its floor and its peers: `python -m kernels.bench [--device cuda]`.
 
 The floor of a frozen head is two bare matrix products, h W' and P W; of a trainable one four:
-those, h W' again and P' h. Each row runs forward and backward and takes the median of several
-rounds in which the competitors take turns (slow peers once); ours and the naive kernel run once
-more in a process of their own for their extra memory: all above the inputs, at the peak. Errors are
-of the log-probs, against float64 on the same inputs, root mean square relative to the truth's.
-Peers: the naive kernel, PyTorch's linear_cross_entropy without and with chunks, and Liger's chunked
-ORPO loss (pure PyTorch, one pair of N/2 tokens) where liger_kernel is installed: `pip install
---no-deps liger-kernel`. Prints a table and a JSON line.
+those, h W' again and P' h. Each row of the table runs forward and backward and takes the median of
+five rounds in which the competitors take turns (slow peers once); ours and the naive kernel run
+once more in a process of their own for their extra memory: all above the inputs, at the peak.
+Errors are of the log-probs, against float64 on the same inputs, root mean square relative to the
+truth's. Peers: the naive kernel, PyTorch's linear_cross_entropy without and with chunks, and
+Liger's chunked ORPO loss (pure PyTorch, one pair of T/2 tokens) where liger_kernel is installed:
+`pip install --no-deps liger-kernel`. Prints a table and a JSON line.
 """
 
 import json
 import os
 import platform
-import subprocess
-import sys
 import time
 from argparse import ArgumentParser
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
 from statistics import median
 
 import torch
@@ -33,53 +33,53 @@ try:
 except ImportError:
     LigerFusedLinearORPOLoss = None
 
-SHAPES = (
-    (1024, 576, 49152),
-    (512, 2048, 128256),
-    (256, 3072, 128256),
-)  # N, C, V: SmolLM2-135M, Llama-3.2-1B and 3B
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-EVERY_ROUND = ("floor", "floor, our product", "ours", "naive")  # the other peers, slow, run once
+SHAPES = ((1024, 576, 49152), (512, 2048, 128256), (256, 3072, 128256))
+"""T tokens, H hidden width, V vocabulary of SmolLM2-135M, Llama-3.2-1B and 3B."""
+ROUNDS = 5
+EVERY_ROUND = ("floor", "floor_our_product", "ours", "naive")  # the other peers, slow, run once
 CHECKED = 64  # tokens whose log-probs are held against float64
+COLUMNS = ("ratio", "floor_s", "ours_s", "naive_s", "torch_s", "torch_chunked_s", "liger_s")
 
 
-def inputs(
-    N: int, C: int, V: int, dtype: torch.dtype, device: str, trainable: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Hidden states (N, C), head (V, C) and targets (N,), the same each time; logits have standard
-    deviation 3."""
-    torch.manual_seed(0)
-    hidden = torch.randn(N, C, device=device).to(dtype).requires_grad_()
-    weight = (torch.randn(V, C, device=device) / C**0.5 * 3).to(dtype).requires_grad_(trainable)
-    return hidden, weight, torch.randint(V, (N,), device=device)
+@dataclass(frozen=True)
+class Case:
+    """One row's inputs, the same each time they are made."""
+
+    T: int
+    H: int
+    V: int
+    dtype: str
+    head: str  # frozen or trainable
+    device: str
+
+    def inputs(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Hidden states (T, H), head (V, H), whose logits have deviation 3, and targets (T,)."""
+        torch.manual_seed(0)
+        dtype, on = getattr(torch, self.dtype), {"device": self.device}
+        hidden = torch.randn(self.T, self.H, **on).to(dtype).requires_grad_()
+        weight = (torch.randn(self.V, self.H, **on) / self.H**0.5 * 3).to(dtype)
+        weight.requires_grad_(self.head == "trainable")
+        return hidden, weight, torch.randint(self.V, (self.T,), **on)
 
 
-def competitors(
-    hidden: Tensor, weight: Tensor, targets: Tensor
-) -> dict[str, Callable[[], Tensor | None]]:
+def competitors(hidden: Tensor, weight: Tensor, targets: Tensor) -> dict[str, Callable]:
     """Each one's forward and backward pass; those that have log-probs return them."""
-    N, V = len(hidden), len(weight)
-    P = torch.ones(N, V, device=hidden.device, dtype=hidden.dtype)
+    T, V = len(hidden), len(weight)
+    P = torch.ones(T, V, device=hidden.device, dtype=hidden.dtype)  # in the softmax's place
 
-    def floor(multiply: Callable[[Tensor, Tensor], Tensor]) -> Callable[[], None]:
-        @torch.no_grad()
-        def run() -> None:
+    @torch.no_grad()
+    def floor(multiply: Callable[[Tensor, Tensor], Tensor]) -> None:
+        multiply(hidden, weight)
+        multiply(P, weight.t())
+        if weight.requires_grad:
             multiply(hidden, weight)
-            multiply(P, weight.t())
-            if weight.requires_grad:
-                multiply(hidden, weight)
-                multiply(P.t(), hidden.t())
+            multiply(P.t(), hidden.t())
 
-        return run
-
-    def trained(kernel: Callable[..., Tensor]) -> Callable[[], Tensor]:
-        def run() -> Tensor:
-            hidden.grad = weight.grad = None
-            logps = kernel(hidden, weight, targets)
-            logps.mean().neg().backward()
-            return logps.detach()
-
-        return run
+    def trained(kernel: Callable[..., Tensor]) -> Tensor:
+        hidden.grad = weight.grad = None
+        logps = kernel(hidden, weight, targets)
+        logps.mean().neg().backward()
+        return logps.detach()
 
     def chunked(h: Tensor, W: Tensor, y: Tensor) -> Tensor:
         return -F.linear_cross_entropy(h, W, y, options=torch.nn.LinearCrossEntropyOptions())
@@ -88,13 +88,18 @@ def competitors(
         return -F.linear_cross_entropy(h, W, y, reduction="none")
 
     def liger(h: Tensor, W: Tensor, y: Tensor) -> Tensor:
-        return -LigerFusedLinearORPOLoss(compiled=False)(W, h.view(2, N // 2, -1), y.view(2, -1))[0]
+        pair = h.view(2, T // 2, -1), y.view(2, -1)
+        return -LigerFusedLinearORPOLoss(compiled=False)(W, *pair)[0]
 
-    kernels = {"ours": logprob, "naive": naive_logprob, "torch": whole, "torch chunked": chunked}
-    kernels |= {"liger": liger} if LigerFusedLinearORPOLoss else {}
-    return {"floor": floor(F.linear), "floor, our product": floor(product)} | {
-        n: trained(k) for n, k in kernels.items()
+    runs = {
+        "floor": lambda: floor(F.linear),
+        "floor_our_product": lambda: floor(product),
+        "ours": lambda: trained(logprob),
+        "naive": lambda: trained(naive_logprob),
+        "torch": lambda: trained(whole),
+        "torch_chunked": lambda: trained(chunked),
     }
+    return runs | ({"liger": lambda: trained(liger)} if LigerFusedLinearORPOLoss else {})
 
 
 def seconds(run: Callable[[], object], device: str) -> float:
@@ -106,22 +111,20 @@ def seconds(run: Callable[[], object], device: str) -> float:
     return time.perf_counter() - start
 
 
-def extra_mib(name: str, hidden: Tensor, weight: Tensor, targets: Tensor) -> float:
-    """Peak memory of one pass above what was there before it; for a process of its own, on a
-    warmed-up library."""
+def extra_mib(case: Case, name: str) -> float:
+    """Peak memory of one pass above what was there before it, in a fresh process."""
+    choose_precision(case.device)
+    hidden, weight, targets = case.inputs()
     run = competitors(hidden, weight, targets)[name]
-    if hidden.device.type == "cuda":
+    if case.device == "cuda":
         run()
         hidden.grad = weight.grad = None
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         run()
         return (torch.cuda.max_memory_allocated() - before) / 2**20
-    small = (
-        hidden[:8].detach().requires_grad_(),
-        weight[:64].detach().requires_grad_(weight.requires_grad),
-    )
-    competitors(*small, targets[:8] % 64)[name]()
+    warm_up = Case(8, case.H, 64, case.dtype, case.head, case.device)  # loads the libraries
+    competitors(*warm_up.inputs())[name]()
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")  # the high-water mark begins anew
     before = resident("VmRSS")
@@ -135,120 +138,69 @@ def resident(field: str) -> int:
         return next(int(line.split()[1]) for line in file if line.startswith(field))
 
 
-def float64_logprob(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-    """The truth for the first CHECKED tokens: the definition, in float64."""
-    logits = hidden.detach()[:CHECKED].double() @ weight.detach().double().T
-    return torch.log_softmax(logits, dim=-1).gather(1, targets[:CHECKED, None]).squeeze(1)
-
-
 def error(logps: Tensor, truth: Tensor) -> float:
     """Root mean square error of the checked log-probs over the root mean square of the truth."""
     return ((logps[:CHECKED].double() - truth).norm() / truth.norm()).item()
 
 
-def measure(N: int, C: int, V: int, dtype: str, head: str, rounds: int, device: str) -> dict:
-    """One row of the table: each competitor's median seconds, extra MiB and error at one shape,
-    type and head."""
-    hidden, weight, targets = inputs(N, C, V, DTYPES[dtype], device, head == "trainable")
+def measure(case: Case) -> dict:
+    """One row: each competitor's median seconds, and extra MiB and error of ours and the naive."""
+    hidden, weight, targets = case.inputs()
     runs = competitors(hidden, weight, targets)
-    truth = float64_logprob(hidden, weight, targets)
+    logits = hidden.detach()[:CHECKED].double() @ weight.detach().double().T  # (CHECKED, V)
+    truth = logits.log_softmax(-1).gather(1, targets[:CHECKED, None]).squeeze(1)
     errors = {name: error(runs[name](), truth) for name in ("ours", "naive")}
-    naive_float32 = naive_logprob(
-        hidden.detach()[:CHECKED].float(), weight.detach().float(), targets[:CHECKED]
-    )
     times: dict[str, list[float]] = {name: [] for name in runs}
-    for i in range(rounds):
-        for name, run in runs.items():
-            if i == 0 or name in EVERY_ROUND:
-                times[name].append(seconds(run, device))
-    medians = {name: median(values) for name, values in times.items()}
-    row = {"N": N, "C": C, "V": V, "dtype": dtype, "head": head, "ours_s": medians["ours"]}
-    row |= {"floor_s": medians["floor"], "floor_our_product_s": medians["floor, our product"]}
-    row |= {
-        "ratio": medians["ours"] / medians["floor"],
-        "naive_s": medians["naive"],
-        "torch_s": medians["torch"],
-    }
-    row |= {"torch_chunked_s": medians["torch chunked"], "liger_s": medians.get("liger")}
-    for name in ("ours", "naive"):
-        flags = [
-            "--memory-of",
-            name,
-            "--row",
-            *map(str, (N, C, V, dtype, head)),
-            "--device",
-            device,
-        ]
-        command = [sys.executable, "-m", "kernels.bench", *flags]
-        row[f"{name}_extra_mib"] = float(
-            subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        )
-    row |= {
-        "extra_mib": row.pop("ours_extra_mib"),
-        "error": errors["ours"],
-        "naive_error": errors["naive"],
-    }
-    return row | {"naive_float32_error": error(naive_float32, truth)}
+    for i in range(ROUNDS):
+        for name in runs if i == 0 else EVERY_ROUND:
+            times[name].append(seconds(runs[name], case.device))
+    row = {"T": case.T, "H": case.H, "V": case.V, "dtype": case.dtype, "head": case.head}
+    row |= {f"{name}_s": median(values) for name, values in times.items()}
+    row["ratio"] = row["ours_s"] / row["floor_s"]
+    for name, prefix in (("ours", ""), ("naive", "naive_")):
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart:
+            row[f"{prefix}extra_mib"] = apart.submit(extra_mib, case, name).result()
+        row[f"{prefix}error"] = errors[name]
+    return row
+
+
+def choose_precision(device: str) -> None:
+    """Our product's, as the scripts set it on a CPU."""
+    torch.set_float32_matmul_precision("high" if device == "cpu" else "highest")
+
+
+def processor(device: str) -> str:
+    """The GPU's name, or the CPU's cores, name and the instruction set that PyTorch takes on it."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    with open("/proc/cpuinfo") as file:
+        names = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
+    name = names[0] if names else platform.machine()
+    return f"{os.cpu_count()} x {name}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def main() -> None:
-    """Measure every row that the flags ask for and print it as it comes, then all as one JSON
-    line."""
+    """Measure every row and print it as it comes, then all as one JSON line."""
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--rounds", type=int, default=5, help="runs behind each median")
-    parser.add_argument("--dtypes", nargs="+", default=list(DTYPES), choices=list(DTYPES))
-    parser.add_argument(
-        "--heads", nargs="+", default=["frozen", "trainable"], choices=["frozen", "trainable"]
-    )
-    parser.add_argument(
-        "--memory-of", help="one competitor's extra memory on one row, in this process"
-    )
-    parser.add_argument(
-        "--row", nargs=5, metavar=("N", "C", "V", "DTYPE", "HEAD"), help="with --memory-of"
-    )
-    args = parser.parse_args()
-    torch.set_float32_matmul_precision("high" if args.device == "cpu" else "highest")
-    if args.memory_of:
-        N, C, V, dtype, head = args.row
-        made = inputs(int(N), int(C), int(V), DTYPES[dtype], args.device, head == "trainable")
-        print(extra_mib(args.memory_of, *made))
-        return
+    device = parser.parse_args().device
+    choose_precision(device)
+    titles = "".join(f"{name.removesuffix('_s'):>14}" for name in COLUMNS)
+    print(f"{'T':>5} {'H':>5} {'V':>7} {'dtype':9}{'head':10}{titles}")
     rows = []
-    columns = ("ratio", "floor_s", "ours_s", "naive_s", "torch_s", "torch_chunked_s", "liger_s")
-    print(
-        f"{'N':>5} {'C':>5} {'V':>7} {'dtype':9}{'head':10}"
-        + "".join(f"{name.removesuffix('_s'):>14}" for name in columns)
-    )
-    for dtype in args.dtypes:
-        for head in args.heads:
-            for shape in SHAPES:
-                row = measure(*shape, dtype, head, args.rounds, args.device)
+    for dtype in ("float32", "bfloat16"):
+        for head in ("frozen", "trainable"):
+            for T, H, V in SHAPES:
+                row = measure(Case(T, H, V, dtype, head, device))
                 rows.append(row)
-                line = "".join(f"{row[name] or float('nan'):14.3f}" for name in columns)
-                print("{:5} {:5} {:7} {:9}{:10}".format(*shape, dtype, head) + line, flush=True)
-                limit = (2 * row["N"] * row["C"] * 4) / 2**20 + 64
-                print(
-                    f"      extra memory {row['extra_mib']:.0f} MiB (limit {limit:.0f}, naive "
-                    f"{row['naive_extra_mib']:.0f}); error {row['error']:.1e}, naive {row['naive_error']:.1e}, "
-                    f"naive in float32 {row['naive_float32_error']:.1e}",
-                    flush=True,
-                )
-    device = (
-        torch.cuda.get_device_name()
-        if args.device == "cuda"
-        else f"{os.cpu_count()} x {cpu_name()}"
-    )
-    print(
-        json.dumps({"bench": "kernel", "device": device, "torch": torch.__version__, "rows": rows})
-    )
-
-
-def cpu_name() -> str:
-    """The processor and the instruction set that PyTorch takes on it."""
-    with open("/proc/cpuinfo") as file:
-        names = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
-    return f"{names[0] if names else platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
+                cells = "".join(f"{row.get(name, float('nan')):14.3f}" for name in COLUMNS)
+                print(f"{T:5} {H:5} {V:7} {dtype:9}{head:10}{cells}", flush=True)
+                limit = 2 * T * H * 4 / 2**20 + 64
+                memory = "      extra memory {extra_mib:.0f} MiB, naive {naive_extra_mib:.0f}"
+                errors = "error {error:.1e}, naive {naive_error:.1e}"
+                print(f"{memory} (limit {limit:.0f}); {errors}".format(**row), flush=True)
+    told = {"bench": "kernel", "device": processor(device), "torch": torch.__version__}
+    print(json.dumps(told | {"rows": rows}))
 
 
 if __name__ == "__main__":

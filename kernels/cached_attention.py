@@ -1,11 +1,11 @@
-"""Attention of new tokens over a cache of keys, of which a beginning (the trunk) may be shared by
-all rows.
+"""Attention of new tokens over cached keys, of which a beginning (the trunk) may be shared by all.
 
 The G query heads of one key head are stacked as rows, so that its keys are read once and never
 repeated. The trunk's keys lie there once, not once a row: all rows' queries are one matrix against
 them, and the two pieces are joined by their log-sum-exps, as in tree_attention.py:
 
-    share = exp(lse_trunk) / (exp(lse_own) + exp(lse_trunk))        out = (1 - share) out_own + share out_trunk
+    share = exp(lse_trunk) / (exp(lse_own) + exp(lse_trunk))
+    out = (1 - share) out_own + share out_trunk
 
 Decoding reads all keys for one token a row, so it is as fast as memory is: what lies there once is
 read once. act/model/kv_cache.py holds the keys and calls this for every layer.
@@ -26,24 +26,24 @@ def cached_attention(
     trunk: tuple[Tensor, Tensor] | None,
     on_trunk: Tensor,
 ) -> Tensor:
-    """(B, H, T, D) of queries q (B, H, T, D) over own keys and values (B, K, S, D), and the trunk's
-    (K, P, D).
+    """(B, H, T, D) of queries q (B, H, T, D) over their own keys and values and the trunk's.
 
-    `mask` (B, T, S), 0 or -inf, says which own keys a token sees; rows whose `on_trunk` (B,) is 1
-    see all of the trunk, those with 0 none of it.
+    k and v (B, K, S, D) are the rows' own, `trunk` two (K, P, D). `mask` (B, T, S), 0 or -inf, says
+    which own keys a token sees; rows whose `on_trunk` (B,) is 1 see all of the trunk, others none.
     """
     B, H, T, D = q.shape
     K = k.shape[1]
     if trunk is not None and q.device.type != "cpu":
         return joined_keys(q, k, v, mask, trunk, on_trunk)
-    stacked = q.reshape(B, K, H // K * T, D)
-    bias = mask[:, None, None].expand(B, 1, H // K, T, -1).reshape(B, 1, H // K * T, -1)
+    G = H // K
+    stacked = q.reshape(B, K, G * T, D)
+    bias = mask[:, None, None].expand(B, 1, G, T, -1).reshape(B, 1, G * T, -1)
     if trunk is None:
         return F.scaled_dot_product_attention(stacked, k, v, attn_mask=bias).view(B, H, T, D)
-    own, own_lse = _flash(stacked, k, v, attn_mask=bias)
+    own, own_lse = _flash(stacked, k, v, attn_mask=bias)  # (B, K, G T, D), (B, K, G T)
     shared = stacked.transpose(0, 1).reshape(1, K, -1, D)  # all rows' queries of a key head
-    out, lse = _flash(shared, trunk[0][None], trunk[1][None])
-    out, lse = (x[0].unflatten(1, (B, -1)).transpose(0, 1) for x in (out, lse))  # (B, K, G T, ...)
+    out, lse = _flash(shared, trunk[0][None], trunk[1][None])  # (1, K, B G T, D), (1, K, B G T)
+    out, lse = (x[0].unflatten(1, (B, -1)).transpose(0, 1) for x in (out, lse))  # as own, own_lse
     share = torch.sigmoid(lse - own_lse) * on_trunk[:, None, None]
     return torch.lerp(own, out, share[..., None].to(own.dtype)).reshape(B, H, T, D)
 
@@ -51,15 +51,12 @@ def cached_attention(
 def joined_keys(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor, trunk: tuple[Tensor, Tensor], on_trunk: Tensor
 ) -> Tensor:
-    """`cached_attention` from public calls alone, for any device: the trunk's keys are copied
-    before each row's own."""
+    """`cached_attention` from public calls alone, for any device; copies the trunk's keys."""
     B, H, T, D = q.shape
     K, P, _ = trunk[0].shape
-    k, v = (
-        torch.cat([x.expand(B, K, P, D), own], dim=2) for x, own in zip(trunk, (k, v), strict=True)
-    )
+    k = torch.cat([trunk[0].expand(B, K, P, D), k], dim=2)  # (B, K, P + S, D)
+    v = torch.cat([trunk[1].expand(B, K, P, D), v], dim=2)
     k, v = (x.repeat_interleave(H // K, dim=1) for x in (k, v))
     seen = on_trunk.to(mask.dtype).log()[:, None, None].expand(B, T, P)  # 0 or -inf
-    return F.scaled_dot_product_attention(
-        q, k, v, attn_mask=torch.cat([seen, mask], dim=2)[:, None]
-    )
+    mask = torch.cat([seen, mask], dim=2)[:, None]  # (B, 1, T, P + S)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)

@@ -1,13 +1,15 @@
 """x W' (W transposed, as F.linear) on the fastest exact product at hand, with its derivative.
 
-Two CPU paths that F.linear does not take by itself: float32 through oneDNN. On CPUs with AVX-512,
-MKL's product, which F.linear takes, can run at less than half of the speed of oneDNN's
-(docs/log.md), and float32 reaches oneDNN only through an operator without a derivative. Both are
-float32 and sum in another order; PyTorch's own switch chooses:
-`torch.set_float32_matmul_precision("high")`, as the scripts say, allows it. bfloat16 through
-float32. A CPU without bfloat16 arithmetic takes eight times as long for a bfloat16 product as for
-converting both sides and multiplying in float32, which is also the more exact. Everything else
-(CUDA, PyTorch's default precision "highest") is F.linear to the bit.
+Two CPU paths that F.linear does not take by itself:
+
+- float32 through oneDNN. On CPUs with AVX-512, MKL's product, which F.linear takes, can run at less
+  than half of the speed of oneDNN's (docs/log.md), and float32 reaches oneDNN only through an
+  operator without a derivative. Both are float32 and sum in another order; PyTorch's own switch
+  chooses: `torch.set_float32_matmul_precision("high")`, as the scripts say, allows it.
+- bfloat16 through float32. A CPU without bfloat16 arithmetic takes eight times as long for a
+  bfloat16 product as for converting both sides and multiplying in float32, the more exact way.
+
+Everything else (CUDA, PyTorch's default precision "highest") is F.linear to the bit.
 """
 
 import os
@@ -23,15 +25,12 @@ for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
     os.environ.setdefault(cache, "256")
 
 HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-ONEDNN_IS_FASTER = (
-    HAS_ONEDNN and torch.cpu._is_avx512_supported()
-)  # with AVX2 alone, MKL is (docs/log.md)
+ONEDNN_IS_FASTER = HAS_ONEDNN and torch.cpu._is_avx512_supported()  # AVX2 alone: MKL (docs/log.md)
 HAS_BFLOAT16 = torch.cpu._is_avx512_bf16_supported()  # amx machines have it too
 
 
 def takes_onednn(x: Tensor, weight: Tensor) -> bool:
-    """Whether x W' goes through oneDNN: float32 on a CPU where that is the faster one, and the
-    precision allows it."""
+    """Whether x W' goes through oneDNN: float32 on a CPU, where it is faster and allowed."""
     allowed = ONEDNN_IS_FASTER and torch.get_float32_matmul_precision() != "highest"
     return allowed and x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
 
@@ -42,8 +41,7 @@ def takes_float32(x: Tensor) -> bool:
 
 
 def linear(x: Tensor, weight: Tensor) -> Tensor:
-    """x W', (..., in) by (out, in) to (..., out), with gradients to both; equals F.linear up to
-    rounding."""
+    """x W', (..., in) by (out, in) to (..., out), with gradients to both: F.linear's, rounded."""
     if not takes_onednn(x, weight) and not takes_float32(x):
         return F.linear(x, weight)
     if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
@@ -52,8 +50,7 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def product(x: Tensor, weight: Tensor) -> Tensor:
-    """x W', (..., in) by (out, in) to (..., out), without a derivative. `weight` may be a
-    transposed view."""
+    """x W' without a derivative, otherwise as `linear`. `weight` may be a transposed view."""
     if takes_float32(x):
         return product(x.float(), weight.float()).to(x.dtype)
     if takes_onednn(x, weight):
@@ -77,9 +74,7 @@ class _Linear(torch.autograd.Function):
     def backward(ctx, upstream: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors if ctx.needs_input_grad[1] else (None, ctx.weight)
         to_x = product(upstream, weight.t()) if ctx.needs_input_grad[0] else None
-        to_weight = (
-            product(upstream.flatten(0, -2).t(), x.flatten(0, -2).t())
-            if ctx.needs_input_grad[1]
-            else None
-        )
-        return to_x, to_weight
+        if x is None:
+            return to_x, None
+        upstream, x = upstream.flatten(0, -2), x.flatten(0, -2)  # (N, out), (N, in)
+        return to_x, product(upstream.t(), x.t())

@@ -1,5 +1,4 @@
-"""Causal attention over a prefix tree: sequences that begin alike share the tokens, keys and work
-of that beginning.
+"""Causal attention over a prefix tree: what sequences begin with in common is computed once.
 
 The tree's tokens lie flat in one row, run after run. A run is a stretch of tokens that follow one
 another; what comes before it on its path from the root are pieces of earlier runs, each a
@@ -31,8 +30,7 @@ _flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_bac
 
 @dataclass(frozen=True)
 class Run:
-    """Tokens start..stop-1 of the flat row; `path` are the slices of the row that come before them,
-    root first."""
+    """Tokens start..stop-1 of the flat row; `path`: the slices of it before them, root first."""
 
     start: int
     stop: int
@@ -40,39 +38,33 @@ class Run:
 
     @property
     def depth(self) -> int:
-        """Position of the run's first token in its text, the tokens of its path; (T2) of
-        docs/tree.md."""
+        """Position of the run's first token in its text; (T2) of docs/tree.md."""
         return sum(stop - start for start, stop in self.path)
 
 
 def tree_attention(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:
-    """Each token attends to its path and, causally, to its own run: q (1, H, T, D), k and v (1, K,
-    T, D).
+    """Each token attends to its path and, causally, to its own run: (1, H, T, D) of q (1, H, T, D)
+    over k and v (1, K, T, D).
 
-    (1, H, T, D), softmax(q k' / sqrt(D)) v on each token's own keys: plain causal attention on
-    every root-to-leaf sequence. (T3) to (T5) of docs/tree.md.
+    softmax(q k' / sqrt(D)) v on each token's own keys: plain causal attention on every root-to-leaf
+    sequence. (T3) to (T5) of docs/tree.md.
     """
     if q.device.type == "cpu":
         return _TreeAttention.apply(q, k, v, runs)
-    return rejoined_keys_attention(
-        q, k, v, runs
-    )  # the rectangles' operator, _flash, is the CPU's alone
+    return rejoined_keys_attention(q, k, v, runs)  # the operator _flash is the CPU's alone
 
 
 def rejoined_keys_attention(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:
-    """`joined_keys_attention` whose joined keys are not kept but joined again for the backward
-    pass.
+    """`joined_keys_attention` whose joined keys are joined again for the backward pass, not kept:
 
-    A session's branches would hold its trunk's keys fifty times in every layer.
+    a session's branches would hold its trunk's keys fifty times in every layer.
     """
-    return checkpoint(
-        joined_keys_attention, q, k, v, runs, use_reentrant=False, preserve_rng_state=False
-    )
+    again = {"use_reentrant": False, "preserve_rng_state": False}
+    return checkpoint(joined_keys_attention, q, k, v, runs, **again)
 
 
 def joined_keys_attention(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:
-    """`tree_attention` from PyTorch's public calls alone, for any device; what it replaces, for
-    reading and tests.
+    """`tree_attention` from public calls alone, for any device; what it replaces, for reading.
 
     Keys of the path are copied before the run's own, and the causal bias is aligned lower right:
     query i of t sees the first S - t + i + 1 of S keys. Grouped heads are repeated: in float32 no
@@ -90,11 +82,11 @@ def joined_keys_attention(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> T
 
 
 def rectangles(runs: list[Run]) -> list[tuple[slice, slice, bool]]:
-    """(queries, keys, causal) of every piece of a tree's attention; each run's own, causal, before
-    those of its path.
+    """(queries, keys, causal) of every piece of a tree's attention; each run's own, causal, first.
 
-    >>> rectangles([Run(0, 4), Run(4, 6, ((0, 2),)), Run(6, 9, ((0, 2),))])[-1]  # siblings attend
-    to their path as one (slice(4, 9, None), slice(0, 2, None), False)
+    Siblings attend to their path as one:
+    >>> rectangles([Run(0, 4), Run(4, 6, ((0, 2),)), Run(6, 9, ((0, 2),))])[-1]
+    (slice(4, 9, None), slice(0, 2, None), False)
     """
     own = [slice(run.start, run.stop) for run in runs]
     out = [(rows, rows, True) for rows in own]
@@ -106,24 +98,23 @@ def rectangles(runs: list[Run]) -> list[tuple[slice, slice, bool]]:
 
 
 class _TreeAttention(torch.autograd.Function):
-    """By rectangles, with the G query heads of each key head as a batch: flash attention reads keys
-    where they lie."""
+    """By rectangles, the G query heads of a key head as a batch: keys are read where they lie."""
 
     @staticmethod
     def forward(ctx, q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:
         _, H, T, D = q.shape
         K = k.shape[1]
         out = q.new_empty(1, T, H, D).transpose(1, 2)
-        lse = q.new_empty(H // K, K, T, dtype=_wide(q))  # (G, K, T)
+        lse = q.new_empty(H // K, K, T, dtype=_wide(q))  # of what a query has seen so far
         q_, k_, v_, out_ = (_by_key_head(x, K, H // K) for x in (q, k, v, out))  # (G, K, T, D)
         for rows, keys, causal in rectangles(runs):
+            # (G, K, queries, D) and (G, K, queries): one rectangle's output and log-sum-exps
             piece, piece_lse = _flash(q_[:, :, rows], k_[:, :, keys], v_[:, :, keys], 0.0, causal)
             if causal:
                 out_[:, :, rows], lse[:, :, rows] = piece, piece_lse
             else:
-                share = torch.sigmoid(
-                    piece_lse - lse[:, :, rows]
-                )  # (T4): e^lse_2 / (e^lse_1 + e^lse_2)
+                # (T4): e^lse_2 / (e^lse_1 + e^lse_2)
+                share = torch.sigmoid(piece_lse - lse[:, :, rows])
                 out_[:, :, rows].lerp_(piece, share[..., None].to(piece.dtype))
                 lse[:, :, rows] = torch.logaddexp(lse[:, :, rows], piece_lse)  # (T3)
         ctx.save_for_backward(q, k, v, out, lse)
@@ -135,35 +126,22 @@ class _TreeAttention(torch.autograd.Function):
         q, k, v, out, lse = ctx.saved_tensors
         _, H, T, D = q.shape
         K = k.shape[1]
-        to_q = q.new_empty(1, T, H, D, dtype=_wide(q)).transpose(1, 2)
-        to_k, to_v = (k.new_empty(1, T, K, D, dtype=_wide(q)).transpose(1, 2) for _ in range(2))
-        q_, k_, v_, out_, up_, to_q_ = (
-            _by_key_head(x, K, H // K) for x in (q, k, v, out, upstream, to_q)
-        )
+        to_q = q.new_zeros(1, T, H, D, dtype=_wide(q)).transpose(1, 2)
+        to_k, to_v = (k.new_zeros(1, T, K, D, dtype=_wide(q)).transpose(1, 2) for _ in range(2))
+        views = (_by_key_head(x, K, H // K) for x in (q, k, v, out, upstream, to_q))
+        q_, k_, v_, out_, up_, to_q_ = views  # (G, K, T, D)
         for rows, keys, causal in rectangles(ctx.runs):
-            tensors = (
-                up_[:, :, rows],
-                q_[:, :, rows],
-                k_[:, :, keys],
-                v_[:, :, keys],
-                out_[:, :, rows],
-            )
-            piece_q, piece_k, piece_v = _flash_backward(
-                *tensors, lse[:, :, rows], 0.0, causal
-            )  # (T5)
-            if causal:
-                to_q_[:, :, rows] = piece_q
-                to_k[0, :, keys], to_v[0, :, keys] = piece_k.sum(0), piece_v.sum(0)
-            else:
-                to_q_[:, :, rows] += piece_q
-                to_k[0, :, keys] += piece_k.sum(0)
-                to_v[0, :, keys] += piece_v.sum(0)
+            up, query, said, seen = (x[:, :, rows] for x in (up_, q_, out_, lse))
+            tensors = up, query, k_[:, :, keys], v_[:, :, keys], said, seen
+            piece_q, piece_k, piece_v = _flash_backward(*tensors, 0.0, causal)  # (T5)
+            to_q_[:, :, rows] += piece_q
+            to_k[0, :, keys] += piece_k.sum(0)  # over the G query heads that read these keys
+            to_v[0, :, keys] += piece_v.sum(0)
         return to_q.to(q.dtype), to_k.to(k.dtype), to_v.to(v.dtype), None
 
 
 def _by_key_head(x: Tensor, K: int, G: int) -> Tensor:
-    """A view (G, K, T, D) of heads (1, K G, T, D), or of keys (1, K, T, D), each read by G query
-    heads."""
+    """A view (G, K, T, D) of heads (1, K G, T, D), or of keys (1, K, T, D) that G heads read."""
     _, heads, T, D = x.shape
     x = x[0].unflatten(0, (K, heads // K)).transpose(0, 1)  # (G or 1, K, T, D)
     return x.expand(G, K, T, D)

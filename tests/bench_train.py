@@ -26,13 +26,8 @@ import numpy as np
 import torch
 
 ROOT = Path(__file__).parent.parent
-TURNS, SYSTEM, CLIENT, THINKING, ANSWER = (
-    25,
-    1118,
-    90,
-    57,
-    59,
-)  # tokens of text; the template adds 5 a message
+# tokens of text, to which the template adds 5 a message
+TURNS, SYSTEM, CLIENT, THINKING, ANSWER = 25, 1118, 90, 57, 59
 TRL_TURNS = (1, 2, 3, 4, 5, 6, 7, 13, 19, 25)
 LAMBDA_OR = 0.1
 
@@ -100,12 +95,8 @@ def run_ours(args: Namespace) -> dict:
 
     step(1)
     seconds = {n: median(step(n) for _ in range(args.rounds)) for n in (5, 6, TURNS)}
-    return {
-        "seconds": seconds,
-        "unique_tokens": tokens,
-        "naive_tokens": naive[TURNS],
-        "first": first,
-    }
+    counted = {"unique_tokens": tokens, "naive_tokens": naive[TURNS]}
+    return {"seconds": seconds, "first": first} | counted
 
 
 def run_trl(args: Namespace) -> dict:
@@ -122,16 +113,11 @@ def run_trl(args: Namespace) -> dict:
     tokenizer = AutoTokenizer.from_pretrained(args.model)
     pairs = [json.loads(line) for line in args.data.read_text().splitlines()]
     order = [1, *TRL_TURNS]
-    rows = [
-        {
-            "prompt": tokenizer.apply_chat_template(
-                pair["prompt"], tokenize=False, add_generation_prompt=True
-            ),
-            "chosen": pair["chosen"][0]["content"],
-            "rejected": pair["rejected"][0]["content"],
-        }
-        for pair in (pairs[turn - 1] for turn in order)
-    ]
+    rows, as_text = [], {"tokenize": False, "add_generation_prompt": True}
+    for pair in (pairs[turn - 1] for turn in order):
+        answers = {name: pair[name][0]["content"] for name in ("chosen", "rejected")}
+        prompt = tokenizer.apply_chat_template(pair["prompt"], **as_text)
+        rows.append({"prompt": prompt} | answers)
     losses, times = [], []
 
     class Watch(TrainerCallback):
@@ -140,9 +126,8 @@ def run_trl(args: Namespace) -> dict:
 
         def on_step_end(self, *_, **__):
             times[-1] += time.perf_counter()
-            print(
-                f"TRL, turn {order[len(times) - 1]}: {times[-1]:.1f} s", file=sys.stderr, flush=True
-            )
+            turn = order[len(times) - 1]
+            print(f"TRL, turn {turn}: {times[-1]:.1f} s", file=sys.stderr, flush=True)
 
     class Trainer(ORPOTrainer):
         def _get_train_sampler(self, *_):
@@ -168,14 +153,13 @@ def run_trl(args: Namespace) -> dict:
             beta=LAMBDA_OR,
             learning_rate=0.0,
         )
+        lora = {"r": 64, "lora_alpha": 64, "target_modules": list(PROJECTIONS)}
         trainer = Trainer(
             AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32),
             settings,
             train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer,
-            peft_config=LoraConfig(
-                r=64, lora_alpha=64, target_modules=list(PROJECTIONS), task_type="CAUSAL_LM"
-            ),
+            peft_config=LoraConfig(task_type="CAUSAL_LM", **lora),
             callbacks=[Watch()],
         )
         trainer.train()
@@ -184,23 +168,11 @@ def run_trl(args: Namespace) -> dict:
 
 def run_apart(side: str, args: Namespace, data: Path) -> dict:
     """One side's measurements in a process of its own, with its peak memory in GiB."""
-    command = [
-        sys.executable,
-        "-m",
-        "tests.bench_train",
-        "--model",
-        args.model,
-        "--rounds",
-        str(args.rounds),
-    ]
+    command = [sys.executable, "-m", "tests.bench_train", "--model", args.model]
+    command += ["--rounds", str(args.rounds), "--side", side, "--data", data]
     environment = os.environ | {"TRL_EXPERIMENTAL_SILENCE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    with subprocess.Popen(
-        [*command, "--side", side, "--data", data],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
+    options = {"cwd": ROOT, "env": environment, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **options) as process:
         lines = process.stdout.read().splitlines()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -214,22 +186,12 @@ def run_apart(side: str, args: Namespace, data: Path) -> dict:
 
 def main() -> None:
     parser = ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--model",
-        type=Path,
-        default=ROOT / "models/smollm2-135m-instruct",
-        help="the embedded model",
-    )
-    parser.add_argument(
-        "--rounds",
-        type=int,
-        default=3,
-        help="runs behind each median of ours; TRL's, which are long, run once",
-    )
-    parser.add_argument(
-        "--side", choices=("ours", "trl"), help="measure one side only, in this process"
-    )
-    parser.add_argument("--data", type=Path, help="pairs, with --side")
+    add, embedded = parser.add_argument, ROOT / "models/smollm2-135m-instruct"
+    add("--model", type=Path, default=embedded, help="the embedded model")
+    about = "runs behind each median of ours; TRL's, which are long, run once"
+    add("--rounds", type=int, default=3, help=about)
+    add("--side", choices=("ours", "trl"), help="measure one side only, in this process")
+    add("--data", type=Path, help="pairs, with --side")
     args = parser.parse_args()
     if args.side:
         print(json.dumps((run_ours if args.side == "ours" else run_trl)(args)))
@@ -239,13 +201,13 @@ def main() -> None:
         data.write_text("".join(json.dumps(pair) + "\n" for pair in session_pairs(args.model)))
         ours, trl = run_apart("ours", args, data), run_apart("trl", args, data)
     turns = sorted(trl["seconds"])
-    trl_session = float(
-        np.interp(range(1, TURNS + 1), turns, [trl["seconds"][turn] for turn in turns]).sum()
-    )
+    measured = [trl["seconds"][turn] for turn in turns]
+    trl_session = float(np.interp(range(1, TURNS + 1), turns, measured).sum())
     trl_first6 = sum(trl["seconds"][turn] for turn in range(1, 7))
     per_token = {
         n: seconds / ours["unique_tokens"][str(n)] for n, seconds in ours["seconds"].items()
     }
+    machine = platform.processor() or platform.machine()
     result = {
         "bench": "train",
         "speedup_session": trl_session / ours["seconds"][TURNS],
@@ -255,7 +217,7 @@ def main() -> None:
         "per_token_growth": per_token[TURNS] / per_token[5],
         "ours_session_s": ours["seconds"][TURNS],
         "trl_session_s": trl_session,
-        "machine": f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}, torch {torch.__version__}",
+        "machine": f"{os.cpu_count()} cores, {machine}, torch {torch.__version__}",
     }
     print(
         f"tokens: {ours['unique_tokens'][str(TURNS)]:,} unique for {ours['naive_tokens']:,} naive"
@@ -268,9 +230,8 @@ def main() -> None:
     ):
         print(f"{name:24}{a:10.1f}{b:10.1f}{b / a:8.1f}")
     print(f"first losses differ by {result['loss_difference']:.1e} (limit 1e-4)")
-    print(
-        f"seconds per unique token: {result['per_token_growth']:.2f} times at 25 turns what they are at 5 (goal 1.6)"
-    )
+    growth = f"{result['per_token_growth']:.2f} times at 25 turns what they are at 5 (goal 1.6)"
+    print(f"seconds per unique token: {growth}")
     print(json.dumps(result))
     if result["loss_difference"] > 1e-4:
         raise SystemExit("the two did not train on the same loss: the ratios mean nothing")

@@ -79,15 +79,10 @@ def main() -> None:
                     breaks += at is not None
                     tokens += alone.response_tokens if at is None else at + 1
             n = args.alone * args.turns
-            print(
-                f"{precision:8} {name:8} {equal} of {n} replies equal; {breaks} breaks in {tokens} tokens"
-            )
-            result[f"{precision}_{name}"] = {
-                "replies": n,
-                "equal": equal,
-                "tokens": tokens,
-                "breaks": breaks,
-            }
+            said = f"{equal} of {n} replies equal; {breaks} breaks in {tokens} tokens"
+            print(f"{precision:8} {name:8} {said}")
+            figures = {"replies": n, "equal": equal, "tokens": tokens, "breaks": breaks}
+            result[f"{precision}_{name}"] = figures
     print(json.dumps(result))
 
 

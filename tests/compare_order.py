@@ -18,37 +18,13 @@ ROOT = Path(__file__).parent.parent
 
 
 def trained(order: str, seed: int, model: str, data: str, out: Path) -> dict:
-    command = [
-        sys.executable,
-        str(ROOT / "train.py"),
-        "--method",
-        "orpo",
-        "--model",
-        model,
-        "--data",
-        data,
-    ]
-    command += [
-        "--out",
-        str(out),
-        "--held-out-sessions",
-        "2",
-        "--lr",
-        "5e-4",
-        "--lambda-or",
-        "0.5",
-        "--batch",
-        "3",
-    ]
-    subprocess.run(
-        [*command, "--order", order, "--seed", str(seed)], check=True, stdout=subprocess.DEVNULL
-    )
+    words = f"--method orpo --model {model} --data {data} --out {out} --order {order} --seed {seed}"
+    words += " --held-out-sessions 2 --lr 5e-4 --lambda-or 0.5 --batch 3"
+    command = [sys.executable, str(ROOT / "train.py"), *words.split()]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    return {
-        "before": lines[0],
-        "after": lines[-1],
-        "tokens": sum(line["unique_tokens"] for line in lines[1:-1]),
-    }
+    tokens = sum(line["unique_tokens"] for line in lines[1:-1])
+    return {"before": lines[0], "after": lines[-1], "tokens": tokens}
 
 
 def main() -> None:
@@ -61,12 +37,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for seed in args.seeds:
             for order, runs in rows.items():
-                runs.append(
-                    trained(order, seed, args.model, args.data, Path(folder) / f"{order}-{seed}")
-                )
-    print(
-        f"before: NLL {rows['session'][0]['before']['nll']:.4f}, margin {rows['session'][0]['before']['margin']:.4f}"
-    )
+                out = Path(folder) / f"{order}-{seed}"
+                runs.append(trained(order, seed, args.model, args.data, out))
+    before = rows["session"][0]["before"]
+    print(f"before: NLL {before['nll']:.4f}, margin {before['margin']:.4f}")
     print(f"{'order':10}{'NLL (SD)':>20}{'margin (SD)':>20}{'tokens computed':>18}")
     for order, runs in rows.items():
         cells = [[run["after"][name] for run in runs] for name in ("nll", "margin")]

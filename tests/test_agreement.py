@@ -17,11 +17,11 @@ from act.cli import run_script
 from act.forms import score
 from act.statistics.agreement import (
     ITEMS,
+    Rows,
     alpha,
     as_table,
     bias,
     compare,
-    estimate,
     exact,
     icc,
     levels,
@@ -179,12 +179,14 @@ def test_interval_holds_the_estimate_and_shrinks_with_sessions():
     for n in (20, 200):
         truth = draw.normal(size=n)
         table = np.stack([truth + draw.normal(size=n) * 0.7 for _ in range(2)], axis=1)
-        result = estimate(STATISTICS["icc, absolute"], table, 500, 0)
+        make = Rows(np.arange(n), 500, 0)
+        result = make.row("", "", "", STATISTICS["icc, absolute"], table)
         low, high = result["ci"]
         assert low < result["estimate"] < high
         widths.append(high - low)
     assert widths[1] < 0.6 * widths[0]
-    assert estimate(exact, np.empty((0, 2)), 100, 0) == {"estimate": None, "ci": None}
+    nothing = Rows(np.arange(0), 100, 0).row("", "", "", exact, np.empty((0, 2)))
+    assert (nothing["estimate"], nothing["ci"]) == (None, None)
 
 
 def rating(session, rater, act_fm, tes):

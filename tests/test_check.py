@@ -17,7 +17,6 @@ from act.judging.check import (
     EXCERPTS,
     GRADED,
     LEVELS,
-    auc,
     check,
     excerpts,
     graded_sessions,
@@ -29,7 +28,7 @@ from act.judging.check import (
 )
 from act.judging.judge import Judgement
 from act.records import InputError, Store, read_jsonl
-from act.statistics.contrasts import wilson
+from act.statistics.contrasts import auc, wilson
 from tests.fake_server import serving
 from tests.test_served_judge import as_json
 from tests.tune_judge import OTHERS, draw
@@ -315,11 +314,8 @@ def pairs_right(n, own=100):
         (136, clients(8, 7), "measures"),  # 7 or more of 8 by chance, one in two: .035
         (136, clients(8, 6), "partly"),  # .14
         (136, clients(5), "partly"),  # five clients show no order
-        (
-            136,
-            clients(8) | {"TES": clients(8, 4)["TES"]},
-            "partly",
-        ),  # one outcome alone does not count
+        # one outcome alone does not count
+        (136, clients(8) | {"TES": clients(8, 4)["TES"]}, "partly"),
         (94, clients(8), "nothing"),  # 69%, 99% interval from .58
         (94, clients(5), "nothing"),
         (68, clients(8), "nothing"),  # sessions alone do not count
@@ -343,10 +339,8 @@ def test_a_judge_must_tell_behaviours_apart_and_answer():
     assert enough["level"] == "measures" and "own item moved most in 60 of 100" in enough["line"]
     assert "(by chance 6)" in enough["line"] and ", 5% of the texts unrated." in enough["line"]
     silent = verdict("j", pairs_right(136), clients(8), 0.06)
-    assert (
-        silent["level"] == "nothing"
-        and "j left too many texts unrated to be believed" in silent["line"]
-    )
+    assert silent["level"] == "nothing"
+    assert "j left too many texts unrated to be believed" in silent["line"]
 
 
 def test_items_that_a_pair_is_rated_on_too_are_of_its_kind_and_never_its_own():
@@ -417,6 +411,15 @@ def backwards(body, known):
     return [3 - r for r in perfect(body, known)[:25]] + [8 - r for r in perfect(body, known)[25:]]
 
 
+def check_by_script(server, folder, monkeypatch, *flags):
+    """The result that `judge.py check` writes."""
+    out = str(folder / "check.json")
+    words = ["judge.py", "check", "--judge", f"fake@{server.url}", "--out", out, *flags]
+    monkeypatch.setattr("sys.argv", words)
+    run_script(judge_script.main)
+    return json.loads((folder / "check.json").read_text())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("rate", "level"),
@@ -434,17 +437,7 @@ def test_a_served_judge_whose_worth_is_known_gets_the_right_verdict(
 ):
     known = known_texts()
     with serving(lambda body, n: as_json(rate(body, known))) as server:
-        words = [
-            "judge.py",
-            "check",
-            "--judge",
-            f"fake@{server.url}",
-            "--out",
-            tmp_path / "check.json",
-        ]
-        monkeypatch.setattr("sys.argv", list(map(str, words)))
-        run_script(judge_script.main)
-    result = json.loads((tmp_path / "check.json").read_text())
+        result = check_by_script(server, tmp_path, monkeypatch)
     first = capsys.readouterr().out.splitlines()[0]
     assert first == result["verdict"]["line"] and result["verdict"]["level"] == level, first
     assert len(result["items"]) == 34 and all(row["pairs"] == 4 for row in result["items"])
@@ -472,19 +465,8 @@ def test_drift_over_replicates_and_texts_without_a_form(tmp_path, monkeypatch, c
         return as_json([2] * 25 + [min(7, 3 + seen[text])] * 9)
 
     with serving(say) as server:
-        flags = ["--replicates", 3, "--concurrency", 1, "--seen", "g01", "g02"]
-        words = [
-            "judge.py",
-            "check",
-            "--judge",
-            f"fake@{server.url}",
-            "--out",
-            tmp_path / "check.json",
-            *flags,
-        ]
-        monkeypatch.setattr("sys.argv", list(map(str, words)))
-        run_script(judge_script.main)
-    result = json.loads((tmp_path / "check.json").read_text())
+        flags = ["--replicates", "3", "--concurrency", "1", "--seen", "g01", "g02"]
+        result = check_by_script(server, tmp_path, monkeypatch, *flags)
     assert result["drift"]["TES"] == pytest.approx({"sd": 1.0, "last_less_first": 2.0})
     assert list(result["drift"].values())[0] == {"sd": 0.0, "last_less_first": 0.0}
     assert result["sessions"]["TES"]["n"] == 6 and result["unrated"] == 4
@@ -513,11 +495,8 @@ def test_trap_23_expected_and_whole_ratings_are_never_compared_with_one_another(
     """The same digits for every text. With probabilities for every second one a mix would show
     differences."""
     mixed = check(SameDigits(lambda n: n % 2 == 1), 1)
-    assert (mixed["scores"], mixed["verdict"]["level"], mixed["pairs"]["share"]) == (
-        "whole",
-        "nothing",
-        0.5,
-    )
+    found = mixed["scores"], mixed["verdict"]["level"], mixed["pairs"]["share"]
+    assert found == ("whole", "nothing", 0.5)
     assert {row["in_order"] for row in mixed["sessions"].values()} == {0}
     one_missing = check(SameDigits(lambda n: n != 200), 1)
     assert one_missing["scores"] == "whole" and one_missing["pairs"]["share"] == 0.5
@@ -525,11 +504,8 @@ def test_trap_23_expected_and_whole_ratings_are_never_compared_with_one_another(
     assert always["scores"] == "expected" and always["pairs"]["share"] == 1
     assert check(SameDigits(lambda n: False), 1)["scores"] == "whole"
     nobody = check(SameDigits(lambda n: True, "format"), 1)
-    assert (nobody["scores"], nobody["unrated"], nobody["verdict"]["level"]) == (
-        "whole",
-        296,
-        "nothing",
-    )
+    found = nobody["scores"], nobody["unrated"], nobody["verdict"]["level"]
+    assert found == ("whole", 296, "nothing")
 
 
 def test_clients_that_were_tuned_on_are_known_ones_and_recorded():

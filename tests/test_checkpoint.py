@@ -208,7 +208,7 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch, wri
 
 
 def test_gguf_rows_are_put_back_into_halves():
-    """One head of width 4: GGUF keeps rows 0, 2 | 1, 3 of Hugging Face's side by side (x_0, x_2), (x_1, x_3)."""
+    """One head of width 4: GGUF keeps Hugging Face's rows 0, 2 and 1, 3 side by side."""
     gguf = torch.tensor([[0.0], [2.0], [1.0], [3.0]])
     assert halves_layout(gguf, heads=1).flatten().tolist() == [0, 1, 2, 3]
     assert hf_name("blk.3.attn_q.weight") == "model.layers.3.self_attn.q_proj.weight"

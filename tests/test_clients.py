@@ -10,8 +10,8 @@ from act.forms import OUTCOMES, score
 from act.records import CONDITIONS
 from act.statistics import analysis
 from act.statistics.clients import archetypes, crossed, groups_of, subgroups
+from act.statistics.diagnostics import across_raters, replicates
 from act.statistics.ratings import Scores, score_sessions
-from act.statistics.replicates import across_raters, replicates
 from tests.made_ratings import make_ratings, make_session
 
 
@@ -149,9 +149,9 @@ def test_archetypes_come_from_the_sessions_profiles():
     assert (
         set(found) == {"act_fm_total", "tes_mean"} and found["tes_mean"]["interaction"]["df"] == 5
     )
-    assert groups_of({"p": {"id": "p", "age": "20-29"}, "q": {"id": "q", "age": "30-39"}}) == {
-        "age": {"20-29": ["p"], "30-39": ["q"]}
-    }
+    profiles = {"id": "p", "age": "20-29"}, {"id": "q", "age": "30-39"}
+    found = groups_of([{"profile": profile} for profile in profiles])
+    assert found == {"age": {"20-29": {"p"}, "30-39": {"q"}}}
 
 
 def test_one_rating_a_session_has_no_replicates():
@@ -243,4 +243,4 @@ def test_rater_by_condition_variance_is_that_of_the_two_way_anova():
     assert 15 <= row["df"] < 60
     one = {key: ratings[:1] for key, ratings in held.items()}
     one["p00", "sft"] = held["p00", "sft"]
-    assert "fewer than 2 conditions" in across_raters(one, "y")["refused"]
+    assert "1 condition(s) only" in across_raters(one, "y")["refused"]

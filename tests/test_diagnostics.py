@@ -192,17 +192,17 @@ def test_trap_24_everything_failed_or_nothing_did():
     and no error."""
     scores = score_sessions(make_ratings(6), "integer", "r")
     sessions = [make_session(condition, client) for client in range(6) for condition in CONDITIONS]
-    found = without_failed(scores, sessions, 0)
+    found = without_failed(scores, sessions)
     assert found["excluded"] == 0 and set(found["outcomes"]) | set(found["subscales"]) == set(
         OUTCOMES
     )
     same(found["outcomes"]["tes_mean"], analysis.analyse(scores, "tes_mean", 0, 0))
     sessions[3]["status"] = "context"
-    found = without_failed(scores, sessions, 0)
+    found = without_failed(scores, sessions)
     assert found["excluded"] == 1
     rest = scores.where(np.array(scores.sessions) != sessions[3]["id"])
     same(found["subscales"]["open_consistent"], analysis.analyse(rest, "open_consistent", 0, 0))
-    gone = without_failed(scores, [session | {"status": "error"} for session in sessions], 0)
+    gone = without_failed(scores, [session | {"status": "error"} for session in sessions])
     assert gone["excluded"] == 36
     assert gone["outcomes"]["tes_mean"]["refused"] == "sessions of 0 condition(s) only"
     assert gone["archetype"]["tes_mean"]["refused"] == "no rated session is left"
@@ -211,5 +211,6 @@ def test_trap_24_everything_failed_or_nothing_did():
 def test_residuals_of_an_analysed_outcome():
     scores = score_sessions(make_ratings(9)[:-3], "expected", "r")
     for outcome in OUTCOMES:
-        fitted, residual, effects = analysis.residuals(scores, outcome)
+        model = scores.fit(outcome)
+        fitted, residual, effects = residuals_of(model, *scores.data(outcome))
         assert fitted + residual == pytest.approx(scores.values[outcome]) and len(effects) == 9

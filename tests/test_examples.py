@@ -2,15 +2,14 @@
 
 import json
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 import train
 from act.records import InputError
-from act.training.examples import fit_prompt, make_example, read_examples
-from tests.tiny import conversation, message, pair_row, run_in_process, write_rows
+from act.training.examples import fit_prompt, hold_out, make_example, read_examples
+from tests.tiny import conversation, message, pair_row, run_in_process, train_flags, write_rows
 
 
 def test_trap_04_oldest_turns_go_whole_and_are_counted(tokenizer):
@@ -21,20 +20,16 @@ def test_trap_04_oldest_turns_go_whole_and_are_counted(tokenizer):
     for cut, prompt in enumerate(prompts):
         assert fit_prompt(messages, tokenizer, len(prompt), 512) == (prompt, cut)
         if cut < 4:
-            assert fit_prompt(messages, tokenizer, len(prompt) - 1, 512) == (
-                prompts[cut + 1],
-                cut + 1,
-            )
+            shorter = fit_prompt(messages, tokenizer, len(prompt) - 1, 512)
+            assert shorter == (prompts[cut + 1], cut + 1)
         assert tokenizer.decode(prompt).startswith("system\nYou listen.")
-    with pytest.raises(
-        ValueError, match=f"take {len(prompts[4])} tokens; --max-prompt is {len(prompts[4]) - 1}"
-    ):
-        fit_prompt(messages, tokenizer, len(prompts[4]) - 1, 512)
+    least = len(prompts[4])
+    with pytest.raises(ValueError, match=f"take {least} tokens; --max-prompt is {least - 1}"):
+        fit_prompt(messages, tokenizer, least - 1, 512)
     example = make_example(pair_row(5), tokenizer, 512, len(prompts[2]))
     assert example.cut_turns == 2 and example.cut_tokens == 0
-    assert (
-        example.session == make_example(pair_row(3), tokenizer, 512, 512).session
-    )  # known by its uncut start
+    # known by its uncut start
+    assert example.session == make_example(pair_row(3), tokenizer, 512, 512).session
 
 
 def test_trap_04_without_a_system_prompt_the_first_turn_may_go(tokenizer):
@@ -56,9 +51,8 @@ def test_trap_04_cut_answers_keep_their_end(tokenizer):
             assert answer.ids == prompt + kept and answer.start == len(prompt)
             assert answer.length >= 2 and answer.ids[-1] == tokenizer.end_ids[0]
         assert example.cut_tokens == sum(max(0, len(reply) - room) for reply in replies)
-    with pytest.raises(
-        ValueError, match=f"the prompt takes {len(prompt)} tokens of {len(prompt) + 1}"
-    ):
+    said = f"the prompt takes {len(prompt)} tokens of {len(prompt) + 1}"
+    with pytest.raises(ValueError, match=said):
         make_example(row, tokenizer, len(prompt) + 1, 512)
 
 
@@ -68,10 +62,8 @@ def test_trap_04_old_turns_go_before_answers(tokenizer):
 
     With no turn left to go the answers are cut.
     """
-    row, prompts = (
-        pair_row(3),
-        [tokenizer.prompt(pair_row(3)["prompt"][:1] + conversation(3)[n:]) for n in (1, 3, 5)],
-    )
+    row, messages = pair_row(3), conversation(3)
+    prompts = [tokenizer.prompt(messages[:1] + messages[n:]) for n in (1, 3, 5)]
     longest = max(len(tokenizer.reply(row[name][0]["content"])) for name in ("chosen", "rejected"))
     for cut, prompt in enumerate(prompts):
         example = make_example(row, tokenizer, len(prompt) + longest, 512)
@@ -86,15 +78,15 @@ def test_trap_04_a_cut_answer_keeps_its_form(tokenizer, tmp_path):
     word of it, taken."""
     text = "Thinking: He is stuck.\n\nAnswer: And then? What came?"
     path = write_rows(tmp_path / "data.jsonl", [pair_row(chosen=[message("assistant", text)])])
-    prompt, check = len(tokenizer.prompt(conversation(1))), partial(train.check_form, cot=True)
+    prompt = len(tokenizer.prompt(conversation(1)))
     least = len(tokenizer.encode(text.removesuffix(" then? What came?"))) + 1  # and the end
-    (example,) = read_examples(path, tokenizer, True, prompt + least, 512, check)
+    (example,) = read_examples(path, tokenizer, True, prompt + least, 512)
+    train.check_form(example, tokenizer, cot=True)
     assert tokenizer.decode(example.chosen.ids[prompt:]) == "Thinking: He is stuck.\n\nAnswer: And"
-    with pytest.raises(
-        InputError,
-        match=f"jsonl:1: cut to the {least - 1} tokens that --max-length leaves it, .*--cot",
-    ):
-        read_examples(path, tokenizer, True, prompt + least - 1, 512, check)
+    (example,) = read_examples(path, tokenizer, True, prompt + least - 1, 512)
+    said = f"jsonl:1: cut to the {least - 1} tokens that --max-length leaves it, .*--cot"
+    with pytest.raises(InputError, match=said):
+        train.check_form(example, tokenizer, cot=True)
 
 
 @pytest.mark.parametrize("system", [True, False])
@@ -105,7 +97,7 @@ def test_turns_of_one_session_are_known_by_how_it_begins(tokenizer, system):
     for row in rows if not system else ():
         row["prompt"] = row["prompt"][1:]
     examples = [make_example(row, tokenizer, 512, 512) for row in rows]
-    kept, held_out = train.hold_out(examples, 1)
+    kept, held_out = hold_out(examples, 1)
     assert (kept, held_out) == (examples[:3], examples[3:])
 
 
@@ -209,36 +201,34 @@ def test_trap_12_reasoning_where_none_is_meant_and_none_where_it_is(tokenizer, t
     plain = pair_row()
     thought = pair_row(chosen=[message("assistant", "Thinking: He is stuck.\n\nAnswer: And then?")])
     right, wrong = (thought, plain) if cot else (plain, thought)
-    check = partial(train.check_form, cot=cot)
-    good, bad = (
-        write_rows(tmp_path / name, [row]) for name, row in (("good", right), ("bad", wrong))
-    )
-    assert len(read_examples(good, tokenizer, True, 512, 512, check)) == 1
-    with pytest.raises(InputError, match=r"bad:1: the answer .*--cot"):
-        read_examples(bad, tokenizer, True, 512, 512, check)
+    path = write_rows(tmp_path / "data.jsonl", [right, wrong])
+    good, bad = read_examples(path, tokenizer, True, 512, 512)
+    train.check_form(good, tokenizer, cot)
+    with pytest.raises(InputError, match=r"data.jsonl:2: the answer .*--cot"):
+        train.check_form(bad, tokenizer, cot)
 
 
-@pytest.mark.parametrize("fault", ["row", "sessions", "folder", "flag"])
+@pytest.mark.parametrize("fault", ["row", "form", "sessions", "folder", "flag"])
 def test_trap_12_status_2_and_one_line(folder, tmp_path, monkeypatch, capsys, fault):
-    data = write_rows(
-        tmp_path / "data.jsonl", [pair_row(), without("prompt") if fault == "row" else pair_row(2)]
-    )
+    thought = pair_row(chosen=[message("assistant", "Thinking: He is stuck.\n\nAnswer: So?")])
+    second = {"row": without("prompt"), "form": thought}.get(fault, pair_row(2))
+    data = write_rows(tmp_path / "data.jsonl", [pair_row(), second])
     flags = {"--method": "orpo", "--model": folder, "--data": data, "--out": tmp_path / "out"}
-    flags |= {
-        "sessions": {"--held-out-sessions": 1},
-        "folder": {"--model": "none"},
-        "flag": {"--batch": 0},
-    }.get(fault, {})
+    wrong = {"sessions": {"--held-out-sessions": 1}, "folder": {"--model": "none"}}
+    flags |= (wrong | {"flag": {"--batch": 0}}).get(fault, {})
     with pytest.raises(SystemExit) as raised:
         run_in_process(monkeypatch, *(x for flag in flags.items() for x in flag))
     assert raised.value.code == 2
+    lost = "the answer would be learned without its context"
+    left = "the data have 1 sessions, and one must be left to train on"
     line = {
-        "row": f'error: {data}:2: no "prompt" (nor "messages"): the answer would be learned without its context\n',
-        "sessions": "error: --held-out-sessions 1: the data have 1 sessions, and one must be left to train on\n",
-        "folder": "error: none: no such folder\n",
-        "flag": f"error: argument --batch: 0 is not 1 or more (see {Path(sys.argv[0]).name} --help)\n",
+        "row": f'{data}:2: no "prompt" (nor "messages"): {lost}',
+        "form": f'{data}:2: the answer begins with "Thinking:": is --cot missing?',
+        "sessions": f"--held-out-sessions 1: {left}",
+        "folder": "none: no such folder",
+        "flag": f"argument --batch: 0 is not 1 or more (see {Path(sys.argv[0]).name} --help)",
     }
-    assert capsys.readouterr().err == line[fault]
+    assert capsys.readouterr().err == f"error: {line[fault]}\n"
     assert not (tmp_path / "out").exists()
 
 
@@ -258,24 +248,8 @@ def test_trap_12_the_log_counts_the_prompts_tokens(folder, tokenizer, tmp_path, 
     step."""
     rows = [pair_row(turns) for turns in (1, 2, 4)]
     data, out = write_rows(tmp_path / "data.jsonl", rows), tmp_path / "out"
-    flags = (
-        "--method",
-        "orpo",
-        "--model",
-        folder,
-        "--data",
-        data,
-        "--out",
-        out,
-        "--batch",
-        2,
-        "--lora-rank",
-        2,
-    )
-    run_in_process(monkeypatch, *flags)
+    run_in_process(monkeypatch, *train_flags(folder, data, out))
     logged = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()][1:3]
     lengths = [len(tokenizer.prompt(row["prompt"])) for row in rows]
-    assert [line["prompt_tokens_per_example"] for line in logged] == [
-        sum(lengths[:2]) / 2,
-        lengths[2],
-    ]
+    means = [line["prompt_tokens_per_example"] for line in logged]
+    assert means == [sum(lengths[:2]) / 2, lengths[2]]

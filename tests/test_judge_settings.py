@@ -55,11 +55,9 @@ def test_ratings_of_other_settings_are_not_taken_for_these(judge, refused, wordi
         digest = wording_digest(FORMS, WHOLE_FORMS)
         settings = {"endpoint": f"m@{server.url}", "wording": digest, "temperature": 0.0, "seed": 0}
         assert [r["judge"] for r in kept] == [settings] * 2
+        warmer = "r.jsonl was made with temperature 0.0, not 0.7; choose another --out"
         for flags, said in (
-            (
-                ("--temperature", 0.7),
-                "r.jsonl was made with temperature 0.0, not 0.7; choose another --out",
-            ),
+            (("--temperature", 0.7), warmer),
             (("--seed", 1), "seed 0, not 1"),
             (("--form", wording), f"wording {digest}, not "),
         ):
@@ -160,24 +158,16 @@ def test_a_session_with_other_words_is_not_taken_for_the_one_that_was_rated(judg
 
 
 def check_file(path, **more):
-    path.write_text(
-        json.dumps(
-            {"judge": "m", "settings": {}, "verdict": {"line": "m tells known groups apart."}}
-            | more
-        )
-    )
+    found = {"judge": "m", "settings": {}, "verdict": {"line": "m tells known groups apart."}}
+    path.write_text(json.dumps(found | {"items": []} | more))
     return path.name
 
 
 def test_a_check_is_repeated_for_its_own_judge_alone(judge, refused, tmp_path):
     with serving(lambda body, n: as_json(RATED)) as server:
         spec = f"m@{server.url}"
-        settings = {
-            "endpoint": spec,
-            "wording": wording_digest(FORMS, WHOLE_FORMS),
-            "temperature": 0.0,
-            "seed": 7,
-        }
+        settings = {"endpoint": spec, "wording": wording_digest(FORMS, WHOLE_FORMS)}
+        settings |= {"temperature": 0.0, "seed": 7}
         mine = check_file(tmp_path / "mine.json", settings=settings)
         lines = judge(*RATE, spec, f"n@{server.url}", "--check", mine).out.splitlines()
         assert lines[:2] == [
@@ -190,7 +180,6 @@ def test_a_check_is_repeated_for_its_own_judge_alone(judge, refused, tmp_path):
         said = refused(*words, warmer)
         assert "the check of m was made with temperature 1.0, not 0.0; check it as it rates" in said
         assert 'a check of "gpt", not of m' in refused(*words, foreign)
-        assert 'a second check of "m"' in refused(*words, mine, mine)
         (tmp_path / "odd.json").write_text('{"verdict": "fine"}')
         assert "not a file that `judge.py check` wrote" in refused(*words, "odd.json")
 
@@ -236,40 +225,18 @@ def test_files_that_cannot_be_read_or_written_are_one_line_before_anybody_is_ask
 
 
 def test_examples_of_another_wording_or_kind_are_not_mixed(judge, refused, wording, tmp_path):
-    human = {
-        "session": "sft/p00",
-        "condition": "sft",
-        "profile": "p00",
-        "rater": "anna",
-        "replicate": 0,
-    }
-    write(
-        tmp_path / "h.jsonl",
-        [human | {"act_fm": RATED[:25], "tes": RATED[25:], "status": "ok", "attempts": 1}],
-    )
+    human = {"session": "sft/p00", "condition": "sft", "profile": "p00", "rater": "anna"}
+    human |= {"replicate": 0, "act_fm": RATED[:25], "tes": RATED[25:], "status": "ok"}
+    write(tmp_path / "h.jsonl", [human | {"attempts": 1}])
     words = ("tune-data", "--sessions", "s.jsonl", "--human", "h.jsonl", "--out", "d.jsonl")
     write(
         tmp_path / "other.jsonl", [r | {"wording": "official.json"} for r in read_jsonl("h.jsonl")]
     )
-    other = (
-        "judge.py",
-        "tune-data",
-        "--sessions",
-        "s.jsonl",
-        "--human",
-        "other.jsonl",
-        "--out",
-        "o.jsonl",
-    )
-    assert (
-        "sft/p00, anna: rated in the wording official.json, not paraphrase; see --form"
-        in refused(*other)
-    )
-    assert "34 examples" in judge(*other[1:], "--form", wording).out
-    write(
-        tmp_path / "judge.jsonl",
-        [human | {"act_fm": RATED[:25], "tes": RATED[25:], "status": "ok", "wording": "x"}],
-    )
+    other = ("tune-data", "--sessions", "s.jsonl", "--human", "other.jsonl", "--out", "o.jsonl")
+    said = refused("judge.py", *other)
+    assert "sft/p00, anna: rated in the wording official.json, not paraphrase; see --form" in said
+    assert "34 examples" in judge(*other, "--form", wording).out
+    write(tmp_path / "judge.jsonl", [human | {"wording": "x"}])
     both = judge("agree", "--human", "other.jsonl", "--judge", "judge.jsonl", "--resamples", 2)
     assert "warning: ratings of items in different wordings: official.json, x" in both.err
     assert "34 examples" in judge(*words).out == judge(*words).out

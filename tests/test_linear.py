@@ -18,7 +18,8 @@ def resident():
 
 def multiply(rows):
     for n in rows:
-        torch.ops.mkldnn._linear_pointwise(torch.ones(n, 64), torch.ones(64, 64), None, "none", [], "")
+        x, weight = torch.ones(n, 64), torch.ones(64, 64)
+        torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
 
 multiply(range(1, 301))
 before = resident()

@@ -12,7 +12,7 @@ import judge as judge_script
 from act.cli import run_script
 from act.forms import FORMS, slots
 from act.judging.judge import LocalJudge, Text, request, said_in, slot_messages
-from act.model.slots import digit_ids, slot_probs
+from act.model.prefix_tree import digit_ids, slot_probs
 from act.records import CONDITIONS, InputError, check_rating, read_jsonl
 from tests.conftest import EMBEDDED, ROOT
 

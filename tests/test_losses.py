@@ -12,8 +12,7 @@ import act.training.step
 from act.model.llama import Llama, LlamaConfig
 from act.training.examples import Answer, Example
 from act.training.losses import log_odds, log_odds_margin, nll_loss, odds_ratio_loss, orpo_loss
-from act.training.step import Objective, count_targets, step_losses
-from act.training.tree import answer_logps
+from act.training.step import Objective, answer_logps, count_targets, step_losses
 from tests.truths.make_trl_truths import TRUTHS, tiny_weights, trl_numbers
 
 TRL = json.loads(TRUTHS.read_text())

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from act.statistics.contrasts import ALPHA, Study, power_of, profiles_needed
 from act.statistics.mixed import fit
-from act.statistics.power import ALPHA, Study, power_of, profiles_needed
 
 STUDY = Study(6, 4.0, 10.0, 25.0)
 FLAGS = "--contrast orpo,sft --difference 4 --variance-session 10 --variance-residual 25"

@@ -18,6 +18,7 @@ from act.report.page import Html, Report, element, grid, join, write_page
 from act.report.table import Table, flat, number
 from act.report.tables import LOOKS, clip, decimals, examples, make_tables
 from act.statistics import analysis
+from act.statistics.diagnostics import residuals_of
 from act.statistics.ratings import score_sessions
 from tests.made_ratings import make_ratings, make_session
 from tests.made_study import make_study
@@ -67,7 +68,7 @@ def summarise(ratings, sessions=None, check=None):
         "resamples": 20,
         "seed": 0,
     }
-    summary = analysis.summarise(ratings, sessions, scores, check, inputs)
+    summary = analysis.summarise(ratings, sessions, scores, inputs) | {"judge_check": check}
     analyze.add_audit(summary, sessions)
     return json.loads(json.dumps(summary)), scores
 
@@ -75,7 +76,7 @@ def summarise(ratings, sessions=None, check=None):
 def tables_of(summary, scores):
     """All tables, the residuals' too."""
     fitted = [name for name in analysis.TOTALS if not summary["outcomes"][name]["refused"]]
-    residuals = {name: analysis.residuals(scores, name) for name in fitted}
+    residuals = {name: residuals_of(scores.fit(name), *scores.data(name)) for name in fitted}
     return make_tables(summary, scores, residuals)
 
 

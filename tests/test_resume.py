@@ -25,6 +25,7 @@ from tests.tiny import (
     objective,
     pair_row,
     run_in_process,
+    train_flags,
     with_adapter,
     write_rows,
 )
@@ -66,8 +67,8 @@ def test_trap_11_a_state_of_another_run_is_refused(tmp_path):
     path = tmp_path / "state.safetensors"
     state.save(path, {"lr": 0.01, "seed": 1})
     for run, name in (
-        ({"lr": 0.02, "seed": 1}, "lr = 0.01, not 0.02"),
-        ({"lr": 0.01}, "seed = 1, not None"),
+        ({"lr": 0.02, "seed": 1}, "lr 0.01, not 0.02"),
+        ({"lr": 0.01}, "seed 1, not unknown"),
     ):
         with pytest.raises(InputError, match=f"was made with {name}"):
             TrainState(with_adapter(), 0.01, 1.0).load(path, run)
@@ -98,10 +99,8 @@ def test_trap_11_the_log_goes_on_behind_the_state(tmp_path, capsys, done, torn):
     log = RunLog(path, done)
     assert (log.before, log.last_step) == (LINES[0], {"loss": 3 - done})
     log.write({"step": done + 1, "loss": 0.5})
-    assert list(map(json.loads, path.read_text().splitlines())) == [
-        *LINES[: done + 1],
-        {"step": done + 1, "loss": 0.5},
-    ]
+    new = {"step": done + 1, "loss": 0.5}
+    assert list(map(json.loads, path.read_text().splitlines())) == [*LINES[: done + 1], new]
     assert not capsys.readouterr().err
 
 
@@ -110,10 +109,8 @@ def test_trap_11_a_log_without_its_lines_warns_and_goes_on(tmp_path, capsys, lef
     path = tmp_path / "log.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in LINES[:left]) + '{"st')
     log = RunLog(path, 2)
-    assert (
-        capsys.readouterr().err
-        == f"warning: {path}: lacks {3 - left} lines up to step 2, and will\n"
-    )
+    said = f"warning: {path}: lacks {3 - left} lines up to step 2, and will\n"
+    assert capsys.readouterr().err == said
     assert log.before == (LINES[0] if left else {"step": 0})
     log.write({"step": 3, "loss": 0.5})
     log = RunLog(path, 3)  # and again, with the gap in it
@@ -127,46 +124,20 @@ def test_trap_11_killed_behind_the_last_step(folder, tmp_path, monkeypatch):
         tmp_path / "data.jsonl",
         [pair_row(turn, session) for session in range(3) for turn in (1, 2)],
     )
-    flags = [
-        "--method",
-        "sft",
-        "--model",
-        folder,
-        "--data",
-        data,
-        "--batch",
-        2,
-        "--save-every",
-        1,
-        "--lora-rank",
-        2,
-    ]
-    flags += ["--held-out-sessions", 1]
-    run_in_process(monkeypatch, *flags, "--out", tmp_path / "whole")
+    changes = {"method": "sft", "save_every": 1, "held_out_sessions": 1}
+    run_in_process(monkeypatch, *train_flags(folder, data, tmp_path / "whole", **changes))
+    killed = train_flags(folder, data, tmp_path / "killed", **changes)
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
         patch.setattr(train, "save_adapter", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        run_in_process(patch, *flags, "--out", tmp_path / "killed")
-    run_in_process(monkeypatch, *flags, "--resume", "--out", tmp_path / "killed")
+        run_in_process(patch, *killed)
+    run_in_process(monkeypatch, *killed, "--resume")
     assert log_of(tmp_path / "killed") == log_of(tmp_path / "whole")
 
 
 def train_command(folder: Path, data: Path, out: Path, epochs: int) -> list[str]:
-    files = ["--model", folder, "--data", data, "--out", out]
-    flags = [
-        "--held-out-sessions",
-        1,
-        "--epochs",
-        epochs,
-        "--batch",
-        1,
-        "--save-every",
-        5,
-        "--lora-rank",
-        2,
-        "--lr",
-        1e-2,
-    ]
-    return [*map(str, [sys.executable, "train.py", "--method", "orpo", "--resume", *files, *flags])]
+    changes = {"held_out_sessions": 1, "epochs": epochs, "batch": 1, "save_every": 5}
+    flags = train_flags(folder, data, out, **changes)
+    return [*map(str, [sys.executable, "train.py", "--resume", *flags])]
 
 
 @pytest.mark.parametrize(
@@ -190,35 +161,25 @@ def test_trap_11_killed_and_resumed_equals_uninterrupted(folder, tmp_path, kills
     epochs = max(2, kills // 2)
     lines = 36 * epochs + 2  # before, 6 x 6 steps an epoch, after
     start = time.perf_counter()
-    process = subprocess.Popen(
-        train_command(folder, data, whole, epochs), stdout=subprocess.DEVNULL, **options
-    )
+    quiet = options | {"stdout": subprocess.DEVNULL}
+    process = subprocess.Popen(train_command(folder, data, whole, epochs), **quiet)
     while process.poll() is None and not (whole / "log.jsonl").is_file():
         time.sleep(0.001)
     loading = time.perf_counter() - start
     assert process.wait() == 0
 
-    stream, log, state, killed = (
-        random.Random(0),
-        resumed / "log.jsonl",
-        resumed / "state.safetensors",
-        0,
-    )
+    stream, killed = random.Random(0), 0
+    log, state = resumed / "log.jsonl", resumed / "state.safetensors"
     for kill in range(kills):
-        process = subprocess.Popen(
-            train_command(folder, data, resumed, epochs), stdout=subprocess.DEVNULL, **options
-        )
+        process = subprocess.Popen(train_command(folder, data, resumed, epochs), **quiet)
         if kill % 2:  # but at most 9 lines on, however slow the first loading was
-            until, left = (
-                time.monotonic() + stream.uniform(0.2, 1.1) * loading,
-                log.read_text().count("\n") + 9,
-            )
+            until = time.monotonic() + stream.uniform(0.2, 1.1) * loading
+            left = log.read_text().count("\n") + 9
             while time.monotonic() < until and log.read_text().count("\n") < left:
                 time.sleep(0.001)
         else:
-            wanted = (
-                7 + (lines - 18) * kill // kills
-            )  # a line of the log, the first behind the first saved state
+            # a line of the log, the first behind the first saved state
+            wanted = 7 + (lines - 18) * kill // kills
             while process.poll() is None and not (
                 log.is_file() and log.read_text().count("\n") > wanted
             ):

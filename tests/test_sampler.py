@@ -49,10 +49,29 @@ def way(request, monkeypatch):
     return request.param
 
 
+once = pytest.mark.parametrize("way", ["trunk"], indirect=True)
+"""For a test in which the ways do not differ."""
+
+
+@pytest.fixture
+def read(monkeypatch) -> list[list[int]]:
+    """All the tokens that are read, a list a row."""
+    seen: list[list[int]] = []
+    plain = Sampler._read_piece
+
+    def noted(self: Sampler, tokens: list[list[int]], first: int) -> torch.Tensor:
+        seen.extend(tokens)
+        return plain(self, tokens, first)
+
+    monkeypatch.setattr(Sampler, "_read_piece", noted)
+    return seen
+
+
 def text(seed: int, n: int) -> list[int]:
     return torch.randint(1, 64, (n,), generator=torch.Generator().manual_seed(seed)).tolist()
 
 
+@once
 @pytest.mark.parametrize(
     ("temperature", "top_p", "expected"),
     [
@@ -80,18 +99,21 @@ def test_sampled_frequencies_match_temperature_and_top_p(temperature, top_p, exp
     assert chisquare([counts[i] for i in kept], [n * expected[i] for i in kept]).pvalue > 0.001
 
 
-def test_a_nucleus_wider_than_the_first_look_is_found(monkeypatch):
+@once
+def test_a_nucleus_wider_than_the_first_look_is_found():
     """Of 2,000 equal tokens top_p .9 keeps about 1,800: more than the 1,024 looked at first."""
     uniforms = torch.linspace(0, 0.9999, 4000)
     tokens = pick(torch.zeros(4000, 2000), Sampling(1.0, 0.9, 1), uniforms)
     assert 1795 <= len(tokens.unique()) <= 1805
 
 
+@once
 def test_the_largest_uniform_stays_inside_the_nucleus():
     logits = torch.tensor([[5.0, 4.0, -9.0]])
     assert pick(logits, Sampling(1.0, 0.9, 1), torch.tensor([1 - 2**-24])).item() == 1
 
 
+@once
 def test_temperature_zero_is_greedy():
     assert (
         pick(torch.tensor([[0.1, 2.0, 1.9]]), Sampling(0, 0.1, 1), torch.tensor([0.99])).item() == 1
@@ -130,14 +152,7 @@ def test_a_reply_does_not_depend_on_its_neighbours(tiny):
     assert len({tuple(decoded.ids) for decoded in together}) == 8
 
 
-def test_a_shared_beginning_is_read_once(tiny, monkeypatch, way):
-    read = []
-    plain = Sampler._read_piece
-    monkeypatch.setattr(
-        Sampler,
-        "_read_piece",
-        lambda s, tokens, first: read.extend(tokens) or plain(s, tokens, first),
-    )
+def test_a_shared_beginning_is_read_once(tiny, read, way):
     shared = text(1, 40)
     decoder = Sampler(tiny, [END], Sampling(0, 1, 1))
     decode(decoder, [Request(str(i), shared + text(i, 3)) for i in range(5)])
@@ -163,7 +178,7 @@ def test_a_conversation_leaves_the_trunk_when_its_beginning_changes(tiny):
 
 
 def test_a_conversation_that_joins_copies_the_beginning_and_a_forgotten_one_leaves_no_trace(
-    tiny, monkeypatch
+    tiny, read
 ):
     """b joins while a is decoded, a is forgotten while b is: all replies are those of plain greedy
     decoding."""
@@ -173,15 +188,9 @@ def test_a_conversation_that_joins_copies_the_beginning_and_a_forgotten_one_leav
     done = {}
     for _ in range(4):
         done |= decoder.step()
-    read = []
-    plain = Sampler._read_piece
-    monkeypatch.setattr(
-        Sampler,
-        "_read_piece",
-        lambda s, tokens, first: read.append(tokens) or plain(s, tokens, first),
-    )
+    read.clear()
     decoder.add([Request("b", prompts["b"])])
-    assert sum(len(tokens[0]) for tokens in read) == 6  # 26 tokens, 20 of them copied from a
+    assert sum(map(len, read)) == 6  # 26 tokens, 20 of them copied from a
     while "a" not in done:
         done |= decoder.step()
     decoder.forget("a")
@@ -194,20 +203,13 @@ def test_a_conversation_that_joins_copies_the_beginning_and_a_forgotten_one_leav
     assert sorted(decoder.keys) == ["b", "c"] and len(decoder.held) == 2
 
 
-def test_conversations_that_come_one_by_one_share_a_trunk(tiny, monkeypatch, way):
+def test_conversations_that_come_one_by_one_share_a_trunk(tiny, read, way):
     """a plants it when b comes, two tokens too long, since b goes on like a at first; c shortens
     it; d takes it so.
 
     a and b are being decoded meanwhile: each reply is that of plain greedy decoding, and the 40
     tokens are read once.
     """
-    read = []
-    plain = Sampler._read_piece
-    monkeypatch.setattr(
-        Sampler,
-        "_read_piece",
-        lambda s, tokens, first: read.extend(tokens) or plain(s, tokens, first),
-    )
     decoder, shared = Sampler(tiny, [END], Sampling(0, 1, 12)), text(1, 40)
     prompts = {"a": [*shared, 5, 6, *text(2, 9)], "b": [*shared, 5, 6, *text(3, 4)]}
     prompts |= {
@@ -261,6 +263,7 @@ def test_a_beginning_much_shorter_than_the_trunk_leaves_it_whole(tiny, way):
     assert len(decoder.trunk) == (40 if way == "trunk" else 0)
 
 
+@once
 def test_growing_holds_the_old_keys_or_the_old_values_and_not_both(monkeypatch):
     cache = KVCache(TINY, 2, 8, torch.device("cpu"), torch.float32)
     old_keys, pad = weakref.ref(cache.k), torch.nn.functional.pad
@@ -273,6 +276,7 @@ def test_growing_holds_the_old_keys_or_the_old_values_and_not_both(monkeypatch):
     assert cache.k.shape == cache.v.shape == (2, 3, 2, 9 + kv_cache.ROOM, 8)
 
 
+@once
 def test_length_and_stop(tiny):
     out = decode(Sampler(tiny, [END], Sampling(0, 1, 7)), [Request("a", text(3, 5))])[0]
     assert (len(out.ids), out.finish) == (7, "length")
@@ -301,6 +305,7 @@ def test_a_bridge_is_put_in_where_the_reply_would_end(tiny):
     assert out.ids[: first + 1] == [*free[:first], 11]
 
 
+@once
 def test_enforced_cot_always_has_both_parts(embedded, tokenizer):
     chat = LocalChat("m", embedded, tokenizer, Sampling(0.8, 0.9, 24))
     asks = [
@@ -313,6 +318,7 @@ def test_enforced_cot_always_has_both_parts(embedded, tokenizer):
         assert 0 < reply.response_tokens <= 24
 
 
+@once
 def test_a_limit_without_room_is_refused(embedded, tokenizer):
     with pytest.raises(InputError, match="8192 new tokens a reply: the context of m holds 8192"):
         LocalChat("m", embedded, tokenizer, Sampling(0, 1, 8192))
@@ -323,6 +329,7 @@ def test_a_limit_without_room_is_refused(embedded, tokenizer):
         answer_all(chat, [replace(ask, enforce=True)])
 
 
+@once
 def test_a_limit_below_the_forced_beginning_ends_the_reply(tiny):
     out = decode(
         Sampler(tiny, [END], Sampling(0, 1, 2)), [Request("a", text(3, 5), forced=(7, 8, 9))]
@@ -330,6 +337,7 @@ def test_a_limit_below_the_forced_beginning_ends_the_reply(tiny):
     assert (out.ids, out.finish) == ([7, 8, 9], "length")
 
 
+@once
 def test_trap_19_a_prompt_that_leaves_no_room_has_status_context(embedded, tokenizer):
     chat = LocalChat("m", embedded, tokenizer, Sampling(0, 1, 16))
     long = Ask("long", [{"role": "user", "content": "word " * 8190}], 0)

@@ -63,17 +63,8 @@ def rate(tmp_path, monkeypatch, capsys):
 
     def run(server, *flags, out="r.jsonl"):
         spec = f"fake@{server.url}"
-        words = [
-            "judge.py",
-            "rate",
-            "--sessions",
-            CORPUS,
-            "--judge",
-            spec,
-            "--out",
-            tmp_path / out,
-            *flags,
-        ]
+        words = ["judge.py", "rate", "--sessions", CORPUS, "--judge", spec, *flags]
+        words += ["--out", tmp_path / out]
         monkeypatch.setattr("sys.argv", list(map(str, words)))
         run_script(judge_script.main)
         return list(read_jsonl(tmp_path / out, check_rating)), *capsys.readouterr()
@@ -96,15 +87,8 @@ def test_json_by_schema_is_asked_for_and_read(rate):
     schema = body["response_format"]["json_schema"]
     assert schema["strict"] and body["logprobs"] and body["temperature"] == 0
     tes = schema["schema"]["properties"]["TES"]
-    assert tes["required"] == [str(k) for k in range(1, 10)] and tes["properties"]["9"]["enum"] == [
-        1,
-        2,
-        3,
-        4,
-        5,
-        6,
-        7,
-    ]
+    assert tes["required"] == [str(k) for k in range(1, 10)]
+    assert tes["properties"]["9"]["enum"] == list(range(1, 8))
     assert tes["additionalProperties"] is False
     assert "TES 9. answers to what the client just brought: ?" in body["messages"][1]["content"]
 
@@ -172,9 +156,8 @@ def test_a_judge_that_only_writes_rubbish_ends(rate):
     with serving(lambda body, n: "no") as server:
         ratings, said, _ = rate(server, "--attempts", 2)
     assert len(server.requests) == 32 and {r["status"] for r in ratings} == {"format"}
-    assert (
-        ratings[0]["refusals"] == ["ACT-FM is missing"] * 2 and "16 of them without forms" in said
-    )
+    assert ratings[0]["refusals"] == ["neither a heading nor an item of a named form: 'no'"] * 2
+    assert "16 of them without forms" in said
 
 
 @pytest.mark.parametrize("write", [as_json, render])
@@ -272,14 +255,8 @@ def test_trap_22_judge_and_generator_of_one_family_are_warned_of(rate, tmp_path,
     (tmp_path / "renamed").mkdir()
     (tmp_path / "renamed/config.json").write_text('{"_name_or_path": "Qwen/Qwen3-8B"}')
     assert family_of(str(tmp_path / "renamed")) == "Qwen"
-    sessions = [
-        {
-            "models": {
-                "therapist": "models/Llama-3.2-3B-Instruct+sft",
-                "client": "gpt-5@https://api.openai.com/v1",
-            }
-        }
-    ]
+    client = {"client": "gpt-5@https://api.openai.com/v1"}
+    sessions = [{"models": {"therapist": "models/Llama-3.2-3B-Instruct+sft"} | client}]
     assert same_family("meta-llama/Llama-3-70B@http://x/v1", sessions) == ["therapist"]
     assert same_family("gpt-5@https://api.openai.com/v1", sessions) == ["client"]
     assert same_family("claude-opus@http://x/v1", sessions) == []

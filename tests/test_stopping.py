@@ -87,7 +87,8 @@ def killed_in(tmp_path: Path, step: int, rank: int, number: int) -> Path:
     """train.py, whose process `rank` is sent a signal within step `step`."""
     path = tmp_path / f"killed-{number}.py"
     path.write_text(
-        "import os\nimport train\nfrom act.training.state import TrainState\nupdate = TrainState.update\n"
+        "import os\nimport train\nfrom act.training.state import TrainState\n"
+        "update = TrainState.update\n"
         "def disturbed(self, lr):\n"
         f"    if self.step == {step} - 1 and os.environ.get('RANK', '0') == '{rank}':\n"
         f"        os.kill(os.getpid(), {number})\n"

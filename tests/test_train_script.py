@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import train
-from act.model import checksums
-from act.training.examples import counts, make_example
+from act.model import checkpoint
+from act.training.examples import counts, data_order, make_example
 from act.training.run_log import peak_memory_gib, shown
 from tests.tiny import (
     VARIANTS,
@@ -38,47 +38,25 @@ def test_a_run_says_what_made_it(folder, tmp_path, data, tokenizer, monkeypatch,
     run_in_process(monkeypatch, *words)
     report = json.loads((tmp_path / "out/train.json").read_text())
     assert report["arguments"]["data_sha256"] == hashlib.sha256(data.read_bytes()).hexdigest()
-    assert report["arguments"]["model_sampled_sha256"] == checksums.sampled_sha256(folder)
-    wanted = {
-        "nll_scope": "sequence",
-        "lora_rank": 2,
-        "seed": 3407,
-        "max_prompt": limit,
-        "precision": "high",
-    }
+    assert report["arguments"]["model_sampled_sha256"] == checkpoint.sampled_sha256(folder)
+    wanted = {"nll_scope": "sequence", "lora_rank": 2, "seed": 3407}
+    wanted |= {"max_prompt": limit, "precision": "high"}
     assert {name: report["arguments"][name] for name in wanted} == wanted
-    assert set(report["versions"]) == {
-        "python",
-        "torch",
-        "safetensors",
-        "tokenizers",
-        "sentencepiece",
-    }
+    packages = ["python", "torch", "safetensors", "tokenizers", "sentencepiece"]
+    assert list(report["versions"]) == packages
     assert report["versions"]["torch"] == torch.__version__ and report["processes"] == 1
     trained = {"examples": 4, "cut_turns": 2, "cut_answer_tokens": 0}
-    assert report["data"] == {
-        "trained_on": trained,
-        "held_out": {"examples": 2, "cut_turns": 1, "cut_answer_tokens": 0},
-    }
+    held_out = {"examples": 2, "cut_turns": 1, "cut_answer_tokens": 0}
+    assert report["data"] == {"trained_on": trained, "held_out": held_out}
 
     log = [json.loads(line) for line in (tmp_path / "out/log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == [0, 1, 2, 2]
     assert report["before"] == log[0] and report["after"] == log[3]
-    assert report["last_step"] == {
-        name: log[2][name]
-        for name in (
-            "loss",
-            "nll",
-            "odds_ratio_loss",
-            "chosen_logp",
-            "rejected_logp",
-            "margin",
-            "accuracy",
-        )
-    }
+    losses = "loss nll odds_ratio_loss chosen_logp rejected_logp margin accuracy"
+    assert report["last_step"] == {name: log[2][name] for name in losses.split()}
     rows = [json.loads(line) for line in data.read_text().splitlines()]
     examples = [make_example(row, tokenizer, 512, limit) for row in rows]
-    order = train.data_order(examples[:4], "session", 3407, 1)
+    order = data_order(examples[:4], "session", 3407, 1)
     for line, batch in zip(log[1:3], (order[:2], order[2:]), strict=True):
         assert line["prompt_tokens_per_example"] == sum(e.chosen.start for e in batch) / 2
         assert line["target_tokens"] == sum(len(e.chosen.ids) - 1 for e in batch)
@@ -103,15 +81,12 @@ def test_sft_learns_the_same_from_pairs_as_from_their_chosen_answers(
         flags = train_flags(folder, file, tmp_path / name, method="sft", held_out_sessions=1)
         run_in_process(monkeypatch, *flags)
         reports[name] = json.loads((tmp_path / name / "train.json").read_text())
-    assert (tmp_path / "pairs" / WEIGHTS).read_bytes() == (
-        tmp_path / "alone" / WEIGHTS
-    ).read_bytes()
-    assert reports["pairs"]["last_step"] == reports["alone"]["last_step"]
+    weights = [(tmp_path / name / WEIGHTS).read_bytes() for name in files]
+    pairs, alone = reports.values()
+    assert weights[0] == weights[1] and pairs["last_step"] == alone["last_step"]
     of_pairs = {"chosen_logp", "rejected_logp", "margin", "accuracy"}
-    assert reports["pairs"]["after"].keys() - reports["alone"]["after"].keys() == of_pairs
-    assert reports["pairs"]["after"]["nll"] == pytest.approx(
-        reports["alone"]["after"]["nll"], rel=1e-5
-    )
+    assert pairs["after"].keys() - alone["after"].keys() == of_pairs
+    assert pairs["after"]["nll"] == pytest.approx(alone["after"]["nll"], rel=1e-5)
 
 
 def test_whole_numbers_are_shown_whole():
@@ -139,19 +114,13 @@ def test_trap_08_tokens_and_mask_side_by_side(
     NLL."""
     run_in_process(monkeypatch, *train_flags(folder, data, tmp_path / "out", nll_scope=scope))
     lines = (tmp_path / "out/targets.txt").read_text(encoding="utf-8").splitlines()
-    prompt, reply = (
-        tokenizer.prompt(conversation(1)),
-        tokenizer.reply("What shows up now, 1 times?"),
-    )
+    prompt = tokenizer.prompt(conversation(1))
+    reply = tokenizer.reply("What shows up now, 1 times?")
     assert len(lines) == len(prompt) + len(reply)
     assert lines[0] == "  '<|im_start|>'" and lines[-1] == "* '<|im_end|>'"
     assert lines[len(prompt)] == "* 'What'" and lines[len(prompt) + 1] == "* 'Ġshows'"
-    marks = [line[0] for line in lines]
-    assert marks == (
-        [" "] + ["*"] * (len(lines) - 1)
-        if scope == "sequence"
-        else [" "] * len(prompt) + ["*"] * len(reply)
-    )
+    unmarked = 1 if scope == "sequence" else len(prompt)
+    assert [line[0] for line in lines] == [" "] * unmarked + ["*"] * (len(lines) - unmarked)
 
 
 def test_peak_memory_is_of_the_device_that_is_used(monkeypatch):
@@ -211,14 +180,14 @@ def test_another_base_model_at_the_same_path_is_not_gone_on_with(
     tensors = load_file(other_folder / "model.safetensors")
     tensors["model.norm.weight"][3] += 1
     save_file(tensors, other_folder / "model.safetensors", {"format": "pt"})
-    assert "was made with model_sampled_sha256 = " in refused("train.py", *words, "--resume")
+    assert "was made with model_sampled_sha256 " in refused("train.py", *words, "--resume")
 
 
 def test_a_sampled_checksum_sees_every_part_of_a_large_file(tmp_path, monkeypatch):
     """Files of 40 bytes by 4 pieces of 4: a byte in the first, the last and a middle piece, a name,
     a size."""
-    monkeypatch.setattr(checksums, "PIECE", 4)
-    monkeypatch.setattr(checksums, "PIECES", 4)
+    monkeypatch.setattr(checkpoint, "PIECE", 4)
+    monkeypatch.setattr(checkpoint, "PIECES", 4)
     large, small = tmp_path / "model.safetensors", tmp_path / "config.json"
 
     def digest(
@@ -229,7 +198,7 @@ def test_a_sampled_checksum_sees_every_part_of_a_large_file(tmp_path, monkeypatc
             content[place : place + 1] = byte
         large.write_bytes(content)
         small.write_bytes(config)
-        return checksums.sampled_sha256(tmp_path)
+        return checkpoint.sampled_sha256(tmp_path)
 
     same = [
         digest(),
@@ -243,7 +212,7 @@ def test_a_sampled_checksum_sees_every_part_of_a_large_file(tmp_path, monkeypatc
     assert len(set(same)) == 1 and len({same[0], *others}) == 7
     large.rename(tmp_path / "model-1.safetensors")
     small.write_bytes(b"{}")
-    assert checksums.sampled_sha256(tmp_path) not in (same[0], *others)
+    assert checkpoint.sampled_sha256(tmp_path) not in (same[0], *others)
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import act.training.tree
-import train
+import act.training.step
 from act.dialogue.chat import Ask
 from act.dialogue.local import LocalChat
 from act.model.llama import Llama, LlamaConfig
@@ -17,7 +16,15 @@ from act.model.lora import attach, lora_layers
 from act.model.sampler import Sampling
 from act.model.tokenizer import LLAMA3_DATE, llama3
 from act.records import InputError
-from act.training.examples import Answer, Example, chosen_alone, make_example, read_examples
+from act.training.examples import (
+    Answer,
+    Example,
+    chosen_alone,
+    data_order,
+    hold_out,
+    make_example,
+    read_examples,
+)
 from act.training.losses import log_odds_margin, odds_ratio_loss
 from act.training.state import TrainState, learning_rate
 from act.training.step import evaluate, run_examples
@@ -97,13 +104,13 @@ def targets_of(examples: list[Example], monkeypatch, scope: str = "response") ->
     """The token ids whose log-probs reach the loss of a step, in order; one that answers share
     counts once."""
     seen: list[int] = []
-    kernel = act.training.tree.logprob
+    kernel = act.training.step.logprob
 
     def recorded(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
         seen.extend(targets.tolist())
         return kernel(hidden, weight, targets)
 
-    monkeypatch.setattr(act.training.tree, "logprob", recorded)
+    monkeypatch.setattr(act.training.step, "logprob", recorded)
     model = Llama(LlamaConfig.from_dict(CONFIG))
     wanted = objective(nll_scope=scope, method="orpo" if examples[0].rejected else "sft")
     metrics = run_examples(model, examples, wanted, backward=False)
@@ -125,9 +132,10 @@ def test_trap_05_the_end_token_is_learned(tokenizer, monkeypatch):
 
 
 def bigram_model() -> Llama:
-    """A model without layers over 5 tokens: p(j | i) = ((i + 2j) mod 5 + 1) / 15, another number for every follower.
+    """A model without layers over 5 tokens: p(j | i) = ((i + 2j) mod 5 + 1) / 15.
 
-    Embeddings are one-hot; the norm makes them sqrt(5) long; the head holds log p / sqrt(5).
+    Every follower has another number. Embeddings are one-hot; the norm makes them sqrt(5) long; the
+    head holds log p / sqrt(5).
     """
     sizes = {
         "vocab_size": 5,
@@ -154,7 +162,7 @@ def bigram_model() -> Llama:
 )
 def test_trap_06_five_tokens_by_hand(scope, start, probabilities):
     """Tokens 0 1 2 3 4. In fifteenths: p(1|0) = (0 + 2) mod 5 + 1 = 3, p(2|1) = 5 mod 5 + 1 = 1,
-    p(3|2) = 8 mod 5 + 1 = 4, p(4|3) = 11 mod 5 + 1 = 2. An answer from `start` on has the last of them."""
+    p(3|2) = 8 mod 5 + 1 = 4, p(4|3) = 11 mod 5 + 1 = 2. An answer from `start` on has the last."""
     examples = [Example("s", Answer([0, 1, 2, 3, 4], start), None, 0)]
     metrics = run_examples(
         bigram_model(), examples, objective(method="sft", nll_scope=scope), backward=False
@@ -164,7 +172,8 @@ def test_trap_06_five_tokens_by_hand(scope, start, probabilities):
 
 
 def test_trap_06_a_pair_by_hand():
-    """Prompt 0 1, chosen 2 3 4, rejected 0: p(0|1) = 2/15, odds 2/13; chosen p^3 = 8/15^3, p = 2/15 too: margin 0."""
+    """Prompt 0 1, chosen 2 3 4, rejected 0: p(0|1) = 2/15, odds 2/13; chosen p^3 = 8/15^3, so p is
+    2/15 too: margin 0."""
     examples = [Example("s", Answer([0, 1, 2, 3, 4], 2), Answer([0, 1, 0], 2), 0)]
     metrics = run_examples(bigram_model(), examples, objective(), backward=False)
     assert metrics["nll"] == pytest.approx(math.log(15 / 2), rel=1e-6)
@@ -175,7 +184,8 @@ def test_trap_06_a_pair_by_hand():
 
 @pytest.mark.parametrize("scope", ["response", "sequence"])
 def test_evaluate_by_hand(scope):
-    """In fifteenths p(2|1) = 1, p(0|1) = 2, p(3|3) = 5, p(1|3) = 1: odds 1/14 against 2/13, and 1/2 against 1/14.
+    """In fifteenths p(2|1) = 1, p(0|1) = 2, p(3|3) = 5, p(1|3) = 1: odds 1/14 against 2/13, and 1/2
+    against 1/14.
 
     Margins log(13/28) and log(7), one pair of two ranked right; the NLL is that of the answers,
     whatever is trained. One row without a rejected answer, and there are no numbers of pairs.
@@ -267,7 +277,7 @@ def test_trap_09_a_bfloat16_model_trains_in_float32():
         for layer in lora_layers(model).values():
             layer.lora_B.fill_(0.5)  # bfloat16's next number is 0.5 + 2^-8
     state = TrainState(model, weight_decay=0.0, max_grad_norm=1.0)
-    logps, _ = act.training.tree.answer_logps(model, [e.chosen for e in drawn_pairs(2)])
+    logps, _ = act.training.step.answer_logps(model, [e.chosen for e in drawn_pairs(2)])
     torch.cat(logps).sum().backward()
     state.update(1e-6)
     assert all(x.dtype == torch.float32 for x in logps)
@@ -293,19 +303,19 @@ def session_examples(sessions: int, turns: int) -> list[Example]:
 @pytest.mark.parametrize("order", ["session", "random"])
 def test_data_order_is_a_permutation_an_epoch(order):
     examples = session_examples(6, 4)
-    out = train.data_order(examples, order, seed=5, epochs=3)
+    out = data_order(examples, order, seed=5, epochs=3)
     epochs = [out[:24], out[24:48], out[48:]]
     for epoch in epochs:
         assert sorted(map(id, epoch)) == sorted(map(id, examples))
     assert (
         len({tuple(map(id, epoch)) for epoch in [*epochs, examples]}) == 4
     )  # no epoch is like another
-    assert list(map(id, train.data_order(examples, order, 5, 3))) == list(map(id, out))
-    assert list(map(id, train.data_order(examples, order, 6, 3))) != list(map(id, out))
+    assert list(map(id, data_order(examples, order, 5, 3))) == list(map(id, out))
+    assert list(map(id, data_order(examples, order, 6, 3))) != list(map(id, out))
 
 
 def test_order_session_keeps_sessions_together_and_turns_in_order():
-    out = train.data_order(session_examples(6, 4), "session", seed=5, epochs=2)
+    out = data_order(session_examples(6, 4), "session", seed=5, epochs=2)
     for start in range(0, 48, 4):
         block = out[start : start + 4]
         assert len({e.session for e in block}) == 1 and [e.cut_turns for e in block] == [0, 1, 2, 3]
@@ -313,15 +323,15 @@ def test_order_session_keeps_sessions_together_and_turns_in_order():
 
 def test_hold_out_splits_by_session():
     examples = session_examples(3, 2)
-    kept, held = train.hold_out(examples, 1)
+    kept, held = hold_out(examples, 1)
     assert [e.session for e in kept] == ["s0", "s1", "s0", "s1"] and [e.session for e in held] == [
         "s2",
         "s2",
     ]
-    assert train.hold_out(examples, 0) == (examples, [])
+    assert hold_out(examples, 0) == (examples, [])
     for n in (3, -1):
         with pytest.raises(InputError, match=f"--held-out-sessions {n}: the data have 3 sessions"):
-            train.hold_out(examples, n)
+            hold_out(examples, n)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,8 @@ def pairs(tmp_path_factory, run_script_in):
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["sft", "orpo"])
 def test_held_out_pairs_before_and_after(pairs, run_script_in, method):
-    words = f"--method {method} --model {EMBEDDED} --data pairs.jsonl --held-out-sessions 1 --out {method}"
+    words = f"--method {method} --model {EMBEDDED} --data pairs.jsonl --out {method}"
+    words += " --held-out-sessions 1"
     small = "--lr 5e-4 --epochs 2 --batch 2 --lambda-or 0.5"
     done = run_script_in(pairs, "train.py", *words.split(), *small.split())
     assert done.returncode == 0, done.stderr

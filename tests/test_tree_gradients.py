@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from act.model import llama, prefix_tree
+from act.model import llama
 from act.model.llama import Llama, LlamaConfig
 from act.model.lora import attach, lora_layers
 from act.training.examples import Answer
-from act.training.tree import answer_logps
+from act.training.step import answer_logps
 from kernels.tree_attention import joined_keys_attention, rejoined_keys_attention
 from tests.conftest import ROOT
 from tests.tiny import drawn_sequences
@@ -103,9 +103,9 @@ def test_the_way_of_other_devices_has_the_gradients_of_plain_runs(monkeypatch):
         [Answer([1, *ids], 1) for ids in drawn_sequences(2, tokens=4, longest=30)],
     )
     kept = bytes_kept(lambda: answer_logps(model, answers))
-    monkeypatch.setattr(prefix_tree, "tree_attention", joined_keys_attention)
+    monkeypatch.setattr(llama, "tree_attention", joined_keys_attention)
     kept_joined = bytes_kept(lambda: answer_logps(model, answers))
-    monkeypatch.setattr(prefix_tree, "tree_attention", rejoined_keys_attention)
+    monkeypatch.setattr(llama, "tree_attention", rejoined_keys_attention)
     assert bytes_kept(lambda: answer_logps(model, answers)) < min(kept, kept_joined)
     ours = gradients(model, answer_logps(model, answers)[0])
     expected = gradients(model, [alone(model, answer, False) for answer in answers])

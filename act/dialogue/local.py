@@ -12,8 +12,7 @@ import torch
 from act.dialogue.chat import Ask, ChatModel, Reply
 from act.dialogue.endpoint import Endpoint
 from act.dialogue.prompts import ANSWER, THINKING
-from act.model.checkpoint import is_endpoint, load_adapter, load_model, split_spec
-from act.model.checksums import sha256
+from act.model.checkpoint import is_endpoint, load_adapter, load_model, sha256, split_spec
 from act.model.llama import Llama
 from act.model.lora import detach
 from act.model.sampler import Request, Sampler, Sampling

@@ -12,18 +12,18 @@ out is a judge that goes by some mark nobody thought of: hence `judge.py agree` 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.stats import binomtest, norm
+from scipy.stats import binomtest
 from tqdm import tqdm
 
 from act.forms import FORMS, score, slots
 from act.judging.judge import Judge, Judgement, Text
-from act.records import InputError, Store, check_settings, read_json, read_jsonl, require
+from act.records import InputError, Store, read_jsonl
 from act.statistics.agreement import ITEMS, mean_rated
-from act.statistics.contrasts import wilson
+from act.statistics.contrasts import auc, wilson
 
 CORPUS = Path(__file__).parents[1] / "dialogue/corpus"
 EXCERPTS, GRADED = CORPUS / "excerpts.jsonl", CORPUS / "graded.jsonl"
@@ -37,26 +37,24 @@ IN_ORDER, LEAST_CLIENTS = 0.75, 6  # of the clients; fewer are no evidence of an
 PAIRS_SOME = 0.6  # what "partly" asks of the pairs
 MOST_UNRATED = 0.05  # of the texts; a judge that answers where it likes is no judge
 BY_CHANCE = 12 / 70  # P(AUC >= GOOD_AUC) of 4 texts against 4, rated at random, no two alike
-Z, TINY = norm.ppf(0.975), 1e-9
-
-KINDS = [(form.name, item.direction) for form in FORMS for item in form.items]
 
 
 def excerpts() -> list[Text]:
-    """The texts of the matched pairs, keys (id of the pair, "shows" or "lacks"), by slot 0..33:
-    as many pairs of each, the two sides in turn."""
+    """The texts of the matched pairs, keys (id of the pair, "shows" or "lacks"): for each of the 34
+    slots in turn as many pairs, the two sides side by side."""
     texts = []
     for pair in read_jsonl(EXCERPTS):
         i = ITEMS.index(f"{pair['form']} {pair['item']}")
         for side in ("shows", "lacks"):
             said = [(pair["client"], pair[side])]
             texts.append(Text((pair["id"], side), said, items=[i, *others(i)]))
-    return sorted(texts, key=lambda text: text.items[0])
+    return texts
 
 
 def others(i: int) -> list[int]:
     """Two more slots of the same form and direction as slot i, from other parts of the form."""
-    alike = [n for n, kind in enumerate(KINDS) if kind == KINDS[i]]
+    kinds = [(form.name, item.direction) for form in FORMS for item in form.items]
+    alike = [n for n, kind in enumerate(kinds) if kind == kinds[i]]
     place, third = alike.index(i), len(alike) // 3
     return [alike[(place + step) % len(alike)] for step in (third, 2 * third)]
 
@@ -70,16 +68,12 @@ def graded_turns(script: dict, level: str) -> list[dict]:
 def graded_sessions(replicates: int) -> Iterator[Text]:
     """The whole sessions of known fidelity, keys (client, level)."""
     for script in read_jsonl(GRADED):
+        clients = [turn["client"] for turn in script["turns"]]
         for level in LEVELS:
-            turns = zip(script["turns"], graded_turns(script, level), strict=True)
-            said = [(turn["client"], reply["answer"]) for turn, reply in turns]
+            answers = [reply["answer"] for reply in graded_turns(script, level)]
+            said = list(zip(clients, answers, strict=True))
             for replicate in range(replicates):
                 yield Text((script["id"], level), said, replicate)
-
-
-def place_of(text: Text) -> str:
-    """What a text is kept under: one that has changed since is another one."""
-    return "/".join((*text.key, str(text.replicate), text.digest))
 
 
 def ask(judge: Judge, texts: list[Text], store: Store | None) -> list[Judgement]:
@@ -87,17 +81,16 @@ def ask(judge: Judge, texts: list[Text], store: Store | None) -> list[Judgement]
 
     What came without any reply is not kept, so that the same command asks again.
     """
-    found = {}
-    if store is not None:
-        found = {record["id"]: Judgement(**record["judgement"]) for record in store.records()}
-    missing = [text for text in texts if place_of(text) not in found]
+    found = {}  # the text's id -> its judgement
+    for record in store.records() if store else ():
+        found[record["id"]] = Judgement(**record["judgement"])
+    missing = [text for text in texts if text.id not in found]
     for text, judgement in tqdm(judge.rate(missing), "check", len(missing), unit="text"):
-        place = place_of(text)
-        found[place] = judgement
+        found[text.id] = judgement
         if store is not None and judgement.status != "error":
-            record = {"id": place, "judge": judge.settings, "judgement": asdict(judgement)}
-            store.append(record)
-    return [found[place_of(text)] for text in texts]
+            record = {"id": text.id, "judge": judge.settings}
+            store.append(record | {"judgement": asdict(judgement)})
+    return [found[text.id] for text in texts]
 
 
 def on_one_scale(judgements: list[Judgement]) -> tuple[str, np.ndarray]:
@@ -107,17 +100,16 @@ def on_one_scale(judgements: list[Judgement]) -> tuple[str, np.ndarray]:
     throughout: the two are not the same scale, and texts must be.
     """
     rated = [one for one in judgements if one.status == "ok"]
-    expected = bool(rated) and all(one.expected for one in rated)
-    scores, field = ("expected", "expected") if expected else ("whole", "ratings")
-    nothing = [None] * len(ITEMS)  # as NaN; so is a slot that was not asked for
-    return scores, np.array([getattr(one, field) or nothing for one in judgements], dtype=float)
+    weighted = bool(rated) and all(one.expected for one in rated)
+    nothing = [None] * len(ITEMS)  # NaN, as is a slot that was not asked for
+    rows = [(one.expected if weighted else one.ratings) or nothing for one in judgements]
+    return "expected" if weighted else "whole", np.array(rows, dtype=float)
 
 
 def check(
     judge: Judge, replicates: int, seen: Sequence[str] = (), store: Store | None = None
 ) -> dict:
-    """A judge on the known groups: {"judge", "settings", "scores", "verdict", "items", "pairs",
-    "own", "sessions", "drift", "unrated", "seen"}.
+    """A judge on the known groups: what `judge.py check` writes.
 
     `seen`: clients of the whole sessions whom the judge was tuned on, and who can tell nothing
     about it; InputError for one that there is not. `store` keeps the judgements, so that a check
@@ -136,15 +128,16 @@ def check(
     # 3. are pairs told apart, are sessions in order?
     pairs = judge_pairs(*rated_pairs(values[: len(texts)]))
     totals = session_totals(values[len(texts) :], replicates)
-    ordered = judge_sessions({outcome: mean_rated(table) for outcome, table in totals.items()})
+    means = {outcome: mean_rated(table) for outcome, table in totals.items()}
+    ordered = judge_sessions(means)  # (clients, levels) each
     result = {"judge": judge.name, "settings": judge.settings, "scores": scores}
-    result |= {"verdict": verdict(judge.name, pairs, ordered, unrated / len(values))}
-    result |= {**pairs, "sessions": ordered, "drift": drift(totals)}
+    result["verdict"] = verdict(judge.name, pairs, ordered, unrated / len(values))
+    result |= pairs | {"sessions": ordered, "drift": drift(totals)}
     return result | {"unrated": unrated, "seen": list(seen)}
 
 
 def rated_pairs(values: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Ratings of the excerpts (texts, 34) -> what `judge_pairs` takes, of pairs rated whole."""
+    """Ratings of the excerpts (texts, 34) -> what `judge_pairs` takes."""
     table = values.reshape(len(ITEMS), -1, 2, len(ITEMS))  # (items, pairs, two sides, 34)
     pairs, moved = {}, []
     for i, both in enumerate(table):
@@ -161,13 +154,13 @@ def judge_pairs(pairs: dict[str, np.ndarray], moved: np.ndarray) -> dict:
 
     `pairs`: item -> (n, 2) ratings of the text that shows it and of the one that lacks it.
     `moved`: (n, 2), of ACT-FM pairs how far the rating of the pair's own item differs between its
-    texts, and how far those of other items of its direction do on average. Ties count half.
+    texts, and how far those of other items of its direction do on average.
     """
     items = []
     for name, rated in pairs.items():
         estimate, ci = auc(*np.transpose(rated)) if len(rated) else (None, None)
         items.append({"item": name, "pairs": len(rated), "auc": estimate, "ci": ci})
-    everything = [pair for rated in pairs.values() for pair in rated]
+    everything = list(chain(*pairs.values()))
     return {"items": items, "pairs": larger(everything), "own": larger(moved)}
 
 
@@ -182,37 +175,13 @@ def larger(pairs: Sequence[Sequence[float]]) -> dict:
     return {"n": n, "right": right, "share": right / n} | intervals
 
 
-def auc(shows: Sequence[float], lacks: Sequence[float]) -> tuple[float, list[float]]:
-    """P(a text that shows the behaviour is rated above one that lacks it), ties half; its 95% CI.
-
-    That holds every A with |estimate - A| <= 1.96 sqrt(V(A)), V(A) being Hanley & McNeil's (1982)
-    variance for groups of (m + n) / 2: method 5 of Newcombe (2006), not narrower at 0 and 1.
-    """
-    m, n = len(shows), len(lacks)
-    signs = np.sign(np.subtract.outer(shows, lacks))  # (m, n)
-    estimate = float((signs.mean() + 1) / 2)
-    size = (m + n) / 2 - 1
-
-    def excess(a: float) -> float:  # below 0 within the interval
-        variance = a * (1 - a) * (1 + size * (1 - a) / (2 - a) + size * a / (1 + a)) / (m * n)
-        return (a - estimate) ** 2 - Z**2 * variance
-
-    low = 0.0 if estimate == 0 else brentq(excess, 0, estimate - TINY)
-    high = 1.0 if estimate == 1 else brentq(excess, estimate + TINY, 1)
-    return estimate, [low, high]
-
-
 def session_totals(values: np.ndarray, replicates: int) -> dict[str, np.ndarray]:
-    """Ratings of the sessions (texts, 34) -> outcome -> (clients, levels, replicates).
-
-    What the sessions are ordered by: ACT-FM consistency less inconsistency, and TES.
-    """
+    """Ratings of the sessions (texts, 34) -> outcome -> (clients, levels, replicates)."""
     totals = np.full((len(values), 2), np.nan)
-    for row, form in zip(totals, values, strict=True):
-        if not np.isnan(form).any():
-            scored = score(form[:ACT_FM_ITEMS].tolist(), form[ACT_FM_ITEMS:].tolist())
-            row[0] = scored["act_fm_total"] - scored["act_fm_inconsistency"]
-            row[1] = scored["tes_mean"]
+    for i in np.flatnonzero(~np.isnan(values).any(axis=1)):
+        scored = score(*np.split(values[i], [ACT_FM_ITEMS]))
+        total, against = scored["act_fm_total"], scored["act_fm_inconsistency"]
+        totals[i] = total - against, scored["tes_mean"]
     fidelity, empathy = totals.T.reshape(2, -1, len(LEVELS), replicates)
     return {"ACT-FM (consistency less inconsistency)": fidelity, "TES": empathy}
 
@@ -229,10 +198,10 @@ def judge_sessions(means: dict[str, np.ndarray]) -> dict[str, dict]:
         whole = table[~np.isnan(table).any(axis=1)]  # clients of whom all levels were rated
         n, (high, mixed, low) = len(whole), whole.T
         in_order = int(((high > mixed) & (mixed > low)).sum())
-        p = binomtest(in_order, n, 1 / 2, alternative="greater").pvalue if n else 1.0
+        p = float(binomtest(in_order, n, 1 / 2, alternative="greater").pvalue) if n else 1.0
         of_level = [float(level.mean()) if n else None for level in whole.T]
         result[outcome] = {"means": dict(zip(LEVELS, of_level, strict=True))}
-        result[outcome] |= {"in_order": in_order, "n": n, "p": float(p)}
+        result[outcome] |= {"in_order": in_order, "n": n, "p": p}
     return result
 
 
@@ -241,12 +210,12 @@ def drift(totals: dict[str, np.ndarray]) -> dict | None:
     within a session), how far the last lies above the first on average. None for one replicate."""
     result = {}
     for outcome, table in totals.items():
-        sessions = table.reshape(-1, table.shape[-1])  # (sessions, replicates)
-        sessions = sessions[~np.isnan(sessions).any(axis=1)]
-        if sessions.shape[1] < 2 or not len(sessions):
+        rows = table.reshape(-1, table.shape[-1])  # (sessions, replicates)
+        rows = rows[~np.isnan(rows).any(axis=1)]
+        if rows.shape[1] < 2 or not len(rows):
             return None
-        scatter = float(np.sqrt(sessions.var(axis=1, ddof=1).mean()))
-        apart = float((sessions[:, -1] - sessions[:, 0]).mean())
+        scatter = float(np.sqrt(rows.var(axis=1, ddof=1).mean()))
+        apart = float((rows[:, -1] - rows[:, 0]).mean())
         result[outcome] = {"sd": scatter, "last_less_first": apart}
     return result
 
@@ -256,15 +225,19 @@ def verdict(judge: str, pairs: dict, sessions: dict[str, dict], unrated: float) 
 
     "measures": more than three quarters of the matched pairs are right beyond chance (95%), four
     fifths of the items have an AUC of .75 or more, in more than half of the ACT-FM pairs (95%)
-    their own item moves more than others do, and the sessions are in order (`is_in_order`) on both
-    outcomes. "partly": more than three fifths of the pairs are right (99%), whatever else. (Half is
-    not enough: who weighs words at random, but in one way for all items, passes that one time in
-    twenty.) Neither, where more than a twentieth of the texts is unrated (`unrated`: their share).
+    their own item moves more than others do, and three quarters of the clients, of six or more,
+    have their sessions in order beyond chance (95%), on both outcomes. "partly": more than three
+    fifths of the pairs are right (99%), whatever else. (Half is not enough: who weighs words at
+    random, but in one way for all items, passes that one time in twenty.) Neither, where more than
+    a twentieth of the texts is unrated (`unrated`: their share).
     """
     share, own, items = pairs["pairs"], pairs["own"], pairs["items"]
-    told = sum(item["pairs"] > 0 and item["auc"] >= GOOD_AUC for item in items)
+    told = sum((item["auc"] or 0) >= GOOD_AUC for item in items)
     pairs_right = share["n"] and share["ci"][0] > GOOD_SHARE and told >= GOOD_ITEMS * len(items)
-    in_order = all(map(is_in_order, sessions.values()))
+    in_order = True
+    for row in sessions.values():
+        enough = row["n"] >= LEAST_CLIENTS and row["in_order"] >= IN_ORDER * row["n"]
+        in_order &= enough and row["p"] < 0.05
     if unrated > MOST_UNRATED:
         level, says = "nothing", "left too many texts unrated to be believed"
     elif pairs_right and in_order and own["ci"][0] > 0.5:
@@ -275,12 +248,6 @@ def verdict(judge: str, pairs: dict, sessions: dict[str, dict], unrated: float) 
         level, says = "nothing", "measures nothing that this check can see"
     facts = ", ".join(figures(pairs, told, sessions, unrated))
     return {"level": level, "line": f"{judge} {says}: {facts}."}
-
-
-def is_in_order(row: dict) -> bool:
-    """Are three quarters of the clients in order, of six or more, beyond chance (95%)?"""
-    enough = row["n"] >= LEAST_CLIENTS and row["in_order"] >= IN_ORDER * row["n"]
-    return enough and row["p"] < 0.05
 
 
 def figures(pairs: dict, told: int, sessions: dict[str, dict], unrated: float) -> Iterator[str]:
@@ -294,12 +261,11 @@ def figures(pairs: dict, told: int, sessions: dict[str, dict], unrated: float) -
     by_chance = f"(by chance {BY_CHANCE * items:.0f})"
     yield f"{told} of {items} items with an AUC of {GOOD_AUC} or more {by_chance}"
     yield f"the pair's own item moved most in {own['right']:g} of {own['n']}"
-    ordered, clients = [], 0
+    ordered = []
     for outcome, row in sessions.items():
         ordered.append(f"{row['in_order']} of {row['n']} clients in order on {outcome}")
-        clients = max(clients, row["n"])
-    few = f" (fewer than {LEAST_CLIENTS} clients show no order)"
-    yield " and ".join(ordered) + (few if clients < LEAST_CLIENTS else "")
+    few = max(row["n"] for row in sessions.values()) < LEAST_CLIENTS
+    yield " and ".join(ordered) + f" (fewer than {LEAST_CLIENTS} clients show no order)" * few
     if unrated:
         yield f"{unrated:.0%} of the texts unrated"
 
@@ -313,37 +279,14 @@ def in_words(result: dict) -> Iterator[str]:
         yield f"{result['unrated']} texts got no valid form and are left out"
     for outcome, row in result["sessions"].items():
         in_order = f"{row['in_order']} of {row['n']} clients in order, p = {row['p']:.3f}"
-        means = row["means"].items() if row["n"] else ()
-        levels = ", ".join(f"{level} {mean:.2f}" for level, mean in means)
-        yield f"whole sessions, {outcome}: {levels or 'none'}; {in_order}"
+        levels = "high {high:.2f}, mixed {mixed:.2f}, low {low:.2f}"
+        means = levels.format(**row["means"]) if row["n"] else "none"
+        yield f"whole sessions, {outcome}: {means}; {in_order}"
     for outcome, row in (result["drift"] or {}).items():
         last = f"the last less the first {row['last_less_first']:+.3f}"
         yield f"replicates, {outcome}: SD {row['sd']:.3f}, {last}"
     for row, slot in zip(result["items"], slots(), strict=True):
-        told = "{:.2f} [{:.2f}, {:.2f}]".format(row["auc"], *row["ci"]) if row["pairs"] else "none"
+        told = "none"
+        if row["pairs"]:
+            told = "{:.2f} [{:.2f}, {:.2f}]".format(row["auc"], *row["ci"])
         yield f"AUC {told:18} {slot.label.rstrip(': ')}"
-
-
-def read_checks(paths: Sequence[Path], names: Sequence[str]) -> dict[str, dict]:
-    """Rater -> what `judge.py check` wrote of it. Raises InputError for a check of another."""
-    checks = {}
-    for path in paths:
-        found = read_json(path)
-        try:
-            require(found, {"judge": str, "settings": dict, "verdict": dict})
-            require(found["verdict"], {"line": str})
-        except ValueError as error:
-            raise InputError(f"{path}: not a file that `judge.py check` wrote: {error}") from None
-        if found["judge"] not in names:
-            raise InputError(f'{path}: a check of "{found["judge"]}", not of {", ".join(names)}')
-        if found["judge"] in checks:
-            raise InputError(f'{path}: a second check of "{found["judge"]}"')
-        checks[found["judge"]] = found
-    return checks
-
-
-def refuse_check_of_another(found: dict, settings: dict) -> None:
-    """Raises InputError for one under other settings; its seed and `long` may be others."""
-    free = {name: settings[name] for name in ("seed", "long") if name in settings}
-    what = f"--check: the check of {found['judge']}"
-    check_settings(what, found["settings"] | free, settings, "; check it as it rates")

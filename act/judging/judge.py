@@ -1,7 +1,7 @@
 """What a judge reads, what it gives back, and the judge that is a model of this process.
 
-A Judge rates many texts at once. It may be local (here) or served behind an endpoint (served.py).
-Of a session it sees what was said, answers only, and nothing of who said it under which condition.
+Another judge is served behind an endpoint (served.py). Of a session each sees what was said,
+answers only, and nothing of who said it under which condition.
 """
 
 import hashlib
@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Protocol
 
 from act.forms import Form, Slot, instructions, render, slots
-from act.model.checkpoint import load_model, model_name, split_spec
-from act.model.checksums import sampled_sha256
-from act.model.slots import slot_probs
+from act.model.checkpoint import load_model, model_name, sampled_sha256, split_spec
+from act.model.prefix_tree import slot_probs
 from act.model.tokenizer import ChatTokenizer, Messages
 from act.records import read_json
 
@@ -36,7 +35,7 @@ Said = Sequence[tuple[str, str]]  # the client's words and the therapist's, turn
 
 
 def digest(words: Sequence[str]) -> str:
-    """Twelve letters that stand for some texts in their order."""
+    """Twelve letters that stand for these texts in this order."""
     return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:12]
 
 
@@ -53,6 +52,11 @@ class Text:
     def digest(self) -> str:
         """Tells another text under the same key."""
         return digest(list(chain(*self.said)))
+
+    @property
+    def id(self) -> str:
+        """Of this reading of this text."""
+        return "/".join(map(str, (*self.key, self.replicate, self.digest)))
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class Judgement:
 
 
 class Judge(Protocol):
-    """Whatever rates texts: LocalJudge, or served.py's EndpointJudge."""
+    """LocalJudge, or served.py's EndpointJudge."""
 
     name: str
     settings: dict  # what its ratings depend on beside the text, stored with each
@@ -93,7 +97,7 @@ def request(said: Said, what: str = "") -> Messages:
 
 
 def slot_messages(said: Said, slot: Slot) -> Messages:
-    """What a local judge reads before it rates one item; its reply is a digit."""
+    """What a local judge reads before it rates one item: its reply is a digit."""
     return request(said, ONE_ITEM.format(label=slot.label.strip()))
 
 
@@ -145,17 +149,14 @@ def examples(session: dict, record: dict, forms: Sequence[Form], target: str) ->
 
 
 def family_of(spec: str) -> str:
-    """The family of a MODEL argument by its name, or the bare name.
-
-    Of a folder, the name its config.json holds counts too; a renamed model is not recognised.
+    """The family of a MODEL argument by its name, and its config.json's; or the bare name.
 
     >>> family_of("ministral-8b@https://api.mistral.ai/v1"), family_of("models/smollm2+runs/sft")
     ('Mistral', 'SmolLM')
     """
     name = re.split(r"[@+]", spec)[0].rstrip("/")
-    config = Path(name) / "config.json"  # of a folder
-    known = name.rpartition("/")[2]
-    if config.is_file():
+    config, known = Path(name) / "config.json", name.rpartition("/")[2]
+    if config.is_file():  # a folder
         known += f" {read_json(config).get('_name_or_path') or ''}"
     for family, pattern in read_json(FAMILIES).items():
         if re.search(pattern, known, re.IGNORECASE):
@@ -165,18 +166,15 @@ def family_of(spec: str) -> str:
 
 def same_family(judge: str, sessions: Iterable[dict]) -> list[str]:
     """The roles in which a model of the judge's family speaks in some session: a judge may prefer
-    the words of its own kind (Panickssery et al. 2024).
-
-    Sessions from elsewhere may say nothing of their models, or not in our way.
-    """
+    the words of its own kind (Panickssery et al. 2024)."""
     named = set()
     for session in sessions:
-        models = session.get("models")
-        if isinstance(models, dict):
-            named |= {(role, name) for role, name in models.items() if isinstance(name, str)}
+        models = session.get("models")  # sessions from elsewhere may hold anything there
+        for role, name in models.items() if isinstance(models, dict) else ():
+            if isinstance(name, str) and name:
+                named.add((role, name))
     mine = family_of(judge)
-    speaks = {role for role, name in named if name and family_of(name) == mine}
-    return sorted(speaks - {"supervisor"})
+    return sorted({role for role, name in named if family_of(name) == mine} - {"supervisor"})
 
 
 def expected_rating(digits: Sequence[str], probs: Sequence[float]) -> float:
@@ -193,8 +191,8 @@ def expected_rating(digits: Sequence[str], probs: Sequence[float]) -> float:
 class LocalJudge:
     """A model of this process: of each slot's digits the most probable one, and their mean.
 
-    `long`: what becomes of a transcript longer than the context: "refuse" (status "context"), or
-    "last": the last turns that fit are rated, and "window" records which.
+    `long`: a transcript longer than the context is not rated ("refuse": status "context"), or the
+    last turns that fit are ("last": "window" records which).
     """
 
     batch = 4  # texts read side by side
@@ -220,12 +218,10 @@ class LocalJudge:
         group: list[tuple[Text, int]] = []  # each with the turn from which on it is read
         for text in texts:
             first = self._first_turn(text.said)
-            if not text.said:
-                yield text, Judgement("empty")
-            elif first is None:
-                yield text, Judgement("context")
-            else:
+            if text.said and first is not None:
                 group.append((text, first))
+            else:
+                yield text, Judgement("context" if text.said else "empty")
             if len(group) == self.batch:
                 yield from self._rate_group(group)
                 group = []
@@ -233,7 +229,6 @@ class LocalJudge:
             yield from self._rate_group(group)
 
     def _rate_group(self, group: list[tuple[Text, int]]) -> Iterator[tuple[Text, Judgement]]:
-        """Texts -> their judgements, from one tree of tokens."""
         # 1. a prompt for each slot of each text: one tree, whose trunk is what they share
         prompts, digits = [], []
         for text, first in group:

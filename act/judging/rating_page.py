@@ -29,7 +29,7 @@ def rating_page(sessions: Sequence[dict], forms: Sequence[Form], wording: str) -
         names = {"session": session["id"], "condition": session["condition"]}
         hidden = json.dumps(names | {"profile": session["profile"]["id"]}).encode()
         shown.append({"hidden": base64.b64encode(hidden).decode(), "said": said_in(session)})
-    sheets = []
+    sheets = []  # what a rater sees of the forms: no item's direction
     for form in forms:
         sheet = {"name": form.name, "title": form.title, "low": form.low, "high": form.high}
         sheet |= {"anchors": form.anchors, "items": [item.text for item in form.items]}

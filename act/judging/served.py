@@ -1,23 +1,21 @@
 """A judge behind an endpoint: it writes the forms, and a strict reader takes or refuses them.
 
 Where the server honours a JSON schema the reply can only be a form; elsewhere the judge has 34
-lines to fill in. Nothing rewrites a reply that was refused: it is asked again, with another seed, a
-bounded number of times, and the refusals are stored.
+lines to fill in. A reply that was refused is never mended, but asked for again, with another seed,
+a bounded number of times; the refusals are stored.
 """
 
 import math
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import accumulate
 
 from act.dialogue.chat import Ask, Reply
 from act.dialogue.endpoint import Endpoint
 from act.dialogue.session import seed_from
-from act.forms import FORMS, Form, Slot, slots
-from act.grammar import Refused, parse_forms
+from act.forms import FORMS, Form, Refused, Slot, parse_forms, slots
 from act.judging.judge import (
     WHOLE_FORMS,
     Judgement,
@@ -33,15 +31,6 @@ NUMBERS = [item.number for form in FORMS for item in form.items]  # of the 34 sl
 # a rating in the text of a reply: "7": 3, or ACT-FM 7. stays abstract and theoretical: 3
 DIGIT_IN_JSON = re.compile(r'"(\d+)"\s*:\s*(\d)(?=\s*[,}])')
 DIGIT_IN_LINE = re.compile(r"^[^\d\n]*(\d+)[^\d\n]*: (\d)\s*$", re.MULTILINE)
-
-
-@dataclass
-class Waiting:
-    """A text whose forms are wanted, and what came of asking so far."""
-
-    text: Text
-    refusals: list[str] = field(default_factory=list)  # why each reply was no form
-    calls: list[dict] = field(default_factory=list)  # the endpoint's account of each
 
 
 class EndpointJudge:
@@ -60,63 +49,51 @@ class EndpointJudge:
 
     def rate(self, texts: Sequence[Text]) -> Iterator[tuple[Text, Judgement]]:
         """Judge.rate, as many at a time as the endpoint allows."""
-        # 1. all are asked for
-        waiting: dict[str, Waiting] = {}
+        # 1. all are asked for; of each text why replies were no form, and the endpoint's accounts
+        waiting: dict[str, tuple[Text, dict[str, list]]] = {}
         for text in texts:
             if text.said:
-                waiting[f"{text.key}/{text.replicate}"] = Waiting(text)
+                waiting[text.id] = text, {"refusals": [], "calls": []}
             else:
                 yield text, Judgement("empty")
-        self.endpoint.start([self._ask(key, one) for key, one in waiting.items()])
+        self.endpoint.start([self._ask(text, 1) for text, _ in waiting.values()])
         # 2. as replies come in: a judgement, or another try
         while waiting:
             for key, reply in self.endpoint.step(1.0):
-                one = waiting[key]
-                one.calls.append(reply.call or {})
-                judgement = self._read(reply, one)
+                text, more = waiting[key]
+                more["calls"].append(reply.call or {})
+                judgement = self._read(reply, more)
                 if judgement is None:
-                    self.endpoint.start([self._ask(key, one)])
+                    self.endpoint.start([self._ask(text, len(more["calls"]) + 1)])
                 else:
                     del waiting[key]
-                    yield one.text, judgement
+                    yield text, judgement
 
-    def _ask(self, key: str, one: Waiting) -> Ask:
-        attempt = len(one.calls) + 1
-        seed = seed_from(self.seed, one.text.key, one.text.replicate, attempt)
-        return Ask(key, form_messages(one.text.said, self.forms), seed)
+    def _ask(self, text: Text, attempt: int) -> Ask:
+        seed = seed_from(self.seed, text.key, text.replicate, attempt)
+        return Ask(text.id, form_messages(text.said, self.forms), seed)
 
-    def _read(self, reply: Reply, one: Waiting) -> Judgement | None:
+    def _read(self, reply: Reply, more: dict[str, list]) -> Judgement | None:
         """The judgement a reply makes, or None to ask once more."""
-        attempts, more = len(one.calls), {"refusals": one.refusals, "calls": one.calls}
-        made = partial(Judgement, attempts=attempts, more=more)
+        made = partial(Judgement, attempts=len(more["calls"]), more=more)
         if reply.status == "context":
             return made("context")
+        call, status = reply.call or {}, "error" if reply.status == "error" else "format"
+        if call.get("refusal") or call.get("finish") == "content_filter":
+            status = "refused"
         try:
-            ratings = self._ratings(reply)
+            if status == "refused":
+                raise Refused("the model or its provider declined")
+            if reply.status == "length":
+                raise Refused("cut off at the token limit")
+            if reply.status != "ok":
+                raise Refused("no reply")
+            read = parse_forms(reply.text, self.forms)
         except Refused as refusal:
-            one.refusals.append(str(refusal))  # stored with the rating, never mended
-            if attempts < self.attempts:
-                return None
-            status = "error" if reply.status == "error" else "format"
-            return made("refused" if was_refused(reply) else status)
+            more["refusals"].append(str(refusal))
+            return made(status) if len(more["calls"]) == self.attempts else None
+        ratings = [rating for form in self.forms for rating in read[form.name]]
         return made("ok", ratings, expected_ratings(reply, ratings, self.forms))
-
-    def _ratings(self, reply: Reply) -> list[int]:
-        """The 34 ratings that a reply holds. Raises Refused for one that is no valid form."""
-        if was_refused(reply):
-            raise Refused("the model or its provider declined")
-        if reply.status == "length":
-            raise Refused("cut off at the token limit")
-        if reply.status != "ok":
-            raise Refused("no reply")
-        read = parse_forms(reply.text, self.forms)
-        return [rating for form in self.forms for rating in read[form.name]]
-
-
-def was_refused(reply: Reply) -> bool:
-    """Did the model say no, or its provider's filter?"""
-    call = reply.call or {}
-    return bool(call.get("refusal")) or call.get("finish") == "content_filter"
 
 
 def offers(endpoint: Endpoint, forms: Sequence[Form]) -> list[dict]:
@@ -148,11 +125,8 @@ def json_schema(forms: Sequence[Form]) -> dict:
 def expected_ratings(
     reply: Reply, ratings: Sequence[int], forms: Sequence[Form]
 ) -> list[float] | None:
-    """Each slot's rating weighted by the probabilities of its allowed digits, given as logarithms.
-
-    None where the server gave none, where the 34 rating tokens cannot be told, or where the digits
-    of a slot have less than half of the probability among them: whole ratings never stand in.
-    """
+    """Each slot's rating weighted by the probabilities of its allowed digits; None where not all of
+    them are there. Whole ratings never stand in."""
     try:
         tokens = rating_tokens(reply, ratings)
         rated = zip(slots(forms), tokens, strict=True)
@@ -176,10 +150,7 @@ def digit_probs(slot: Slot, token: dict) -> list[float]:
 
 
 def rating_tokens(reply: Reply, ratings: Sequence[int]) -> list[dict]:
-    """The token with log-probabilities that each of the 34 ratings is.
-
-    Raises ValueError where they cannot be told.
-    """
+    """The token that each of the 34 ratings is. Raises ValueError where that cannot be told."""
     # 1. the reply put together again from its tokens; thoughts may stand before it
     pieces = [token["token"] for token in reply.logprobs]
     text = "".join(pieces).rstrip()

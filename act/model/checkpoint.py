@@ -1,10 +1,11 @@
 """Weights in and out: Hugging Face folders (safetensors, sharded or not) and adapters in PEFT's
-layout.
+layout; and the MODEL argument that names them, and the checksums that they are known by.
 
 Only safetensors are read, never pickle. Every fault of a file is an InputError that names the file
 and the tensor.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -20,138 +21,14 @@ from act.model.lora import PROJECTIONS, attach, detach, lora_layers
 from act.records import InputError, read_json
 
 PEFT_PREFIX = "base_model.model."
-# what adapter_config.json may say; anything else that is set could change what the adapter computes
-PLAIN = {
-    "peft_type": ("LORA",),
-    "bias": ("none",),
-    "init_lora_weights": (
-        True,
-        False,
-        None,
-        "gaussian",
-        "orthogonal",
-    ),  # starts that leave the base model as it is
-    "megatron_core": ("megatron.core",),  # read with "megatron_config" alone
-    "qalora_group_size": (16,),  # ... with "use_qalora"
-}
-NO_MATTER = (  # or is read below
-    "auto_mapping",
-    "base_model_name_or_path",
-    "inference_mode",
-    "lora_alpha",
-    "lora_dropout",
-    "peft_version",
-    "r",
-    "revision",
-    "target_modules",
-    "task_type",
-)
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of one safetensors file, memory-mapped. Raises InputError if it is not there or
-    not whole."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except SafetensorError as error:
-        raise InputError(
-            f"{path}: not a whole safetensors file ({error}); was the download cut off?"
-        ) from None
-
-
-def read_folder(folder: Path) -> dict[str, Tensor]:
-    """All tensors of a model folder: `model.safetensors`, or the shards its index names.
-
-    Raises InputError for pickled weights, and for a shard that is missing or lacks what the index
-    says it holds.
-    """
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
-        if not (folder / "model.safetensors").is_file() and list(folder.glob("*.bin")):
-            raise InputError(
-                f"{folder}: only pickled weights (*.bin), which are never read; convert to safetensors"
-            )
-        return read_tensors(folder / "model.safetensors")
-    shards = read_json(index).get("weight_map")
-    if not isinstance(shards, dict):
-        raise InputError(f'{index}: no "weight_map"')
-    tensors = {}
-    for shard in sorted(set(shards.values())):
-        held = read_tensors(folder / shard)
-        for name in (name for name, place in shards.items() if place == shard):
-            if name not in held:
-                raise InputError(f"{folder / shard}: lacks {name}, which the index says it holds")
-            tensors[name] = held[name]
-    return tensors
-
-
-def check_tensors(expected: dict[str, Tensor], found: dict[str, Tensor], where: Path) -> None:
-    """Raise InputError for the first tensor that is missing, extra, misshapen or not
-    floating-point."""
-    for name in sorted(expected.keys() - found.keys()):
-        raise InputError(f"{where}: tensor {name} is missing")
-    for name in sorted(found.keys() - expected.keys()):
-        raise InputError(
-            f"{where}: tensor {name} has no place in this model; is config.json of another model?"
-        )
-    for name, tensor in found.items():
-        want = tuple(expected[name].shape)
-        if tuple(tensor.shape) != want:
-            raise InputError(
-                f"{where}: tensor {name} has shape {tuple(tensor.shape)}, config.json says {want}"
-            )
-        if tensor.dtype not in (torch.float32, torch.bfloat16, torch.float16):
-            raise InputError(
-                f"{where}: tensor {name} is {tensor.dtype}; float32, bfloat16 and float16 are read"
-            )
-
-
-def load_model(spec: str | Path, device: str = "cpu", dtype: torch.dtype | None = None) -> Llama:
-    """The model of a MODEL argument, frozen: FOLDER, or FOLDER+ADAPTER. `dtype` None keeps the
-    file's.
-
-    Raises InputError, with the file's name, for a config or a tensor that this model would compute
-    wrongly.
-    """
-    folder, adapter = split_spec(spec)
-    raw = read_json(folder / "config.json")
-    try:
-        config = LlamaConfig.from_dict(raw)
-    except ValueError as error:
-        raise InputError(f"{folder / 'config.json'}: {error}") from None
-    with torch.device("meta"):
-        model = Llama(config)
-    tensors = read_folder(folder)
-    if config.tie_word_embeddings:
-        tensors.pop("lm_head.weight", None)  # some files repeat the tied matrix
-    check_tensors(model.state_dict(), tensors, folder)
-    dtypes = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()})
-    if dtype is None and len(dtypes) > 1:
-        raise InputError(
-            f"{folder}: its tensors are {' and '.join(dtypes)}; convert it to one (train.py: give --dtype)"
-        )
-    model.load_state_dict(
-        {
-            name: tensor.to(device=device, dtype=dtype or tensor.dtype)
-            for name, tensor in tensors.items()
-        },
-        strict=True,
-        assign=True,
-    )
-    if adapter:
-        load_adapter(model, adapter)
-    return model.requires_grad_(False)
-
-
-def base_folder(spec: str | Path) -> Path:
-    """The folder of a MODEL argument that must be a base model, without an adapter."""
-    folder, adapter = split_spec(spec)
-    if adapter:
-        raise InputError(f"{spec}: a base model's folder is wanted here, without +ADAPTER")
-    return folder
+# What adapter_config.json says: as `written` here; PLAIN settings and their values, and those that
+# do not matter or are read. Anything else that is set could change what the adapter computes.
+PEFT = read_json(Path(__file__).with_name("peft.json"))
+PLAIN = PEFT["plain"]  # "init_lora_weights": the starts that leave the base model as it is
+TOKENIZER_FILES = ("*token*.*", "chat_template.jinja", "generation_config.json")
+HASHED = ("*config.json", "tokenizer.json", "tokenizer.model", "*.safetensors")
+PIECE = 2**20  # bytes; the header of a safetensors file, tens of KB, lies in the first piece
+PIECES = 64
 
 
 def is_endpoint(spec: str | Path) -> bool:
@@ -165,20 +42,8 @@ def split_endpoint(spec: str) -> tuple[str, str]:
     return name, url
 
 
-def model_name(spec: str) -> str:
-    """What a MODEL argument is called in short: an endpoint's NAME, or its folders' names.
-
-    >>> model_name("gpt-5@https://api.openai.com/v1"), model_name("models/smollm2+runs/judge")
-    ('gpt-5', 'smollm2+judge')
-    """
-    if is_endpoint(spec):
-        return split_endpoint(spec)[0]
-    return "+".join(path.resolve().name for path in split_spec(spec) if path)
-
-
 def split_spec(spec: str | Path) -> tuple[Path, Path | None]:
-    """FOLDER or FOLDER+ADAPTER as paths; a folder whose own name holds a + is taken as it
-    stands."""
+    """FOLDER or FOLDER+ADAPTER as paths; a folder with a + in its name is taken as it stands."""
     if is_endpoint(spec):
         raise InputError(f"{spec}: an endpoint; a model folder is wanted here")
     folder, plus, adapter = str(spec).rpartition("+")
@@ -190,75 +55,189 @@ def split_spec(spec: str | Path) -> tuple[Path, Path | None]:
     return Path(folder), Path(adapter) if adapter else None
 
 
-def adapter_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """The adapter's parameters under PEFT's names."""
-    return {
-        f"{PEFT_PREFIX}{name}.{part}.weight": getattr(layer, part)
-        for name, layer in lora_layers(model).items()
-        for part in ("lora_A", "lora_B")
-    }
+def base_folder(spec: str | Path) -> Path:
+    """The folder of a MODEL argument that must be a base model, without an adapter."""
+    folder, adapter = split_spec(spec)
+    if adapter:
+        raise InputError(f"{spec}: a base model's folder is wanted here, without +ADAPTER")
+    return folder
 
 
-def save_adapter(model: Llama, folder: str | Path, base: str, rank: int, alpha: float) -> None:
-    """Write `adapter_config.json` and `adapter_model.safetensors` as PEFT does; the weights come
-    last."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    config = {
-        "peft_type": "LORA",
-        "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": base,
-        "r": rank,
-        "lora_alpha": alpha,
-        "lora_dropout": 0.0,
-        "bias": "none",
-        "target_modules": sorted({name.rpartition(".")[2] for name in lora_layers(model)}),
-        "fan_in_fan_out": False,
-        "inference_mode": True,
-        "init_lora_weights": True,
-    }
-    write_json(config, folder / "adapter_config.json")
-    tensors = {
-        name: tensor.detach().cpu().contiguous() for name, tensor in adapter_tensors(model).items()
-    }
-    write_whole(tensors, folder / "adapter_model.safetensors")
+def model_name(spec: str) -> str:
+    """What a MODEL argument is called in short: an endpoint's NAME, or its folders' names.
+
+    >>> model_name("gpt-5@https://api.openai.com/v1"), model_name("models/smollm2+runs/judge")
+    ('gpt-5', 'smollm2+judge')
+    """
+    if is_endpoint(spec):
+        return split_endpoint(spec)[0]
+    return "+".join(path.resolve().name for path in split_spec(spec) if path)
+
+
+def load_model(spec: str | Path, device: str = "cpu", dtype: torch.dtype | None = None) -> Llama:
+    """The model of a MODEL argument, frozen: FOLDER, or FOLDER+ADAPTER. `dtype` None: the file's.
+
+    Raises InputError, with the file's name, for a config or a tensor that this model would compute
+    wrongly.
+    """
+    folder, adapter = split_spec(spec)
+    # 1. the shapes alone, from the config; the file's tensors take their places
+    try:
+        config = LlamaConfig.from_dict(read_json(folder / "config.json"))
+    except ValueError as error:
+        raise InputError(f"{folder / 'config.json'}: {error}") from None
+    with torch.device("meta"):
+        model = Llama(config)
+    # 2. name -> tensor, memory-mapped: exactly the model's, of its shapes, of one type
+    tensors = read_folder(folder)
+    if config.tie_word_embeddings:
+        tensors.pop("lm_head.weight", None)  # some files repeat the tied matrix
+    check_tensors(model.state_dict(), tensors, folder)
+    dtypes = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()})
+    if dtype is None and len(dtypes) > 1:
+        said = f"its tensors are {' and '.join(dtypes)}; convert it to one"
+        raise InputError(f"{folder}: {said} (train.py: give --dtype)")
+    # 3. they are the weights: the file's own pages on a CPU, unless another type is asked for
+    for name, tensor in tensors.items():
+        tensors[name] = tensor.to(device=device, dtype=dtype or tensor.dtype)
+    model.load_state_dict(tensors, strict=True, assign=True)
+    if adapter:
+        load_adapter(model, adapter)
+    return model.requires_grad_(False)
+
+
+def read_folder(folder: Path) -> dict[str, Tensor]:
+    """All tensors of a model folder: `model.safetensors`, or the shards its index names.
+
+    Raises InputError for pickled weights, and for a shard that is missing or lacks what the index
+    says it holds.
+    """
+    index, whole = folder / "model.safetensors.index.json", folder / "model.safetensors"
+    if not index.is_file():
+        if not whole.is_file() and list(folder.glob("*.bin")):
+            said = "only pickled weights (*.bin), which are never read; convert to safetensors"
+            raise InputError(f"{folder}: {said}")
+        return read_tensors(whole)
+    places = read_json(index).get("weight_map")  # tensor -> its shard
+    if not isinstance(places, dict):
+        raise InputError(f'{index}: no "weight_map"')
+    shards = {shard: read_tensors(folder / shard) for shard in sorted(set(places.values()))}
+    for name, shard in places.items():
+        if name not in shards[shard]:
+            raise InputError(f"{folder / shard}: lacks {name}, which the index says it holds")
+    return {name: shards[shard][name] for name, shard in places.items()}
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, memory-mapped. InputError if it is not there or whole."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except SafetensorError as error:
+        said = f"not a whole safetensors file ({error}); was the download cut off?"
+        raise InputError(f"{path}: {said}") from None
+
+
+def check_tensors(expected: dict[str, Tensor], found: dict[str, Tensor], where: Path) -> None:
+    """Raise InputError for the first tensor that is missing, extra, misshapen or not a float."""
+    for name in sorted(expected.keys() - found.keys()):
+        raise InputError(f"{where}: tensor {name} is missing")
+    for name in sorted(found.keys() - expected.keys()):
+        said = "has no place in this model; is config.json of another model?"
+        raise InputError(f"{where}: tensor {name} {said}")
+    for name, tensor in found.items():
+        has, want = tuple(tensor.shape), tuple(expected[name].shape)
+        if has != want:
+            raise InputError(f"{where}: tensor {name} has shape {has}, config.json says {want}")
+        if tensor.dtype not in (torch.float32, torch.bfloat16, torch.float16):
+            said = f"is {tensor.dtype}; float32, bfloat16 and float16 are read"
+            raise InputError(f"{where}: tensor {name} {said}")
 
 
 def save_model(model: Llama, folder: str | Path, source: Path) -> None:
-    """Write a whole model as a Hugging Face folder; config and tokenizer come from the folder it
-    began as."""
+    """Write a whole model as a Hugging Face folder; config and tokenizer are those of `source`."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = (
-        "tokenizer.json",
-        "tokenizer.model",
-        "tokenizer_config.json",
-        "special_tokens_map.json",
-    )
-    for name in (*tokenizer, "chat_template.jinja", "generation_config.json"):
-        if (source / name).is_file():
-            shutil.copyfile(source / name, folder / name)
+    for pattern in TOKENIZER_FILES:
+        for file in source.glob(pattern):
+            shutil.copyfile(file, folder / file.name)
     dtype = str(model.head.dtype).removeprefix("torch.")
     config = read_json(source / "config.json") | {"dtype": dtype, "torch_dtype": dtype}
     write_json(config, folder / "config.json")
-    tensors = {
-        name: tensor.detach().cpu().contiguous() for name, tensor in model.named_parameters()
+    write_whole(dict(model.named_parameters()), folder / "model.safetensors")
+
+
+def load_adapter(model: Llama, folder: str | Path) -> None:
+    """Attach an adapter in PEFT's layout, frozen, replacing the one that is there.
+
+    Raises InputError for a kind of adapter, or a tensor, that would be applied wrongly.
+    """
+    folder = Path(folder)
+    config = read_json(folder / "adapter_config.json")
+    check_adapter(config, folder)
+    detach(model)
+    attach(model, config["r"], config["lora_alpha"], tuple(config["target_modules"]))
+    tensors = read_tensors(folder / "adapter_model.safetensors")
+    expected = adapter_tensors(model)
+    check_tensors(expected, tensors, folder)
+    with torch.no_grad():
+        for name, parameter in expected.items():
+            parameter.copy_(tensors[name])
+    model.requires_grad_(False)
+
+
+def check_adapter(config: dict, folder: Path) -> None:
+    """Raise InputError for an adapter_config.json that asks for more than plain LoRA."""
+    for name, value in config.items():
+        unset = value is None or value is False or value in ({}, [])
+        plain = value in PLAIN[name] if name in PLAIN else unset
+        if not plain and name not in PEFT["no_matter"]:
+            said = f"adapter_config.json has {name} = {value!r}, which is not computed here"
+            raise InputError(f"{folder}: {said}")
+    # scale alpha / rank on the projections `targets`
+    rank, alpha, targets = map(config.get, ("r", "lora_alpha", "target_modules"))
+    if not isinstance(rank, int) or rank < 1 or not isinstance(alpha, int | float):
+        raise InputError(f"{folder}: adapter_config.json needs r, above 0, and lora_alpha")
+    if not isinstance(targets, list) or not set(targets) <= set(PROJECTIONS):
+        read = f"a list from {', '.join(PROJECTIONS)} is read"
+        raise InputError(f"{folder}: target_modules is {targets!r}; {read}")
+
+
+def save_adapter(model: Llama, folder: str | Path, base: str, rank: int, alpha: float) -> None:
+    """Write `adapter_config.json` and `adapter_model.safetensors` as PEFT does; weights last."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    config = PEFT["written"] | {
+        "base_model_name_or_path": base,
+        "r": rank,
+        "lora_alpha": alpha,
+        "target_modules": sorted({name.rpartition(".")[2] for name in lora_layers(model)}),
     }
-    write_whole(tensors, folder / "model.safetensors")
+    write_json(config, folder / "adapter_config.json")
+    write_whole(adapter_tensors(model), folder / "adapter_model.safetensors")
 
 
-def write_whole(
-    tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None
-) -> None:
-    """Write a safetensors file that is there whole or not at all, also when the machine goes
-    down."""
+def adapter_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """The adapter's parameters under PEFT's names: A (r, in) and B (out, r) of each layer."""
+    tensors = {}
+    for name, layer in lora_layers(model).items():
+        tensors[f"{PEFT_PREFIX}{name}.lora_A.weight"] = layer.lora_A
+        tensors[f"{PEFT_PREFIX}{name}.lora_B.weight"] = layer.lora_B
+    return tensors
+
+
+def write_whole(tensors: dict[str, Tensor], path: Path, metadata: dict | None = None) -> None:
+    """Write a safetensors file that is there whole or not at all, even if the machine goes down."""
     partial = path.with_name(path.name + ".part")
-    save_file(tensors, partial, metadata=metadata or {"format": "pt"})
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(plain, partial, metadata=metadata or {"format": "pt"})
     settle(partial, path)
 
 
 def write_json(record: dict, path: Path) -> None:
-    """Write a JSON file that is there whole or not at all."""
+    """Write a JSON file in the same way."""
     partial = path.with_name(path.name + ".part")
     partial.write_text(json.dumps(record, indent=2) + "\n")
     settle(partial, path)
@@ -271,39 +250,29 @@ def settle(partial: Path, path: Path) -> None:
     partial.rename(path)
 
 
-def load_adapter(model: Llama, folder: str | Path) -> None:
-    """Attach an adapter in PEFT's layout, frozen, replacing the one that is there.
+def sha256(path: str | Path) -> str:
+    """Checksum of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
-    Raises InputError for a kind of adapter, or a tensor, that would be applied wrongly.
+
+def sampled_sha256(folder: str | Path) -> str:
+    """SHA-256 of the names, sizes and bytes of a model's or an adapter's configs, tokenizer and
+    weights: another one under the same path is not taken for it.
+
+    Of a file over 64 MiB 64 pieces of 1 MiB are read, evenly spread from its first byte to its
+    last, which takes a tenth of a second: another model differs in all of them, but an edit of a
+    few weights can be missed.
     """
-    folder = Path(folder)
-    config = read_json(folder / "adapter_config.json")
-    for name, value in config.items():
-        unset = value is None or value is False or value in ({}, [])
-        if (
-            name not in NO_MATTER
-            and value not in PLAIN.get(name, ())
-            and (name in PLAIN or not unset)
-        ):
-            raise InputError(
-                f"{folder}: adapter_config.json has {name} = {value!r}, which is not computed here"
-            )
-    if not (
-        isinstance(config.get("r"), int)
-        and config["r"] > 0
-        and isinstance(config.get("lora_alpha"), int | float)
-    ):
-        raise InputError(f"{folder}: adapter_config.json needs r, above 0, and lora_alpha")
-    targets = config.get("target_modules")
-    if not isinstance(targets, list) or not set(targets) <= set(PROJECTIONS):
-        raise InputError(
-            f"{folder}: target_modules is {targets!r}; a list from {', '.join(PROJECTIONS)} is read"
-        )
-    detach(model)
-    attach(model, config["r"], config["lora_alpha"], tuple(targets))
-    tensors = read_tensors(folder / "adapter_model.safetensors")
-    check_tensors(adapter_tensors(model), tensors, folder)
-    with torch.no_grad():
-        for name, parameter in adapter_tensors(model).items():
-            parameter.copy_(tensors[name])
-    model.requires_grad_(False)
+    digest = hashlib.sha256()
+    for path in sorted({path for pattern in HASHED for path in Path(folder).glob(pattern)}):
+        size = path.stat().st_size
+        digest.update(f"{path.name} {size}\n".encode())
+        with open(path, "rb") as file:
+            if size <= PIECE * PIECES:
+                digest.update(file.read())
+                continue
+            for piece in range(PIECES):
+                file.seek((size - PIECE) * piece // (PIECES - 1))
+                digest.update(file.read(PIECE))
+    return digest.hexdigest()

@@ -15,8 +15,17 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from kernels.linear import linear
+from kernels.tree_attention import Run, tree_attention
 
 STRETCH = {"cpu": 1024}  # tokens; on other devices 4096
+COMPUTED = {  # the values of config.json that this model computes; the first where none is given
+    "model_type": ("llama",),
+    "rope_type": ("default", "llama3"),
+    "hidden_act": ("silu",),
+    "attention_bias": (False,),
+    "mlp_bias": (False,),
+}
+ROPE_SCALING = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
 
 Attention = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 """(layer, q (B, H, T, D), k (B, K, T, D), v (B, K, T, D)) -> (B, H, T, D)"""
@@ -41,61 +50,46 @@ class LlamaConfig:
 
     @classmethod
     def from_dict(cls, raw: dict) -> "LlamaConfig":
-        """Read a `config.json`, old layout (`rope_theta`, `rope_scaling`) or new
+        """Of a `config.json`, in the old layout (`rope_theta`, `rope_scaling`) or the new
         (`rope_parameters`).
 
         Raises ValueError for another architecture or a setting this model does not compute.
         """
-        if raw.get("model_type") != "llama":
-            raise ValueError(f'model_type is {raw.get("model_type")!r}; only "llama" is read')
         rope = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
         rope_type = rope.get("rope_type", rope.get("type", "default"))
-        if rope_type not in ("default", "llama3"):
-            raise ValueError(f'rope_type is {rope_type!r}; "default" and "llama3" are read')
-        for name, only in (("hidden_act", "silu"), ("attention_bias", False), ("mlp_bias", False)):
-            if raw.get(name, only) != only:
-                raise ValueError(f"{name} is {raw[name]!r}; only {only!r} is read")
-        required = (
-            "vocab_size",
-            "hidden_size",
-            "intermediate_size",
-            "num_hidden_layers",
-            "num_attention_heads",
-        )
-        scaling = (
-            "factor",
-            "low_freq_factor",
-            "high_freq_factor",
-            "original_max_position_embeddings",
-        )
-        for name in (*required, "max_position_embeddings"):
-            if name not in raw:
-                raise ValueError(f'no "{name}"')
-        for name in scaling if rope_type == "llama3" else ():
-            if name not in rope:
-                raise ValueError(f'rope scaling "llama3" without "{name}"')
-        heads = raw["num_attention_heads"]
-        fields = {
-            name: raw[name]
-            for name in cls.__dataclass_fields__
-            if name in raw and not name.startswith("rope")
-        }
-        fields |= {
-            "num_key_value_heads": raw.get("num_key_value_heads") or heads,
-            "head_dim": raw.get("head_dim") or raw["hidden_size"] // heads,
-            "rope_theta": float(rope.get("rope_theta", raw.get("rope_theta", 10000.0))),
-            "rope_scaling": rope if rope_type == "llama3" else None,
-        }
-        return cls(**fields)
+        # what the file says, where another architecture says nothing of its type
+        said = {"model_type": None} | raw | {"rope_type": rope_type}
+        for name, computed in COMPUTED.items():
+            value = said.get(name, computed[0])
+            if value not in computed:
+                readable = " or ".join(map(repr, computed))
+                raise ValueError(f"{name} is {value!r}; only {readable} is read")
+        try:
+            scaling = {name: rope[name] for name in ROPE_SCALING} if rope_type == "llama3" else None
+            return cls(
+                vocab_size=raw["vocab_size"],
+                hidden_size=raw["hidden_size"],
+                intermediate_size=raw["intermediate_size"],
+                num_hidden_layers=raw["num_hidden_layers"],
+                num_attention_heads=raw["num_attention_heads"],
+                num_key_value_heads=raw.get("num_key_value_heads") or raw["num_attention_heads"],
+                head_dim=raw.get("head_dim") or raw["hidden_size"] // raw["num_attention_heads"],
+                max_position_embeddings=raw["max_position_embeddings"],
+                rms_norm_eps=raw.get("rms_norm_eps", 1e-6),
+                rope_theta=float(rope.get("rope_theta", raw.get("rope_theta", 10000.0))),
+                rope_scaling=scaling,
+                tie_word_embeddings=raw.get("tie_word_embeddings", False),
+            )
+        except KeyError as missing:
+            raise ValueError(f'no "{missing.args[0]}"') from None
 
 
 def rope_frequencies(config: LlamaConfig) -> Tensor:
     """Angle per position of each pair of dimensions, theta^(-2i/D), (D/2,) float32.
 
-    With `rope_scaling` llama3 (Llama 3.1, "llama3" in transformers' modeling_rope_utils):
-    wavelengths longer than L/low_freq_factor are slowed by `factor`, those shorter than
-    L/high_freq_factor stay, and between them the two are blended linearly in L/wavelength, where L
-    = original_max_position_embeddings.
+    With `rope_scaling` llama3 (Llama 3.1, "llama3" in transformers' modeling_rope_utils) and L =
+    original_max_position_embeddings: wavelengths longer than L/low_freq_factor are slowed by
+    `factor`, those shorter than L/high_freq_factor stay; between, linearly in L/wavelength.
     """
     D = config.head_dim
     frequencies = 1.0 / config.rope_theta ** (torch.arange(0, D, 2, dtype=torch.int64).float() / D)
@@ -103,16 +97,14 @@ def rope_frequencies(config: LlamaConfig) -> Tensor:
         return frequencies
     scaling = config.rope_scaling
     low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
-    turns = (
-        scaling["original_max_position_embeddings"] * frequencies / (2 * math.pi)
-    )  # L / wavelength
+    L = scaling["original_max_position_embeddings"]
+    turns = L * frequencies / (2 * math.pi)  # L / wavelength
     keep = ((turns - low) / (high - low)).clamp(0, 1)
     return keep * frequencies + (1 - keep) * frequencies / scaling["factor"]
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding (Su et al. 2021, eq. 34), halves layout: pairs are (x_i, x_{i +
-    D/2}).
+    """Rotary position embedding (Su et al. 2021, eq. 34), of pairs (x_i, x_{i + D/2}): halves.
 
     x (B, T, H, D), cos and sin (B, T, 1, D/2).
     """
@@ -121,9 +113,13 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def causal(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Plain causal attention. Right padding needs no mask: what stands to the right is never
-    seen."""
+    """Plain causal attention. Right padding needs no mask: what stands to the right is not seen."""
     return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+
+
+def branching(runs: list[Run]) -> Attention:
+    """Causal attention along each branch of a prefix tree (act/model/prefix_tree.py)."""
+    return lambda layer, q, k, v: tree_attention(q, k, v, runs)
 
 
 class Linear(nn.Linear):
@@ -146,9 +142,9 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x32 = x.float()
-        return self.weight * (x32 * torch.rsqrt(x32.square().mean(-1, keepdim=True) + self.eps)).to(
-            x.dtype
-        )
+        # (B, T, 1): one over the root of each token's mean square
+        scale = torch.rsqrt(x32.square().mean(-1, keepdim=True) + self.eps)
+        return self.weight * (x32 * scale).to(x.dtype)
 
 
 class SelfAttention(nn.Module):
@@ -156,12 +152,8 @@ class SelfAttention(nn.Module):
 
     def __init__(self, config: LlamaConfig):
         super().__init__()
-        C, H, K, self.D = (
-            config.hidden_size,
-            config.num_attention_heads,
-            config.num_key_value_heads,
-            config.head_dim,
-        )
+        C, self.D = config.hidden_size, config.head_dim
+        H, K = config.num_attention_heads, config.num_key_value_heads
         self.q_proj = Linear(C, H * self.D)
         self.k_proj = Linear(C, K * self.D)
         self.v_proj = Linear(C, K * self.D)
@@ -169,9 +161,8 @@ class SelfAttention(nn.Module):
 
     def project(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """q (B, T, H, D), k and v (B, T, K, D) of x (B, T, C); q and k know their positions."""
-        q, k, v = (
-            proj(x).unflatten(-1, (-1, self.D)) for proj in (self.q_proj, self.k_proj, self.v_proj)
-        )
+        projections = (self.q_proj, self.k_proj, self.v_proj)
+        q, k, v = (proj(x).unflatten(-1, (-1, self.D)) for proj in projections)
         return rotate(q, cos, sin), rotate(k, cos, sin), v
 
 
@@ -194,23 +185,21 @@ def by_stretches(
     """`part` of tensors (B, T, ...), computed over stretches of tokens and joined again.
 
     What happens between two attentions happens to each token alone. On a CPU a stretch's
-    activations stay in its cache. Stretches that end after token `keep` (None: no stretch) are
-    computed again in the backward pass, which needs their inputs only (activation checkpointing,
-    Chen et al. 2016).
+    activations stay in its cache. Stretches that end after token `keep` (None: none) are computed
+    again in the backward pass from their inputs (activation checkpointing, Chen et al. 2016).
     """
     stretch = STRETCH.get(tensors[0].device.type, 4096)
-    outs, end = [], 0
+    outs, end = [], 0  # of each stretch
     for pieces in zip(*(x.split(stretch, dim=1) for x in tensors), strict=True):
+        # a stretch of each tensor, (B, stretch, ...)
         end += pieces[0].shape[1]
         if keep is None or end <= keep or not torch.is_grad_enabled():
             outs.append(part(*pieces))
         else:
             outs.append(checkpoint(part, *pieces, use_reentrant=False, preserve_rng_state=False))
-    return (
-        outs[0]
-        if len(outs) == 1
-        else tuple(torch.cat(pieces, dim=1) for pieces in zip(*outs, strict=True))
-    )
+    if len(outs) == 1:
+        return outs[0]
+    return tuple(torch.cat(pieces, dim=1) for pieces in zip(*outs, strict=True))
 
 
 class Block(nn.Module):
@@ -224,13 +213,11 @@ class Block(nn.Module):
         self.mlp = MLP(config)
 
     def before(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, ...]:
-        """What each token does before attention: q (B, T, H, D), k and v (B, T, K, D) of x (B, T,
-        C)."""
+        """q (B, T, H, D), k and v (B, T, K, D) of x (B, T, C): each token before attention."""
         return self.self_attn.project(self.input_layernorm(x), cos, sin)
 
     def after(self, x: Tensor, out: Tensor) -> tuple[Tensor]:
-        """What each token does after it: x (B, T, C) with attention's out (B, T, H, D) and the MLP
-        added."""
+        """x (B, T, C) with attention's out (B, T, H, D) and the MLP added: each token after it."""
         x = x + self.self_attn.o_proj(out.flatten(2))
         return (x + self.mlp(self.post_attention_layernorm(x)),)
 
@@ -243,11 +230,12 @@ class Block(nn.Module):
         attention: Attention,
         keep: int | None,
     ) -> Tensor:
+        # 1. q (B, T, H, D), k and v (B, T, K, D) of each token
         q, k, v = by_stretches(self.before, (x, cos, sin), keep)
-        out = attention(layer, *(y.transpose(1, 2) for y in (q, k, v))).transpose(
-            1, 2
-        )  # (B, T, H, D)
-        return by_stretches(self.after, (x, out), keep)[0]
+        # 2. tokens look at one another: heads first, (B, H, T, D)
+        out = attention(layer, q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+        # 3. each token takes what it found, and thinks
+        return by_stretches(self.after, (x, out.transpose(1, 2)), keep)[0]
 
 
 class Body(nn.Module):
@@ -277,15 +265,12 @@ class Llama(nn.Module):
     @property
     def head(self) -> Tensor:
         """The output matrix, (V, C): the embedding itself where the two are tied."""
-        return (
-            self.model.embed_tokens.weight
-            if self.config.tie_word_embeddings
-            else self.lm_head.weight
-        )
+        tied = self.config.tie_word_embeddings
+        return self.model.embed_tokens.weight if tied else self.lm_head.weight
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Scores of all tokens, (..., V), of hidden states (..., C). Training never needs them: see
-        kernels.logprob."""
+        """Scores of all tokens, (..., V), of hidden states (..., C). Training does without them:
+        kernels/logprob.py."""
         return linear(hidden, self.head)
 
     @property
@@ -302,17 +287,15 @@ class Llama(nn.Module):
     ) -> Tensor:
         """Hidden states after the last norm, (B, T, C), of token ids (B, T).
 
-        `positions` (B, T) or (1, T) counts each token's place in its text from 0; by default
-        0..T-1. `keep` is the number of tokens whose activations are kept for the backward pass
-        (None: all); see `by_stretches`.
+        `positions` (B, T) or (1, T) are the tokens' places in their text, by default 0..T-1. `keep`
+        tokens' activations are kept for the backward pass (None: all); see `by_stretches`.
         """
-        B, T = ids.shape
+        _, T = ids.shape
         if positions is None:
             positions = torch.arange(T, device=ids.device)[None]
-        x = self.model.embed_tokens(ids)
-        angles = positions[:, :, None, None].float() * rope_frequencies(self.config).to(
-            ids.device
-        )  # (B, T, 1, D/2)
+        x = self.model.embed_tokens(ids)  # (B, T, C)
+        frequencies = rope_frequencies(self.config).to(ids.device)
+        angles = positions[:, :, None, None].float() * frequencies  # (B, T, 1, D/2)
         cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
         for layer, block in enumerate(self.model.layers):
             x = block(x, cos, sin, layer, attention, keep)

@@ -19,8 +19,8 @@ PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "
 class LoRALinear(Linear):
     """A bias-free linear layer with an adapter beside its frozen weight.
 
-    A (r, in) starts as PEFT's does, uniform in +-1/sqrt(in); B (out, r) starts at zero, so training
-    starts at the base model. Both are float32 whatever the weight is: bfloat16 adapters stall Adam.
+    A (r, in) starts as PEFT's does, uniform in +-1/sqrt(in), B (out, r) at zero: training starts at
+    the base model. Both are float32 whatever the weight is: bfloat16 adapters stall Adam.
     """
 
     lora_A: nn.Parameter
@@ -29,15 +29,15 @@ class LoRALinear(Linear):
 
     def adapt(self, rank: int, alpha: float) -> None:
         """Freeze the weight (out, in) and put A and B beside it, scaled by alpha / rank."""
-        options = {"device": self.weight.device, "dtype": torch.float32}
-        self.weight.requires_grad_(False)
-        self.lora_A = nn.Parameter(torch.empty(rank, self.in_features, **options))
-        self.lora_B = nn.Parameter(torch.zeros(self.out_features, rank, **options))
+        W = self.weight.requires_grad_(False)
+        self.lora_A = nn.Parameter(W.new_empty(rank, self.in_features, dtype=torch.float32))
+        self.lora_B = nn.Parameter(W.new_zeros(self.out_features, rank, dtype=torch.float32))
         self.scale = alpha / rank
         nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
 
     def forward(self, x: Tensor) -> Tensor:
-        delta = linear(self.scale * linear(x.to(self.lora_A.dtype), self.lora_A), self.lora_B)
+        low = linear(x.to(self.lora_A.dtype), self.lora_A)  # (B, T, r)
+        delta = linear(self.scale * low, self.lora_B)  # (B, T, out)
         # Last, since a frozen product saves no tensor: activation checkpointing stops recomputing
         # at the last saved one, and so skips it (see kernels/linear.py).
         return linear(x, self.weight) + delta.to(x.dtype)
@@ -55,9 +55,7 @@ def attach(
     model.requires_grad_(False)
     for name, layer in model.named_modules():
         if name.rpartition(".")[2] in projections:
-            layer.__class__ = (
-                LoRALinear  # the same weight under the same name, with an adapter beside it
-            )
+            layer.__class__ = LoRALinear  # the same weight, under the same name
             layer.adapt(rank, alpha)
 
 

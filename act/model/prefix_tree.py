@@ -1,91 +1,69 @@
-"""Sequences that share prefixes -> one tree of tokens, in which every shared token is computed
-once.
+"""Sequences that share prefixes -> one tree of tokens, in which each shared token is computed once.
 
-A session's prompts are prefixes of one another, a pair's two answers share their prompt, a form's
-slots share the transcript: a tree holds a fifteenth of a session's tokens. Trees are found from
-token ids alone, so any data can profit. act/training/tree.py and act/model/slots.py build them;
-docs/tree.md has the idea and a drawing.
+A session's prompts are prefixes of one another, a pair's two answers share their prompt, a judge's
+questions the transcript: a tree holds a fifteenth of a session's tokens. It is found from token ids
+alone, so any data can profit. docs/tree.md has the idea and a drawing. act/training/step.py reads
+answers by it, the local judge (act/judging) its 34 slots: `slot_probs`, at the end of this file.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from act.model.llama import Llama
-from kernels.tree_attention import Run, tree_attention
+from act.model.llama import Llama, branching
+from act.model.tokenizer import ChatTokenizer
+from act.records import InputError
+from kernels.tree_attention import Run
 
 
-@dataclass
 class Tree:
-    """Flat token ids of all runs, and for each sequence the places of its tokens in that row."""
+    """The tokens of all sequences in one row, run after run, a token for each distinct prefix."""
 
-    ids: list[int]
-    runs: list[Run]
-    places: list[list[int]]  # sequence -> place of each of its tokens
-
-    @property
-    def parents(self) -> list[int]:
-        """The place of the token before each token in its text; -1 for a first token."""
-        before = [run.path[-1][1] - 1 if run.path else -1 for run in self.runs]
-        return [
-            place - 1 if place > run.start else b
-            for run, b in zip(self.runs, before, strict=True)
-            for place in range(run.start, run.stop)
-        ]
+    def __init__(self):
+        self.ids: list[int] = []  # (T,), with T as in (T1) of docs/tree.md
+        self.parents: list[int] = []  # (T,): the place of the token before it; -1: there is none
+        self.runs: list[Run] = []  # stretches of the row, each behind a path of earlier ones
+        self.places: list[list[int]] = []  # of each sequence of build_tree: where its tokens lie
+        self._after: dict[tuple[int, int], int] = {}  # (place, token) -> that token's place
 
     @property
     def positions(self) -> list[int]:
-        """Each token's place in its own text, from 0; (T2) of docs/tree.md."""
+        """(T,): where each token stands in its text, from 0; (T2) of docs/tree.md."""
         return [run.depth + i for run in self.runs for i in range(run.stop - run.start)]
+
+    def add(self, sequence: list[int]) -> list[int]:
+        """The place of each token of a sequence; those that are not there yet become a run."""
+        start, places, place = len(self.ids), [], -1
+        for token in sequence:
+            before, place = place, self._after.setdefault((place, token), len(self.ids))
+            if place == len(self.ids):  # a prefix that no sequence before this one had
+                self.ids.append(token)
+                self.parents.append(before)
+            places.append(place)
+        if len(self.ids) > start:
+            self.runs.append(Run(start, len(self.ids), self._path_to(self.parents[start])))
+        return places
+
+    def _path_to(self, place: int) -> tuple[tuple[int, int], ...]:
+        """The slices of the row that lead from a root to `place`, this one included."""
+        if place < 0:
+            return ()
+        run = next(run for run in self.runs if place < run.stop)  # runs lie in order
+        return (*run.path, (run.start, place + 1))
 
 
 def build_tree(sequences: list[list[int]]) -> Tree:
-    """Lay sequences out as a tree, longest first: each becomes a run that hangs where it leaves
-    those before it.
+    """Lay sequences out, the longest first: each hangs where it leaves those before it.
 
     >>> build_tree([[1, 2, 3, 4], [1, 2, 5]]).ids
     [1, 2, 3, 4, 5]
     """
-    ids: list[int] = []
-    runs: list[Run] = []
-    places: list[list[int]] = [[] for _ in sequences]
-    children: dict[
-        tuple[int, int], int
-    ] = {}  # (place before a run, the run's first token) -> that token's place
+    tree = Tree()
+    tree.places = [[] for _ in sequences]
     for i in sorted(range(len(sequences)), key=lambda i: -len(sequences[i])):
-        sequence, path, place = sequences[i], [], -1
-        for token in sequence:
-            # `place` is the last of its run only if a sequence at least as long ended there, and
-            # then this one ends too: ids[place + 1] is always of the same run.
-            if place >= 0 and ids[place + 1] == token:
-                place += 1
-            elif (place, token) in children:
-                place = children[place, token]
-            else:
-                break
-            path.append(place)
-        rest = sequence[len(path) :]
-        if rest:
-            start = len(ids)
-            children[place, rest[0]] = start
-            runs.append(Run(start, start + len(rest), tuple(slices(path))))
-            ids += rest
-            path += range(start, start + len(rest))
-        places[i] = path
-    return Tree(ids, runs, places)
-
-
-def slices(places: list[int]) -> list[tuple[int, int]]:
-    """Places in ascending stretches -> (start, stop) of each stretch: [0, 1, 2, 7, 8] -> [(0, 3),
-    (7, 9)]."""
-    out: list[tuple[int, int]] = []
-    for place in places:
-        if out and out[-1][1] == place:
-            out[-1] = (out[-1][0], place + 1)
-        else:
-            out.append((place, place + 1))
-    return out
+        tree.places[i] = tree.add(sequences[i])
+    return tree
 
 
 def read_tree(model: Llama, tree: Tree, keep_tokens: int | None = None) -> Tensor:
@@ -94,8 +72,38 @@ def read_tree(model: Llama, tree: Tree, keep_tokens: int | None = None) -> Tenso
     For the backward pass the activations of `keep_tokens` tokens are kept (None: of all), and on a
     CPU attention's always; elsewhere attention is computed again.
     """
-    ids = torch.tensor([tree.ids], device=model.device)
-    positions = torch.tensor([tree.positions], device=model.device)
-    return model(
-        ids, positions, lambda layer, q, k, v: tree_attention(q, k, v, tree.runs), keep_tokens
-    )[0]
+    ids = torch.tensor([tree.ids], device=model.device)  # (1, T)
+    positions = torch.tensor([tree.positions], device=model.device)  # (1, T)
+    return model(ids, positions, branching(tree.runs), keep_tokens)[0]
+
+
+def digit_ids(tokenizer: ChatTokenizer, digits: Sequence[str]) -> tuple[list[int], list[int]]:
+    """(tokens that come before any digit at the start of a reply, the token of each digit).
+
+    Raises InputError where the vocabulary has no single token for a digit.
+    """
+    replies = [tokenizer.reply(digit)[:-1] for digit in digits]  # without the end token
+    lead, ids = replies[0][:-1], [reply[-1] for reply in replies]
+    if any(reply[:-1] != lead for reply in replies) or len(set(ids)) < len(ids):
+        lacks = "the judge's vocabulary has no token of its own for each of the digits"
+        raise InputError(f"{lacks} {', '.join(digits)}")
+    return lead, ids
+
+
+@torch.inference_mode()
+def slot_probs(
+    model: Llama,
+    tokenizer: ChatTokenizer,
+    prompts: Sequence[list[int]],
+    digits: Sequence[Sequence[str]],
+) -> list[Tensor]:
+    """Slots: each prompt's next token, decided among a few allowed digits: a rating always valid.
+
+    p(digit | prompt, the reply begins with one of the digits), float32 (len(digits[i]),) for each
+    prompt i. What the prompts share, a transcript before 34 questions, is read once.
+    """
+    allowed = [digit_ids(tokenizer, some) for some in digits]
+    tree = build_tree([prompt + lead for prompt, (lead, _) in zip(prompts, allowed, strict=True)])
+    ends = [places[-1] for places in tree.places]
+    logits = model.logits(read_tree(model, tree)[ends])  # (prompts, V)
+    return [row[ids].float().softmax(-1) for row, (_, ids) in zip(logits, allowed, strict=True)]

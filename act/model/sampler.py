@@ -1,5 +1,4 @@
-"""Batched decoding: many prompts in, one reply each out; rows join and end freely, the KV cache
-lives on.
+"""Batched decoding: many prompts in, one reply each out; rows join and end as they like.
 
 A conversation is known by its key. When its next prompt begins with tokens the cache already holds,
 only the rest is read; a beginning that conversations share (the system prompt) is read once. Each
@@ -19,17 +18,13 @@ from act.model.kv_cache import KVCache
 from act.model.llama import Llama
 
 LEAST_TRUNK = 64  # tokens that conversations must share to be kept once
-PIECE = (
-    512  # tokens of a prompt read in one pass: a mask of all rows' tokens and keys is made for each
-)
-NUCLEUS = (
-    1024  # a nucleus is looked for among this many most probable tokens first: a full sort is slow
-)
+PIECE = 512  # tokens of a prompt read in one pass: each needs a mask of all rows' tokens and keys
+NUCLEUS = 1024  # most probable tokens among which a nucleus is looked for first: sorting is slow
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """temperature 0 is greedy; top_p keeps the fewest tokens whose probability reaches top_p. None:
+    """temperature 0 is greedy; top_p keeps the fewest tokens whose probability reaches it. None:
     not ours to set."""
 
     temperature: float | None
@@ -70,9 +65,7 @@ class Pending:
         self.ids = list(request.forced)
         self.queue: list[int] = []  # tokens of the bridge that still have to be put in
         self.bridged = False
-        self.may_end = (
-            not request.forced
-        )  # not right behind tokens that were put in: something must follow them
+        self.may_end = not request.forced  # something must follow tokens that were put in
 
     def advance(self, sampled: int, ends: bool, limit: int) -> str | None:
         """Take the next token in; "stop" or "length" where the reply ends before it."""
@@ -103,11 +96,9 @@ def pick(logits: Tensor, sampling: Sampling, uniforms: Tensor) -> Tensor:
     if sampling.top_p >= 1:
         return _draw(probs, uniforms)
     top, ids = probs.topk(min(NUCLEUS, probs.shape[-1]))
-    if bool(
-        (top.sum(-1) < sampling.top_p).any()
-    ):  # a flat distribution: its nucleus is wider than that
+    if (top.sum(-1) < sampling.top_p).any():  # a flat distribution: its nucleus is wider
         top, ids = probs.sort(-1, descending=True)
-    before = top.cumsum(-1) - top
+    before = top.cumsum(-1) - top  # (B, n): how probable the tokens before each are together
     nucleus = top.masked_fill((before >= sampling.top_p) & (before > 0), 0)
     return ids.gather(-1, _draw(nucleus, uniforms)[:, None]).squeeze(-1)
 
@@ -116,15 +107,13 @@ def _draw(weights: Tensor, uniforms: Tensor) -> Tensor:
     """One index a row, (B,), with probability in proportion to `weights` (B, N)."""
     cdf = weights.cumsum(-1)
     chosen = (cdf <= uniforms[:, None].to(cdf) * cdf[:, -1:]).sum(-1)
-    last = (
-        weights.shape[-1] - 1 - (weights > 0).flip(-1).int().argmax(-1)
-    )  # u * total may round up to the total
-    return torch.minimum(chosen, last)
+    behind = (weights > 0).flip(-1).int().argmax(-1)  # zeros at the end
+    last = weights.shape[-1] - 1 - behind
+    return torch.minimum(chosen, last)  # u * total may round up to the total
 
 
 class Sampler:
-    """Decodes with one model. Each conversation owns a row of the cache; those being decoded,
-    `pending`, rows 0..n-1.
+    """Decodes with one model. Each conversation owns a row of the cache; the n `pending` 0..n-1.
 
     sampler.add([Request("a", prompt), Request("b", other)])
     while sampler.pending:
@@ -136,42 +125,47 @@ class Sampler:
         self.pending: list[Pending] = []
         self.keys: list[str] = []  # row -> conversation
         self.held: list[list[int]] = []  # row -> the ids in the cache
-        self.trunk: list[
-            int
-        ] = []  # what most conversations begin with: on a CPU kept once, elsewhere copied
+        self.trunk: list[int] = []  # how most begin: on a CPU kept once, elsewhere copied
         self.cache = KVCache(model.config, 0, 0, model.device, model.head.dtype)
 
     @torch.inference_mode()
     def add(self, requests: list[Request]) -> None:
-        """Begin replies, beside those already begun. Prompts must be non-empty, keys distinct and
-        not in `pending`."""
+        """Begin replies beside those begun. Prompts must be non-empty, keys distinct and not in
+        `pending`."""
         if not requests:
             return
         first = len(self.pending)
+        self._take_rows([request.key for request in requests], first)
         prompts = [[*request.prompt, *request.forced] for request in requests]
-        logits = self.read_prompts([request.key for request in requests], prompts, first)
+        for row, prompt in enumerate(prompts, first):
+            self._keep(row, min(common_prefix(self.held[row], prompt), len(prompt) - 1))
+        rows = dict(enumerate(prompts, first))
+        self._begin({row: prompt[:-1] for row, prompt in rows.items() if not self.held[row]})
+        logits = self.read([prompt[len(self.held[row]) :] for row, prompt in rows.items()], first)
         self.logits = torch.cat([self.logits, logits]) if first else logits  # (B, V)
         self.pending += map(Pending, requests)
 
     @torch.inference_mode()
     def step(self) -> list[tuple[str, Decoded]]:
         """One more token for every reply; (key, reply) of those that ended."""
+        # 1. a token for each row, (B,), from its own stream
         for row, reply in enumerate(self.pending):
             if not reply.may_end:
                 self.logits[row, self.end_ids] = -torch.inf
         uniforms = torch.cat([torch.rand(1, generator=reply.stream) for reply in self.pending])
         sampled = pick(self.logits, self.sampling, uniforms.to(self.logits.device)).tolist()
+        # 2. those that end leave; their rows go behind those still at work
         done = []
         for row in reversed(range(len(self.pending))):
             reply, token = self.pending[row], sampled[row]
             finish = reply.advance(token, token in self.end_ids, self.sampling.max_new_tokens)
-            if finish:  # its row goes behind those still at work
-                done.append(
-                    (reply.request.key, Decoded(reply.ids, finish, len(reply.request.prompt)))
-                )
+            if finish:
+                decoded = Decoded(reply.ids, finish, len(reply.request.prompt))
+                done.append((reply.request.key, decoded))
                 self._swap(row, len(self.pending) - 1)
                 self.pending[row] = self.pending[-1]
                 self.pending.pop()
+        # 3. the others' tokens are read, for the logits (B, V) of the next
         if self.pending:
             self.logits = self.read([[reply.ids[-1]] for reply in self.pending])
         return done
@@ -201,22 +195,8 @@ class Sampler:
         for row, key in enumerate(keys, first):
             self._swap(row, self.keys.index(key))
 
-    def read_prompts(self, keys: list[str], prompts: list[list[int]], first: int) -> Tensor:
-        """Read what the cache does not hold of each conversation's prompt; logits (B, V) after the
-        last token."""
-        self._take_rows(keys, first)
-        for row, prompt in enumerate(prompts, first):
-            self._keep(row, min(common_prefix(self.held[row], prompt), len(prompt) - 1))
-        self._begin(
-            {row: prompt[:-1] for row, prompt in enumerate(prompts, first) if not self.held[row]}
-        )
-        return self.read(
-            [prompt[len(self.held[row]) :] for row, prompt in enumerate(prompts, first)], first
-        )
-
     def _keep(self, row: int, tokens: int) -> None:
-        """Take back all but the first tokens; a row that would keep a part of the trunk keeps
-        nothing."""
+        """Take back all but the first tokens, and all where that would cut the trunk."""
         if self.cache.on_trunk[row] and tokens < len(self.trunk):
             tokens = 0
         del self.held[row][tokens:]
@@ -225,8 +205,7 @@ class Sampler:
             self.cache.on_trunk[row] = 0
 
     def _begin(self, new: dict[int, list[int]]) -> None:
-        """Read what new conversations have in common once; take from any other what it has read of
-        a beginning."""
+        """Read what new conversations have in common once, and nothing that another has read."""
         prompts = list(new.values())
         common = min((common_prefix(prompts[0], other) for other in prompts[1:]), default=0)
         for row, prompt in new.items():
@@ -235,21 +214,20 @@ class Sampler:
                 self.read([prompt[len(self.held[row]) : common]], row)
 
     def _join(self, row: int, prompt: list[int]) -> None:
-        """Take the longest beginning that another conversation has read: by way of the trunk, or as
-        a copy.
+        """Take the longest beginning that another has read, by way of the trunk or as a copy.
 
         The first two that share much plant the trunk. One that shares a little less of it, where
         two before it happened to go on with the same words, shortens it.
         """
-        on_trunk = self.cache.on_trunk.tolist()
-        shared, _, donor = max(
-            (common_prefix(held, prompt), on_trunk[i], i) for i, held in enumerate(self.held)
-        )
-        if not any(on_trunk) and shared >= LEAST_TRUNK and self.model.device.type == "cpu":
+        on_trunk = self.cache.on_trunk[: len(self.held)].tolist()
+        beginnings = [common_prefix(held, prompt) for held in self.held]
+        shared, _, donor = max(zip(beginnings, on_trunk, range(len(on_trunk)), strict=True))
+        if on_trunk[donor]:
+            if max(LEAST_TRUNK, len(self.trunk) // 2) <= shared < len(self.trunk):
+                self.cache.shorten(shared)
+                self.trunk = prompt[:shared]
+        elif not any(on_trunk) and shared >= LEAST_TRUNK and self.model.device.type == "cpu":
             self.cache.plant(donor, shared)
-            self.trunk = prompt[:shared]
-        elif on_trunk[donor] and max(LEAST_TRUNK, len(self.trunk) // 2) <= shared < len(self.trunk):
-            self.cache.shorten(shared)
             self.trunk = prompt[:shared]
         if shared and (not on_trunk[donor] or shared >= len(self.trunk)):
             self.cache.copy(donor, row, shared)
@@ -266,15 +244,14 @@ class Sampler:
 
     def _read_piece(self, tokens: list[list[int]], first: int) -> Tensor:
         B, T = len(tokens), max(map(len, tokens))
-        device = self.model.device
-        ids = torch.tensor(
-            [new + [0] * (T - len(new)) for new in tokens], device=device
-        )  # (B, T), right-padded
-        counts = torch.tensor([len(new) for new in tokens], device=device)
+        padded = [new + [0] * (T - len(new)) for new in tokens]
+        ids = torch.tensor(padded, device=self.model.device)  # (B, T), right-padded
+        counts = torch.tensor([len(new) for new in tokens], device=self.model.device)
         rows = slice(first, first + B)
         positions = self.cache.positions(rows, T)
         hidden = self.model(ids, positions, self.cache.attend(rows, positions))  # (B, T, C)
         self.cache.lengths[rows] += counts
         for held, new in zip(self.held[rows], tokens, strict=True):
             held += new
-        return self.model.logits(hidden[torch.arange(B, device=device), counts - 1])
+        last = hidden[torch.arange(B, device=ids.device), counts - 1]  # (B, C)
+        return self.model.logits(last)

@@ -1,9 +1,8 @@
-"""Text to token ids and back, and conversations to prompts: `tokenizer.json` or sentencepiece's
-`tokenizer.model`.
+"""Text to token ids and back, and conversations to prompts.
 
-What a person or a model wrote is always encoded as text: a special token spelt in it stays text.
-Special tokens enter through the chat template alone. The four templates are plain functions from
-messages to pieces.
+Read are `tokenizer.json` and sentencepiece's `tokenizer.model`. What a person or a model wrote is
+always encoded as text: a special token spelt in it stays text. Special tokens enter through the
+chat template alone. The three templates are plain functions from messages to pieces.
 """
 
 from collections.abc import Callable
@@ -40,22 +39,16 @@ def chatml(messages: Messages) -> list[str]:
 
 
 def llama3(messages: Messages) -> list[str]:
-    """Llama 3.2 Instruct: one BOS; the system header always there, with the knowledge and today's
-    (pinned) dates."""
+    """Llama 3.2 Instruct: one BOS; a system header always, with the (pinned) dates."""
     dates = f"Cutting Knowledge Date: December 2023\nToday Date: {LLAMA3_DATE}\n\n"
     if messages[0]["role"] != "system":
         messages = [{"role": "system", "content": ""}, *messages]
     pieces: list[str] = [Special("<|begin_of_text|>")]
-    for i, message in enumerate([*messages, {"role": "assistant", "content": ""}]):
-        body = "\n\n" + (dates if i == 0 else "") + message["content"].strip()
-        pieces += [
-            Special("<|start_header_id|>"),
-            message["role"],
-            Special("<|end_header_id|>"),
-            body,
-        ]
-        pieces += [Special("<|eot_id|>")]
-    return pieces[:-1]
+    for message in [*messages, {"role": "assistant", "content": ""}]:
+        pieces += [Special("<|start_header_id|>"), message["role"], Special("<|end_header_id|>")]
+        pieces += [f"\n\n{dates}{message['content'].strip()}", Special("<|eot_id|>")]
+        dates = ""  # in the first alone
+    return pieces[:-1]  # the reply's end is not the prompt's
 
 
 def mistral(messages: Messages) -> list[str]:
@@ -81,7 +74,7 @@ TEMPLATES: dict[str, tuple[Callable[[Messages], list[str]], tuple[str, ...]]] = 
     "<|start_header_id|>": (llama3, ("<|eot_id|>", "<|end_of_text|>")),
     "[INST]": (mistral, ("</s>",)),
 }
-"""A special token that tells a family -> (its template, the tokens that end a reply; the first is written)."""
+"""A token that tells a family -> (its template, the tokens that end a reply; first: written)."""
 
 
 class ChatTokenizer:
@@ -99,31 +92,33 @@ class ChatTokenizer:
         if not file.is_file():
             raise InputError(f"{folder}: neither tokenizer.json nor tokenizer.model")
         try:
-            if file.suffix == ".json":
-                backend = Tokenizer.from_file(str(file))
-                backend.no_truncation()
-                backend.no_padding()
-                backend.encode_special_tokens = True  # special tokens spelt in text stay text
-                self._encode = lambda text: backend.encode(text, add_special_tokens=False).ids
-                self._decode = lambda ids: backend.decode(ids, skip_special_tokens=True)
-                self.token_id, self.piece = backend.token_to_id, backend.id_to_token
-            else:
-                pieces = SentencePieceProcessor(model_file=str(file))
-                names = {pieces.id_to_piece(i): i for i in range(pieces.vocab_size())}
-                self._encode, self._decode = pieces.encode, pieces.decode
-                self.token_id, self.piece = names.get, pieces.id_to_piece
+            self._read_json(file) if file.suffix == ".json" else self._read_pieces(file)
         except Exception as error:  # the tokenizers library raises plain Exception
             raise InputError(f"{file}: the tokenizer cannot be read: {error}") from None
-        self._encode_again = lru_cache(KEPT_TEXTS)(
-            self._encode
-        )  # a conversation's texts come anew with every turn
-        family = next((name for name in TEMPLATES if self.token_id(name) is not None), None)
-        if family is None:
-            raise InputError(
-                f"{folder}: its vocabulary fits no known chat template (ChatML, Llama 3, Mistral)"
-            )
-        self.template, ends = TEMPLATES[family]
-        self.end_ids = [i for i in map(self.token_id, ends) if i is not None]
+        # A conversation's texts come anew with every turn.
+        self._encode_again = lru_cache(KEPT_TEXTS)(self.encode)
+        for name, (template, ends) in TEMPLATES.items():
+            if self.token_id(name) is not None:
+                self.template = template
+                self.end_ids = [i for i in map(self.token_id, ends) if i is not None]
+                return
+        known = "ChatML, Llama 3, Mistral"
+        raise InputError(f"{folder}: its vocabulary fits no known chat template ({known})")
+
+    def _read_json(self, file: Path) -> None:
+        backend = Tokenizer.from_file(str(file))
+        backend.no_truncation()
+        backend.no_padding()
+        backend.encode_special_tokens = True  # special tokens spelt in text stay text
+        self._encode = lambda text: backend.encode(text, add_special_tokens=False).ids
+        self._decode = lambda ids: backend.decode(ids, skip_special_tokens=True)
+        self.token_id, self.piece = backend.token_to_id, backend.id_to_token
+
+    def _read_pieces(self, file: Path) -> None:
+        pieces = SentencePieceProcessor(model_file=str(file))
+        names = {pieces.id_to_piece(i): i for i in range(pieces.vocab_size())}
+        self._encode, self._decode = pieces.encode, pieces.decode
+        self.token_id, self.piece = names.get, pieces.id_to_piece
 
     def encode(self, text: str) -> list[int]:
         """Token ids of plain text; nothing is added, and a special token spelt in it is text."""
@@ -138,8 +133,7 @@ class ChatTokenizer:
         return [i for piece in self.template(messages) for i in self._piece(piece)]
 
     def reply(self, text: str) -> list[int]:
-        """Token ids of an assistant's reply, end of turn included: what training has as its
-        target."""
+        """Token ids of an assistant's reply with its end token: training's target."""
         return [*self.encode(text.strip()), self.end_ids[0]]
 
     def _piece(self, piece: str) -> list[int]:

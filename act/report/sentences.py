@@ -343,4 +343,4 @@ def methods(summary: dict) -> Iterator[str]:
 def sources(_: dict) -> Iterator[str]:
     """Each form's title, paper and DOI."""
     for form in FORMS:
-        yield f"{form.name}: {form.title}. {form.source}. doi:{form.doi}"
+        yield f"{form.name}: {form.title}. {form.source}"

@@ -13,7 +13,8 @@ import numpy as np
 from act.forms import OUTCOMES, SUBSCALES
 from act.records import CONDITIONS
 from act.report.table import DASH, Table
-from act.statistics.analysis import TOTALS, Residuals, Scores, failed
+from act.statistics.analysis import TOTALS, Scores, failed
+from act.statistics.diagnostics import Residuals
 
 LOOKS = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
 FEW_CLIENTS = 30  # below this the normal approximation is visibly too sure

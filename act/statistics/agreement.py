@@ -1,12 +1,12 @@
 """How far raters agree: a judge with people, and people with one another, by outcome and by item.
 
 A statistic takes a table (n sessions, k raters), NaN where a rating is missing, and weights (B, n):
-whole numbers that say how often each session is drawn. The statistic of the data has weights one; a
-bootstrap over sessions (Efron 1979) is the same call with drawn weights. It gives (B,) numbers, NaN
-where there is no answer: no variation, or nothing rated twice. `judge.py agree` prints `compare`.
+how often each session is drawn. That of the data has weights one; a bootstrap over sessions (Efron
+1979) is the same call with drawn weights. It gives (B,) numbers, NaN where there is no answer: no
+variation, or nothing rated twice. `judge.py agree` prints `compare`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
@@ -15,30 +15,29 @@ import numpy as np
 
 from act.forms import FORMS, OUTCOMES, score
 
+Array = np.ndarray  # a table (n, k), weights (B, n)
 Ratings = list[dict]
-Table = np.ndarray  # (n, k)
-Weights = np.ndarray  # (B, n)
-Statistic = Callable[[Table, Weights], np.ndarray]  # -> (B,)
+Statistic = Callable[[Array, Array], Array]  # table, weights -> (B,)
 
 FEW_CLUSTERS = 10  # below, a percentile bootstrap's intervals are far too narrow
 ITEMS = [f"{form.name} {item.number}" for form in FORMS for item in form.items]
 VARIABLES = (*OUTCOMES, *ITEMS)  # what raters are compared on
 
 
-def complete(table: Table, weights: Weights) -> tuple[Table, Weights]:
+def complete(table: Array, weights: Array) -> tuple[Array, Array]:
     """Table and weights of the sessions that all raters rated."""
     whole = ~np.isnan(table).any(axis=1)
     return table[whole], weights[:, whole]
 
 
 @np.errstate(invalid="ignore")
-def mean_rated(table: np.ndarray) -> np.ndarray:
+def mean_rated(table: Array) -> Array:
     """Mean over the last axis of what is not NaN; NaN where nothing is."""
     return np.nansum(table, axis=-1) / (~np.isnan(table)).sum(axis=-1)
 
 
 @np.errstate(invalid="ignore", divide="ignore")
-def icc(table: Table, weights: Weights, absolute: bool) -> np.ndarray:
+def icc(table: Array, weights: Array, absolute: bool) -> Array:
     """ICC(A,1), absolute agreement, or ICC(C,1), consistency, of single ratings, two-way model.
 
     With mean squares of sessions MSR, raters MSC and error MSE, n sessions and k raters (McGraw &
@@ -58,13 +57,14 @@ def icc(table: Table, weights: Weights, absolute: bool) -> np.ndarray:
     columns = n * ((raters - grand[:, None]) ** 2).sum(axis=1)
     msr, msc = between / (n - 1), columns / (k - 1)
     mse = np.maximum(total - between - columns, 0) / ((n - 1) * (k - 1))
-    penalty = k * (msc - mse) / n if absolute else 0.0
-    below = msr + (k - 1) * mse + penalty
+    below = msr + (k - 1) * mse
+    if absolute:
+        below = below + k * (msc - mse) / n
     return np.where(below > 1e-12, (msr - mse) / below, np.nan)
 
 
 @np.errstate(invalid="ignore", divide="ignore")
-def weighted_kappa(table: Table, weights: Weights) -> np.ndarray:
+def weighted_kappa(table: Array, weights: Array) -> Array:
     """Cohen's (1968) kappa with quadratic weights of two raters' ratings.
 
     kappa = 1 - sum d observed / sum d expected, d = (i - j)^2, expected = the product of the
@@ -79,7 +79,7 @@ def weighted_kappa(table: Table, weights: Weights) -> np.ndarray:
 
 
 @np.errstate(invalid="ignore", divide="ignore")
-def alpha(table: Table, weights: Weights) -> np.ndarray:
+def alpha(table: Array, weights: Array) -> Array:
     """Krippendorff's (2011) alpha for ordinal ratings of any number of raters.
 
     alpha = 1 - D_o / D_e over the coincidences o_cc' of values in the same session, of which a
@@ -102,7 +102,7 @@ def alpha(table: Table, weights: Weights) -> np.ndarray:
 
 
 @np.errstate(invalid="ignore", divide="ignore")
-def spearman(table: Table, weights: Weights) -> np.ndarray:
+def spearman(table: Array, weights: Array) -> Array:
     """Spearman's rank correlation of two raters: Pearson's of mid-ranks among those drawn."""
     x, w = complete(table, weights)
     ranks = []
@@ -117,9 +117,7 @@ def spearman(table: Table, weights: Weights) -> np.ndarray:
 
 
 @np.errstate(invalid="ignore")
-def bias(
-    table: Table, weights: Weights, of: Callable[[np.ndarray], np.ndarray] = np.positive
-) -> np.ndarray:
+def bias(table: Array, weights: Array, of: Callable = np.positive) -> Array:
     """Mean of b - a of two raters, above zero where the second rates higher; or of a function."""
     x, w = complete(table, weights)
     return w @ of(x[:, 1] - x[:, 0]) / w.sum(axis=1)
@@ -138,61 +136,37 @@ OF_OUTCOMES = {
 OF_ITEMS = {"weighted kappa": weighted_kappa, "exact agreement": exact}
 
 
-def pairs_mean(
-    table: Table, weights: Weights, statistic: Statistic, pairs: list[tuple[int, int]]
-) -> np.ndarray:
+def pairs_mean(table: Array, weights: Array, statistic: Statistic, pairs: list[tuple]) -> Array:
     """A statistic of two raters, its mean over pairs of columns; those without answer left out."""
     each = np.array([statistic(table[:, pair], weights) for pair in pairs])  # (pairs, B)
     return mean_rated(each.T)
 
 
-def estimate(
-    statistic: Statistic, table: Table, resamples: int, seed: int, clusters: Sequence | None = None
-) -> dict:
-    """{"estimate", "ci"}: a statistic, its 95% percentile interval by bootstrap; None: no answer.
-
-    `clusters`: (n,) labels; sessions with one label are drawn together.
-    """
-    value = float(statistic(table, np.ones((1, len(table))))[0])
-    result = {"estimate": None if np.isnan(value) else value, "ci": None}
-    clusters = np.arange(len(table)) if clusters is None else clusters
-    labels, place = np.unique(clusters, return_inverse=True)
-    m = len(labels)
-    if resamples and m > 1 and not np.isnan(value):
-        # how often each cluster is drawn, (resamples, m), and with it each of its sessions
-        drawn = np.random.default_rng(seed).multinomial(m, np.full(m, 1 / m), size=resamples)
-        values = statistic(table, drawn[:, place].astype(float))
-        values = values[~np.isnan(values)]
-        if len(values) >= resamples / 2:
-            result["ci"] = [float(limit) for limit in np.percentile(values, [2.5, 97.5])]
-    return result
-
-
-def rated(ratings: Ratings, sessions: list[str], suffix: str = "") -> dict[str, np.ndarray]:
+def rated(ratings: Ratings, sessions: list[str], suffix: str = "") -> dict[str, Array]:
     """rater -> its numbers, (variables, sessions), NaN where it has not rated.
 
     Outcomes are means over replicates, of whole ratings or ("_expected") of probability-weighted
     ones; items are whole ratings of the first replicate.
     """
-    place = {session: i for i, session in enumerate(sessions)}
     # 1. (rater, session) -> valid ratings
-    replicates: dict[tuple[str, str], list[dict]] = {}
+    replicates: dict[tuple, Ratings] = {}
     for rating in ratings:
         if rating["status"] == "ok":
             replicates.setdefault((rating["rater"], rating["session"]), []).append(rating)
     # 2. a column of numbers from each
-    empty = (len(VARIABLES), len(sessions))
-    tables = {rater: np.full(empty, np.nan) for rater, _ in replicates}
+    empty = np.full((len(VARIABLES), len(sessions)), np.nan)
+    tables = {rater: empty.copy() for rater, _ in replicates}
     for (rater, session), some in replicates.items():
-        if session in place:
+        if session in sessions:
             scores = [score(one[f"act_fm{suffix}"], one[f"tes{suffix}"]) for one in some]
             outcomes = [np.mean([one[name] for one in scores]) for name in OUTCOMES]
             first = min(some, key=lambda one: one["replicate"])
-            tables[rater][:, place[session]] = [*outcomes, *first["act_fm"], *first["tes"]]
+            numbers = [*outcomes, *first["act_fm"], *first["tes"]]
+            tables[rater][:, sessions.index(session)] = numbers
     return tables
 
 
-def levels(table: Table) -> list[tuple[str, np.ndarray]]:
+def levels(table: Array) -> list[tuple[str, Array]]:
     """("low", ...), ("middle", ...), ("high", ...): (n,) of bool, by the mean of both raters.
 
     The cuts are the terciles of these means; a session on a cut belongs below it. Sorted by one
@@ -207,27 +181,36 @@ def levels(table: Table) -> list[tuple[str, np.ndarray]]:
 
 @dataclass(frozen=True)
 class Rows:
-    """Makes the rows of `compare`."""
+    """Makes the rows of `compare`: of what, by whom, which statistic, from which table."""
 
-    clusters: np.ndarray  # (sessions,) of each the label of what is drawn with it
+    clusters: Array  # (sessions,) labels; sessions with one label are drawn together
     resamples: int
     seed: int
 
     def row(
-        self, of: str, raters: str, name: str, statistic: Statistic, table: Table, **more
+        self, of: str, raters: str, name: str, statistic: Statistic, table: Array, **more
     ) -> dict:
-        """A statistic on the sessions that at least two raters rated."""
+        """A statistic on the sessions that at least two raters rated, None for no answer; its 95%
+        percentile interval by bootstrap."""
         used = (~np.isnan(table)).sum(axis=1) > 1
-        drawn = self.clusters[used]
-        row = {"of": of, "raters": raters, "statistic": name, "sessions": int(used.sum())}
+        table, (labels, place) = table[used], np.unique(self.clusters[used], return_inverse=True)
+        n, m = len(table), len(labels)
+        value = float(statistic(table, np.ones((1, n)))[0])
+        row = {"of": of, "raters": raters, "statistic": name, "sessions": n, "clusters": m}
+        row |= {"estimate": None if np.isnan(value) else value, "ci": None}
         # an absolute bias is folded at 0, which percentiles would not hold
-        resamples = 0 if name == "absolute bias" else self.resamples
-        row["clusters"] = len(set(drawn))
-        return row | estimate(statistic, table[used], resamples, self.seed, drawn) | more
+        has_interval = row["estimate"] is not None and name != "absolute bias"
+        if has_interval and self.resamples and m > 1:
+            # how often each cluster is drawn, (resamples, m), and with it each of its sessions
+            stream = np.random.default_rng(self.seed)
+            drawn = stream.multinomial(m, np.full(m, 1 / m), self.resamples)
+            values = statistic(table, drawn[:, place].astype(float))
+            values = values[~np.isnan(values)]
+            if len(values) >= self.resamples / 2:
+                row["ci"] = np.percentile(values, [2.5, 97.5]).tolist()
+        return row | more
 
-    def in_pairs(
-        self, of: str, raters: str, table: Table, pairs: list[tuple[int, int]]
-    ) -> Iterator[dict]:
+    def in_pairs(self, of: str, raters: str, table: Array, pairs: list[tuple]) -> Iterator[dict]:
         """Statistics averaged over pairs of columns, with the number of pairs that had any."""
         once = np.ones((1, len(table)))
         for name, statistic in (OF_OUTCOMES if of in OUTCOMES else OF_ITEMS).items():
@@ -236,7 +219,7 @@ class Rows:
             mean = partial(pairs_mean, statistic=statistic, pairs=pairs)
             yield self.row(of, raters, name, mean, table, pairs=told)
 
-    def with_mean(self, of: str, judge: str, table: Table) -> Iterator[dict]:
+    def with_mean(self, of: str, judge: str, table: Array) -> Iterator[dict]:
         """An outcome of a judge, the last column, with the mean of the humans."""
         two = np.stack([mean_rated(table[:, :-1]), table[:, -1]], axis=1)  # (n, 2)
         for name in ("ICC(A,1)", "ICC(C,1)", "mean absolute error", "Spearman"):
@@ -254,8 +237,8 @@ def compare(
 ) -> list[dict]:
     """Rows {"of", "raters", "statistic", "sessions", "clusters", "estimate", "ci"}.
 
-    Intervals draw sessions, or what another field of the ratings names ("profile": the sessions of
-    one client are drawn together). Three kinds of "raters":
+    Intervals draw what a field of the ratings names: a session, or a profile with all of its
+    sessions. Three kinds of "raters":
       NAME              a judge with the mean of the humans, on outcomes; "bias" is judge less
                         humans, also at low, middle and high scores ("range": where they lie)
       NAME, each human  the judge with one human, averaged over the humans ("pairs": over how many
@@ -278,7 +261,7 @@ def compare(
     each = [(i, n) for i in range(n)]  # the judge is the last column
     for name, numbers in rated(judge, sessions, suffix).items():
         tables = np.concatenate([people, numbers[:, :, None]], axis=-1)
-        tables = np.where(np.isnan(tables[:, :, -1:]), np.nan, tables)
+        tables[np.isnan(numbers)] = np.nan
         for of, table in zip(VARIABLES, tables, strict=True):
             if of in OUTCOMES:
                 rows += make.with_mean(of, name, table)
@@ -289,16 +272,16 @@ def compare(
 def as_table(rows: list[dict], cluster: str) -> Iterator[str]:
     """The rows of `compare` as lines of text."""
     width = max(len(row["raters"]) for row in rows) + 2
+    line = f"{{:22}}{{:{width}}}{{:34}}{{:>8}}{{:>10}}  {{}}".format
     interval = f"95% interval (bootstrap over {cluster}s)"
-    yield f"{'of':22}{'raters':{width}}{'statistic':34}{'sessions':>8}{'estimate':>10}  {interval}"
+    yield line("of", "raters", "statistic", "sessions", "estimate", interval)
     for row in rows:
         name = row["statistic"]
         if row.get("range"):
             name += " {:.1f}-{:.1f}".format(*row["range"])
         estimate = "none" if row["estimate"] is None else f"{row['estimate']:.3f}"
         interval = "[{:.3f}, {:.3f}]".format(*row["ci"]) if row["ci"] else ""
-        start = f"{row['of']:22}{row['raters']:{width}}{name:34}"
-        yield f"{start}{row['sessions']:8}{estimate:>10}  {interval}"
+        yield line(row["of"], row["raters"], name, row["sessions"], estimate, interval)
     most = max((row["clusters"] for row in rows if row["ci"]), default=FEW_CLUSTERS)
     if most < FEW_CLUSTERS:
         caution = f"Caution: the intervals stand on {most} {cluster}s"

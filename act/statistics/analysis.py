@@ -14,31 +14,23 @@ from act.records import CONDITIONS
 from act.statistics import contrasts
 from act.statistics.bootstrap import cluster_intervals
 from act.statistics.clients import archetypes, subgroups
-from act.statistics.diagnostics import diagnose, residuals_of
+from act.statistics.diagnostics import diagnose, replicates
 from act.statistics.ratings import TOTALS, Scores
-from act.statistics.replicates import replicates
 
-# Of sessions: fitted values, residuals; of clients: effects.
-Residuals = tuple[np.ndarray, np.ndarray, np.ndarray]
 # Turns that make a session a failed one: "length" is counted only.
 BROKEN = ("format", "context", "error")
-
-# What an outcome's entry has of its fit: None where there is none, and "refused" says why.
-OF_THE_MODEL = ("refused", "omnibus", "omnibus_f", "variance", "icc", "r2", "emm", "contrasts")
-OF_THE_MODEL += ("factorial", "diagnostics", "singular")
+# What an outcome's entry has of its model: None where "refused" says why there is none
+OF_THE_MODEL = ("omnibus", "omnibus_f", "variance", "icc", "r2", "emm", "contrasts", "factorial")
+OF_THE_MODEL += ("diagnostics", "singular")
 
 
 def summarise(
-    ratings: list[dict],
-    sessions: list[dict] | None,
-    scores: Scores,
-    check: dict | None,
-    inputs: dict,
+    ratings: list[dict], sessions: list[dict] | None, scores: Scores, inputs: dict
 ) -> dict:
     """summary.json's content; None where it needs a session file, and there is none.
 
     `inputs` says what was asked for: the files' names, "score" (the kind of rating), "resamples"
-    and "seed". analyze.py adds what act/audit finds: "safety", and to "failures" the conduct.
+    and "seed". analyze.py adds the judge's check and what act/audit finds.
     """
     resamples, seed = inputs["resamples"], inputs["seed"]
     made = {
@@ -49,12 +41,11 @@ def summarise(
     return {
         "outcomes": {name: analyse(scores, name, resamples, seed) for name in OUTCOMES},
         "failures": count_failures(ratings, sessions),
-        "sensitivity": without_failed(scores, sessions, seed) if sessions else None,
+        "sensitivity": without_failed(scores, sessions) if sessions else None,
         "archetype": archetypes(scores, sessions) if sessions else None,
         "subgroups": subgroups(scores, sessions) if sessions else None,
         "replicates": replicates(ratings, inputs["score"], scores),
         "missing": count_missing(ratings, sessions, scores),
-        "judge_check": check,
         "input": inputs | made,
     }
 
@@ -75,16 +66,16 @@ def analyse(scores: Scores, outcome: str, resamples: int, seed: int) -> dict:
         result["observed"][name] = {"n": len(rows), "mean": float(rows.mean()), "sd": sd}
     result["wins"] = contrasts.head_to_head(y, scores.condition, profile, names)
     # The model, or why there is none.
-    result |= dict.fromkeys(OF_THE_MODEL)
     try:
         model = scores.fit(outcome)
     except ValueError as reason:
-        return result | {"refused": str(reason)}
+        return result | {"refused": str(reason)} | dict.fromkeys(OF_THE_MODEL)
     ci = dict.fromkeys(("icc", "marginal", "conditional"))
     if resamples:
         ci = cluster_intervals(cells, y, profile, resamples, seed)
     equal, (marginal, conditional) = contrasts.all_equal(len(names)), model.r2
     return result | {
+        "refused": None,
         "omnibus": contrasts.wald(model, equal),
         "omnibus_f": contrasts.f_test(model, equal),
         "variance": {"session": model.variance_cluster, "residual": model.variance_residual},
@@ -103,14 +94,6 @@ def analyse(scores: Scores, outcome: str, resamples: int, seed: int) -> dict:
     }
 
 
-def residuals(scores: Scores, outcome: str) -> Residuals:
-    """Fitted values (N,), residuals (N,) and effects of the sorted clients for one outcome.
-
-    Raises ValueError where `analyse` says "refused".
-    """
-    return residuals_of(scores.fit(outcome), *scores.data(outcome))
-
-
 def failed(session: dict) -> bool:
     """A session that ended early or holds a turn that failed; it is rated on what there is of it.
 
@@ -122,11 +105,11 @@ def failed(session: dict) -> bool:
     return broken or session["status"] != "complete"
 
 
-def without_failed(scores: Scores, sessions: list[dict], seed: int) -> dict:
+def without_failed(scores: Scores, sessions: list[dict]) -> dict:
     """Do the answers hang on sessions that went wrong? Each analysis without them, no bootstrap."""
     broken = [session["id"] for session in sessions if failed(session)]
     kept = scores.where(~np.isin(scores.sessions, broken))
-    results = {name: analyse(kept, name, 0, seed) for name in OUTCOMES}
+    results = {name: analyse(kept, name, 0, 0) for name in OUTCOMES}
     return {
         "excluded": len(scores.profile) - len(kept.profile),
         "outcomes": {name: results.pop(name) for name in TOTALS},
@@ -146,26 +129,22 @@ def count_failures(ratings: list[dict], sessions: list[dict] | None) -> dict[str
         known = {rating["session"] for rating in mine} | {session["id"] for session in held}
         rated = {rating["session"] for rating in mine if rating["status"] == "ok"}
         turns = [turn for session in held for turn in session["turns"]]
+        statuses = Counter(rating["status"] for rating in mine)
         of_sessions = {
             "sessions": len(held),
             "failed_sessions": sum(map(failed, held)),
-            "session_statuses": statuses_of(held),
+            "session_statuses": Counter(session["status"] for session in held),
             "turns": len(turns),
-            "turn_statuses": statuses_of(turns),
+            "turn_statuses": Counter(turn["status"] for turn in turns),
         }
         result[name] = {
             "ratings": len(mine),
-            "failed_ratings": len(mine) - statuses_of(mine).get("ok", 0),
-            "rating_statuses": statuses_of(mine),
+            "failed_ratings": len(mine) - statuses["ok"],
+            "rating_statuses": statuses,
             "unrated_sessions": len(known - rated),
             **(of_sessions if sessions is not None else dict.fromkeys(of_sessions)),
         }
     return result
-
-
-def statuses_of(records: list[dict]) -> dict[str, int]:
-    """How many sessions, turns or ratings have each status."""
-    return dict(Counter(record["status"] for record in records))
 
 
 def count_missing(ratings: list[dict], sessions: list[dict] | None, scores: Scores) -> dict:
@@ -181,8 +160,8 @@ def count_missing(ratings: list[dict], sessions: list[dict] | None, scores: Scor
     for name in CONDITIONS:
         if name in conditions:
             rated = int((scores.condition == name).sum())
-            missing = profiles - rated
-            by_condition[name] = {"expected": profiles, "rated": rated, "missing": missing}
+            lost = profiles - rated
+            by_condition[name] = {"expected": profiles, "rated": rated, "missing": lost}
     return {
         "expected": profiles * len(conditions),
         "rated": len(scores.profile),

@@ -1,7 +1,6 @@
 """Which clients does it work for? Condition x archetype as one model, a planned comparison, and
-each group of clients by itself, exploratory: summary.json's "archetype" and "subgroups".
-
-Both need the session file, since only sessions hold the clients' profiles.
+each group of clients by itself, exploratory. Both need the session file, since only sessions hold
+the clients' profiles.
 """
 
 from itertools import product
@@ -25,9 +24,9 @@ def archetypes(scores: Scores, sessions: list[dict]) -> dict[str, dict]:
     in a main effect every cell weighing the same; mean, se, 95% interval (normal) and n of each
     cell with sessions; why there are no tests: an empty cell, one archetype, a profile without one.
     """
-    profiles = profiles_of(sessions)
-    kinds = [profiles[profile].get("archetype") or "" for profile in scores.profile]
-    group = np.array(list(map(str, kinds)))
+    profiles = [session["profile"] for session in sessions]
+    kinds = {profile["id"]: profile["archetype"] for profile in profiles}
+    group = np.array([kinds[profile] for profile in scores.profile])
     return {outcome: crossed(scores, outcome, group) for outcome in TOTALS}
 
 
@@ -51,9 +50,8 @@ def crossed(scores: Scores, outcome: str, group: np.ndarray) -> dict:
         model = fit(cells[:, present], scores.values[outcome], scores.profile)
     except ValueError as reason:
         return result | {"refused": str(reason)}
-    means = contrasts.means(model, present.tolist())
     result["emm"] = {g: {} for g in groups}
-    for i, mean in means.items():
+    for i, mean in contrasts.means(model, present.tolist()).items():
         g, name = every[i]
         shown = {field: mean[field] for field in ("mean", "se", "ci")}
         result["emm"][g][name] = shown | {"n": int(counts[i])}
@@ -87,12 +85,23 @@ def subgroups(scores: Scores, sessions: list[dict]) -> list[dict]:
     sessions the clients they share; best is the condition with the highest mean. A group of fewer
     than 5 clients is not tested.
     """
-    groups, rows = groups_of(profiles_of(sessions)), []
-    for outcome, (field, values) in product(TOTALS, groups.items()):
+    rows = []
+    for outcome, (field, values) in product(TOTALS, groups_of(sessions).items()):
         for value, members in values.items():
-            kept = scores.where(np.isin(scores.profile, members))
+            kept = scores.where(np.isin(scores.profile, list(members)))
+            clients = len(set(kept.profile.tolist()))
             row = {"outcome": outcome, "field": field, "value": value}
-            rows.append(row | _tested_alone(kept, outcome))
+            row |= {"n": len(kept.profile), "sessions": clients}
+            row |= dict.fromkeys(("chi2", "df", "p", "df2", "p_f", "best", "refused", "q"))
+            try:
+                if clients < FEWEST:
+                    raise ValueError(f"fewer than {FEWEST} clients")
+                model = kept.fit(outcome)
+                row |= tested(model, contrasts.all_equal(len(model.beta)))
+                row["best"] = kept.conditions[int(np.argmax(model.beta))]
+            except ValueError as reason:
+                row["refused"] = str(reason)
+            rows.append(row)
     # All tests that could be made are one family.
     tests = [row for row in rows if row["refused"] is None]
     if tests:
@@ -102,35 +111,14 @@ def subgroups(scores: Scores, sessions: list[dict]) -> list[dict]:
     return rows
 
 
-def profiles_of(sessions: list[dict]) -> dict[str, dict]:
-    """Id -> profile of every client."""
-    return {session["profile"]["id"]: session["profile"] for session in sessions}
-
-
-def groups_of(profiles: dict[str, dict]) -> dict[str, dict[str, list[str]]]:
+def groups_of(sessions: list[dict]) -> dict[str, dict[str, set[str]]]:
     """Field -> value -> ids of the clients who have it, for fields that make 2 to 12 groups; of a
     list (personality) each entry is a value."""
-    found: dict[str, dict[str, list[str]]] = {}
-    for key, profile in profiles.items():
+    found: dict[str, dict[str, set[str]]] = {}
+    for profile in (session["profile"] for session in sessions):
         for field, value in profile.items():
             for one in value if isinstance(value, list) else [value]:
                 if field != "id" and isinstance(one, str | int):
-                    found.setdefault(field, {}).setdefault(str(one), []).append(key)
-    return {
-        field: dict(sorted(values.items()))
-        for field, values in found.items()
-        if 2 <= len(values) <= MOST
-    }
-
-
-def _tested_alone(scores: Scores, outcome: str) -> dict:
-    row = {"n": len(scores.profile), "sessions": len(set(scores.profile.tolist()))}
-    row |= dict.fromkeys(("chi2", "df", "p", "df2", "p_f", "best", "refused", "q"))
-    try:
-        if row["sessions"] < FEWEST:
-            raise ValueError(f"fewer than {FEWEST} clients")
-        model = scores.fit(outcome)
-    except ValueError as reason:
-        return row | {"refused": str(reason)}
-    best = scores.conditions[int(np.argmax(model.beta))]
-    return row | tested(model, contrasts.all_equal(len(model.beta))) | {"best": best}
+                    found.setdefault(field, {}).setdefault(str(one), set()).add(profile["id"])
+    several = {field: values for field, values in found.items() if 2 <= len(values) <= MOST}
+    return {field: dict(sorted(values.items())) for field, values in several.items()}

@@ -2,18 +2,23 @@
 
 A fitted cell-means model has one column per condition, so beta holds the conditions' estimated
 marginal means and every question is a linear function L beta: whichever condition came first plays
-no part. Wins are counts that no model stands behind.
+no part. Wins are counts that no model stands behind. How many clients a study needs, before there
+is one, is what `analyze.py plan` asks.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 from scipy import stats
+from scipy.optimize import brentq
 
 from act.records import CONDITIONS
 from act.statistics.mixed import Fit
 
-LEVEL = 0.95
+LEVEL, ALPHA = 0.95, 0.05
+MOST = 2_000  # profiles: a study that needs more is not going to be done
 TRAININGS = ("instruct", "sft", "orpo")
 
 
@@ -60,11 +65,10 @@ def interval(estimate: float, se: float, df: float = np.inf, level: float = LEVE
 def means(fit: Fit, names: list) -> dict:
     """Estimated marginal mean of each cell, its SE and 95% intervals: normal, and t on df."""
     result = {}
-    for i, name in enumerate(names):
-        mean, se = float(fit.beta[i]), float(np.sqrt(fit.covariance[i, i]))
-        df = fit.freedom_of(np.eye(len(names))[i])
-        by_t = {"df": df, "ci_satterthwaite": interval(mean, se, df)}
-        result[name] = {"mean": mean, "se": se, "ci": interval(mean, se)} | by_t
+    for name, one, mean in zip(names, np.eye(len(names)), fit.beta.tolist(), strict=True):
+        se, df = float(np.sqrt(one @ fit.covariance @ one)), fit.freedom_of(one)
+        result[name] = {"mean": mean, "se": se, "ci": interval(mean, se)}
+        result[name] |= {"df": df, "ci_satterthwaite": interval(mean, se, df)}
     return result
 
 
@@ -121,9 +125,9 @@ def pairwise(fit: Fit, names: list[str]) -> list[dict]:
     for i, j in pairs:
         # c = (0, .., 1, .., -1, ..)
         row = {"a": names[i], "b": names[j]} | difference(fit, one[i] - one[j])
-        value, se = row["difference"], row["se"]
+        value, se, df = row["difference"], row["se"], row["df"]
         row["ci_adjusted"] = interval(value, se, level=level)
-        row["ci_adjusted_satterthwaite"] = interval(value, se, row["df"], level)
+        row["ci_adjusted_satterthwaite"] = interval(value, se, df, level)
         rows.append(row)
     return with_adjusted(rows)
 
@@ -172,6 +176,26 @@ def wilson(wins: float, n: int, level: float = LEVEL) -> list[float]:
     return [float((centre - half) / (n + z2)), float((centre + half) / (n + z2))]
 
 
+def auc(shows: Sequence[float], lacks: Sequence[float]) -> tuple[float, list[float]]:
+    """P(a text that shows the behaviour is rated above one that lacks it), ties half; its 95% CI.
+
+    That holds every A with |estimate - A| <= 1.96 sqrt(V(A)), V(A) being Hanley & McNeil's (1982)
+    variance for groups of (m + n) / 2: method 5 of Newcombe (2006), not narrower at 0 and 1.
+    """
+    m, n = len(shows), len(lacks)
+    signs = np.sign(np.subtract.outer(shows, lacks))  # (m, n)
+    estimate, size = float((signs.mean() + 1) / 2), (m + n) / 2 - 1
+    z2, tiny = stats.norm.ppf((1 + LEVEL) / 2) ** 2, 1e-9
+
+    def excess(a: float) -> float:  # below 0 within the interval
+        variance = a * (1 - a) * (1 + size * (1 - a) / (2 - a) + size * a / (1 + a)) / (m * n)
+        return (a - estimate) ** 2 - z2 * variance
+
+    low = 0.0 if estimate == 0 else brentq(excess, 0, estimate - tiny)
+    high = 1.0 if estimate == 1 else brentq(excess, estimate + tiny, 1)
+    return estimate, [low, high]
+
+
 def head_to_head(
     y: np.ndarray, condition: np.ndarray, cluster: np.ndarray, names: list[str]
 ) -> list[dict]:
@@ -184,15 +208,65 @@ def head_to_head(
     # (clients, conditions): NaN where a client did not meet a condition
     table = np.full((len(labels), len(names)), np.nan)
     table[row, [names.index(name) for name in condition]] = y
-    results = []
+    rows = []
     for i, j in combinations(range(len(names)), 2):
         above = table[:, i] - table[:, j]
         wins, losses = int((above > 1e-9).sum()), int((above < -1e-9).sum())
         ties, n = int((np.abs(above) <= 1e-9).sum()), wins + losses
-        result = {"a": names[i], "b": names[j], "wins": wins, "losses": losses, "ties": ties}
-        result |= {"rate": None, "ci": None, "p": 1.0}
+        row = {"a": names[i], "b": names[j], "wins": wins, "losses": losses, "ties": ties}
+        row |= {"rate": None, "ci": None, "p": 1.0}
         if n:
-            p = float(stats.binomtest(wins, n).pvalue)
-            result |= {"rate": wins / n, "ci": wilson(wins, n), "p": p}
-        results.append(result)
-    return results
+            row |= {"rate": wins / n, "ci": wilson(wins, n)}
+            row["p"] = float(stats.binomtest(wins, n).pvalue)
+        rows.append(row)
+    return rows
+
+
+@dataclass(frozen=True)
+class Study:
+    """The study that is planned: every profile meets all k conditions, and a share of the sessions
+    is lost at random."""
+
+    conditions: int
+    difference: float  # between the means of two conditions, in points
+    variance_session: float  # between clients, s2_b
+    variance_residual: float  # s2
+    missing: float = 0.0
+
+
+def power_of(study: Study, profiles: np.ndarray, alpha: float) -> np.ndarray:
+    """Power of the two-sided t test at alpha with so many profiles, (M,).
+
+    The estimate's t has noncentrality difference / se. A client with n of k sessions adds
+    (I - g J) / s2 to the information on the means, J all ones, g = lambda / (1 + n lambda), lambda
+    = s2_b / s2. Over which n sessions they are, and over n, binomial (k, 1 - missing), that is on
+    average a on the diagonal and b beside it, so that m clients give se^2 = 2 s2 / (m (a - b)),
+
+        a - b = E[n / k (1 - g (k - n) / (k - 1))],     df = m (E[n] - P(n > 0)) - (k - 1),
+
+    df the rows less clients and conditions. Nothing missing: se^2 = 2 s2 / m, df = (m - 1)(k - 1),
+    exactly, and s2_b plays no part. Where some are, df is that of differences within clients;
+    Satterthwaite's, which also counts those between clients, is a little larger.
+    """
+    k, ratio = study.conditions, study.variance_session / study.variance_residual
+    n = np.arange(k + 1)
+    # (k + 1,): the share of clients with n sessions
+    chance = stats.binom.pmf(n, k, 1 - study.missing)
+    g = ratio / (1 + n * ratio)
+    information = chance @ (n / k * (1 - g * (k - n) / (k - 1)))
+    se = np.sqrt(2 * study.variance_residual / (profiles * information))
+    df = profiles * (chance @ n - chance[1:].sum()) - (k - 1)
+    # From 1e4 on detection is certain, and scipy's series would not converge.
+    shift = np.minimum(abs(study.difference) / se, 1e4)
+    critical = stats.t.isf(alpha / 2, df)
+    power = stats.nct.sf(critical, df, shift) + stats.nct.cdf(-critical, df, shift)
+    return np.where(df >= 1, power, 0.0)
+
+
+def profiles_needed(study: Study, power: float, alpha: float) -> tuple[int, float] | None:
+    """The fewest profiles whose power is at least `power`, and what it is with them; None where
+    more than 2,000 are needed."""
+    profiles = np.arange(2, MOST + 1)
+    found = power_of(study, profiles, alpha)
+    first = (found >= power).argmax()
+    return (int(profiles[first]), float(found[first])) if found[first] >= power else None

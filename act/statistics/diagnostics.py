@@ -1,7 +1,10 @@
-"""Does the model fit? Residuals, their shape and spread, and sessions that stand apart.
+"""What stands behind the numbers: does the model fit, and how far do several ratings differ?
 
-analysis.py puts what `diagnose` finds beside each fit; the report draws the residuals and warns
-where an assumption does not hold. Nothing here changes an estimate.
+`diagnose` looks at a fit's residuals, `replicates` at sessions rated more than once. Every analysis
+takes a session's mean rating. Its error is part of the residual variance, and so of every standard
+error, interval and test: adding it again would count it twice. What is not in there are other
+judges: raters who like one condition better than their colleagues do move a contrast for all
+sessions at once. With two raters or more that can be seen, and intervals are widened for it.
 """
 
 import warnings
@@ -9,22 +12,25 @@ import warnings
 import numpy as np
 from scipy import stats
 
+from act.forms import OUTCOMES
+from act.statistics import contrasts
 from act.statistics.mixed import Fit
+from act.statistics.ratings import TOTALS, Scores, scores_by_session
 
 OUTLYING = 3.0  # standardised residuals beyond this are listed
+# Of sessions: fitted values (N,), residuals (N,); of the sorted clients: effects (m,)
+Residuals = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def residuals_of(
-    fit: Fit, cells: np.ndarray, y: np.ndarray, cluster: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Fitted values X beta + b (n,), residuals (n,), and effects b of the sorted clients (m,).
+def residuals_of(fit: Fit, cells: np.ndarray, y: np.ndarray, cluster: np.ndarray) -> Residuals:
+    """Fitted values X beta + b, residuals, and effects b of the clients.
 
     b is the best linear unbiased prediction, n lambda / (1 + n lambda) x mean of (y - X beta) over
     a client's n rows: drawn towards 0, the more the fewer rows (Henderson 1975, Biometrics 31).
     """
     _, index, sizes = np.unique(cluster, return_inverse=True, return_counts=True)
     ratio = fit.variance_cluster / fit.variance_residual
-    marginal = y - cells @ fit.beta  # (n,)
+    marginal = y - cells @ fit.beta  # (N,)
     effects = ratio * np.bincount(index, marginal) / (1 + sizes * ratio)  # (m,)
     residual = marginal - effects[index]
     return y - residual, residual, effects
@@ -42,26 +48,137 @@ def diagnose(
     """
     _, residual, effects = residuals_of(fit, cells, y, cluster)
     groups = [residual[column == 1] for column in cells.T]
-    found = dict.fromkeys(("skew", "excess_kurtosis", "normality_p", "spread_p", "random_skew"))
+    several = min(map(len, groups)) > 1
     with warnings.catch_warnings():
-        # Where values hardly differ scipy warns, and the result is not finite.
+        # Where values are few or hardly differ scipy warns, and the result may not be finite.
         warnings.simplefilter("ignore")
-        found["skew"] = stats.skew(residual)
-        found["excess_kurtosis"] = stats.kurtosis(residual)
-        if len(residual) >= 20:
-            found["normality_p"] = stats.normaltest(residual).pvalue
-        if min(map(len, groups)) > 1:
-            found["spread_p"] = stats.levene(*groups, center="median").pvalue
-        if not fit.singular:
-            found["random_skew"] = stats.skew(effects)
+        found = {"skew": stats.skew(residual), "excess_kurtosis": stats.kurtosis(residual)}
+        found["normality_p"] = stats.normaltest(residual).pvalue if len(y) >= 20 else np.nan
+        found["spread_p"] = stats.levene(*groups, center="median").pvalue if several else np.nan
+        found["random_skew"] = np.nan if fit.singular else stats.skew(effects)
     for name, value in found.items():
-        known = value is not None and np.isfinite(value)
-        found[name] = float(value) if known else None
+        found[name] = float(value) if np.isfinite(value) else None
     standardised = residual / fit.variance_residual**0.5
     found["outliers"] = []
     for i in np.argsort(-np.abs(standardised), kind="stable"):
         if abs(standardised[i]) > OUTLYING:
             row = {"session": sessions[i], "residual": float(residual[i])}
-            row["standardised"] = float(standardised[i])
-            found["outliers"].append(row)
+            found["outliers"].append(row | {"standardised": float(standardised[i])})
     return found
+
+
+def replicates(ratings: list[dict], kind: str, scores: Scores) -> dict | None:
+    """What summary.json says of sessions rated more than once; None where none was.
+
+    Per outcome: sd_within, the SD of one rating about its session's mean, each rater's leniency
+    taken out (it blurs no comparison): sqrt of squares / (ratings - sessions - (raters - 1));
+    reliability of the mean, 1 - noise / V, noise = sd_within^2 x mean(1 / ratings), V the variance
+    of session means within conditions; noise_share, noise as part of the model's residual variance:
+    what more ratings could save. contrasts: with several raters what `across_raters` says.
+    """
+    by_session = scores_by_session(ratings, kind)
+    # (sessions,): how many ratings each has
+    numbers = np.array(list(map(len, by_session.values())))
+    if numbers.max() < 2:
+        return None
+    every = [rating for held in by_session.values() for rating in held]
+    # (ratings,): whose and of which session each is
+    raters, rater = np.unique([who for who, _ in every], return_inverse=True)
+    session = np.repeat(np.arange(len(numbers)), numbers)
+
+    def centred(values: np.ndarray) -> np.ndarray:
+        return values - (np.bincount(session, values) / numbers)[session]
+
+    freedom = max(1, len(every) - len(numbers) - (len(raters) - 1))
+    spread, reliability, share = {}, {}, {}
+    for name in OUTCOMES:
+        # (ratings,): distance from the session's mean, then without the raters' leniency
+        deviation = centred(np.array([outcomes[name] for _, outcomes in every]))
+        leniency = np.bincount(rater, deviation) / np.bincount(rater)
+        deviation -= centred(leniency[rater])
+        variance = deviation @ deviation / freedom
+        noise = variance * (1 / numbers).mean()
+        # Noise beside the variance of session means within conditions, and beside the model's
+        cells, means, _ = scores.data(name)
+        left = means - cells @ np.linalg.lstsq(cells, means)[0]
+        V = left @ left / (len(means) - cells.shape[1])
+        spread[name] = float(variance**0.5)
+        reliability[name] = float(max(0.0, 1 - noise / V)) if V > 0 else None
+        try:
+            share[name] = float(min(1.0, noise / scores.fit(name).variance_residual))
+        except ValueError:  # no model: the outcome's own entry says why
+            share[name] = None
+    each = {"min": int(numbers.min()), "mean": float(numbers.mean()), "max": int(numbers.max())}
+    across = None
+    if len(raters) > 1:
+        across = {name: across_raters(by_session, name) for name in TOTALS}
+    return {
+        "raters": raters.tolist(),
+        "per_session": each,
+        "sd_within": spread,
+        "reliability": reliability,
+        "noise_share": share,
+        "contrasts": across,
+    }
+
+
+def across_raters(by_session: dict[tuple[str, str], list], outcome: str) -> dict:
+    """All pairs with intervals for raters like these J, from the sessions that all of them rated.
+
+    e, a rater's score of a session minus the raters' mean, varies by sigma2 within a condition and
+    by tau2, rater x condition, between conditions; with mean squares MS_RC on (k - 1)(J - 1) df and
+    MS_W, n sessions a condition,
+
+        tau2 = max(0, (MS_RC - MS_W) / n),     Var(difference) = se^2 + 2 tau2 / J
+
+    se of the model on the mean of these sessions' raters. df by Satterthwaite (1946) from those of
+    se^2 and of MS_RC. "sd" is sqrt of tau2.
+    """
+    raters = sorted({rater for held in by_session.values() for rater, _ in held})
+    # (profile, condition) -> (J,): each rater's score, a mean where one rated several times
+    table = {}
+    for key, held in by_session.items():
+        mine = {rater: [] for rater in raters}
+        for rater, scored in held:
+            mine[rater].append(scored[outcome])
+        if all(mine.values()):
+            table[key] = list(map(np.mean, mine.values()))
+    J = len(raters)
+    y = np.array(list(table.values())).reshape(-1, J)
+    profile, condition = np.array(list(table), str).reshape(-1, 2).T
+    shared = Scores(condition, profile, {outcome: y.mean(axis=1)}, np.full(len(y), J))
+    result = {"sessions": len(y), "raters": J, "sd": None, "rows": None, "refused": None}
+    try:
+        model = shared.fit(outcome)
+    except ValueError as reason:
+        return result | {"refused": f"all raters rated {len(y)} of the sessions: {reason}"}
+    # Each pair's interval, wider by what raters differ in.
+    ms_rc, ms_w, n = _mean_squares(y, shared.cells)
+    freedom = (len(shared.conditions) - 1) * (J - 1)  # of MS_RC
+    tau2, rows = max(0.0, (ms_rc - ms_w) / n), []
+    for pair in contrasts.pairwise(model, shared.conditions):
+        row = {name: pair[name] for name in ("a", "b", "difference", "se")}
+        variance = row["se"] ** 2 + 2 * tau2 / J
+        doubt = row["se"] ** 4 / pair["df"]
+        if tau2 > 0:
+            doubt += (2 * ms_rc / (n * J)) ** 2 / freedom
+        df, se = variance**2 / doubt, variance**0.5
+        row |= {"se_raters": se, "df": df}
+        row["ci_raters"] = contrasts.interval(row["difference"], se, df)
+        row["p_raters"] = float(2 * stats.t.sf(abs(row["difference"]) / se, df))
+        rows.append(row)
+    return result | {"sd": tau2**0.5, "rows": rows}
+
+
+def _mean_squares(y: np.ndarray, cells: np.ndarray) -> tuple[float, float, float]:
+    """MS_RC, MS_W and n of `across_raters`; y (sessions, J), cells (sessions, k)."""
+    (sessions, k), J = cells.shape, y.shape[1]
+    counts = cells.sum(0)  # (k,): sessions of each condition
+    e = y - y.mean(axis=1, keepdims=True)  # (sessions, J)
+    means = cells.T @ e / counts[:, None]  # (k, J)
+    between = (counts[:, None] * (means - e.mean(0)) ** 2).sum()
+    within = ((e - cells @ means) ** 2).sum()
+    ms_rc, ms_w = between / ((k - 1) * (J - 1)), within / ((sessions - k) * (J - 1))
+    # Counts may be unequal: n is what MS_RC's expectation has before tau2.
+    n = (counts.sum() - (counts**2).sum() / counts.sum()) / (k - 1)
+    return ms_rc, ms_w, n

@@ -1,11 +1,17 @@
 """From rating and session files to scores: reading, checking, one row a rated session.
 
-analyze.py reads its files with `read_ratings` and `read_sessions`; `score_sessions` makes of them
-the `Scores` that every analysis takes.
+analyze.py reads its files with `read_ratings`, JSONL or anyone's spreadsheet, and `read_sessions`;
+`score_sessions` makes of them the `Scores` that every analysis takes.
 """
 
+import csv
+import io
+import re
+import sys
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +19,7 @@ import numpy as np
 from act.forms import OUTCOMES, score
 from act.records import (
     CONDITIONS,
+    FORMS,
     RATING_KEY,
     InputError,
     check_rating,
@@ -22,10 +29,17 @@ from act.records import (
     read_unique,
 )
 from act.statistics.mixed import Fit, fit
-from act.statistics.spreadsheet import is_spreadsheet, read_spreadsheet
 
 # Of ACT-FM the consistent half alone (forms.OUTCOMES).
 TOTALS = ("act_fm_total", "tes_mean")
+# Columns that a spreadsheet must have; those of an item with the form and its range
+NAMES = ("session", "condition", "profile")
+ITEMS = {
+    f"{form}_{number}": (form, low, high)
+    for form, (size, low, high) in FORMS.items()
+    for number in range(1, size + 1)
+}
+KNOWN = {*NAMES, *ITEMS, "rater", "replicate"}
 
 
 @dataclass(frozen=True)
@@ -109,20 +123,17 @@ def read_sessions(path: str | Path, ratings: list[dict]) -> list[dict]:
         _check_names(record["id"], record["condition"], record["profile"]["id"])
 
     sessions = read_unique(path, check)
-    ids = {session["id"] for session in sessions}
-    for rating in ratings:
-        if rating["session"] not in ids:
-            lost = f'no session "{rating["session"]}", which was rated'
-            raise InputError(f"{path}: {lost}; is it the same study's file?")
+    lost = {rating["session"] for rating in ratings} - {session["id"] for session in sessions}
+    if lost:
+        rated = f'no session "{min(lost)}", which was rated'
+        raise InputError(f"{path}: {rated}; is it the same study's file?")
     return sessions
 
 
-def scores_by_session(
-    ratings: list[dict], kind: str
-) -> dict[tuple[str, str], list[tuple[str, dict]]]:
-    """(profile, condition) -> (rater, all outcomes) of each of its ratings that did not fail."""
+def scores_by_session(ratings: list[dict], kind: str) -> dict[tuple[str, str], list]:
+    """(profile, condition) -> [(rater, all outcomes)] of each of its ratings that did not fail."""
     field = "" if kind == "integer" else "_expected"
-    by_session: dict[tuple[str, str], list[tuple[str, dict]]] = {}
+    by_session: dict[tuple[str, str], list] = {}
     for rating in ratings:
         if rating["status"] == "ok":
             key = rating["profile"], rating["condition"]
@@ -134,29 +145,150 @@ def scores_by_session(
 def score_sessions(ratings: list[dict], kind: str, path: str | Path) -> Scores:
     """Score each rating that did not fail, average a session's over raters and replicates.
 
-    Raises InputError where no comparison is possible: fewer than 2 conditions or profiles, a
-    condition rated once.
+    Raises InputError where no comparison is possible: one condition, or one that was rated once.
     """
     by_session = scores_by_session(ratings, kind)
     # (profile, condition) of the N sessions
     keys = sorted(by_session, key=lambda key: (key[0], CONDITIONS.index(key[1])))
-    profile = np.array([profile for profile, _ in keys])
-    condition = np.array([condition for _, condition in keys])
+    profile, condition = np.array(keys, str).reshape(-1, 2).T
     # Is there something to compare?
-    counts = Counter(condition.tolist())
-    if len(counts) < 2:
-        lost = f"rated sessions of {len(counts)} condition(s)"
+    names, counts = np.unique(condition, return_counts=True)
+    if len(names) < 2:
+        lost = f"rated sessions of {len(names)} condition(s)"
         raise InputError(f"{path}: {lost}; a comparison needs at least 2")
-    for name, number in counts.items():
-        if number < 2:
-            lost = f'condition "{name}" has 1 rated session'
-            raise InputError(f"{path}: {lost}; its variation needs at least 2")
-    if len(set(profile.tolist())) < 2:
-        lost = f'all ratings are of one profile, "{profile[0]}"'
-        raise InputError(f"{path}: {lost}; at least 2 are needed")
+    if counts.min() < 2:
+        lost = f'condition "{names[counts.argmin()]}" has 1 rated session'
+        raise InputError(f"{path}: {lost}; its variation needs at least 2")
     held = [[outcomes for _, outcomes in by_session[key]] for key in keys]
     values = {}
     for name in OUTCOMES:
         means = [np.mean([outcomes[name] for outcomes in each]) for each in held]
         values[name] = np.array(means)
     return Scores(condition, profile, values, np.array(list(map(len, held))))
+
+
+def is_spreadsheet(path: str | Path) -> bool:
+    """By its name or, where that says neither, its first character: JSONL begins with a brace."""
+    path = Path(path)
+    if path.suffix.lower() in (".jsonl", ".json", ".ndjson") or not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        return not file.read(512).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
+
+
+def read_spreadsheet(path: str | Path, check: Callable[[dict], None]) -> Iterator[dict]:
+    """Yield a rating record for each row; `check` raises ValueError for one it refuses.
+
+    Names stand in any order and case; commas, semicolons or tabs, quoted cells, Excel's byte-order
+    mark, UTF-16, "sep=;" line and empty rows are understood. The record's session is
+    "<condition>/<profile>"; the session column may name it otherwise, as long as each name is one
+    client in one condition. Raises InputError("file:line: ...") for what cannot be read, a line
+    being one of the file as a text editor counts.
+    """
+    lines = list(io.StringIO(decode(Path(path)), newline=""))
+    # Above the names may stand Excel's "sep=;", which names the delimiter, and empty rows.
+    above = re.compile(r'("?sep=.)?[\s,;"]*', re.IGNORECASE)
+    start = next((i for i, line in enumerate(lines) if not above.fullmatch(line)), len(lines))
+    delimiter = max(",;\t", key="".join(lines[start : start + 1]).count)
+    rows = csv.reader(lines[start:], delimiter=delimiter, strict=True)
+    header, taken, line = [], {}, start + 1
+    try:
+        for cells in rows:
+            cells = [cell.strip() for cell in cells]
+            if not header:
+                header = read_header(cells, f"{path}:{line}")
+            elif any(cells):
+                record = read_row(header, cells)
+                claim(taken, record["session"], cells[header.index("session")], line)
+                check(record)
+                yield record
+            line = start + rows.line_num + 1
+    except (ValueError, csv.Error) as error:
+        # A cell may hold line breaks; an error is one line.
+        said = re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", str(error))
+        raise InputError(f"{path}:{line}: {said}") from None
+
+
+def decode(path: Path) -> str:
+    """The text of a file in UTF-8, or in UTF-16 with its mark. Raises InputError for any other."""
+    data = path.read_bytes()
+    utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    try:
+        return data.decode("utf-16" if utf16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line, byte = data[: error.start].count(b"\n") + 1, data[error.start]
+        said = f'byte 0x{byte:02x} is not UTF-8 text; in Excel, save as "CSV UTF-8"'
+        raise InputError(f"{path}:{line}: {said}") from None
+
+
+def read_header(cells: list[str], where: str) -> list[str]:
+    """The columns' names in small letters; says on stderr which ones are left out.
+
+    Raises ValueError for a name that is missing or there twice.
+    """
+    names = [cell.lower() for cell in cells]
+    missing = [name for name in (*NAMES, *ITEMS) if name not in names]
+    if missing:
+        wanted = "session, condition, profile, act_fm_1 to act_fm_25, tes_1 to tes_9"
+        without = f"without {len(missing)} of these names: {', '.join(missing[:4])}"
+        lost = f"it has {len(cells)} cells, {without}"
+        raise ValueError(f"the first row must name the columns {wanted}; {lost}")
+    counts = Counter(names)
+    twice = [name for name in counts if name in KNOWN and counts[name] > 1]
+    if twice:
+        raise ValueError(f'two columns are named "{twice[0]}"')
+    others = [name for name in counts if name and name not in KNOWN]
+    if others:
+        print(f"warning: {where}: columns left out: {', '.join(others)}", file=sys.stderr)
+    return names
+
+
+def read_row(header: list[str], cells: list[str]) -> dict:
+    """One row's rating record; with a blank rating its status is "incomplete", and it has none.
+
+    Raises ValueError that names column and value.
+    """
+    width = max(place for place, name in enumerate(header, 1) if name)
+    if any(cells[width:]):
+        cause = "is a number written with a decimal comma, or a separator too many?"
+        raise ValueError(f"{len(cells)} cells, but the first row names {width} columns; {cause}")
+    row = dict(zip_longest(header, cells, fillvalue=""))  # a short row ends with blanks
+    blank = [name for name in NAMES if not row[name]]
+    if blank:
+        raise ValueError(f'column "{blank[0]}" is blank')
+    ratings = {form: [] for form in FORMS}
+    for name, (form, low, high) in ITEMS.items():
+        if row[name]:
+            ratings[form].append(whole(name, row[name], low, high))
+    complete = all(row[name] for name in ITEMS)
+    return {
+        "session": f"{row['condition']}/{row['profile']}",
+        "condition": row["condition"],
+        "profile": row["profile"],
+        "rater": row.get("rater") or "unnamed",
+        "replicate": whole("replicate", row.get("replicate") or "0", 0, 999_999_999),
+        "status": "ok" if complete else "incomplete",
+        **(ratings if complete else dict.fromkeys(FORMS)),
+    }
+
+
+def whole(name: str, cell: str, low: int, high: int) -> int:
+    """A cell's number: digits, and where a program added decimals, zeros alone ("2.0", or "2,0" in
+    some countries). Raises ValueError for any other, and for one that is out of range."""
+    number = re.fullmatch(r"([+-]?[0-9]{1,9})([.,]0*)?", cell)
+    if not number or not low <= int(number[1]) <= high:
+        cure = "leave the cell blank where a rating is missing"
+        raise ValueError(f'column "{name}": "{cell}" is no whole number {low} to {high}; {cure}')
+    return int(number[1])
+
+
+def claim(taken: dict[tuple, tuple], session: str, name: str, line: int) -> None:
+    """Each session has one name, each name one session; `taken` keeps the row that said so first.
+
+    Raises ValueError that names that row's line.
+    """
+    for key in (("session", session), ("name", name)):
+        before = taken.setdefault(key, (session, name, line))
+        if before[:2] != (session, name):
+            there = '{} is "{}" on line {}'.format(*before)
+            raise ValueError(f'{session} is session "{name}" here, and {there}: one name a session')

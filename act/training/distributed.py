@@ -1,29 +1,23 @@
-"""Several processes, one step: `torchrun --nproc-per-node N train.py ...` takes the steps that one
-process would take.
+"""Several processes, one step: `torchrun --nproc-per-node N train.py ...` steps as one would.
 
 The engine is torch's own, FSDP2 (`fully_shard`): each process keeps a part of every trained tensor,
 of its gradient and of its two Adam moments; whole tensors are gathered for a forward or backward
 pass, and gradients are summed as they are scattered to their keepers. Losses are divided by the
-whole step's counts, so that these sums are the step's gradient.
+whole step's counts, so these sums are the step's gradient. Full fine-tuning gathers block by block:
+16 bytes a parameter, 51 GB at 3B, lie spread over all GPUs. LoRA shards the adapter alone: the
+frozen base, 6 GB at 3B in bfloat16, would be sent to all of them twice for each tree.
 
-- Full fine-tuning gathers block by block: 16 bytes a parameter, 51 GB at 3B, lie spread over all GPUs.
-- LoRA shards the adapter alone. The frozen base, 6 GB at 3B in bfloat16, fits on every GPU; sharded, it would be sent
-  to all of them twice for each tree.
+Each process takes a stretch of a step's examples, and reads the trunk of their sessions: of turns
+18 to 25 of one session, one process reads 6,965 tokens, the slower of two 5,997, the slowest of
+eight 5,271. Several pay off where a step spans several sessions, as with `--batch 25*N` for
+sessions of 25 turns (N = 2: 11,079 tokens each, 21,040 for one process alone). The log has the
+tokens of the process with the most (slowest_rank_tokens) beside the sum (unique_tokens).
 
-Each process takes a share of each step's examples. A session's turns share their trunk, and each
-process among which a session is divided reads that trunk again: of turns 18 to 25 of one session,
-one process reads 6,965 tokens, the slower of two 5,762, the slowest of eight 5,271. Several
-processes pay off where a step spans several sessions, as with `--batch 25*N` for sessions of 25
-turns (N = 2: 11,079 tokens each, 21,040 for one process alone). The log has the tokens of the
-process with the most (slowest_rank_tokens) beside the sum (unique_tokens).
-
-Collectives wait for everyone, so all processes run the same number of passes; one that has run out
-of trees runs a tree of two tokens whose loss counts nothing. With one process all of this is
+Collectives wait for everyone, so all run equally many passes. With one process all of this is
 nothing.
 """
 
 import os
-from bisect import bisect_left
 
 import torch
 import torch.distributed as dist
@@ -67,21 +61,45 @@ def wait() -> None:
         dist.barrier()
 
 
-def largest(*values: float) -> list[float]:
-    """The largest of each value over the processes."""
+def from_all(value: object) -> list:
+    """What each process has for this value, which all must ask for."""
+    values = [value] * processes()
+    if dist.is_initialized():
+        dist.all_gather_object(values, value)
+    return values
+
+
+def add_up(totals: dict[str, float]) -> dict[str, float]:
+    """Sums over the processes of what each has logged, and the tokens of the one with the most."""
     if not dist.is_initialized():
-        return list(values)
-    each: list[tuple[float, ...]] = [()] * processes()
-    dist.all_gather_object(each, values)
-    return [max(numbers) for numbers in zip(*each, strict=True)]
+        return totals
+    each = from_all(totals)
+    names = max(each, key=len)  # one without a tree has logged nothing
+    sums = {name: sum(one.get(name, 0) for one in each) for name in names}
+    return sums | {"slowest_rank_tokens": max(one.get("unique_tokens", 0) for one in each)}
+
+
+def shares(examples: list[Example], n: int) -> list[list[Example]]:
+    """A step's examples, session by session, in n stretches of equal length up to one example.
+
+    A cut inside a session costs its trunk once more; sessions of equal length stay whole where
+    there are n of them, or a multiple.
+    """
+    examples = sorted(examples, key=lambda example: example.session)
+    ends = [len(examples) * i // n for i in range(n + 1)]
+    return [examples[ends[i] : ends[i + 1]] for i in range(n)]
+
+
+def share_of(examples: list[Example]) -> list[Example]:
+    """This process's examples of a step."""
+    return shares(examples, processes())[dist.get_rank()] if dist.is_initialized() else examples
 
 
 def shard(model: Llama) -> None:
-    """Spread the trained parameters over the processes; frozen ones stay whole on each. Before the
-    optimiser is made.
+    """Spread the trained parameters over the processes, before the optimiser is made.
 
-    A tied head is used outside of the blocks, at both ends: it is gathered with the root, until the
-    backward pass ends.
+    Frozen ones stay whole on each. A tied head is used outside of the blocks, at both ends: it is
+    gathered with the root, until the backward pass ends.
     """
     if not dist.is_initialized():
         return
@@ -101,20 +119,8 @@ def unshard(model: nn.Module) -> None:
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """A tensor itself, or gathered from all processes, which must all ask for it, where each holds
-    a part."""
+    """A tensor, gathered where each process holds a part of it; then all must ask for it."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-
-
-def gather(parts: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Whole tensors, one at a time, to the first process's CPU; the others, which must take part,
-    get none."""
-    tensors = {}
-    for name, part in parts.items():
-        tensor = whole(part)
-        if is_first():
-            tensors[name] = tensor.cpu()
-    return tensors
 
 
 def part_of(tensor: Tensor, like: Tensor) -> Tensor:
@@ -122,57 +128,5 @@ def part_of(tensor: Tensor, like: Tensor) -> Tensor:
     tensor = tensor.to(like.device)
     if not isinstance(like, DTensor):
         return tensor
-    return distribute_tensor(
-        tensor, like.device_mesh, like.placements, src_data_rank=None
-    )  # every process has read it
-
-
-def cut(examples: list[Example], limit: int) -> list[list[Example]]:
-    """Consecutive examples in stretches of at most `limit` tokens; one that has more alone stands
-    alone.
-
-    A stretch's tokens are its answers' and the longest prompt of each session: those of its tree,
-    where a session's prompts go on from one another. Counted without looking at the tokens, which
-    every process would do for all.
-    """
-    stretches: list[list[Example]] = []
-    tokens, prompts = 0, {}
-    for example in examples:
-        own = sum(answer.length for answer in example.answers)
-        new = own + max(0, example.chosen.start - prompts.get(example.session, 0))
-        if not stretches or tokens + new > limit:
-            stretches.append([])
-            tokens, prompts, new = 0, {}, own + example.chosen.start
-        stretches[-1].append(example)
-        tokens += new
-        prompts[example.session] = max(example.chosen.start, prompts.get(example.session, 0))
-    return stretches
-
-
-def shares(examples: list[Example], n: int) -> list[list[Example]]:
-    """A step's examples, session by session, in n stretches of which the largest is as small as can
-    be; some are empty.
-
-    A cut inside a session costs its trunk once more, so that cuts fall between sessions where a
-    step holds enough.
-    """
-    examples = sorted(examples, key=lambda example: example.session)
-    most = sum(len(answer.ids) for example in examples for answer in example.answers)
-    limit = bisect_left(range(most), True, key=lambda limit: len(cut(examples, limit)) <= n)
-    stretches = cut(examples, limit)
-    return stretches + [[] for _ in range(n - len(stretches))]
-
-
-def share_of(examples: list[Example]) -> list[Example]:
-    """This process's examples of a step."""
-    return shares(examples, processes())[dist.get_rank()] if dist.is_initialized() else examples
-
-
-def add_up(totals: dict[str, float]) -> dict[str, float]:
-    """Sums over the processes of what each has logged, and the tokens of the one with the most."""
-    if not dist.is_initialized():
-        return totals
-    each: list[dict[str, float]] = [{}] * processes()
-    dist.all_gather_object(each, totals)
-    sums = {name: sum(one.get(name, 0) for one in each) for name in max(each, key=len)}
-    return sums | {"slowest_rank_tokens": max(one.get("unique_tokens", 0) for one in each)}
+    # no source rank: every process has read the tensor
+    return distribute_tensor(tensor, like.device_mesh, like.placements, src_data_rank=None)

@@ -1,33 +1,33 @@
-"""JSONL rows -> token ids and where the target begins; too long prompts lose their oldest turns,
-whole.
+"""JSONL rows -> token ids and where the target begins, some held out, the others in order.
 
 Reads TRL's conversational formats: pairs {"prompt", "chosen", "rejected"}, examples {"prompt",
 "completion"}, and {"messages"}, whose last message is the completion. A row the model could not be
-conditioned on stops the run. A pair, one line in the file:
+conditioned on stops the run; a prompt that is too long loses its oldest turns. A pair, one line:
 
-    {"prompt": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "I cannot
-    sleep."}],
+    {"prompt": [{"role": "system", "content": "Be brief."},
+                {"role": "user", "content": "I cannot sleep."}],
      "chosen": [{"role": "assistant", "content": "What keeps you up?"}],
      "rejected": [{"role": "assistant", "content": "Drink less coffee."}]}
 
 From here on training knows token ids alone; step.py takes the examples.
 """
 
-from collections.abc import Callable
+import random
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from act.model.tokenizer import ChatTokenizer, Messages
-from act.records import InputError, read_jsonl
+from act.records import InputError, read_placed
+
+ROLES = ("system", "user", "assistant")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One sequence: ids of prompt and answer; the answer, end token included, begins at `start` >=
-    1."""
+    """One sequence: ids of prompt and answer; the answer, its end included, begins at `start`."""
 
     ids: list[int]
-    start: int
+    start: int  # >= 1
     cut: int = 0  # tokens dropped from its end
 
     @property
@@ -36,20 +36,19 @@ class Answer:
         return len(self.ids) - self.start
 
     def targets(self, with_prompt: bool) -> range:
-        """The places in `ids` of the tokens that are learned: the answer's, `with_prompt` the
-        prompt's too."""
+        """The places in `ids` that are learned: the answer's, `with_prompt` the prompt's too."""
         return range(1 if with_prompt else self.start, len(self.ids))
 
 
 @dataclass(frozen=True)
 class Example:
-    """A chosen answer and, in a pair, the rejected one. `session` is equal for turns of one
-    session."""
+    """A chosen answer and, in a pair, the rejected one."""
 
-    session: str
+    session: str  # equal for the turns of one session
     chosen: Answer
     rejected: Answer | None
-    cut_turns: int  # turns dropped from the front of the prompt
+    cut_turns: int  # dropped from the front of the prompt
+    place: str = ""  # "file:line"
 
     @property
     def answers(self) -> list[Answer]:
@@ -69,181 +68,169 @@ def chosen_alone(examples: list[Example]) -> list[Example]:
 
 def counts(examples: list[Example]) -> dict[str, int]:
     """How many there are, and what was cut from them."""
-    cut = {
-        "cut_turns": sum(e.cut_turns for e in examples),
-        "cut_answer_tokens": sum(e.cut_tokens for e in examples),
+    return {
+        "examples": len(examples),
+        "cut_turns": sum(example.cut_turns for example in examples),
+        "cut_answer_tokens": sum(example.cut_tokens for example in examples),
     }
-    return {"examples": len(examples)} | cut
 
 
 def show_targets(example: Example, tokenizer: ChatTokenizer, scope: str) -> str:
-    """The prompt and the chosen answer, a line a token, with a mark at those that the NLL is taken
-    of."""
+    """Prompt and chosen answer, a line a token, with a mark at those that the NLL is taken of."""
     targets = example.chosen.targets(scope == "sequence")
-    lines = (
-        f"{'*' if i in targets else ' '} {tokenizer.piece(id)!r}"
-        for i, id in enumerate(example.chosen.ids)
-    )
-    return "\n".join(lines) + "\n"
+    lines = []
+    for i, token in enumerate(example.chosen.ids):
+        mark = "*" if i in targets else " "
+        lines.append(f"{mark} {tokenizer.piece(token)!r}\n")
+    return "".join(lines)
 
 
 def check_messages(name: str, messages: object, roles: tuple[str, ...]) -> None:
-    """Raise ValueError unless `messages` is a non-empty list of {"role", "content"} with text in
-    each."""
+    """Raise ValueError unless `messages` is a list of {"role", "content"}, with text in each."""
     if not isinstance(messages, list) or not messages:
         raise ValueError(f'"{name}" is empty or not a list of messages')
     for message in messages:
         if not isinstance(message, dict) or not isinstance(message.get("content"), str):
-            raise ValueError(
-                f'"{name}" holds something that is not {{"role", "content"}} with text'
-            )
-        if message.get("role") not in roles:
-            raise ValueError(
-                f'"{name}" has role {message.get("role")!r}; {", ".join(roles)} are read'
-            )
+            wanted = '{"role", "content"} with text'
+            raise ValueError(f'"{name}" holds something that is not {wanted}')
+        role = message.get("role")
+        if role not in roles:
+            raise ValueError(f'"{name}" has role {role!r}; {", ".join(roles)} are read')
         if not message["content"].strip():
-            raise ValueError(f'"{name}" has an empty {message["role"]} message')
+            raise ValueError(f'"{name}" has an empty {role} message')
 
 
-def checked_row(row: dict, pairs: bool) -> dict:
-    """The row, with "messages" as "prompt" and "completion". Raises ValueError if it could not be
-    trained on."""
+def turns_begin(messages: Messages) -> int:
+    """The place of the first turn: behind a system prompt, where there is one."""
+    return int(messages[0]["role"] == "system")
+
+
+def checked_row(row: dict) -> tuple[Messages, list[str]]:
+    """(prompt, answers) of a row: the chosen one or the completion, and in a pair the rejected.
+
+    Raises ValueError for a row that could not be trained on.
+    """
+    # 1. the prompt
     if "messages" in row:
-        check_messages("messages", row["messages"], ("system", "user", "assistant"))
+        check_messages("messages", row["messages"], ROLES)
         row = row | {"prompt": row["messages"][:-1], "completion": row["messages"][-1:]}
     if "prompt" not in row:
-        raise ValueError(
-            'no "prompt" (nor "messages"): the answer would be learned without its context'
-        )
-    check_messages("prompt", row["prompt"], ("system", "user", "assistant"))
+        lost = "the answer would be learned without its context"
+        raise ValueError(f'no "prompt" (nor "messages"): {lost}')
+    check_messages("prompt", row["prompt"], ROLES)
     roles = [message["role"] for message in row["prompt"]]
-    turns = roles[1:] if roles[0] == "system" else roles
+    turns = roles[turns_begin(row["prompt"]) :]
     if turns != ["user", "assistant"] * (len(turns) // 2) + ["user"]:
-        raise ValueError(
-            '"prompt" is not user and assistant in turn, a user message last, after a system one at most'
-        )
-    answers = [name for name in ("chosen", "rejected", "completion") if name in row]
-    if answers not in (["completion"], ["chosen", "rejected"]):
+        wanted = "user and assistant in turn, a user message last, after a system one at most"
+        raise ValueError(f'"prompt" is not {wanted}')
+    # 2. the answers
+    names = [name for name in ("chosen", "rejected", "completion") if name in row]
+    if names not in (["completion"], ["chosen", "rejected"]):
         raise ValueError('neither "completion" nor both "chosen" and "rejected"')
-    if pairs and "rejected" not in row:
-        raise ValueError('no "rejected": ORPO learns from pairs')
-    for name in answers:
+    for name in names:
         check_messages(name, row[name], ("assistant",))
         if len(row[name]) != 1:
             raise ValueError(f'"{name}" has {len(row[name])} messages, not one')
-    if (
-        "chosen" in row
-        and row["chosen"][0]["content"].strip() == row["rejected"][0]["content"].strip()
-    ):
+    answers = [row[name][0]["content"].strip() for name in names]
+    if len(set(answers)) < len(answers):
         raise ValueError('"chosen" and "rejected" are the same')
-    return row
-
-
-def chosen_text(row: dict) -> str:
-    """The text of a checked row's completion, or of its chosen answer."""
-    return (row["completion"] if "completion" in row else row["chosen"])[0]["content"]
-
-
-def read_examples(
-    path: str | Path,
-    tokenizer: ChatTokenizer,
-    pairs: bool,
-    max_length: int,
-    max_prompt: int,
-    check_text: Callable[[str], None] = lambda text: None,
-) -> list[Example]:
-    """The examples of a JSONL file; `pairs` refuses those that are none.
-
-    `check_text` raises ValueError for a completion or chosen answer of another form than is asked
-    for. Raises InputError with file and line for it, and for a row that could not be trained on.
-    """
-    examples: list[Example] = []
-
-    def take(row: dict) -> None:
-        row = checked_row(row, pairs)
-        check_text(chosen_text(row))
-        examples.append(make_example(row, tokenizer, max_length, max_prompt, check_text))
-
-    # read_jsonl names file and line of a ValueError that is raised in its check, so examples are
-    # made in there.
-    for _ in read_jsonl(path, take):
-        pass
-    if not examples:
-        raise InputError(f"{path}: no records")
-    return examples
-
-
-def make_example(
-    row: dict,
-    tokenizer: ChatTokenizer,
-    max_length: int,
-    max_prompt: int,
-    check_text: Callable[[str], None] = lambda text: None,
-) -> Example:
-    """Token ids of a checked row. Old turns go before answers; an answer that is cut keeps its end
-    token.
-
-    A pair's prompt is cut so that the longer of its answers fits, whatever is trained: SFT and ORPO
-    read the same.
-
-    Limits are in tokens; `check_text` looks at what is left of a chosen answer that was cut. Raises
-    ValueError where the limits leave no room for an answer, or make a pair's answers equal.
-    """
-    texts = [chosen_text(row)]
-    texts += [row["rejected"][0]["content"]] if "rejected" in row else []
-    replies = [tokenizer.reply(text) for text in texts]
-    prompt, cut_turns = fit_prompt(
-        row["prompt"], tokenizer, max_prompt, max_length - max(map(len, replies))
-    )
-    room = max_length - len(prompt)
-    if room < 2:
-        raise ValueError(
-            f"the prompt takes {len(prompt)} tokens of {max_length}: no room for an answer"
-        )
-    kept = [reply if len(reply) <= room else [*reply[: room - 1], reply[-1]] for reply in replies]
-    if len(kept) == 2 and kept[0] == kept[1]:
-        raise ValueError(
-            f'"chosen" and "rejected" are the same in the {room} tokens that --max-length leaves them'
-        )
-    if kept[0] != replies[0]:
-        try:
-            check_text(tokenizer.decode(kept[0][:-1]))
-        except ValueError as error:
-            raise ValueError(
-                f"cut to the {room} tokens that --max-length leaves it, {error}"
-            ) from None
-    cuts = [len(reply) - len(rest) for reply, rest in zip(replies, kept, strict=True)]
-    chosen, *rejected = (
-        Answer(prompt + rest, len(prompt), cut) for rest, cut in zip(kept, cuts, strict=True)
-    )
-    # A session is known by the row's name for it, or by how it begins: the system prompt, if any,
-    # and the first turn.
-    beginning = row["prompt"][: 2 if row["prompt"][0]["role"] == "system" else 1]
-    session = str(row.get("session") or "") or "\n".join(
-        message["content"] for message in beginning
-    )
-    return Example(session, chosen, rejected[0] if rejected else None, cut_turns)
+    return row["prompt"], answers
 
 
 def fit_prompt(
     messages: Messages, tokenizer: ChatTokenizer, limit: int, wish: int
 ) -> tuple[list[int], int]:
-    """(ids, turns cut): the oldest turns go, whole, until `limit` tokens hold; system prompt and
-    last message stay.
+    """(ids, turns cut): the oldest turns go, whole, until the rest has at most `limit` tokens.
 
-    `wish` is a limit too as long as there are turns to cut. Raises ValueError where those two alone
-    are too long.
+    System prompt and last message stay. `wish` is a limit too as long as there are turns to cut.
+    Raises ValueError where those two alone are too long.
     """
-    system, turns = (
-        (messages[:1], messages[1:]) if messages[0]["role"] == "system" else ([], messages)
-    )
-    cut = 0
+    first = turns_begin(messages)
+    system, turns, cut = messages[:first], messages[first:], 0
     while True:
         ids = tokenizer.prompt(system + turns)
-        if len(ids) <= min(limit, wish) or (len(turns) < 3 and len(ids) <= limit):
+        is_last = len(turns) < 3  # there is no turn left to cut
+        if len(ids) <= (limit if is_last else min(limit, wish)):
             return ids, cut
-        if len(turns) < 3:
-            raise ValueError(
-                f"system prompt and last message take {len(ids)} tokens; --max-prompt is {limit}"
-            )
+        if is_last:
+            takes = f"system prompt and last message take {len(ids)} tokens"
+            raise ValueError(f"{takes}; --max-prompt is {limit}")
         turns, cut = turns[2:], cut + 1
+
+
+def make_example(row: dict, tokenizer: ChatTokenizer, max_length: int, max_prompt: int) -> Example:
+    """Token ids of a row. Old turns go before answers; an answer that is cut keeps its end token.
+
+    A pair's prompt is cut so that the longer of its answers fits, whatever is trained: SFT and ORPO
+    read the same. Limits are in tokens. Raises ValueError for a row that could not be trained on,
+    and where the limits leave no room for an answer, or make a pair's answers equal.
+    """
+    messages, texts = checked_row(row)
+    replies = [tokenizer.reply(text) for text in texts]  # token ids, the end's behind them
+    longest = max(len(reply) for reply in replies)
+    prompt, cut_turns = fit_prompt(messages, tokenizer, max_prompt, max_length - longest)
+    room = max_length - len(prompt)
+    if room < 2:
+        takes = f"the prompt takes {len(prompt)} tokens of {max_length}"
+        raise ValueError(f"{takes}: no room for an answer")
+    answers = []
+    for reply in replies:
+        kept = [*reply[:-1][: room - 1], reply[-1]]  # as much as fits, and the end
+        answers.append(Answer(prompt + kept, len(prompt), len(reply) - len(kept)))
+    chosen, rejected = [*answers, None][:2]
+    if rejected and chosen.ids == rejected.ids:
+        left = f"the {room} tokens that --max-length leaves them"
+        raise ValueError(f'"chosen" and "rejected" are the same in {left}')
+    # a session is known by its name in the row, or by how it begins: system prompt and first turn
+    beginning = messages[: turns_begin(messages) + 1]
+    begins = "\n".join(message["content"] for message in beginning)
+    return Example(str(row.get("session") or begins), chosen, rejected, cut_turns)
+
+
+def read_examples(
+    path: str | Path, tokenizer: ChatTokenizer, pairs: bool, max_length: int, max_prompt: int
+) -> list[Example]:
+    """The examples of a JSONL file; `pairs` refuses those that are none.
+
+    Raises InputError, with file and line, for a row that could not be trained on.
+    """
+    examples: list[Example] = []
+    for place, row in read_placed(path):
+        try:
+            example = make_example(row, tokenizer, max_length, max_prompt)
+            if pairs and not example.rejected:
+                raise ValueError('no "rejected": ORPO learns from pairs')
+        except ValueError as error:
+            raise InputError(f"{place}: {error}") from None
+        examples.append(replace(example, place=place))
+    if not examples:
+        raise InputError(f"{path}: no records")
+    return examples
+
+
+def hold_out(examples: list[Example], n: int) -> tuple[list[Example], list[Example]]:
+    """(examples to train on, those of the last n sessions): no session is on both sides."""
+    sessions = list(dict.fromkeys(example.session for example in examples))
+    if not 0 <= n < len(sessions):
+        limit = f"the data have {len(sessions)} sessions, and one must be left to train on"
+        raise InputError(f"--held-out-sessions {n}: {limit}")
+    last = set(sessions[len(sessions) - n :])
+    kept = [example for example in examples if example.session not in last]
+    held_out = [example for example in examples if example.session in last]
+    return kept, held_out
+
+
+def data_order(examples: list[Example], order: str, seed: int, epochs: int) -> list[Example]:
+    """The examples of all epochs: "random", or "session" by session with the turns in order."""
+    stream = random.Random(seed)
+    out: list[Example] = []
+    sessions = list(dict.fromkeys(example.session for example in examples))
+    for _ in range(epochs):
+        stream.shuffle(sessions)
+        rank = {session: i for i, session in enumerate(sessions)}
+        epoch = sorted(examples, key=lambda example, rank=rank: rank[example.session])
+        if order == "random":
+            epoch = list(examples)  # shuffled as they lie in the file
+            stream.shuffle(epoch)
+        out += epoch
+    return out

@@ -1,5 +1,4 @@
-"""SFT and ORPO, one line an equation, on token log-probs. `python -m act.training.losses` prints a
-worked example.
+"""SFT and ORPO, one line an equation. `python -m act.training.losses` prints a worked example.
 
 ORPO (odds ratio preference optimization; Hong, Lee & Thorne 2024, arXiv 2403.07691) adds to the NLL
 (negative log-likelihood) of the chosen answer a term on the odds that the model gives chosen (w)
@@ -11,9 +10,8 @@ and rejected (l), where p is the geometric mean of the answer's token probabilit
     L_OR = -log sigmoid(margin), margin = log odds_w - log odds_l         (4) and (5)   5 and 7
     L = L_NLL + lambda_or mean L_OR                                       (7)           6
 
-Our numbers are those of docs/orpo.md, which derives them. (1) comes from kernels/logprob.py by way
-of tree.py, (2) is taken in step.py. lambda_or is the paper's lambda, `beta` in TRL and Liger,
-`alpha` in the authors' code.
+Our numbers are those of docs/orpo.md, which derives them. (1) is kernels/logprob.py's, by way of
+step.py. lambda_or is the paper's lambda, `beta` in TRL and Liger, `alpha` in the authors' code.
 """
 
 import torch
@@ -21,6 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SMALLEST_DOUBT = 1e-12  # 1 - p is not let below this: at p = 1 the odds are infinite
+
+
+def mean_logp(logps: Tensor) -> Tensor:
+    """(2) log p of an answer, from the log-probs of its tokens (..., |y|)."""
+    return logps.mean(-1)
 
 
 def log_odds(logp: Tensor) -> Tensor:
@@ -34,8 +37,7 @@ def log_odds(logp: Tensor) -> Tensor:
 
 
 def log_odds_margin(chosen_logp: Tensor, rejected_logp: Tensor) -> Tensor:
-    """(4) log odds_w - log odds_l of mean log-probs (P,); positive where the pair is ranked
-    right."""
+    """(4) log odds_w - log odds_l of (2), (P,) each; positive where the pair is ranked right."""
     return log_odds(chosen_logp) - log_odds(rejected_logp)
 
 
@@ -45,8 +47,7 @@ def odds_ratio_loss(margin: Tensor) -> Tensor:
 
 
 def nll_loss(logps: Tensor, target_tokens: int) -> Tensor:
-    """(6) -sum(log p) / target_tokens: with the whole step's count, micro-batches add up to the
-    step's mean."""
+    """(6) -sum(log p) / target_tokens: with the whole step's count, parts add up to its mean."""
     return -logps.sum() / target_tokens
 
 
@@ -56,15 +57,13 @@ def orpo_loss(nll: Tensor, margin: Tensor, lambda_or: float, pairs: int) -> Tens
 
 
 def main() -> None:
-    """Print the worked example of docs/orpo.md: a vocabulary of four (a, b, c and the end), answers
-    "a." and "b."."""
+    """Print the worked example of docs/orpo.md: tokens a, b, c and end; answers "a." and "b."."""
     after_x, after_a, after_b = [2, 12, 1, 1], [4, 2, 2, 8], [2, 1, 1, 12]  # 16 p(a, b, c, end)
     logits = torch.tensor([after_x, after_a, after_b], dtype=torch.float64).log().requires_grad_()
-    table = logits.log_softmax(-1)
-    logps = torch.stack(
-        [table[[0, 1], [0, 3]], table[[0, 2], [1, 3]]]
-    )  # (pair, token): "a." and "b." after x
-    means = logps.mean(1)
+    table = logits.log_softmax(-1)  # (3, V)
+    # (2, |y|): "a." and "b.", each behind x
+    logps = torch.stack([table[[0, 1], [0, 3]], table[[0, 2], [1, 3]]])
+    means = mean_logp(logps)
     odds = log_odds(means)
     margin = log_odds_margin(means[:1], means[1:])
     nll = nll_loss(logps[0], target_tokens=2)
@@ -72,7 +71,7 @@ def main() -> None:
     (to_margin,) = torch.autograd.grad(odds_ratio_loss(margin).sum(), margin, retain_graph=True)
     (to_means,) = torch.autograd.grad(odds.sum(), means, retain_graph=True)
     to_logps, to_logits = torch.autograd.grad(loss, (logps, logits))
-    for name, numbers in {
+    shown = {
         "(1)  log p of the tokens of a.": logps[0],
         "     log p of the tokens of b.": logps[1],
         "(2)  mean log p of a. and b.": means,
@@ -88,11 +87,10 @@ def main() -> None:
         "(11) d L / d logits after x": to_logits[0],
         "     d L / d logits after x a": to_logits[1],
         "     d L / d logits after x b": to_logits[2],
-    }.items():
-        print(
-            f"{name:38}"
-            + "".join(f"{round(number, 5) + 0:10.5f}" for number in numbers.flatten().tolist())
-        )
+    }
+    for name, tensor in shown.items():
+        numbers = [round(number, 5) + 0 for number in tensor.flatten().tolist()]  # + 0: no -0
+        print(f"{name:38}" + "".join(f"{number:10.5f}" for number in numbers))
 
 
 if __name__ == "__main__":

@@ -17,8 +17,7 @@ LOSSES = ("loss", "nll", "odds_ratio_loss", "chosen_logp", "rejected_logp", "mar
 
 
 class RunLog:
-    """The log as a file, and as `before` (its first record) and `last_step` (the losses of its last
-    step).
+    """The log as a file, as `before`, its first record, and `last_step`, its last step's losses.
 
     Lines after step `done` are cut off in place, so that a kill at any moment leaves those before
     them. Should some of these be missing, as where a disk lost them or someone changed the file,
@@ -27,33 +26,31 @@ class RunLog:
 
     def __init__(self, path: Path | None, done: int):
         """`path` is None in all processes but the first: they have no log."""
-        self.before: dict = {"step": 0}
-        self.last_step: dict = {}
+        self.before: dict = {"step": 0}  # held-out metrics of the untrained model
+        self.last_step: dict = {}  # LOSSES of the last step
         self.file = path and open(path, "ab+")  # noqa: SIM115 (held for the whole run)
         if path:
             self._keep(path, done)
 
     def _keep(self, path: Path, done: int) -> None:
         self.file.seek(0)
-        size = lines = 0
+        size = lines = 0  # bytes and lines that stay
         for line in self.file.readlines() if done else ():
             try:
                 record = json.loads(line)
             except ValueError:  # torn
                 break
-            later = record["step"] > done or (
-                record["step"] and "loss" not in record
-            )  # the last line has no loss
-            if later or not line.endswith(b"\n"):
+            is_last = record["step"] and "loss" not in record  # the evaluation after all steps
+            if record["step"] > done or is_last or not line.endswith(b"\n"):
                 break
             self._take(record)
             size, lines = size + len(line), lines + 1
         self.file.truncate(size)
-        if done and lines < done + 1:
-            print(
-                f"warning: {path}: lacks {done + 1 - lines} lines up to step {done}, and will",
-                file=sys.stderr,
-            )
+        # the line before the first step is one more
+        lacking = done + 1 - lines
+        if done and lacking > 0:
+            said = f"lacks {lacking} lines up to step {done}, and will"
+            print(f"warning: {path}: {said}", file=sys.stderr)
 
     def _take(self, record: dict) -> None:
         if record["step"] == 0:
@@ -71,8 +68,7 @@ class RunLog:
         return record
 
     def sync(self) -> None:
-        """Return once the lines are on the disk: a state that is saved then never has fewer lines
-        than steps."""
+        """Return once the lines are on the disk: a saved state never has more steps than they."""
         if self.file:
             os.fsync(self.file.fileno())
 
@@ -83,8 +79,7 @@ def shown(value: float) -> str:
 
 
 def peak_memory_gib(device: str) -> float:
-    """GiB that this process has held at most: of the GPU's memory as tensors, or of the
-    machine's."""
+    """GiB that this process has held at most: of a GPU as tensors, or of the machine's memory."""
     if device.startswith("cuda"):
         return torch.cuda.max_memory_allocated(device) / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

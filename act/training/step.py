@@ -1,9 +1,8 @@
-"""One optimiser step: examples -> trees -> token log-probs -> loss and gradients, and the numbers
-that are logged.
+"""One optimiser step: examples -> trees -> token log-probs -> loss, gradients, and what is logged.
 
-train.py hands over a step's examples; `run_examples` cuts them into trees that fit, tree.py gives
-their log-probs, losses.py the loss. Every part is divided by the whole step's counts, so parts add
-up however the step was cut.
+train.py hands over a step's examples; `run_examples` cuts them into trees that fit, `answer_logps`
+gives their log-probs, losses.py the loss. Each part is divided by the whole step's counts, so parts
+add up however the step was cut. docs/tree.md says why a tree gives what its answers do one by one.
 """
 
 from dataclasses import dataclass, replace
@@ -13,10 +12,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from act.model.llama import Llama
-from act.training.distributed import add_up, is_first, largest, share_of
+from act.model.prefix_tree import Tree, build_tree, read_tree
+from act.training.distributed import add_up, from_all, is_first, share_of
 from act.training.examples import Answer, Example, chosen_alone
-from act.training.losses import log_odds_margin, nll_loss, odds_ratio_loss, orpo_loss
-from act.training.tree import answer_logps, group_by_budget
+from act.training.losses import log_odds_margin, mean_logp, nll_loss, odds_ratio_loss, orpo_loss
+from kernels.logprob import logprob
 
 
 @dataclass(frozen=True)
@@ -27,57 +27,91 @@ class Objective:
     lambda_or: float = 0.1
     nll_scope: str = "response"  # response | sequence: the tokens of the NLL term
     tree_tokens: int = 16384  # a tree's limit
-    keep_tokens: int | None = (
-        1024  # those whose activations are kept, in whole stretches; others are computed again
-    )
+    # those whose activations are kept, in whole stretches; others are computed again
+    keep_tokens: int | None = 1024
+
+
+def group_by_budget(examples: list[Example], budget: int) -> list[list[Example]]:
+    """Consecutive examples in groups whose tree has at most `budget` tokens; (T1) of docs/tree.md.
+
+    An example that has more alone is a group of its own.
+    """
+    groups: list[list[Example]] = []
+    tree = Tree()
+    for example in examples:
+        for answer in example.answers:
+            tree.add(answer.ids)
+        if groups and len(tree.ids) <= budget:
+            groups[-1].append(example)
+        else:
+            groups.append([example])
+            tree = Tree()
+            for answer in example.answers:
+                tree.add(answer.ids)
+    return groups
+
+
+def answer_logps(
+    model: Llama, answers: list[Answer], with_prompt: bool = False, keep_tokens: int | None = None
+) -> tuple[list[Tensor], int]:
+    """Token log-probs of each answer, (its targets,) float32 each, and the number of tokens read.
+
+    Targets are the answer's own tokens; `with_prompt` also the prompt's, all but the first.
+    `keep_tokens` as in read_tree.
+    """
+    tree = build_tree([answer.ids for answer in answers])
+    hidden = read_tree(model, tree, keep_tokens)  # (T, C)
+    ids, parents = (torch.tensor(x, device=model.device) for x in (tree.ids, tree.parents))  # (T,)
+    targets = []  # places in the tree, for each answer
+    for places, answer in zip(tree.places, answers, strict=True):
+        learned = [places[i] for i in answer.targets(with_prompt)]
+        targets.append(torch.tensor(learned, device=model.device))
+    # a token goes through the head once, however many answers have it as a target
+    needed = torch.cat(targets).unique()
+    logps = logprob(hidden[parents[needed]], model.head, ids[needed])  # (1)
+    by_place = logps.new_zeros(len(ids)).index_put((needed,), logps)  # (T,)
+    # backward, this indexing adds up what every answer that has the token hands back
+    return [by_place[places] for places in targets], len(ids)
 
 
 def step_losses(
     model: Llama, examples: list[Example], objective: Objective, target_tokens: int, pairs: int
 ) -> tuple[Tensor, dict[str, float]]:
-    """(loss, sums to log) of some of a step's examples; `target_tokens` and `pairs` count the whole
-    step's.
-
-    Here the answers' log-probs become means, (2) of docs/orpo.md; the rest is losses.py.
-    """
+    """(loss, sums to log) of some of a step's examples; the counts are the whole step's."""
     answers = [answer for example in examples for answer in example.answers]
-    logps, unique = answer_logps(
-        model, answers, objective.nll_scope == "sequence", objective.keep_tokens
-    )
+    with_prompt = objective.nll_scope == "sequence"
+    logps, unique = answer_logps(model, answers, with_prompt, objective.keep_tokens)
     # answers are chosen, rejected, chosen, ...; without pairs chosen alone
     chosen = logps[:: len(examples[0].answers)]
     nll = nll_loss(torch.cat(chosen), target_tokens)
     sums = {
         "nll": nll.item(),
         "unique_tokens": unique,
-        "naive_tokens": sum(len(a.ids) for a in answers),
+        "naive_tokens": sum(len(answer.ids) for answer in answers),
     }
     if objective.method == "sft":
         return nll, sums | {"loss": nll.item()}
-    # With scope "sequence" an answer's log-probs begin with the prompt's; the odds are of the
-    # answer alone.
-    means = torch.stack(
-        [logp[-answer.length :].mean() for logp, answer in zip(logps, answers, strict=True)]
-    )  # (2)
-    chosen_logp, rejected_logp = means[::2], means[1::2]  # (P,) each
+    means = []  # the odds are of the answer alone, whatever the NLL is of
+    for answer, logp in zip(answers, logps, strict=True):
+        means.append(mean_logp(logp[-answer.length :]))
+    chosen_logp, rejected_logp = torch.stack(means).view(-1, 2).T  # (P,) each
     margin = log_odds_margin(chosen_logp, rejected_logp)
     loss = orpo_loss(nll, margin, objective.lambda_or, pairs)
     of_pairs = {
         "odds_ratio_loss": odds_ratio_loss(margin),
         "margin": margin,
         "accuracy": margin > 0,
+        "chosen_logp": chosen_logp,
+        "rejected_logp": rejected_logp,
     }
-    of_pairs |= {"chosen_logp": chosen_logp, "rejected_logp": rejected_logp}
-    return loss, sums | {"loss": loss.item()} | {
-        name: (x.sum() / pairs).item() for name, x in of_pairs.items()
-    }
+    shares = {name: (x.sum() / pairs).item() for name, x in of_pairs.items()}
+    return loss, sums | {"loss": loss.item()} | shares
 
 
-def no_loss(model: Llama) -> tuple[Tensor, dict[str, float]]:
-    """A loss of 0 by way of every parameter: a process without a tree takes part in gathering those
-    of the others."""
+def no_loss(model: Llama) -> Tensor:
+    """0 by way of every parameter: a process without a tree takes part in the others' gathering."""
     logps, _ = answer_logps(model, [Answer([0, 0], 1)])
-    return 0 * logps[0].sum(), {}
+    return 0 * logps[0].sum()
 
 
 def count_targets(examples: list[Example], scope: str) -> int:
@@ -89,25 +123,22 @@ def count_targets(examples: list[Example], scope: str) -> int:
 def run_examples(
     model: Llama, examples: list[Example], objective: Objective, backward: bool
 ) -> dict[str, float]:
-    """The losses of a step (or of held-out examples), tree by tree; with `backward` gradients are
-    collected.
+    """The losses of a step (or of held-out examples), tree by tree; `backward` leaves gradients.
 
     Of several processes each takes its share of the examples; sums and gradients are those of the
     whole step. All run equally many trees, the last of them empty where a share has fewer.
     """
     totals: dict[str, float] = {}
-    targets = count_targets(examples, objective.nll_scope)
-    groups = group_by_budget(share_of(examples), objective.tree_tokens)
-    groups += [[]] * (largest(len(groups))[0] - len(groups))
-    for group in (
-        groups if backward else tqdm(groups, desc="held-out", unit="tree", disable=not is_first())
-    ):
+    targets, pairs = count_targets(examples, objective.nll_scope), len(examples)
+    trees = group_by_budget(share_of(examples), objective.tree_tokens)
+    trees += [[]] * (max(from_all(len(trees))) - len(trees))
+    quiet = backward or not is_first()
+    for tree in tqdm(trees, desc="held-out", unit="tree", disable=quiet):
         with torch.set_grad_enabled(backward):
-            loss, sums = (
-                step_losses(model, group, objective, targets, len(examples))
-                if group
-                else no_loss(model)
-            )
+            if tree:
+                loss, sums = step_losses(model, tree, objective, targets, pairs)
+            else:
+                loss, sums = no_loss(model), {}
         if backward:
             loss.backward()
         for name, value in sums.items():
@@ -116,17 +147,16 @@ def run_examples(
 
 
 def evaluate(model: Llama, examples: list[Example], objective: Objective) -> dict[str, float]:
-    """NLL a token of the chosen answers; of pairs, whatever is trained, also log-odds margin and
-    mean log-probs (2) of either answer, averaged over the pairs, and accuracy, the share of pairs
-    ranked right.
+    """NLL a token of the chosen answers and, of pairs, whatever is trained, averages over them:
+
+    log-odds margin, mean log-probs (2) of either answer, accuracy (the share that is ranked right).
     """
     if not examples:
         return {}
     method = "orpo" if all(example.rejected for example in examples) else "sft"
     if method == "sft":
         examples = chosen_alone(examples)
-    totals = run_examples(
-        model, examples, replace(objective, method=method, nll_scope="response"), backward=False
-    )
+    of_answers = replace(objective, method=method, nll_scope="response")
+    totals = run_examples(model, examples, of_answers, backward=False)
     names = ("nll", "chosen_logp", "rejected_logp", "margin", "accuracy")
     return {name: totals[name] for name in names if name in totals}

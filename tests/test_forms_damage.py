@@ -1,5 +1,4 @@
-"""Trap 21 at random: forms of every layout, damaged or doubted 30,000 times, are read rightly or
-refused by name.
+"""Trap 21 at random: forms damaged or doubted 30,000 times are read rightly or refused.
 
 Three kinds: edits that write no digit, digits written in, and damage after which no form may be
 read at all (a second thought, another item's text, a confidence for a rating, a rating struck out).
@@ -13,11 +12,10 @@ from dataclasses import replace
 
 import pytest
 
-from act.forms import FORMS
-from act.grammar import Refused, parse_forms
-from act.prose import COUNTED
-from tests.test_grammar import HEADINGS, LAYOUTS, MORE_HEADINGS, as_json, draw_form
+from act.forms import FORMS, Refused, parse_forms
+from tests.test_forms import HEADINGS, LAYOUTS, MORE_HEADINGS, as_json, draw_form
 
+COUNTED = "zero one two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905
 SPOKEN = {  # another wording, with stops, signs and words that other rules look for
     "ACT-FM": {
         1: "Therapist demonstrates care: listens, e.g. nods - or waits",
@@ -35,47 +33,30 @@ SPOKEN = {  # another wording, with stops, signs and words that other rules look
         9: "higher interest \u2013 lower distance = warmth",
     },
 }
-OFFICIAL = tuple(
-    replace(
-        form,
-        items=tuple(
-            replace(item, text=SPOKEN[form.name].get(item.number, item.text)) for item in form.items
-        ),
-    )
-    for form in FORMS
-)
-BEFORE = (
-    "",
-    "",
-    "I rated on a scale from 0 to 3.",
-    "Here are my ratings of the session.",
-    "All 48 turns are read.\n```",
-)
-BEFORE += (
-    "<ratings>\nThe therapist demonstrates warmth.",
-    "# Evaluation\n\nItems 1-4 are about stance:",
-)
-BEHIND = ("", "", "That is my view of both.", "```\nTotal: 45", "</ratings>")
-BEHIND += ("TES mean: 4.2\nThe therapist demonstrates warmth.",)
+
+
+def worded(form, texts):
+    """A form of which some items have other texts."""
+    items = tuple(replace(item, text=texts.get(item.number, item.text)) for item in form.items)
+    return replace(form, items=items)
+
+
+OFFICIAL = tuple(worded(form, SPOKEN[form.name]) for form in FORMS)
+BEFORE = ("", "", "Here are my ratings.", "```", "<ratings>", "# Evaluation\n\nItems 1-4:")
+BEHIND = ("", "", "```", "</ratings>", "---\n\n## Both forms, rated")
 WITH_TEXT = [layout for layout, line in LAYOUTS.items() if "{text}" in line]
 
 
 def draw_text(draw: random.Random, layouts=(*LAYOUTS, "json")):
-    """(text, ratings, forms, layout) of a filled form: lines or a JSON object, bare, fenced, in
-    prose or in tags."""
+    """(text, ratings, forms, layout) of a filled form: lines or a JSON object, bare or fenced."""
     layout = draw.choice(layouts)
-    forms = FORMS if layout == "shortened texts" else draw.choice((FORMS, FORMS, OFFICIAL))
+    forms = draw.choice((FORMS, FORMS, OFFICIAL))
     order = draw.choice((forms, forms[::-1]))
     if layout == "json":
         _, ratings = draw_form(draw, "plain", order=order)
         text = json.dumps(json.loads(as_json(ratings)), indent=draw.choice((None, 1)))
-        text = draw.choice(("", "Here is the JSON.\n", "Ratings (0-3):\n```json\n")) + text
-        return (
-            text + draw.choice(("", "\n```\nThe client was heard.", "\nTotal: 45")),
-            ratings,
-            forms,
-            layout,
-        )
+        before = draw.choice(("", "Here is the JSON.\n", "Ratings:\n```json\n"))
+        return before + text + draw.choice(("", "\n```\n", "\n---")), ratings, forms, layout
     heading = draw.choice(HEADINGS + MORE_HEADINGS)
     text, ratings = draw_form(draw, layout, heading, order, subscales=draw.random() < 0.3)
     if draw.random() < 0.5:
@@ -101,18 +82,17 @@ def damage(draw: random.Random, text: str, swap: bool) -> str:
     joins a line to the copy of its neighbour: else ratings would change hands, and nobody could
     see.
     """
+    kinds = "cut cut insert newline line double swap join case layout".split()  # noqa: SIM905
     doubled = False
     for _ in range(draw.choice((1, 1, 2, 3, 4))):
         i = draw.randrange(len(text) + 1)
         j = min(len(text), i + draw.choice((1, 1, 2, 5, 30)))
-        lines = text.splitlines(keepends=True)
-        k = draw.randrange(len(lines)) if lines else 0
-        kind = draw.choice(
-            ["cut", "cut", "insert", "newline", "line", "double", "swap", "join", "case", "layout"]
-        )
-        if (
-            kind == "cut" and "/" not in text[i:j] and not (doubled and "\n" in text[i:j])
-        ):  # "3/7" cut to "7" is another rating, not a damaged one
+        lines = text.splitlines(keepends=True) or [""]
+        k = draw.randrange(len(lines))
+        kind = draw.choice(kinds)
+        # "3/7" cut to "7" is another rating, not a damaged one
+        joins_copies = doubled and "\n" in text[i:j]
+        if kind == "cut" and "/" not in text[i:j] and not joins_copies:
             text = text[:i] + text[j:]
         elif kind == "insert":
             text = text[:i] + draw.choice(INSERTED) + text[i:]
@@ -122,35 +102,29 @@ def damage(draw: random.Random, text: str, swap: bool) -> str:
             text = "".join(lines[:k] + lines[k + 1 :])
         elif kind == "double":
             text, doubled = "".join(lines[: k + 1] + lines[k:]), True
-        elif kind == "swap" and swap and len(lines) > 1:
-            other = max(k - 1, 0)
-            lines[k], lines[other] = lines[other], lines[k]
+        elif kind == "swap" and swap and k:
+            lines[k - 1 : k + 1] = lines[k], lines[k - 1]
             text = "".join(lines)
         elif kind == "join":
-            text = (
-                text.replace("\n", draw.choice((" ", "")), 1)
-                if draw.random() < 0.5
-                else "".join(
-                    line.rstrip("\n") + (" " if n == k else "\n") for n, line in enumerate(lines)
-                )
-            )
+            lines[k] = lines[k].replace("\n", draw.choice((" ", "")))
+            text = "".join(lines)
         elif kind == "case":
             text = text[:i] + text[i:j].swapcase() + text[j:]
         elif kind == "layout":
-            text = "".join(
-                draw.choice(("- ", "> ", "  ", "**", "### ")) * (n == k) + line
-                for n, line in enumerate(lines)
-            )
+            lines[k] = draw.choice(("- ", "> ", "  ", "**", "### ")) + lines[k]
+            text = "".join(lines)
     return text
 
 
 NUMBERS = (  # / is a line's end
-    "{d}; {d};{d} ;{d}/;/{d};/{d}/; {d}/;-{d};- {d} ;.{d}; or {d};<br>{d};*{d}*;{d}.;{d}: ;({d});, {d};~{d}"
-    ";\u00bd;\u00b2; = {d};: {d};={d}=;/Rating: {d}/;Rating: {d};/Score: {d}/; Revised score: {d}/;/Revised: {d}"
-    ";{d} (never);| {d} |;/{n}. {d}/;/{n}: {d}/;/{form} {n}. {d}/; Confidence: {d}"
-    ";/Actually, {d}./;/Item {n}: {d}/; item {n} to {d};/item {n} to {d}/;/{form} {n} to {d}/"
-    ";/{form} {n} - {d}/;/Items {n}-{d}: {d}/; ({n}-{d}) ;{d} turns"
-    ';<s>{d}</s>;{word};/{word}/;, {word}; ({word});/Item {word}: {word}/;, "{n}": {d};"{n}": {d}, ;{{"{n}": {d}}}'
+    "{d}; {d};{d} ;{d}/;/{d};/{d}/; {d}/;-{d};- {d} ;.{d}; or {d};<br>{d};*{d}*;{d}.;{d}: ;({d})"
+    ";, {d};~{d};\u00bd;\u00b2; = {d};: {d};={d}=;/Rating: {d}/;Rating: {d};/Score: {d}/"
+    "; Revised score: {d}/;/Revised: {d};{d} (never);| {d} |;/{n}. {d}/;/{n}: {d}/"
+    ";/{form} {n}. {d}/; Confidence: {d};/Actually, {d}./;/Item {n}: {d}/; item {n} to {d}"
+    ";/item {n} to {d}/;/{form} {n} to {d}/;/{form} {n} - {d}/;/Items {n}-{d}: {d}/; ({n}-{d}) "
+    ';{d} turns;<s>{d}</s>;{word};/{word}/;, {word}; ({word});/Item {word}: {word}/;, "{n}": {d}'
+    ';"{n}": {d}, ;{{"{n}": {d}}};/item_{n}: {d}/;/- {d}/'
+    ";/Items {n}-{d}/;/({d} items)/;/{form}, items {n}-{d}/"  # headings, which rate nothing
 )
 NUMBERS = [*NUMBERS.replace("/", "\n").replace("<\n", "</").split(";"), "/{d}", "; {d}"]
 
@@ -160,34 +134,23 @@ def second_number(draw: random.Random, text: str) -> str:
     rating."""
     for _ in range(draw.choice((1, 1, 1, 2, 3))):
         ends = [match.start() for match in re.finditer(r"[\n\d]", text)]
-        place = draw.choice(
-            [draw.randrange(len(text) + 1), draw.choice(ends), draw.choice(ends) + 1]
-        )
-        form = draw.choice(FORMS)
-        values = {
-            "d": draw.randint(0, 7),
-            "n": draw.randint(1, 25),
-            "form": form.name,
-            "word": draw.choice(COUNTED),
-        }
-        text = text[:place] + draw.choice(NUMBERS).format(**values) + text[place:]
+        anywhere = draw.randrange(len(text) + 1)
+        place = draw.choice([anywhere, draw.choice(ends), draw.choice(ends) + 1])
+        n, d, form = draw.randint(1, 25), draw.randint(0, 7), draw.choice(FORMS).name
+        number = draw.choice(NUMBERS).format(n=n, d=d, form=form, word=draw.choice(COUNTED))
+        text = text[:place] + number + text[place:]
     return text
 
 
-THOUGHTS = """I would change {item} to {d}.|{item} to {d}|On reflection, {item} is a {d}.|I mean, {item} is {d}.
-I mean {d}.|On average, {item} is closer to {d}.|In sum, read {item} as {d}.
-I totally misjudged {item}: it deserves a {d}.|The last one is a {d}.|Items {n}-{m}: {d} each.|{item} could also be {d}.
-Actually, {d}.|Rating: {d}|Wait - {d}.|Make it {d}.|{item} is {d}|{item} = {d}|{item}: {d}|{d} for {item}
-Overall, {d}.|{item} is not applicable.|{item}: not rated|({d})"""
+THOUGHTS = """I would change {item} to {d}.|{item} to {d}|On reflection, {item} is a {d}.
+I mean {d}.|I mean, {item} is {d}.|On average, {item} is closer to {d}.
+In sum, read {item} as {d}.|({d})|I totally misjudged {item}: it deserves a {d}.|{item} is {d}
+The last one is a {d}.|Items {n}-{m}: {d} each.|{item} could also be {d}.|Actually, {d}.
+Rating: {d}|Wait - {d}.|Make it {d}.
+{item} = {d}|{item}: {d}|{d} for {item}|Overall, {d}.|{item} is not applicable.|{item}: not rated"""
 THOUGHTS = [thought for line in THOUGHTS.split("\n") for thought in line.split("|")]
-ITEM_NAMES = (
-    "item {n}",
-    "Item {word}",
-    "{form} item {n}",
-    "{form} {n}",
-    "question {n}",
-    "the {form}'s item {word}",
-)
+ITEM_NAMES = ("item {n}", "Item {word}", "{form} item {n}", "{form} {n}", "question {n}")
+ITEM_NAMES += ("the {form}'s item {word}", "item_{n}")
 
 
 def second_thought(draw: random.Random) -> tuple[str, tuple]:
@@ -205,9 +168,9 @@ def second_thought(draw: random.Random) -> tuple[str, tuple]:
     return "\n".join(lines), forms
 
 
-LABELS = """confidence|turns|turns where {text}|never {text}|{text} (confidence)|{text}, max|not {text}
-Not applicable|weight|Rarely|Somewhat|two|the last one|{text}: rarely|minimum|{text} | evidence|page|rating scale
-{text} (R)|no rating"""
+LABELS = """confidence|turns|turns where {text}|never {text}|{text} (confidence)|{text}, max
+not {text}|Not applicable|weight|Rarely|Somewhat|two|the last one|{text}: rarely|minimum
+{text} | evidence|page|rating scale|{text} (R)|no rating"""
 LABELS = [label for line in LABELS.split("\n") for label in re.split(r"(?<! )\|", line)]
 
 
@@ -216,91 +179,56 @@ def foreign_text(draw: random.Random) -> tuple[str, tuple]:
     layout, forms = draw.choice(WITH_TEXT), draw.choice((FORMS, OFFICIAL))
     f = draw.randrange(2)
     a, b = draw.sample(range(len(forms[f].items)), 2)
-    items = list(forms[f].items)
-    texts = items[b].text, items[a].text
+    texts = {a + 1: forms[f].items[b].text, b + 1: forms[f].items[a].text}
     if draw.random() < 0.5:
-        texts = draw.choice(LABELS).format(text=items[a].text), items[b].text
-    items[a], items[b] = replace(items[a], text=texts[0]), replace(items[b], text=texts[1])
-    filled = tuple(
-        replace(form, items=tuple(items)) if k == f else form for k, form in enumerate(forms)
-    )
+        text = draw.choice(LABELS).format(text=forms[f].items[a].text)
+        texts = {a + 1: text}
+    filled = tuple(worded(form, texts) if k == f else form for k, form in enumerate(forms))
     return draw_form(draw, layout, draw.choice(HEADINGS), filled)[0], forms
 
 
 def confidence(draw: random.Random) -> tuple[str, tuple]:
     """A table whose only digits are a confidence, by its head or by the words before them, or that
     has two digits."""
-    words = (
-        "never",
-        "rarely",
-        "sometimes",
-        "consistently",
-        "not at all",
-        "somewhat",
-        "extensively",
+    words = ("never", "rarely", "sometimes", "consistently", "not at all", "somewhat")
+    heads = (
+        "| Item | Text | Confidence | Rating |",
+        "| Rating | Text | Confidence |",
+        "|#|Score|Turns|",
     )
-    kind = draw.choice(("head", "words", "column"))
-    forms = FORMS
+    kind, layouts, forms = draw.choice(("head", "words", "column")), ["table"], FORMS
     if kind == "words":
-        forms = tuple(
-            replace(
-                form, items=tuple(replace(item, text=draw.choice(words)) for item in form.items)
-            )
-            for form in FORMS
-        )
-    text, _ = draw_form(
-        draw,
-        draw.choice(("table", "table with stops", "plain")[: 3 if kind == "words" else 2]),
-        order=forms,
-    )
+        layouts += ["table with stops", "plain"]
+        texts = {number: draw.choice(words) for number in range(1, 26)}
+        forms = tuple(worded(form, texts) for form in FORMS)
+    text, _ = draw_form(draw, draw.choice(layouts), order=forms)
     if kind == "head":
-        head = draw.choice(
-            (
-                "| Item | Text | Confidence | Rating |",
-                "| Rating | Text | Confidence |",
-                "|#|Score|Turns|",
-            )
-        )
-        text = re.sub(r"^(ACT-FM|TES)$", rf"\1\n{head}\n|---|---|---|", text, flags=re.MULTILINE)
+        head = rf"\1\n{draw.choice(heads)}\n|---|---|---|"
+        text = re.sub(r"^(ACT-FM|TES)$", head, text, flags=re.MULTILINE)
     if kind == "column":
         text = re.sub(r"\|$", f"| {draw.randint(0, 7)} |", text, flags=re.MULTILINE)
     return text, FORMS
 
 
-BEHIND_A_RATING = " (N/A)| - not rated|, out of ten| (or more)| - no, higher|, revised| (was eleven)| of nine| - make that twelve"
-BEHIND_A_RATING += "|/9| out of 9|.5| 1/2|%|+|?| | 4| -> 2|, 2| (2)| or 2| to 2|\n(2-3)|\nRating: 2|</old>|\u0336|\u00bd"
+BEHIND_A_RATING = " (N/A)| - not rated|, out of ten| (or more)| - no, higher|, revised| - often"
+BEHIND_A_RATING += "| (was eleven)| of nine| - make that twelve|/9| out of 9|.5| 1/2|%|+|?| | 4"
+BEHIND_A_RATING += "| -> 2|, 2| (2)| or 2| to 2|\n(2-3)|\nRating: 2|</old>|\u0336|\u00bd|\n2|\n- 2"
 BEHIND_A_RATING = re.split(r"(?<! )\|", BEHIND_A_RATING)
 
 
 def taken_back(draw: random.Random) -> tuple[str, tuple]:
-    """One rating with something behind it that makes it another, or in a tag that strikes it
-    out."""
-    layouts = (
-        "plain",
-        "rating on the line",
-        "item, equals",
-        "form in each line",
-        "number only",
-        "bullets",
-    )
-    text, _, forms, layout = draw_text(draw, layouts)
+    """One rating with something behind it that makes it another, or that is struck out."""
+    layouts = ("plain", "rating on the line", "item, equals", "form in each line", "number only")
+    text, _, forms, layout = draw_text(draw, (*layouts, "bullets", "released"))
     lines = text.splitlines()
-    rated = [
-        i
-        for i, line in enumerate(lines)
-        if re.match(r"\W*(Item |ACT-FM |TES )?\d+[.:] .*\d$|\d+: \d$", line)
-    ]
+    is_rated = re.compile(r"\W*(?:Item |item_|ACT-FM |TES )?\d+[.:] (?:.* )?\d").fullmatch
+    rated = [i for i, line in enumerate(lines) if is_rated(line)]
     k = draw.choice(rated)
     tag = draw.choice(("del", "s", "strike", "removed", "old", "strikethrough", "sup", "draft"))
-    ways = [
-        lines[k] + draw.choice(BEHIND_A_RATING),
-        f"<{tag}>{lines[k]}</{tag}>",
-        f"{lines[k][:-1]}<{tag}>{lines[k][-1]}</{tag}>",
-    ]
-    ways += [
-        lines[k][:-1] + sign + lines[k][-1]
-        for sign in ("-", "~", "<", "\u2265", "not ", "(", "1.", "1 or ", "~~")
-    ]
+    sign = draw.choice(("-", "~", "<", "\u2265", "not ", "(", "1.", "1 or ", "~~"))
+    before, digit = lines[k][:-1], lines[k][-1]
+    ways = [lines[k] + draw.choice(BEHIND_A_RATING), before + sign + digit]
+    ways += [f"<{tag}>{lines[k]}</{tag}>", f"{before}<{tag}>{digit}</{tag}>"]
     lines[k] = draw.choice(ways)
     return "\n".join(lines), forms
 
@@ -310,20 +238,8 @@ def faulty_json(draw: random.Random) -> tuple[str, tuple]:
     _, ratings = draw_form(draw, "plain")
     whole, n = as_json(ratings), draw.randint(1, 25)
     value = re.search(rf'"{n}": (\d)', whole)
-    new = draw.choice(
-        (
-            '"{v}"',
-            "{v}.0",
-            "-1",
-            "8",
-            "null",
-            "true",
-            "[{v}]",
-            '{v}, "{n}": {v}',
-            '{v}, "x": 1',
-            "two",
-        )
-    )
+    faults = ['"{v}"', "{v}.0", "-1", "8", "null", "true", "[{v}]", "two", '{{"rating": {v}}}']
+    new = draw.choice([*faults, '{v}, "{n}": {v}', '{v}, "x": 1'])
     whole = whole[: value.start(1)] + new.format(v=value[1], n=n) + whole[value.end(1) :]
     return whole, FORMS
 
