@@ -197,7 +197,7 @@ def print_answer(summary: dict) -> None:
     """Means with 95% intervals on both totals, the omnibus tests, and what is left out."""
     for line in sentences.demonstration(summary):
         print(f"warning: {line}\n")
-    print(sentences.judge_check(summary) + "\n")
+    print(*sentences.judge_check(summary), end="\n\n")
     outcomes = {name: summary["outcomes"][name] for name in analysis.TOTALS}
     titles = "".join(f"  {OUTCOMES[name].title:<26}" for name in outcomes)
     print(f"{'condition':<14}{'n':>5}{titles}".rstrip())

@@ -218,8 +218,8 @@ def test_text_alternatives_state_the_numbers(made):
     assert won in texts["act_fm_total_wins"]
     result = outcomes["stance_inconsistent"]
     sft = number(result["emm"]["sft"]["mean"], decimals(result))
-    assert "ACT-FM stance, inconsistent, mean and 95% interval: " in texts["profile_inconsistent"]
-    assert f"sft {sft} (" in texts["profile_inconsistent"]
+    assert "ACT-FM stance, inconsistent, mean and 95% interval: " in texts["stance_inconsistent"]
+    assert f"sft {sft} (" in texts["stance_inconsistent"]
     skew = outcomes["tes_mean"]["diagnostics"]["skew"]
     assert f"skew {number(skew)}," in texts["tes_mean_diagnostics"]
 
@@ -272,7 +272,7 @@ def test_what_a_reader_would_believe_too_much(made):
     for raters, more in ((["a", "b"], " That is not who rated here (a and b)."), (["other"], "")):
         summary["input"]["raters"] = raters
         line = f"Judge check: other measures nothing.{more}"
-        assert sentences.judge_check(summary) == line
+        assert list(sentences.judge_check(summary)) == [line]
 
 
 def test_a_page_without_figures_sessions_or_a_single_fitted_outcome_says_why(tmp_path):
@@ -377,5 +377,5 @@ def test_with_few_clients_pairs_are_told_apart_by_t():
 def test_decimals_follow_the_standard_errors_and_demonstrations_are_known_by_the_raters_name():
     emm = {name: {"se": 0.0123} for name in ("instruct", "sft")}
     assert decimals({"refused": None, "emm": emm}) == 3
-    assert not sentences.is_demonstration(["mistral-large", "anna"])
-    assert sentences.is_demonstration(["SmolLM2-135M-Instruct"])
+    for raters, warnings in ((["mistral-large", "anna"], 0), (["SmolLM2-135M-Instruct"], 1)):
+        assert len(list(sentences.demonstration({"input": {"raters": raters}}))) == warnings

@@ -24,7 +24,7 @@ COLOURS = {"instruct": "#0072B2", "sft": "#D55E00", "orpo": "#009E73"}
 SHAPES = {"instruct": "o", "sft": "s", "orpo": "^"}
 LINES = {"instruct": "-", "sft": "--", "orpo": "-."}
 TYPES = ("#000000", "#E69F00", "#56B4E9", "#CC79A7", "#F0E442", "#999999")  # kinds of client
-TYPE_SHAPES = ("o", "v", "s", "D", "P", "X")
+TYPE_SHAPES = "ovsDPX"
 GOLDEN = 0.6180339887498949
 WIDTH = 4.8  # inches: 460 pixels, so that text of 10 points can still be read on a phone's 360
 STYLE = Path(__file__).with_suffix(".mplstyle")
@@ -67,11 +67,11 @@ def make_figures(tables: dict[str, Table]) -> dict[str, Figure]:
 
 def write_figures(folder: Path, figures: dict[str, Figure], kind: str | None) -> None:
     """Each figure as a file, <name>.svg or .png, or none. Those of an older analysis go first."""
-    for name in figures:
-        (folder / f"{name}.svg").unlink(missing_ok=True)
-        (folder / f"{name}.png").unlink(missing_ok=True)
-    for name, figure in figures.items() if kind else ():
-        (folder / f"{name}.{kind}").write_bytes(figure.render(kind))
+    for name, figure in figures.items():
+        for old in ("svg", "png"):
+            (folder / f"{name}.{old}").unlink(missing_ok=True)
+        if kind:
+            (folder / f"{name}.{kind}").write_bytes(figure.render(kind))
 
 
 def jitter(n: int, width: float) -> np.ndarray:
@@ -163,55 +163,37 @@ def win_matrix(rows: list[dict], _, figure) -> None:
         if row["rate"] is None:  # nothing but ties
             continue
         i, j = names.index(row["a"]), names.index(row["b"])  # each pair fills two cells
-        share[i, j], share[j, i] = row["rate"], 1 - row["rate"]
         star, weight = ("*", "bold") if row["p"] < 0.05 else ("", "normal")
         look = {"ha": "center", "va": "center", "fontsize": 9, "fontweight": weight}
         look["color"] = "white" if abs(row["rate"] - 0.5) > 0.3 else "black"
-        axes.text(j, i, f"{100 * share[i, j]:.0f}%{star}", **look)
-        axes.text(i, j, f"{100 * share[j, i]:.0f}%{star}", **look)
+        for y, x, rate in ((i, j, row["rate"]), (j, i, 1 - row["rate"])):
+            share[y, x] = rate
+            axes.text(x, y, f"{100 * rate:.0f}%{star}", **look)
     axes.imshow(share, cmap="PuOr_r", vmin=0, vmax=1)
     axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(names)), names)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
-    title = OUTCOMES[rows[0]["outcome"]].title
-    axes.set_title(f"{title}: row rated above column", fontsize=10)
-
-
-def profile(rows: list[dict], _, figure) -> None:
-    """The four subscales of one direction: each condition's mean with its 95% interval."""
-    points = []  # (line, kind, mean, interval)
-    for row in rows:
-        subscale = row["outcome"].partition("_")[0]
-        points.append((subscale, row["condition"], row["emm"], row["ci"]))
-    looks = {name: mark(name) for name in CONDITIONS}
-    side_by_side(points, looks, SPECS["scale"](rows[0]["outcome"]).partition(", ")[2], figure)
+    axes.set_title(f"{OUTCOMES[rows[0]['outcome']].title}: row rated above column", fontsize=10)
 
 
 def archetypes(rows: list[dict], _, figure) -> None:
     """The mean of each kind of client in each condition, with its 95% interval."""
-    points = [(row["condition"], row["archetype"][:28], row["mean"], row["ci"]) for row in rows]
-    looks = {}  # kind -> marker
-    for place, kind in enumerate(dict.fromkeys(kind for _, kind, _, _ in points)):
-        edge = {"markeredgecolor": "black", "markeredgewidth": 0.7, "markersize": 5.5}
-        shape = {"marker": TYPE_SHAPES[place % len(TYPES)], "color": TYPES[place % len(TYPES)]}
-        looks[kind] = shape | edge
-    side_by_side(points, looks, SPECS["scale"](rows[0]["outcome"]), figure)
-
-
-def side_by_side(points: list[tuple], looks: dict[str, dict], label: str, figure) -> None:
-    """Points (line, kind, mean, interval): on each line the kinds under one another."""
     figure.set_figheight(5)
     axes = figure.subplots()
-    lines = list(dict.fromkeys(point[0] for point in points))
-    kinds = list(dict.fromkeys(point[1] for point in points))
-    for line, kind, mean, ci in points:
-        # kinds share three quarters of the line
-        y = lines.index(line) + (kinds.index(kind) - (len(kinds) - 1) / 2) * 0.75 / len(kinds)
-        axes.hlines(y, *ci, color=looks[kind]["color"], linewidth=1.6, zorder=2)
-        first = kind if line == lines[0] else None  # one entry of the legend each
-        axes.plot(mean, y, linestyle="none", label=first, **looks[kind])
-    lines_of(axes, lines, label)
+    lines, kinds = (
+        list(dict.fromkeys(row[of] for row in rows)) for of in ("condition", "archetype")
+    )
+    for row in rows:
+        line, kind = lines.index(row["condition"]), kinds.index(row["archetype"])
+        # kinds share three quarters of the line, under one another
+        y = line + (kind - (len(kinds) - 1) / 2) * 0.75 / len(kinds)
+        colour, shape = TYPES[kind % len(TYPES)], TYPE_SHAPES[kind % len(TYPES)]
+        edge = {"markeredgecolor": "black", "markeredgewidth": 0.7, "markersize": 5.5}
+        axes.hlines(y, *row["ci"], color=colour, linewidth=1.6, zorder=2)
+        first = row["archetype"][:28] if line == 0 else None  # one entry of the legend each
+        axes.plot(row["mean"], y, shape, color=colour, label=first, **edge)
+    lines_of(axes, lines, SPECS["scale"](rows[0]["outcome"]))
     figure.legend(loc="outside lower center", ncols=2)
 
 
@@ -242,7 +224,6 @@ DRAWN = {  # a table with its name says it in words -> a file's name, and what d
     "contrasts": ("{outcome}_contrasts", forest),
     "interaction": ("{outcome}_interaction", interaction),
     "wins": ("{outcome}_wins", win_matrix),
-    "profile": ("profile_{_way}", profile),
-    "kinds": ("{outcome}_archetypes", archetypes),
+    "archetypes": ("{outcome}_archetypes", archetypes),
     "diagnostics": ("{outcome}_diagnostics", diagnostics),
 }
