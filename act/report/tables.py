@@ -15,7 +15,7 @@ from act.forms import OUTCOMES
 from act.records import CONDITIONS
 from act.report.table import DASH, Table
 from act.statistics.analysis import TOTALS, Scores, failed
-from act.statistics.diagnostics import Residuals
+from act.statistics.diagnostics import residuals_of
 
 LOOKS = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
 FEW_CLIENTS = 30  # below this the normal approximation is visibly too sure
@@ -54,11 +54,11 @@ def decimals(result: dict) -> int:
     return int(np.clip(1 - np.floor(np.log10(smallest)), 2, 5))
 
 
-def make_tables(summary: dict, scores: Scores, residuals: dict[str, Residuals]) -> dict[str, Table]:
+def make_tables(summary: dict, scores: Scores) -> dict[str, Table]:
     """Name -> table, all that tables.json lists; one without rows has nothing to say."""
     summary = NOTHING | {part: found for part, found in summary.items() if found is not None}
     outcomes, safety = summary["outcomes"], summary["safety"]
-    left, items = left_over(scores, residuals), summary["judge_check"]["items"]
+    left, items = left_over(outcomes, scores), summary["judge_check"]["items"]
     sessions = {name: getattr(scores, name) for name in ("condition", "profile", "ratings")}
     rows = {
         "scores": records(sessions | {name: scores.values[name] for name in OUTCOMES}),
@@ -203,16 +203,18 @@ def scatter(found: dict) -> list[dict]:
     return rows if kinds else []
 
 
-def left_over(scores: Scores, residuals: dict[str, Residuals]) -> dict[str, dict]:
-    """Of each total what the model expects of every rated session, and what is left; and each
-    client's estimated effect, drawn towards 0."""
+def left_over(outcomes: dict[str, dict], scores: Scores) -> dict[str, dict]:
+    """Of each fitted total what its model expects of every rated session, and what is left; and
+    each client's estimated effect, drawn towards 0."""
     found = {}
     clients = sorted(set(scores.profile.tolist()))  # in the order of the effects
-    for name, (fitted, residual, effects) in residuals.items():
-        columns = {"condition": scores.condition, "profile": scores.profile}  # (N,) each
-        columns |= {"fitted": fitted, "residual": residual}
-        found[name] = {"sessions": records(columns)}
-        found[name]["clients"] = records({"profile": clients, "effect": effects})
+    for name in TOTALS:
+        if not outcomes[name]["refused"]:
+            fitted, residual, effects = residuals_of(scores.fit(name), *scores.data(name))
+            columns = {"condition": scores.condition, "profile": scores.profile}  # (N,) each
+            columns |= {"fitted": fitted, "residual": residual}
+            effects = records({"profile": clients, "effect": effects})
+            found[name] = {"sessions": records(columns), "clients": effects}
     return found
 
 
