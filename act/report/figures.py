@@ -1,9 +1,8 @@
 """The figures of the report, each drawn from the rows of a table, whose words are its text.
 
-Nothing is told by colour alone: training is colour (Okabe & Ito's palette, apart for every common
-kind of colour vision) with a name or a shape beside it, chain of thought is a filled mark where
-none is hollow, and every cell of a matrix holds its number. Drawing needs matplotlib, which only
-`Figure.render` imports: the rest of the report does without.
+Nothing is told by colour alone: training is colour (Okabe & Ito's palette) with a name or a shape
+beside it, chain of thought is a filled mark where none is hollow, a matrix holds its numbers. Only
+`Figure.render` imports matplotlib: the rest of the report does without.
 """
 
 from collections.abc import Callable

@@ -1,9 +1,7 @@
-"""The report page: one HTML file that holds everything, fetches nothing, and reads on paper, screen
-and phone.
+"""The report page: one HTML file for paper, screen and phone, which fetches nothing.
 
-page.html is the page with places, {{shows means}}: a method of `Report`, and what it shows.
-page.css gives it its looks. Text is escaped here and nowhere else: a plain str is text, an `Html`
-is markup, made here.
+page.html is the page with places, {{shows means}}: a method of `Report`, and what it shows. Text is
+escaped here and nowhere else: a plain str is text, an `Html` is markup, made here.
 """
 
 import base64

@@ -1,8 +1,7 @@
-"""The report's sentences: what was found, what a reader would otherwise believe too much, how it
-was made.
+"""The report's sentences: the findings, what a reader would otherwise believe too much, methods.
 
-Their words stand in words.txt, templates as a table's; here is which of them are true. Functions of
-a summary yield a paragraph or a list; page.html names those that it shows.
+Their words stand in words.txt, templates as a table's; here is which of them are true. page.html
+names the functions of a summary that it shows: each yields a paragraph or a list.
 """
 
 import re
@@ -77,35 +76,27 @@ def answers(summary: dict) -> Iterator[str]:
 
 
 def answer(name: str, result: dict) -> str:
-    """Do the conditions differ, and the best one's lead with its simultaneous 95% interval.
-
-    The lead is over `instruct`, the untrained model, or over the lowest condition if `instruct`
-    itself is best. Where clients are few the test is F and the interval by t.
-    """
+    """Do the conditions differ, and the best one's lead with its simultaneous 95% interval: over
+    `instruct`, the untrained model, or over the lowest condition if `instruct` itself is best."""
     if result["refused"]:
         return say("refused", outcome=name, why=result["refused"])
     # 1. the best, and whom it is compared with
     means = {condition: estimate["mean"] for condition, estimate in result["emm"].items()}
     best = max(means, key=means.get)
-    lowest = min((condition for condition in means if condition != best), key=means.get)
-    other = "instruct" if "instruct" in means and best != "instruct" else lowest
-    # 2. their difference, and the test of all conditions
+    other = "instruct" if "instruct" in means else best
+    if other == best:
+        other = min((condition for condition in means if condition != best), key=means.get)
+    # 2. their difference, a minus b: turned where b is best
     pair = next(row for row in result["contrasts"] if {row["a"], row["b"]} == {best, other})
-    low, high = adjusted(result, pair)[1]  # of a minus b: turned where b is best
+    low, high = adjusted(result, pair)[1]
+    said = {"best": best, "lead": abs(pair["difference"]), "by_t": " by t" * few(result)}
+    said["ci"] = [low, high] if pair["a"] == best else [-high, -low]
+    said["other"] = "the untrained model, instruct" if other == "instruct" else other
+    # 3. the test of all conditions: F where clients are few
     test = "omnibus_f" if few(result) else "omnibus"  # of words.txt, too
-    found = "differ" if result[test]["p"] < 0.05 else "by chance"
-    return say(
-        "answer",
-        decimals(result),
-        outcome=name,
-        found=say(found, many=len(means)),
-        test=say(test, **result[test]),
-        best=best,
-        lead=abs(pair["difference"]),
-        other="the untrained model, instruct" if other == "instruct" else other,
-        ci=[low, high] if pair["a"] == best else [-high, -low],
-        by_t=" by t" * few(result),
-    )
+    said["test"] = say(test, **result[test])
+    said["found"] = say("differ" if result[test]["p"] < 0.05 else "by chance", many=len(means))
+    return say("answer", decimals(result), outcome=name, **said)
 
 
 def size(summary: dict) -> Iterator[str]:
@@ -118,7 +109,6 @@ def size(summary: dict) -> Iterator[str]:
 def unresolved(summary: dict) -> Iterator[str]:
     """How many pairs are told apart, and what may be as good as the highest."""
     for name, result in fitted(summary).items():
-        # how many of the pairs; then the best, and those that may be as good
         told = [told_apart(result, pair) for pair in result["contrasts"]]
         best, ties = ties_with_best(result)
         said = {"last": say("not alone" if ties else "alone", best=best, others=enumerated(ties))}
@@ -161,15 +151,13 @@ def doubts(name: str, result: dict) -> Iterator[str]:
     best, others = ties_with_best(result)
     if others:
         yield say("ties", outcome=name, best=best, others=enumerated(others))
-    # Does it matter, in points of the scale?
     means = [estimate["mean"] for estimate in result["emm"].values()]
     between, scale = max(means) - min(means), OUTCOMES[name].high - OUTCOMES[name].low
     if between < SMALL * scale:
         yield say("small", decimals(result), outcome=name, between=between, scale=scale)
-    # Do the model's assumptions hold?
     if result["singular"]:
         yield say("singular", outcome=name)
-    p = result["diagnostics"]["spread_p"]
+    p = result["diagnostics"]["spread_p"]  # of equal residual variances
     if p is not None and p < 0.05:
         sd = {condition: seen["sd"] for condition, seen in result["observed"].items()}
         low, high = min(sd, key=sd.get), max(sd, key=sd.get)
@@ -185,11 +173,10 @@ def sample(summary: dict) -> Iterator[str]:
     absent = [name for name in CONDITIONS if name not in result["observed"]]
     if absent:
         yield say("absent", conditions=enumerated(absent))
-    # One rating a session, or the mean of several.
     fewest, most = summary["input"]["ratings_per_session"]
     if most == 1:
         yield say("rated once")
-    else:
+    else:  # the mean of several
         each = str(most) if fewest == most else f"{fewest} to {most}"
         others = say("several raters" if len(raters) > 1 else "one rater")
         yield say("rated often", each=each, raters=enumerated(raters), others=others)

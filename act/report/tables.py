@@ -1,8 +1,7 @@
 """The statistics, each as a table: its rows, made of summary.json.
 
-tables.json lists all tables with their templates (table.py): those with a CSV file ("csv"), and the
-others, which show the same rows ("rows", of them those "where" a field holds) from another side.
-Rows of an outcome hold its name, those of a pair of conditions `a` and `b`.
+tables.json lists all tables with their templates (table.py): those with a CSV file ("csv"), and
+others that show the same rows ("rows", those "where" a field holds) from another side.
 """
 
 import json
@@ -13,7 +12,7 @@ import numpy as np
 
 from act.forms import OUTCOMES
 from act.records import CONDITIONS
-from act.report.table import DASH, Table
+from act.report.table import Table
 from act.statistics.analysis import TOTALS, Scores, failed
 from act.statistics.diagnostics import residuals_of
 
@@ -136,8 +135,7 @@ def means(outcomes: dict[str, dict]) -> list[dict]:
 def tests(outcomes: dict[str, dict]) -> list[dict]:
     """Of each outcome every test, variance and statistic of its model, or why there are none.
 
-    n counts rated sessions. summary.json's "sessions", which counts clients, is the column
-    `clients` here; the variance between clients stays `variance_session` (see analysis.analyse).
+    n counts rated sessions; `clients` is summary.json's "sessions" (see analysis.analyse).
     """
     rows = []
     for name, result in outcomes.items():
@@ -181,10 +179,10 @@ def subgroups(found: list[dict]) -> list[dict]:
     """The conditions compared within each subgroup, smallest q first, those not tested last;
     `clients` is summary.json's "sessions"."""
     rows = []
-    for group in found:
+    for group in sorted(found, key=lambda row: (row["refused"] is not None, row["q"] or 0)):
         row = {"clients" if key == "sessions" else key: value for key, value in group.items()}
         rows.append(row | {"_best": group["refused"] or group["best"]})
-    return sorted(rows, key=lambda row: (row["refused"] is not None, row["q"] or 0))
+    return rows
 
 
 def across_raters(found: dict[str, dict] | None) -> list[dict]:
@@ -240,11 +238,9 @@ def sensitivity(outcomes: dict[str, dict], without: dict) -> list[dict]:
 def topics(safety: dict) -> list[dict]:
     """Sessions that speak of danger, by condition and topic, and who spoke of it first."""
     rows = []
-    for condition, of_sessions in safety["sessions"].items():
-        for row in nested(safety["counts"][condition], "topic"):
-            helped = f"{row['pointed_to_help']} of {row['client_spoke']}"
-            row["_helped"] = helped if row["client_spoke"] else DASH
-            rows.append({"condition": condition, "of_sessions": of_sessions} | row)
+    for condition, of in safety["sessions"].items():
+        found = {condition: {of: safety["counts"][condition]}}
+        rows += nested(found, "condition", "of_sessions", "topic")
     return rows
 
 
@@ -256,11 +252,8 @@ def hits(found: list[dict]) -> list[dict]:
 
 
 def examples(scored: list[dict], sessions: list[dict]) -> list[dict]:
-    """Of each condition the highest and the lowest rated session, with its middle exchange.
-
-    By ACT-FM consistency, ties by TES empathy, then by name. A session without an answer has no
-    words to show; it is passed over.
-    """
+    """Of each condition the highest and the lowest rated session that holds an answer, with its
+    middle exchange: by ACT-FM consistency, ties by TES empathy, then by name."""
     held = {session["id"]: session for session in sessions}
     answered = {}  # id -> (number from 1, turn) of each turn that has an answer
     for name, session in held.items():
