@@ -56,13 +56,6 @@ the report's t test, by the noncentral t distribution. Two numbers come back: fo
 alone, and as one of all pairs, the harder test (Sidak's level: Holm-Sidak's first step)."""
 
 
-def main() -> None:
-    if sys.argv[1:2] == ["plan"]:
-        plan(sys.argv[2:])
-    else:
-        analyze()
-
-
 def plan(words: list[str]) -> None:
     """`analyze.py plan`: print how many profiles are needed."""
     parser = Parser(prog="analyze.py plan", description=PLAN)
@@ -115,14 +108,16 @@ def check_plan(args: argparse.Namespace) -> None:
         raise InputError(f"--missing {args.missing:g}: at most 0.9 of the sessions")
 
 
-def analyze() -> None:
-    """Read, analyse, and write summary.json, tables, figures and the page."""
+def main() -> None:
+    """Read, analyse, and write summary.json, tables, figures and the page; or plan."""
+    if sys.argv[1:2] == ["plan"]:
+        return plan(sys.argv[2:])
     parser = Parser(description=__doc__)
     add = parser.add_argument
     add("--ratings", required=True, metavar="R", help="JSONL, or CSV from a spreadsheet")
     add("--sessions", metavar="S", help="JSONL of the rated sessions: adds what is said above")
-    kinds = "the rated digits, or the probability-weighted ratings of a judge that gives them"
-    add("--score", choices=("integer", "expected"), default="integer", help=kinds)
+    kinds = ("integer", "expected")
+    add("--score", choices=kinds, default="integer", help="digits, or probability-weighted")
     add("--check", metavar="FILE", help="of `judge.py check` on the judge: the report repeats it")
     add("--out", required=True, metavar="DIR", help="folder of everything that is written")
     add("--figures", choices=("png", "svg"), help="each figure as a file too, beside the page's")

@@ -15,7 +15,6 @@ import numpy as np
 from scipy import stats
 
 from act.forms import OUTCOMES
-from act.records import CONDITIONS
 from act.report.sentences import say
 from act.report.table import SPECS, Table
 
@@ -53,14 +52,15 @@ class Figure:
 
 
 def make_figures(tables: dict[str, Table]) -> dict[str, Figure]:
-    """File's name -> figure: what there are numbers for."""
+    """File's name, <outcome> or <outcome>_<kind>, -> figure: what there are numbers for."""
     figures = {}
-    for kind, (name, draw) in DRAWN.items():
+    for kind, draw in DRAWN.items():
         for table in tables[kind].each():
-            row = table.rows[0]  # names the outcome or the direction
-            caption = say(f"{kind} figure", **row)
+            outcome = table.rows[0]["outcome"]
+            name = outcome if draw is estimates else f"{outcome}_{kind}"
+            caption = say(f"{kind} figure", **table.rows[0])
             drawing = partial(draw, table.rows, tables)
-            figures[name.format(**row)] = Figure(kind, drawing, table.to_text(), caption)
+            figures[name] = Figure(kind, drawing, table.to_text(), caption)
     return figures
 
 
@@ -152,8 +152,7 @@ def interaction(rows: list[dict], _, figure) -> None:
 
 def win_matrix(rows: list[dict], _, figure) -> None:
     """Of the clients that tell two conditions apart, the share with the row above the column."""
-    held = {row["a"] for row in rows} | {row["b"] for row in rows}
-    names = [name for name in CONDITIONS if name in held]
+    names = list(dict.fromkeys(row[one] for one in "ab" for row in rows))  # in the study's order
     # (row, column): share of clients with the row's condition rated above the column's
     share = np.full((len(names), len(names)), np.nan)
     figure.set_figheight(0.45 * len(names) + 1.2)
@@ -203,13 +202,12 @@ def diagnostics(rows: list[dict], tables: dict[str, Table], figure) -> None:
     left = tables["residuals"].of("outcome", name).rows
     residual = [row["residual"] for row in left]
     effects = [row["effect"] for row in tables["client_effects"].of("outcome", name).rows]
-    axes = figure.subplot_mosaic([["sessions", "clients"], ["spread", "spread"]])
-    for place, values in (("sessions", residual), ("clients", effects)):
+    normal = {"Residuals of sessions": residual, "Effects of clients": effects}
+    axes = figure.subplot_mosaic([list(normal), ["spread", "spread"]])
+    for title, values in normal.items():
         # ordered values against a normal's quantiles, with their line
-        stats.probplot(values, plot=axes[place])
-        axes[place].set(xlabel="expected if normal", ylabel="found")
-    axes["sessions"].set_title("Residuals of sessions")
-    axes["clients"].set_title("Effects of clients")
+        stats.probplot(values, plot=axes[title])
+        axes[title].set(xlabel="expected if normal", ylabel="found", title=title)
     axes["spread"].plot([row["fitted"] for row in left], residual, "bo")
     axes["spread"].axhline(0, color="red")
     axes["spread"].set(xlabel="fitted value", ylabel="residual", title="Residuals against fitted")
@@ -217,12 +215,12 @@ def diagnostics(rows: list[dict], tables: dict[str, Table], figure) -> None:
         one.lines[0].set(markersize=2.2, alpha=0.5, rasterized=True)
 
 
-DRAWN = {  # a table with its name says it in words -> a file's name, and what draws it
-    "estimates": ("{outcome}", estimates),
-    "others": ("{outcome}", estimates),
-    "contrasts": ("{outcome}_contrasts", forest),
-    "interaction": ("{outcome}_interaction", interaction),
-    "wins": ("{outcome}_wins", win_matrix),
-    "archetypes": ("{outcome}_archetypes", archetypes),
-    "diagnostics": ("{outcome}_diagnostics", diagnostics),
+DRAWN = {  # a table with its name says it in words -> what draws it
+    "estimates": estimates,
+    "others": estimates,
+    "contrasts": forest,
+    "interaction": interaction,
+    "wins": win_matrix,
+    "archetypes": archetypes,
+    "diagnostics": diagnostics,
 }

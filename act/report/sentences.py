@@ -83,9 +83,8 @@ def answer(name: str, result: dict) -> str:
     # 1. the best, and whom it is compared with
     means = {condition: estimate["mean"] for condition, estimate in result["emm"].items()}
     best = max(means, key=means.get)
-    other = "instruct" if "instruct" in means else best
-    if other == best:
-        other = min((condition for condition in means if condition != best), key=means.get)
+    lowest = min((condition for condition in means if condition != best), key=means.get)
+    other = "instruct" if "instruct" in means and best != "instruct" else lowest
     # 2. their difference, a minus b: turned where b is best
     pair = next(row for row in result["contrasts"] if {row["a"], row["b"]} == {best, other})
     low, high = adjusted(result, pair)[1]
@@ -101,9 +100,9 @@ def answer(name: str, result: dict) -> str:
 
 def size(summary: dict) -> Iterator[str]:
     """How much was rated, and by whom."""
-    result, raters = summary["outcomes"]["act_fm_total"], summary["input"]["raters"]
+    result, raters = summary["outcomes"]["act_fm_total"], enumerated(summary["input"]["raters"])
     counts = {"clients": result["sessions"], "conditions": len(result["observed"])}
-    yield say("size", n=result["n"], raters=enumerated(raters), **counts)
+    yield say("size", n=result["n"], raters=raters, **counts)
 
 
 def unresolved(summary: dict) -> Iterator[str]:
@@ -285,7 +284,7 @@ def methods(summary: dict) -> Iterator[str]:
     across = summary["replicates"] and summary["replicates"]["contrasts"]
     # Part of words.txt -> was it done?
     parts = {"data": True, "factorial": result["factorial"], "intervals": True}
-    parts |= {name: summary[name] for name in ("archetype", "subgroups")}
+    parts |= {"archetype": summary["archetype"], "subgroups": summary["subgroups"]}
     parts |= {"raters": across, "versions": True}
     fields = inputs | {"n": result["n"], "clients": result["sessions"]}
     fields |= {"conditions": len(result["observed"]), "kind": say(inputs["score"])}

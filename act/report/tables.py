@@ -241,6 +241,9 @@ def topics(safety: dict) -> list[dict]:
     for condition, of in safety["sessions"].items():
         found = {condition: {of: safety["counts"][condition]}}
         rows += nested(found, "condition", "of_sessions", "topic")
+    for row in rows:
+        helped = f"{row['pointed_to_help']} of {row['client_spoke']}"
+        row["_helped"] = helped if row["client_spoke"] else None
     return rows
 
 
