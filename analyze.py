@@ -69,7 +69,7 @@ def plan(words: list[str]) -> None:
     add("--missing", type=share, default=0.0, help="share of the sessions without a rating")
     args = parser.parse_args(words)
     check_plan(args)
-    k = len(set(args.conditions))
+    k = len(set(args.conditions))  # sessions a profile
     study = Study(k, args.difference, args.variance_session, args.variance_residual, args.missing)
     pairs, levels = k * (k - 1) // 2, {"this contrast alone": ALPHA}
     if pairs > 1:
@@ -181,7 +181,7 @@ def print_answer(summary: dict) -> None:
             if not result["refused"]:
                 emm, d = result["emm"][condition], decimals(result)
                 cell = f"{emm['mean']:.{d}f} [{emm['ci'][0]:.{d}f}, {emm['ci'][1]:.{d}f}]"
-            line += f"  {cell:<26}"
+            line += f"  {cell:<26}"  # under its title
         print(line.rstrip())
     for name, result in outcomes.items():
         tested = result["refused"] or sentences.say("omnibus", **result["omnibus"])

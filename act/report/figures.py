@@ -56,7 +56,7 @@ def make_figures(tables: dict[str, Table]) -> dict[str, Figure]:
     figures = {}
     for kind, draw in DRAWN.items():
         for table in tables[kind].each():
-            outcome = table.rows[0]["outcome"]
+            outcome = table.rows[0]["outcome"]  # of all its rows
             name = outcome if draw is estimates else f"{outcome}_{kind}"
             caption = say(f"{kind} figure", **table.rows[0])
             drawing = partial(draw, table.rows, tables)

@@ -108,7 +108,7 @@ def size(summary: dict) -> Iterator[str]:
 def unresolved(summary: dict) -> Iterator[str]:
     """How many pairs are told apart, and what may be as good as the highest."""
     for name, result in fitted(summary).items():
-        told = [told_apart(result, pair) for pair in result["contrasts"]]
+        told = [told_apart(result, pair) for pair in result["contrasts"]]  # one a pair
         best, ties = ties_with_best(result)
         said = {"last": say("not alone" if ties else "alone", best=best, others=enumerated(ties))}
         said |= {"by_t": " by t" * few(result), "told": sum(told), "pairs": len(told)}
@@ -116,8 +116,7 @@ def unresolved(summary: dict) -> Iterator[str]:
 
 
 def clients(summary: dict) -> Iterator[str]:
-    """Whether the conditions' differences depend on the kind of client; and in how many
-    subgroups there are any."""
+    """Do differences depend on the kind of client, and in how many subgroups are there any?"""
     for name, result in (summary["archetype"] or {}).items():
         if result["refused"]:
             yield say("no archetypes", outcome=name, why=result["refused"])
@@ -151,6 +150,7 @@ def doubts(name: str, result: dict) -> Iterator[str]:
     if others:
         yield say("ties", outcome=name, best=best, others=enumerated(others))
     means = [estimate["mean"] for estimate in result["emm"].values()]
+    # in points: how far apart means are, and how long the scale is
     between, scale = max(means) - min(means), OUTCOMES[name].high - OUTCOMES[name].low
     if between < SMALL * scale:
         yield say("small", decimals(result), outcome=name, between=between, scale=scale)
@@ -235,8 +235,8 @@ def judge_check(summary: dict) -> Iterator[str]:
     if check is None:
         yield say("not checked")
     else:
-        other = say("other judge", raters=enumerated(raters))
         line = say("checked", line=check["verdict"]["line"])
+        other = say("other judge", raters=enumerated(raters))  # where another one was checked
         yield line if check["judge"] in raters else f"{line} {other}"
 
 

@@ -123,7 +123,7 @@ def means(outcomes: dict[str, dict]) -> list[dict]:
     rows = []
     for name, result in outcomes.items():
         total, fitted = name in TOTALS, bool(result["emm"])
-        flags = {"_total": total, "_other": not total, "_fitted": fitted}
+        flags = {"_total": total, "_other": not total, "_fitted": fitted}  # for "where"
         flags["_crossed"] = total and bool(result["factorial"])
         for condition, seen in result["observed"].items():
             estimate = unknown | (result["emm"] or {}).get(condition, {})
@@ -171,6 +171,7 @@ def contrasts(outcomes: dict[str, dict]) -> list[dict]:
 def archetypes(found: dict[str, dict]) -> list[dict]:
     """The estimated mean of each kind of client in each condition, where there are several."""
     emm = {name: result["emm"] or {} for name, result in found.items()}  # None: refused
+    # of one kind they are the conditions' own
     several = {name: kinds for name, kinds in emm.items() if len(kinds) > 1}
     return nested(several, "outcome", "archetype", "condition")
 
@@ -238,10 +239,10 @@ def sensitivity(outcomes: dict[str, dict], without: dict) -> list[dict]:
 def topics(safety: dict) -> list[dict]:
     """Sessions that speak of danger, by condition and topic, and who spoke of it first."""
     rows = []
-    for condition, of in safety["sessions"].items():
+    for condition, of in safety["sessions"].items():  # how many it has
         found = {condition: {of: safety["counts"][condition]}}
         rows += nested(found, "condition", "of_sessions", "topic")
-    for row in rows:
+    for row in rows:  # None: no client spoke of it
         helped = f"{row['pointed_to_help']} of {row['client_spoke']}"
         row["_helped"] = helped if row["client_spoke"] else None
     return rows
