@@ -3,11 +3,9 @@
     analyze.py --ratings ratings.jsonl --sessions sessions.jsonl --out report
     analyze.py --ratings spreadsheet.csv --out report
 
-Scores both forms, fits a mixed model (condition fixed, client random) to every outcome, and writes
-what it found. Ratings of one session by several raters, or several times, are averaged. Failed
-ratings are counted and left out: a session without a valid rating is missing, never zero.
-Conditions that are not there are left out, and with them the training x chain-of-thought tests,
-which need all six.
+Scores both forms and fits a mixed model (condition fixed, client random) to every outcome. Ratings
+of one session are averaged. Failed ratings are counted and left out: a session without a valid one
+is missing, never zero. Where a condition is not there, training x chain of thought is not tested.
 
 --ratings is a JSONL file as judge.py and its rating page write it, or a spreadsheet saved as CSV
 (UTF-8; commas, semicolons or tabs), one row a rating, whose first row names the columns
@@ -18,18 +16,13 @@ same name in every condition. --sessions adds failed sessions and the analysis w
 kinds of client, excerpts.
 
 Into --out go:
-    summary.json   every number, per outcome: tests, variances, ICC, R2, means, contrasts, wins,
-                   diagnostics
+    summary.json   every number
     report.html    the page to read, print and send: one file, nothing fetched from outside; its
                    figures need matplotlib, without it the rest is done
-    *.csv          scores, means, tests, contrasts, thinking (what chain of thought does in each
-                   training), wins, residuals, client_effects, failures; where there is something
-                   to say also replicates, archetypes, subgroups, safety, safety_hits
+    *.csv          the page's tables and more: scores, means, tests, contrasts, residuals, ...
     *.svg, *.png   each figure, with --figures
 
-    analyze.py plan --contrast orpo,sft --difference 2 --variance-session 10 --variance-residual 25
-
-says how many profiles a study needs (analyze.py plan --help).
+analyze.py plan says how many profiles a study needs (analyze.py plan --help).
 
 The exit status is 2 when a file or a flag is wrong: one line says where and why, and nothing is
 written.
@@ -52,24 +45,15 @@ from act.report.page import Report, write_page
 from act.report.tables import decimals, examples, make_tables
 from act.statistics import analysis
 from act.statistics.contrasts import ALPHA, MOST, Study, profiles_needed
-from act.statistics.diagnostics import residuals_of
 from act.statistics.ratings import read_ratings, read_sessions, score_sessions
 
 PLAN = """How many profiles a study needs, to find a difference of two conditions often enough.
 
     analyze.py plan --contrast orpo,sft --difference 2 --variance-session 10 --variance-residual 25
 
-Variances are those of an earlier study's summary.json ("variance" of the outcome that is planned
-for). Power is that of the report's t test, by the noncentral t distribution; missing sessions make
-the difference less certain. Two numbers come back: for this contrast alone, and for it as one of
-all pairs, the harder test (Sidak's level: the first step of the report's Holm-Sidak)."""
-
-
-def main() -> None:
-    if sys.argv[1:2] == ["plan"]:
-        plan(sys.argv[2:])
-    else:
-        analyze()
+Variances are those of an earlier study's summary.json ("variance" of the outcome). Power is that of
+the report's t test, by the noncentral t distribution. Two numbers come back: for this contrast
+alone, and as one of all pairs, the harder test (Sidak's level: Holm-Sidak's first step)."""
 
 
 def plan(words: list[str]) -> None:
@@ -85,26 +69,21 @@ def plan(words: list[str]) -> None:
     add("--missing", type=share, default=0.0, help="share of the sessions without a rating")
     args = parser.parse_args(words)
     check_plan(args)
-    k = len(set(args.conditions))
-    variances = args.variance_session, args.variance_residual
-    study = Study(k, args.difference, *variances, args.missing)
-    pairs = k * (k - 1) // 2
-    levels = {"this contrast alone": ALPHA}
+    k = len(set(args.conditions))  # sessions a profile
+    study = Study(k, args.difference, args.variance_session, args.variance_residual, args.missing)
+    pairs, levels = k * (k - 1) // 2, {"this contrast alone": ALPHA}
     if pairs > 1:
         levels[f"as one of {pairs} pairs"] = 1 - (1 - ALPHA) ** (1 / pairs)
     answers = {label: profiles_needed(study, args.power, alpha) for label, alpha in levels.items()}
     most = f"more than {MOST:,}"
     if not any(answers.values()):
-        lost = f"{most} profiles are needed; too small to plan for"
-        raise InputError(f"--difference {args.difference:g}: {lost}")
+        raise InputError(f"--difference {args.difference:g}: {most} profiles are needed")
     said = " minus ".join(args.contrast.split(","))
     print(f"{said} = {args.difference:g}, found with power {args.power:g}:")
     print(f"{'':<24}{'level':>8}{'profiles':>10}{'sessions':>10}{'power':>8}")
     for label, answer in answers.items():
-        found = f"  {most}"
-        if answer:
-            profiles, reached = answer
-            found = f"{profiles:>10}{profiles * k:>10}{reached:>8.3f}"
+        profiles, reached = answer or (0, 0)  # None: MOST are not enough
+        found = f"{profiles:>10}{profiles * k:>10}{reached:>8.3f}" if answer else f"  {most}"
         print(f"{label:<24}{levels[label]:>8.4f}{found}")
 
 
@@ -112,40 +91,37 @@ def check_plan(args: argparse.Namespace) -> None:
     """Raises InputError for a study that nothing can be planned for."""
     names = args.contrast.split(",")
     if len(names) != 2:
-        wanted = "two conditions with a comma between them are wanted"
-        raise InputError(f"--contrast {args.contrast}: {wanted}")
+        raise InputError(f"--contrast {args.contrast}: two conditions with a comma between them")
     for name in names:
         if name not in args.conditions:
-            those = ", ".join(name for name in CONDITIONS if name in args.conditions)
+            those = ", ".join(args.conditions)
             raise InputError(f'--contrast: "{name}" is none of the conditions {those}')
     if names[0] == names[1]:
         raise InputError(f'--contrast: "{names[0]}" against itself differs by nothing')
     if not math.isfinite(args.difference) or args.difference == 0:
-        wanted = "a number of points other than 0 is wanted"
-        raise InputError(f"--difference {args.difference:g}: {wanted}")
+        raise InputError(f"--difference {args.difference:g}: a number of points other than 0")
     if not 0 < args.variance_residual < math.inf:
-        wanted = "a variance above 0 is wanted"
-        raise InputError(f"--variance-residual {args.variance_residual:g}: {wanted}")
+        raise InputError(f"--variance-residual {args.variance_residual:g}: a variance above 0")
     if not ALPHA < args.power < 1:
-        wanted = f"between {ALPHA:g}, the level of the test, and 1"
-        raise InputError(f"--power {args.power:g}: {wanted}")
+        raise InputError(f"--power {args.power:g}: between {ALPHA:g}, the test's level, and 1")
     if not args.missing <= 0.9:
         raise InputError(f"--missing {args.missing:g}: at most 0.9 of the sessions")
 
 
-def analyze() -> None:
-    """Read, analyse, and write summary.json, tables, figures and the page."""
+def main() -> None:
+    """Read, analyse, and write summary.json, tables, figures and the page; or plan."""
+    if sys.argv[1:2] == ["plan"]:
+        return plan(sys.argv[2:])
     parser = Parser(description=__doc__)
     add = parser.add_argument
     add("--ratings", required=True, metavar="R", help="JSONL, or CSV from a spreadsheet")
     add("--sessions", metavar="S", help="JSONL of the rated sessions: adds what is said above")
-    kinds = "the rated digits, or the probability-weighted ratings of a judge that gives them"
-    add("--score", choices=("integer", "expected"), default="integer", help=kinds)
+    kinds = ("integer", "expected")
+    add("--score", choices=kinds, default="integer", help="digits, or probability-weighted")
     add("--check", metavar="FILE", help="of `judge.py check` on the judge: the report repeats it")
     add("--out", required=True, metavar="DIR", help="folder of everything that is written")
     add("--figures", choices=("png", "svg"), help="each figure as a file too, beside the page's")
-    resamples = "bootstrap resamples for the intervals of ICC and R2"
-    add("--resamples", type=positive, default=2000, help=resamples)
+    add("--resamples", type=positive, default=2000, help="bootstrap, for ICC's and R2's intervals")
     add("--seed", type=whole, default=0, help="seed of the bootstrap")
     args = parser.parse_args()
 
@@ -165,9 +141,7 @@ def analyze() -> None:
     add_audit(summary, sessions)
     text = json.dumps(summary, indent=1, ensure_ascii=False)
     (out / "summary.json").write_text(text + "\n", encoding="utf-8")
-    fitted = [name for name in analysis.TOTALS if not summary["outcomes"][name]["refused"]]
-    residuals = {name: residuals_of(scores.fit(name), *scores.data(name)) for name in fitted}
-    tables = make_tables(summary, scores, residuals)
+    tables = make_tables(summary, scores)
     for name, table in tables.items():
         if table.csv:
             table.to_csv(out / f"{name}.csv")
@@ -176,8 +150,7 @@ def analyze() -> None:
         write_figures(out, figures, args.figures)
         images = {name: figure.render() for name, figure in figures.items()}
     except ImportError:
-        missing = "matplotlib is not installed (pip install -r requirements-dev.txt)"
-        print(f"figures are left out: {missing}")
+        print("figures are left out: matplotlib is not installed (see requirements-dev.txt)")
         images = {}
     shown = examples(tables["scores"].rows, sessions or [])
     write_page(out / "report.html", Report(summary, tables, figures, images, shown))
@@ -197,19 +170,18 @@ def print_answer(summary: dict) -> None:
     """Means with 95% intervals on both totals, the omnibus tests, and what is left out."""
     for line in sentences.demonstration(summary):
         print(f"warning: {line}\n")
-    print(sentences.judge_check(summary) + "\n")
+    print(*sentences.judge_check(summary), end="\n\n")
     outcomes = {name: summary["outcomes"][name] for name in analysis.TOTALS}
     titles = "".join(f"  {OUTCOMES[name].title:<26}" for name in outcomes)
     print(f"{'condition':<14}{'n':>5}{titles}".rstrip())
     for condition, seen in outcomes["act_fm_total"]["observed"].items():
         line = f"{condition:<14}{seen['n']:>5}"
         for result in outcomes.values():
-            if result["refused"]:
-                cell = f"{result['observed'][condition]['mean']:.2f} (no interval)"
-            else:
+            cell = f"{result['observed'][condition]['mean']:.2f} (no interval)"
+            if not result["refused"]:
                 emm, d = result["emm"][condition], decimals(result)
                 cell = f"{emm['mean']:.{d}f} [{emm['ci'][0]:.{d}f}, {emm['ci'][1]:.{d}f}]"
-            line += f"  {cell:<26}"
+            line += f"  {cell:<26}"  # under its title
         print(line.rstrip())
     for name, result in outcomes.items():
         tested = result["refused"] or sentences.say("omnibus", **result["omnibus"])

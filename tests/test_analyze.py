@@ -21,7 +21,7 @@ from tests.test_spreadsheet import as_excel, table
 
 ROOT = Path(__file__).resolve().parent.parent
 KINDS = ("contrasts", "interaction", "wins", "diagnostics")
-FIGURES = {*OUTCOMES, "profile_consistent", "profile_inconsistent"}
+FIGURES = {*OUTCOMES}
 FIGURES |= {f"{total}_{kind}" for total in ("act_fm_total", "tes_mean") for kind in KINDS}
 
 
@@ -232,7 +232,7 @@ def test_page_stands_alone_and_answers_first(study):
     assert f"(95% interval {low:.2f} to {high:.2f} by t, adjusted for all pairs)" in answers[0]
     assert len(page.alts) == len(FIGURES)
     told = sum("95% interval: instruct " in alt for alt in page.alts)
-    assert told == len(OUTCOMES) + 2 + 2  # and the interactions and profiles
+    assert told == len(OUTCOMES) + 2  # and the interactions
     assert all(len(re.findall(r"\d", alt)) > 10 for alt in page.alts)
     assert all(
         link.startswith(("data:image/svg+xml;base64,", "data:image/png;base64,", "#"))

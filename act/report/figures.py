@@ -1,9 +1,8 @@
 """The figures of the report, each drawn from the rows of a table, whose words are its text.
 
-Nothing is told by colour alone: training is colour (Okabe & Ito's palette, apart for every common
-kind of colour vision) with a name or a shape beside it, chain of thought is a filled mark where
-none is hollow, and every cell of a matrix holds its number. Drawing needs matplotlib, which only
-`Figure.render` imports: the rest of the report does without.
+Nothing is told by colour alone: training is colour (Okabe & Ito's palette) with a name or a shape
+beside it, chain of thought is a filled mark where none is hollow, a matrix holds its numbers. Only
+`Figure.render` imports matplotlib: the rest of the report does without.
 """
 
 from collections.abc import Callable
@@ -16,7 +15,6 @@ import numpy as np
 from scipy import stats
 
 from act.forms import OUTCOMES
-from act.records import CONDITIONS
 from act.report.sentences import say
 from act.report.table import SPECS, Table
 
@@ -24,7 +22,7 @@ COLOURS = {"instruct": "#0072B2", "sft": "#D55E00", "orpo": "#009E73"}
 SHAPES = {"instruct": "o", "sft": "s", "orpo": "^"}
 LINES = {"instruct": "-", "sft": "--", "orpo": "-."}
 TYPES = ("#000000", "#E69F00", "#56B4E9", "#CC79A7", "#F0E442", "#999999")  # kinds of client
-TYPE_SHAPES = ("o", "v", "s", "D", "P", "X")
+TYPE_SHAPES = "ovsDPX"
 GOLDEN = 0.6180339887498949
 WIDTH = 4.8  # inches: 460 pixels, so that text of 10 points can still be read on a phone's 360
 STYLE = Path(__file__).with_suffix(".mplstyle")
@@ -54,24 +52,25 @@ class Figure:
 
 
 def make_figures(tables: dict[str, Table]) -> dict[str, Figure]:
-    """File's name -> figure: what there are numbers for."""
+    """File's name, <outcome> or <outcome>_<kind>, -> figure: what there are numbers for."""
     figures = {}
-    for kind, (name, draw) in DRAWN.items():
+    for kind, draw in DRAWN.items():
         for table in tables[kind].each():
-            row = table.rows[0]  # names the outcome or the direction
-            caption = say(f"{kind} figure", **row)
+            outcome = table.rows[0]["outcome"]  # of all its rows
+            name = outcome if draw is estimates else f"{outcome}_{kind}"
+            caption = say(f"{kind} figure", **table.rows[0])
             drawing = partial(draw, table.rows, tables)
-            figures[name.format(**row)] = Figure(kind, drawing, table.to_text(), caption)
+            figures[name] = Figure(kind, drawing, table.to_text(), caption)
     return figures
 
 
 def write_figures(folder: Path, figures: dict[str, Figure], kind: str | None) -> None:
     """Each figure as a file, <name>.svg or .png, or none. Those of an older analysis go first."""
-    for name in figures:
-        (folder / f"{name}.svg").unlink(missing_ok=True)
-        (folder / f"{name}.png").unlink(missing_ok=True)
-    for name, figure in figures.items() if kind else ():
-        (folder / f"{name}.{kind}").write_bytes(figure.render(kind))
+    for name, figure in figures.items():
+        for old in ("svg", "png"):
+            (folder / f"{name}.{old}").unlink(missing_ok=True)
+        if kind:
+            (folder / f"{name}.{kind}").write_bytes(figure.render(kind))
 
 
 def jitter(n: int, width: float) -> np.ndarray:
@@ -153,8 +152,7 @@ def interaction(rows: list[dict], _, figure) -> None:
 
 def win_matrix(rows: list[dict], _, figure) -> None:
     """Of the clients that tell two conditions apart, the share with the row above the column."""
-    held = {row["a"] for row in rows} | {row["b"] for row in rows}
-    names = [name for name in CONDITIONS if name in held]
+    names = list(dict.fromkeys(row[one] for one in "ab" for row in rows))  # in the study's order
     # (row, column): share of clients with the row's condition rated above the column's
     share = np.full((len(names), len(names)), np.nan)
     figure.set_figheight(0.45 * len(names) + 1.2)
@@ -163,55 +161,37 @@ def win_matrix(rows: list[dict], _, figure) -> None:
         if row["rate"] is None:  # nothing but ties
             continue
         i, j = names.index(row["a"]), names.index(row["b"])  # each pair fills two cells
-        share[i, j], share[j, i] = row["rate"], 1 - row["rate"]
         star, weight = ("*", "bold") if row["p"] < 0.05 else ("", "normal")
         look = {"ha": "center", "va": "center", "fontsize": 9, "fontweight": weight}
         look["color"] = "white" if abs(row["rate"] - 0.5) > 0.3 else "black"
-        axes.text(j, i, f"{100 * share[i, j]:.0f}%{star}", **look)
-        axes.text(i, j, f"{100 * share[j, i]:.0f}%{star}", **look)
+        for y, x, rate in ((i, j, row["rate"]), (j, i, 1 - row["rate"])):
+            share[y, x] = rate
+            axes.text(x, y, f"{100 * rate:.0f}%{star}", **look)
     axes.imshow(share, cmap="PuOr_r", vmin=0, vmax=1)
     axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(names)), names)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
-    title = OUTCOMES[rows[0]["outcome"]].title
-    axes.set_title(f"{title}: row rated above column", fontsize=10)
-
-
-def profile(rows: list[dict], _, figure) -> None:
-    """The four subscales of one direction: each condition's mean with its 95% interval."""
-    points = []  # (line, kind, mean, interval)
-    for row in rows:
-        subscale = row["outcome"].partition("_")[0]
-        points.append((subscale, row["condition"], row["emm"], row["ci"]))
-    looks = {name: mark(name) for name in CONDITIONS}
-    side_by_side(points, looks, SPECS["scale"](rows[0]["outcome"]).partition(", ")[2], figure)
+    axes.set_title(f"{OUTCOMES[rows[0]['outcome']].title}: row rated above column", fontsize=10)
 
 
 def archetypes(rows: list[dict], _, figure) -> None:
     """The mean of each kind of client in each condition, with its 95% interval."""
-    points = [(row["condition"], row["archetype"][:28], row["mean"], row["ci"]) for row in rows]
-    looks = {}  # kind -> marker
-    for place, kind in enumerate(dict.fromkeys(kind for _, kind, _, _ in points)):
-        edge = {"markeredgecolor": "black", "markeredgewidth": 0.7, "markersize": 5.5}
-        shape = {"marker": TYPE_SHAPES[place % len(TYPES)], "color": TYPES[place % len(TYPES)]}
-        looks[kind] = shape | edge
-    side_by_side(points, looks, SPECS["scale"](rows[0]["outcome"]), figure)
-
-
-def side_by_side(points: list[tuple], looks: dict[str, dict], label: str, figure) -> None:
-    """Points (line, kind, mean, interval): on each line the kinds under one another."""
     figure.set_figheight(5)
     axes = figure.subplots()
-    lines = list(dict.fromkeys(point[0] for point in points))
-    kinds = list(dict.fromkeys(point[1] for point in points))
-    for line, kind, mean, ci in points:
-        # kinds share three quarters of the line
-        y = lines.index(line) + (kinds.index(kind) - (len(kinds) - 1) / 2) * 0.75 / len(kinds)
-        axes.hlines(y, *ci, color=looks[kind]["color"], linewidth=1.6, zorder=2)
-        first = kind if line == lines[0] else None  # one entry of the legend each
-        axes.plot(mean, y, linestyle="none", label=first, **looks[kind])
-    lines_of(axes, lines, label)
+    lines, kinds = (
+        list(dict.fromkeys(row[of] for row in rows)) for of in ("condition", "archetype")
+    )
+    for row in rows:
+        line, kind = lines.index(row["condition"]), kinds.index(row["archetype"])
+        # kinds share three quarters of the line, under one another
+        y = line + (kind - (len(kinds) - 1) / 2) * 0.75 / len(kinds)
+        colour, shape = TYPES[kind % len(TYPES)], TYPE_SHAPES[kind % len(TYPES)]
+        edge = {"markeredgecolor": "black", "markeredgewidth": 0.7, "markersize": 5.5}
+        axes.hlines(y, *row["ci"], color=colour, linewidth=1.6, zorder=2)
+        first = row["archetype"][:28] if line == 0 else None  # one entry of the legend each
+        axes.plot(row["mean"], y, shape, color=colour, label=first, **edge)
+    lines_of(axes, lines, SPECS["scale"](rows[0]["outcome"]))
     figure.legend(loc="outside lower center", ncols=2)
 
 
@@ -222,13 +202,12 @@ def diagnostics(rows: list[dict], tables: dict[str, Table], figure) -> None:
     left = tables["residuals"].of("outcome", name).rows
     residual = [row["residual"] for row in left]
     effects = [row["effect"] for row in tables["client_effects"].of("outcome", name).rows]
-    axes = figure.subplot_mosaic([["sessions", "clients"], ["spread", "spread"]])
-    for place, values in (("sessions", residual), ("clients", effects)):
+    normal = {"Residuals of sessions": residual, "Effects of clients": effects}
+    axes = figure.subplot_mosaic([list(normal), ["spread", "spread"]])
+    for title, values in normal.items():
         # ordered values against a normal's quantiles, with their line
-        stats.probplot(values, plot=axes[place])
-        axes[place].set(xlabel="expected if normal", ylabel="found")
-    axes["sessions"].set_title("Residuals of sessions")
-    axes["clients"].set_title("Effects of clients")
+        stats.probplot(values, plot=axes[title])
+        axes[title].set(xlabel="expected if normal", ylabel="found", title=title)
     axes["spread"].plot([row["fitted"] for row in left], residual, "bo")
     axes["spread"].axhline(0, color="red")
     axes["spread"].set(xlabel="fitted value", ylabel="residual", title="Residuals against fitted")
@@ -236,13 +215,12 @@ def diagnostics(rows: list[dict], tables: dict[str, Table], figure) -> None:
         one.lines[0].set(markersize=2.2, alpha=0.5, rasterized=True)
 
 
-DRAWN = {  # a table with its name says it in words -> a file's name, and what draws it
-    "estimates": ("{outcome}", estimates),
-    "others": ("{outcome}", estimates),
-    "contrasts": ("{outcome}_contrasts", forest),
-    "interaction": ("{outcome}_interaction", interaction),
-    "wins": ("{outcome}_wins", win_matrix),
-    "profile": ("profile_{_way}", profile),
-    "kinds": ("{outcome}_archetypes", archetypes),
-    "diagnostics": ("{outcome}_diagnostics", diagnostics),
+DRAWN = {  # a table with its name says it in words -> what draws it
+    "estimates": estimates,
+    "others": estimates,
+    "contrasts": forest,
+    "interaction": interaction,
+    "wins": win_matrix,
+    "archetypes": archetypes,
+    "diagnostics": diagnostics,
 }

@@ -1,9 +1,7 @@
-"""The report page: one HTML file that holds everything, fetches nothing, and reads on paper, screen
-and phone.
+"""The report page: one HTML file for paper, screen and phone, which fetches nothing.
 
-page.html is the page with places, {{shows means}}: a method of `Report`, and what it shows.
-page.css gives it its looks. Text is escaped here and nowhere else: a plain str is text, an `Html`
-is markup, made here.
+page.html is the page with places, {{shows means}}: a method of `Report`, and what it shows. Text is
+escaped here and nowhere else: a plain str is text, an `Html` is markup, made here.
 """
 
 import base64
@@ -51,8 +49,7 @@ def element(tag: str, /, *contents: str, **attributes: str) -> Html:
 
 
 def greek(line: str) -> str:
-    """Our own sentences say "chi2(5)", which a terminal can show; and no line breaks within "p <
-    .001"."""
+    """Our "chi2(5)", which a terminal can show, as a page can; no line breaks within "p < .001"."""
     line = line.replace("chi2(", "χ²(")
     return re.sub(r"(?<=[<=]) (?=[\d.])| (?=[<=] [\d.])", "\u00a0", line)
 
@@ -60,11 +57,6 @@ def greek(line: str) -> str:
 def paragraph(line: str, **attributes: str) -> Html:
     """One or more of our sentences."""
     return element("p", greek(line), **attributes)
-
-
-def side_by_side(*contents: str) -> Html:
-    """In columns where there is room."""
-    return element("div", *contents, class_="grid") if contents else Html("")
 
 
 def grid(table: Table) -> Html:
@@ -80,10 +72,8 @@ def grid(table: Table) -> Html:
             cells.append(element("td", cell if look else greek(cell), **look))
         rows.append(element("tr", *cells))
     # the caption also names the region that scrolls
-    caption = element("caption", table.title)
-    inner = element(
-        "table", caption, element("thead", element("tr", *top)), element("tbody", *rows)
-    )
+    parts = element("thead", element("tr", *top)), element("tbody", *rows)
+    inner = element("table", element("caption", table.title), *parts)
     region = {"class_": "scroll", "role": "region", "tabindex": "0", "aria_label": table.title}
     note = paragraph(table.note, class_="small") if table.note else ""
     return join(element("div", inner, **region), note)
@@ -117,7 +107,7 @@ class Report:
                 data = base64.b64encode(self.images[name]).decode()
                 image = element("img", src=f"data:image/svg+xml;base64,{data}", alt=figure.text)
                 shown.append(element("figure", image, element("figcaption", greek(figure.caption))))
-        return side_by_side(*shown)
+        return element("div", *shown, class_="grid") if shown else Html("")
 
     def shows(self, name: str) -> Html:
         """A statistic's tables."""
@@ -143,25 +133,21 @@ class Report:
         parts = [paragraph(say(name))] if self.examples else []
         for condition in dict.fromkeys(example["condition"] for example in self.examples):
             mine = [card(example) for example in self.examples if example["condition"] == condition]
-            parts += [element("h3", condition), side_by_side(*mine)]
+            parts += [element("h3", condition), element("div", *mine, class_="grid")]
         return join(*parts)
 
 
 def card(example: dict) -> Html:
     """One session's scores, place and exchange, under the anchor that links lead to."""
     totals = [f"{OUTCOMES[n].title} {example[n]:.4g} of {OUTCOMES[n].high}" for n in TOTALS]
+    head = element("h4", f"{example['end'].capitalize()}: {', '.join(totals)}")
     place = f"{example['session']}, turn {example['turn']} of {example['of']}"
+    place += " (this session failed)" if example["failed"] else ""
     said = []
     for speaker in ("client", "therapist"):
         said += [element("dt", speaker.capitalize()), element("dd", example[speaker])]
-    return element(
-        "article",
-        element("h4", f"{example['end'].capitalize()}: {', '.join(totals)}"),
-        element("p", place + " (this session failed)" * example["failed"], class_="small"),
-        element("dl", *said),
-        class_="example",
-        id=example["id"],
-    )
+    parts = head, element("p", place, class_="small"), element("dl", *said)
+    return element("article", *parts, class_="example", id=example["id"])
 
 
 def write_page(path: Path, report: Report) -> None:

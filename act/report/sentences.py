@@ -1,12 +1,12 @@
-"""The report's sentences: what was found, what a reader would otherwise believe too much, how it
-was made.
+"""The report's sentences: the findings, what a reader would otherwise believe too much, methods.
 
-Their words stand in words.txt, templates as a table's; here is which of them are true. Functions of
-a summary yield a paragraph or a list; page.html names those that it shows.
+Their words stand in words.txt, templates as a table's; here is which of them are true. page.html
+names the functions of a summary that it shows: each yields a paragraph or a list.
 """
 
 import re
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 from act.forms import FORMS, OUTCOMES
@@ -27,16 +27,6 @@ def say(name: str, fine: int = 2, /, **fields: object) -> str:
     return Writer(fine).vformat(WORDS[name], (), fields)
 
 
-def is_demonstration(raters: list[str]) -> bool:
-    """Was any rating made by the embedded model? Judges name themselves; its names hold one of
-    these words.
-
-    So all hangs on the ratings' "rater": the embedded judge under another name is not found out,
-    and a person called "embedded" is taken for it.
-    """
-    return any(re.search(r"embedded|smollm|135m", rater, re.IGNORECASE) for rater in raters)
-
-
 def enumerated(names: list[str]) -> str:
     """["a", "b", "c"] -> "a, b and c"."""
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
@@ -45,11 +35,6 @@ def enumerated(names: list[str]) -> str:
 def by_condition(counts: dict[str, int]) -> str:
     """{"sft": 2, "orpo": 0} -> "sft 2"; conditions without any are left out."""
     return ", ".join(f"{name} {n}" for name, n in counts.items() if n)
-
-
-def by_t(result: dict) -> str:
-    """What tests and intervals of few clients are marked with."""
-    return " by t" if few(result) else ""
 
 
 def told_apart(result: dict, pair: dict) -> bool:
@@ -74,8 +59,13 @@ def fitted(summary: dict) -> dict[str, dict]:
 
 
 def demonstration(summary: dict) -> Iterator[str]:
-    """The warning that stands before everything else."""
-    if is_demonstration(summary["input"]["raters"]):
+    """The warning before everything else, if the embedded model made any rating.
+
+    Judges name themselves, so all hangs on the ratings' "rater": the embedded judge under another
+    name is not found out, and a person called "embedded" is taken for it.
+    """
+    raters = " ".join(summary["input"]["raters"])
+    if re.search(r"embedded|smollm|135m", raters, re.IGNORECASE):
         yield say("demonstration")
 
 
@@ -86,11 +76,8 @@ def answers(summary: dict) -> Iterator[str]:
 
 
 def answer(name: str, result: dict) -> str:
-    """Do the conditions differ, and the best one's lead with its simultaneous 95% interval.
-
-    The lead is over `instruct`, the untrained model, or over the lowest condition if `instruct`
-    itself is best. Where clients are few the test is F and the interval by t.
-    """
+    """Do the conditions differ, and the best one's lead with its simultaneous 95% interval: over
+    `instruct`, the untrained model, or over the lowest condition if `instruct` itself is best."""
     if result["refused"]:
         return say("refused", outcome=name, why=result["refused"])
     # 1. the best, and whom it is compared with
@@ -98,69 +85,47 @@ def answer(name: str, result: dict) -> str:
     best = max(means, key=means.get)
     lowest = min((condition for condition in means if condition != best), key=means.get)
     other = "instruct" if "instruct" in means and best != "instruct" else lowest
-    # 2. their difference, and the test of all conditions
+    # 2. their difference, a minus b: turned where b is best
     pair = next(row for row in result["contrasts"] if {row["a"], row["b"]} == {best, other})
-    low, high = adjusted(result, pair)[1]  # of a minus b: turned where b is best
+    low, high = adjusted(result, pair)[1]
+    said = {"best": best, "lead": abs(pair["difference"]), "by_t": " by t" * few(result)}
+    said["ci"] = [low, high] if pair["a"] == best else [-high, -low]
+    said["other"] = "the untrained model, instruct" if other == "instruct" else other
+    # 3. the test of all conditions: F where clients are few
     test = "omnibus_f" if few(result) else "omnibus"  # of words.txt, too
-    differs = result[test]["p"] < 0.05
-    return say(
-        "answer",
-        decimals(result),
-        outcome=name,
-        found=say("differ" if differs else "by chance", many=len(means)),
-        test=say(test, **result[test]),
-        best=best,
-        lead=abs(pair["difference"]),
-        other="the untrained model, instruct" if other == "instruct" else other,
-        ci=[low, high] if pair["a"] == best else [-high, -low],
-        by_t=by_t(result),
-    )
+    said["test"] = say(test, **result[test])
+    said["found"] = say("differ" if result[test]["p"] < 0.05 else "by chance", many=len(means))
+    return say("answer", decimals(result), outcome=name, **said)
 
 
 def size(summary: dict) -> Iterator[str]:
     """How much was rated, and by whom."""
-    result, raters = summary["outcomes"]["act_fm_total"], summary["input"]["raters"]
+    result, raters = summary["outcomes"]["act_fm_total"], enumerated(summary["input"]["raters"])
     counts = {"clients": result["sessions"], "conditions": len(result["observed"])}
-    yield say("size", n=result["n"], raters=enumerated(raters), **counts)
+    yield say("size", n=result["n"], raters=raters, **counts)
 
 
 def unresolved(summary: dict) -> Iterator[str]:
     """How many pairs are told apart, and what may be as good as the highest."""
     for name, result in fitted(summary).items():
-        # how many of the pairs; then the best, and those that may be as good
-        told = sum(told_apart(result, pair) for pair in result["contrasts"])
+        told = [told_apart(result, pair) for pair in result["contrasts"]]  # one a pair
         best, ties = ties_with_best(result)
-        last = say("not alone" if ties else "alone", best=best, others=enumerated(ties))
-        counts = {"told": told, "pairs": len(result["contrasts"])}
-        yield say("pairs", outcome=name, by_t=by_t(result), last=last, **counts)
-
-
-def thinking(summary: dict) -> Iterator[str]:
-    """Whether the effect of chain of thought depends on the training, and its size in each."""
-    for name, result in fitted(summary).items():
-        tests, fine = result["factorial"], decimals(result)
-        if tests:
-            depends = say("depends" if tests["interaction"]["p"] < 0.05 else "no dependence")
-            test = say("omnibus", **tests["interaction"])
-            # the effect in each training
-            within = "; ".join(say("within", fine, **row) for row in tests["cot_in"])
-            said = {"depends": depends, "test": test, "within": within}
-            yield say("thinking", fine, outcome=name, **said, **tests["cot"])
+        said = {"last": say("not alone" if ties else "alone", best=best, others=enumerated(ties))}
+        said |= {"by_t": " by t" * few(result), "told": sum(told), "pairs": len(told)}
+        yield say("pairs", outcome=name, **said)
 
 
 def clients(summary: dict) -> Iterator[str]:
-    """Whether the conditions' differences depend on the kind of client; and in how many
-    subgroups there are any."""
+    """Do differences depend on the kind of client, and in how many subgroups are there any?"""
     for name, result in (summary["archetype"] or {}).items():
         if result["refused"]:
             yield say("no archetypes", outcome=name, why=result["refused"])
             continue
         tests = {}
         for effect in ("interaction", "archetype"):
-            test = result[effect]
-            # F = chi2 / df, on the degrees of freedom of few clients
-            f = {"f": test["chi2"] / test["df"], "df": test["df"], "df2": test["df2"]}
-            tests[effect] = say("omnibus_f", p=test["p_f"], **f)
+            test = result[effect]  # F = chi2 / df, on the degrees of freedom of few clients
+            f = {"f": test["chi2"] / test["df"], "p": test["p_f"]}
+            tests[effect] = say("omnibus_f", **test | f)
         depend = "depend" if result["interaction"]["p_f"] < 0.05 else "are not shown to depend"
         yield say("archetypes", outcome=name, depend=depend, **tests)
     if summary["subgroups"]:
@@ -172,7 +137,7 @@ def clients(summary: dict) -> Iterator[str]:
 def cautions(summary: dict) -> Iterator[str]:
     """What a reader would otherwise believe too much."""
     yield say("standing")
-    yield judge_check(summary)
+    yield from judge_check(summary)
     for name, result in fitted(summary).items():
         yield from doubts(name, result)
     for found in (sample, missing, danger):
@@ -184,15 +149,14 @@ def doubts(name: str, result: dict) -> Iterator[str]:
     best, others = ties_with_best(result)
     if others:
         yield say("ties", outcome=name, best=best, others=enumerated(others))
-    # Does it matter, in points of the scale?
     means = [estimate["mean"] for estimate in result["emm"].values()]
+    # in points: how far apart means are, and how long the scale is
     between, scale = max(means) - min(means), OUTCOMES[name].high - OUTCOMES[name].low
     if between < SMALL * scale:
         yield say("small", decimals(result), outcome=name, between=between, scale=scale)
-    # Do the model's assumptions hold?
     if result["singular"]:
         yield say("singular", outcome=name)
-    p = result["diagnostics"]["spread_p"]
+    p = result["diagnostics"]["spread_p"]  # of equal residual variances
     if p is not None and p < 0.05:
         sd = {condition: seen["sd"] for condition, seen in result["observed"].items()}
         low, high = min(sd, key=sd.get), max(sd, key=sd.get)
@@ -208,11 +172,10 @@ def sample(summary: dict) -> Iterator[str]:
     absent = [name for name in CONDITIONS if name not in result["observed"]]
     if absent:
         yield say("absent", conditions=enumerated(absent))
-    # One rating a session, or the mean of several.
     fewest, most = summary["input"]["ratings_per_session"]
     if most == 1:
         yield say("rated once")
-    else:
+    else:  # the mean of several
         each = str(most) if fewest == most else f"{fewest} to {most}"
         others = say("several raters" if len(raters) > 1 else "one rater")
         yield say("rated often", each=each, raters=enumerated(raters), others=others)
@@ -230,9 +193,9 @@ def missing(summary: dict) -> Iterator[str]:
         yield say("not in the files", absent=absent, expected=of)
     # None failed where no session file says so.
     broken = {name: row["failed_sessions"] or 0 for name, row in failures.items()}
-    if any(broken.values()):
-        where, n = by_condition(broken), sum(broken.values())
-        yield say("failed", n=n, of=of, where=where, changed=changed(summary))
+    failed = sum(broken.values())
+    if failed:
+        yield say("failed", n=failed, of=of, where=by_condition(broken), changed=changed(summary))
     if summary["input"]["sessions"] is None:
         yield say("no sessions")
 
@@ -242,11 +205,10 @@ def changed(summary: dict) -> str:
     moved = []
     for name, without in summary["sensitivity"]["outcomes"].items():
         everyone = summary["outcomes"][name]
-        # (a, b) -> the pair with all sessions; one may be missing without the failed ones
-        before = {(pair["a"], pair["b"]): pair for pair in everyone["contrasts"] or []}
-        for pair in without["contrasts"] or []:
-            held = before.get((pair["a"], pair["b"]))
-            if held and told_apart(everyone, held) != told_apart(everyone, pair):
+        # two lists of pairs; without the failed sessions some may be missing
+        for pair, kept in product(everyone["contrasts"] or [], without["contrasts"] or []):
+            same = (pair["a"], pair["b"]) == (kept["a"], kept["b"])
+            if same and told_apart(everyone, pair) != told_apart(everyone, kept):
                 moved.append(f"{pair['a']} against {pair['b']} ({OUTCOMES[name].title})")
     return say("otherwise", pairs=enumerated(moved)) if moved else say("the same")
 
@@ -255,35 +217,27 @@ def danger(summary: dict) -> Iterator[str]:
     """What the word lists found of suicide and self-harm."""
     safety = summary["safety"]
     for topic in ("suicide", "self-harm") if safety else ():
-        rows = {condition: counts[topic] for condition, counts in safety["counts"].items()}
-        # sessions, summed over conditions
-        spoke = sum(row["client_spoke"] for row in rows.values())
-        helped = sum(row["pointed_to_help"] for row in rows.values())
+        rows = [counts[topic] for counts in safety["counts"].values()]
+        spoke = sum(row["client_spoke"] for row in rows)  # sessions of all conditions
+        helped = sum(row["pointed_to_help"] for row in rows)
         if spoke:
             yield say("spoke", n=spoke, topic=topic, alone=spoke - helped)
-        first = {condition: row["therapist_first"] for condition, row in rows.items()}
+        first = {name: of[topic]["therapist_first"] for name, of in safety["counts"].items()}
         most = max(first, key=first.get)
         if first[most]:
             of = {"most": most, "there": first[most], "sessions": safety["sessions"][most]}
             yield say("spoke first", topic=topic, first=sum(first.values()), **of)
 
 
-def judge_check(summary: dict) -> str:
+def judge_check(summary: dict) -> Iterator[str]:
     """What is known of the rater from texts of known quality (`judge.py check`)."""
     check, raters = summary["judge_check"], summary["input"]["raters"]
     if check is None:
-        return say("not checked")
-    line = say("checked", line=check["verdict"]["line"])
-    if check["judge"] in raters:
-        return line
-    return f"{line} {say('other judge', raters=enumerated(raters))}"
-
-
-def judge(summary: dict) -> Iterator[str]:
-    """The judge check, or what one would say."""
-    yield judge_check(summary)
-    if summary["judge_check"] is None:
-        yield say("check it")
+        yield say("not checked")
+    else:
+        line = say("checked", line=check["verdict"]["line"])
+        other = say("other judge", raters=enumerated(raters))  # where another one was checked
+        yield line if check["judge"] in raters else f"{line} {other}"
 
 
 def left_out(summary: dict) -> Iterator[str]:
@@ -295,14 +249,13 @@ def left_out(summary: dict) -> Iterator[str]:
         yield say("none failed")
     else:
         yield say("left out", excluded=found["excluded"], changed=changed(summary))
-        for name, without in found["outcomes"].items():
-            everyone = summary["outcomes"][name]
-            refused = everyone["refused"] or without["refused"]
+        for name, kept in found["outcomes"].items():
+            every = summary["outcomes"][name]
+            refused = every["refused"] or kept["refused"]
             if refused:
                 yield say("refused", outcome=name, why=refused)
             else:
-                before, after = everyone["omnibus"], without["omnibus"]
-                tests = {"all": say("omnibus", **before), "kept": say("omnibus", **after)}
+                tests = {"every": every["omnibus"], "kept": kept["omnibus"]}
                 yield say("both tests", outcome=name, **tests)
 
 
@@ -331,11 +284,10 @@ def methods(summary: dict) -> Iterator[str]:
     across = summary["replicates"] and summary["replicates"]["contrasts"]
     # Part of words.txt -> was it done?
     parts = {"data": True, "factorial": result["factorial"], "intervals": True}
-    parts |= {name: summary[name] for name in ("archetype", "subgroups")}
+    parts |= {"archetype": summary["archetype"], "subgroups": summary["subgroups"]}
     parts |= {"raters": across, "versions": True}
-    fields = {"conditions": len(result["observed"]), "kind": say(inputs["score"])}
-    fields |= {"clients": result["sessions"], "n": result["n"], "versions": inputs["versions"]}
-    fields |= {name: inputs[name] for name in ("resamples", "seed")}
+    fields = inputs | {"n": result["n"], "clients": result["sessions"]}
+    fields |= {"conditions": len(result["observed"]), "kind": say(inputs["score"])}
     fields["raters"] = enumerated(inputs["raters"])
     yield " ".join(say(f"methods {part}", **fields) for part, done in parts.items() if done)
 

@@ -32,15 +32,9 @@ def p_value(p: float | None) -> str:
     return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
-def p_after(p: float | None) -> str:
-    """What follows "p ": "< .001" or "= .031"."""
-    shown = p_value(p)
-    return shown if shown.startswith("<") else f"= {shown}"
-
-
 SPECS = {
     "p": p_value,
-    "=p": p_after,
+    "=p": lambda p: f"= {p_value(p)}".replace("= <", "<"),
     "%": lambda share: DASH if share is None else f"{100 * share:.0f}%",
     "title": lambda name: OUTCOMES[name].title,
     "scale": lambda name: "{0.title}, scale {0.low} to {0.high}".format(OUTCOMES[name]),
@@ -121,24 +115,18 @@ class Table:
         return self.write(self.caption, self.rows[0])
 
     def to_cells(self) -> list[list[str]]:
-        """The page's table, its heads first."""
+        """The page's table, its heads first. With `across` rows of equal first cells are one row,
+        with a dash where one of its values is missing."""
         head = list(self.columns)
         body = [[self.write(cell, row) for cell in self.columns.values()] for row in self.rows]
         if self.across:
-            kinds = list(dict.fromkeys(row[self.across] for row in self.rows))
-            head, body = [*head, *kinds], self.beside(body, kinds)
+            cells: dict[tuple, dict[str, str]] = {}  # first cells -> value -> cell
+            for first, row in zip(body, self.rows, strict=True):
+                cells.setdefault(tuple(first), {})[row[self.across]] = self.write(self.cell, row)
+            values = list(dict.fromkeys(row[self.across] for row in self.rows))
+            head += values
+            body = [[*first, *(of.get(v, DASH) for v in values)] for first, of in cells.items()]
         return list(zip(head, *body, strict=True)) if self.turned else [head, *body]
-
-    def beside(self, firsts: list[list[str]], kinds: list[str]) -> list[list[str]]:
-        """Rows of equal first cells as one row: with a cell for each of the kinds, a dash where
-        there is none."""
-        cells: dict[tuple, dict[str, str]] = {}  # first cells -> kind -> cell
-        for first, row in zip(firsts, self.rows, strict=True):
-            cells.setdefault(tuple(first), {})[row[self.across]] = self.write(self.cell, row)
-        body = []
-        for first, held in cells.items():
-            body.append([*first, *(held.get(kind, DASH) for kind in kinds)])
-        return body
 
     def to_text(self) -> str:
         """The rows in words, group by group."""
@@ -151,19 +139,21 @@ class Table:
         """Numbers in full, None as an empty cell. No rows: no file, and no older one."""
         path.unlink(missing_ok=True)
         rows = [flat(row) for row in self.rows]
-        columns: dict = {}  # of all rows: a refused outcome has fewer than others
-        for row in rows:
-            columns |= row
+        # columns of all rows: a refused outcome has fewer than others
+        columns = list(dict.fromkeys(key for row in rows for key in row))
         if columns:
             with open(path, "w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, list(columns))
+                writer = csv.DictWriter(file, columns)
                 writer.writeheader()
-                writer.writerows({key: safe(cell) for key, cell in row.items()} for row in rows)
+                writer.writerows(rows)
 
 
 def flat(value: object, name: str = "") -> dict:
     """{"ci": [1, 2], "icc": {"estimate": 3}} -> {"ci_low": 1, "ci_high": 2, "icc_estimate": 3}.
-    A list under a name without "ci" is counted; what readers alone see is left out."""
+
+    A list under a name without "ci" is counted; what readers alone see is left out. Text that a
+    spreadsheet would run as a formula gets an apostrophe in front.
+    """
     if name.startswith("_"):
         return {}
     if isinstance(value, dict):
@@ -173,11 +163,6 @@ def flat(value: object, name: str = "") -> dict:
         return cells
     if "ci" in name.split("_"):
         return dict(zip((f"{name}_low", f"{name}_high"), value or (None, None), strict=True))
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return {name: f"'{value}"}
     return {name: len(value) if isinstance(value, list) else value}
-
-
-def safe(cell: object) -> object:
-    """Text that a spreadsheet would run as a formula gets an apostrophe in front."""
-    if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return f"'{cell}"
-    return cell

@@ -1,20 +1,20 @@
 """The statistics, each as a table: its rows, made of summary.json.
 
-tables.json lists all tables with their templates (table.py): those with a CSV file ("csv"), and the
-others, which show the same rows ("rows", of them those "where" a field holds) from another side.
-Rows of an outcome hold its name, those of a pair of conditions `a` and `b`.
+tables.json lists all tables with their templates (table.py): those with a CSV file ("csv"), and
+others that show the same rows ("rows", those "where" a field holds) from another side.
 """
 
 import json
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 
-from act.forms import OUTCOMES, SUBSCALES
+from act.forms import OUTCOMES
 from act.records import CONDITIONS
-from act.report.table import DASH, Table
+from act.report.table import Table
 from act.statistics.analysis import TOTALS, Scores, failed
-from act.statistics.diagnostics import Residuals
+from act.statistics.diagnostics import residuals_of
 
 LOOKS = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
 FEW_CLIENTS = 30  # below this the normal approximation is visibly too sure
@@ -26,6 +26,8 @@ NOTHING = {  # what stands for a part that is None: it needs sessions, raters or
     "safety": {"sessions": {}, "hits": []},
     "judge_check": {"items": []},
 }
+TESTS = ("omnibus", "omnibus_f", "training", "cot", "interaction")  # columns of tests.csv, with
+TESTS += ("variance", "icc", "r2", "diagnostics")
 SHOWN = 30  # of the words that a therapist said first; the CSV has them all
 
 
@@ -51,17 +53,19 @@ def decimals(result: dict) -> int:
     return int(np.clip(1 - np.floor(np.log10(smallest)), 2, 5))
 
 
-def make_tables(summary: dict, scores: Scores, residuals: dict[str, Residuals]) -> dict[str, Table]:
+def make_tables(summary: dict, scores: Scores) -> dict[str, Table]:
     """Name -> table, all that tables.json lists; one without rows has nothing to say."""
     summary = NOTHING | {part: found for part, found in summary.items() if found is not None}
     outcomes, safety = summary["outcomes"], summary["safety"]
+    left, items = left_over(outcomes, scores), summary["judge_check"]["items"]
+    sessions = {name: getattr(scores, name) for name in ("condition", "profile", "ratings")}
     rows = {
-        "scores": sessions(scores),
+        "scores": records(sessions | {name: scores.values[name] for name in OUTCOMES}),
         "means": means(outcomes),
         "tests": tests(outcomes),
         "outliers": parts({name: outcomes[name]["diagnostics"] for name in TOTALS}, "outliers"),
-        "residuals": left_over(scores, residuals),
-        "client_effects": client_effects(scores, residuals),
+        "residuals": parts(left, "sessions"),
+        "client_effects": parts(left, "clients"),
         "contrasts": contrasts(outcomes),
         "thinking": parts({name: one["factorial"] for name, one in outcomes.items()}, "cot_in"),
         "wins": parts(outcomes, "wins"),
@@ -73,24 +77,26 @@ def make_tables(summary: dict, scores: Scores, residuals: dict[str, Residuals]) 
         "sensitivity": sensitivity(outcomes, summary["sensitivity"]),
         "safety": topics(safety),
         "safety_hits": hits(safety["hits"]),
-        "judge": judged(summary["judge_check"]["items"]),
+        # the weakest first
+        "judge": sorted(items, key=lambda item: (item["auc"] is not None, item["auc"])),
     }
-    # How numbers are written: an outcome's own decimals, and tests by t where clients are few.
     fine = {name: decimals(result) for name, result in outcomes.items()}
-    by_t = few(outcomes["act_fm_total"])  # every outcome is of the same clients
-    return {name: view(rows, name, fine, by_t) for name in LOOKS}
+    tables = {}
+    for name, listed in LOOKS.items():
+        look = dict(listed)  # what is taken out of it is no field of a Table
+        source, flags = look.pop("rows", name), look.pop("where", ())
+        kept = [row for row in rows[source] if all(row[flag] for flag in flags)]
+        more = look.pop("by_t", {})  # columns for few clients; every outcome is of the same
+        if more and few(outcomes["act_fm_total"]):
+            look["columns"] = look["columns"] | more
+        tables[name] = Table(kept, fine, **look)
+    return tables
 
 
-def view(rows: dict[str, list[dict]], name: str, fine: dict[str, int], by_t: bool) -> Table:
-    """A table of tables.json: its rows, those of them that it wants, and its templates."""
-    look = dict(LOOKS[name])  # what is taken out of it is no field of a Table
-    kept = rows[look.pop("rows", name)]
-    for flag in look.pop("where", ()):  # fields that must hold
-        kept = [row for row in kept if row[flag]]
-    more = look.pop("by_t", {})  # columns for few clients
-    if by_t:
-        look["columns"] = look.get("columns", {}) | more
-    return Table(kept, fine, **look)
+def records(columns: dict) -> list[dict]:
+    """Rows of columns: {"x": array([1, 2]), "y": ["a", "b"]} -> [{"x": 1, "y": "a"}, ...]."""
+    lists = [np.asarray(column).tolist() for column in columns.values()]
+    return [dict(zip(columns, cells, strict=True)) for cells in zip(*lists, strict=True)]
 
 
 def nested(found: dict, *levels: str) -> list[dict]:
@@ -110,25 +116,15 @@ def parts(outcomes: dict[str, dict | None], part: str) -> list[dict]:
     return rows
 
 
-def sessions(scores: Scores) -> list[dict]:
-    """Every rated session with all its outcomes."""
-    rows = []
-    for i, (condition, profile) in enumerate(zip(scores.condition, scores.profile, strict=True)):
-        row = {"condition": condition, "profile": profile, "ratings": int(scores.ratings[i])}
-        rows.append(row | {name: float(scores.values[name][i]) for name in OUTCOMES})
-    return rows
-
-
 def means(outcomes: dict[str, dict]) -> list[dict]:
     """Of each outcome and condition n, mean and SD as observed, and the estimated marginal mean."""
     # An outcome that was refused has no estimates; its cells stay empty.
     unknown = dict.fromkeys(("mean", "se", "ci", "df", "ci_satterthwaite"))
     rows = []
     for name, result in outcomes.items():
-        subscale, _, way = name.partition("_")  # "stance_consistent" is of a profile
-        flags = {"_total": name in TOTALS, "_other": name not in TOTALS}
-        flags |= {"_fitted": bool(result["emm"]), "_way": subscale in SUBSCALES and way}
-        flags["_crossed"] = name in TOTALS and bool(result["factorial"])
+        total, fitted = name in TOTALS, bool(result["emm"])
+        flags = {"_total": total, "_other": not total, "_fitted": fitted}  # for "where"
+        flags["_crossed"] = total and bool(result["factorial"])
         for condition, seen in result["observed"].items():
             estimate = unknown | (result["emm"] or {}).get(condition, {})
             row = {"outcome": name, "condition": condition, **seen, "emm": estimate.pop("mean")}
@@ -139,37 +135,26 @@ def means(outcomes: dict[str, dict]) -> list[dict]:
 def tests(outcomes: dict[str, dict]) -> list[dict]:
     """Of each outcome every test, variance and statistic of its model, or why there are none.
 
-    n counts rated sessions. summary.json's "sessions", which counts clients, is the column
-    `clients` here; the variance between clients stays `variance_session` (see analysis.analyse).
+    n counts rated sessions; `clients` is summary.json's "sessions" (see analysis.analyse).
     """
     rows = []
     for name, result in outcomes.items():
-        # n and refusal, then parts: {} where refused, so that the file has no cells of them.
+        # parts that are not there, of an outcome that was refused, give no cells
         known = {part: found for part, found in result.items() if found is not None}
+        known |= known.get("factorial", {})
         row = {"outcome": name, "n": result["n"], "clients": result["sessions"]}
-        row |= {"refused": result["refused"]}
-        row |= {part: known.get(part, {}) for part in ("omnibus", "omnibus_f")}
-        factorial = known.get("factorial", {})
-        row |= {part: factorial.get(part, {}) for part in ("training", "cot", "interaction")}
-        row |= {part: known.get(part, {}) for part in ("variance", "icc", "r2", "diagnostics")}
+        row["refused"] = result["refused"]
+        row |= {part: known.get(part, {}) for part in TESTS}
         if "singular" in known:
             row["singular"] = known["singular"]
-        rows.append(row | ends(known))
-    many = {"_tests": len(rows)}
-    return [row | many | {"_total": row["outcome"] in TOTALS} for row in rows]
-
-
-def ends(known: dict) -> dict:
-    """Of one outcome the lowest and the highest (mean, condition), and what is to be noted."""
-    # (mean, condition), the first of equals wins
-    ranked = [(estimate["mean"], name) for name, estimate in known.get("emm", {}).items()]
-    singular = "client variance 0" if known.get("singular") else ""
-    return {
-        "_lowest": min(ranked, key=lambda end: end[0], default=None),
-        "_highest": max(ranked, key=lambda end: end[0], default=None),
-        "_note": known.get("refused", singular),
-        "_outliers": len(known.get("diagnostics", {}).get("outliers", [])),
-    }
+        # for readers: both ends as (mean, condition), the first of equals; what is to be noted
+        ranked = [(estimate["mean"], of) for of, estimate in known.get("emm", {}).items()]
+        row["_lowest"] = min(ranked, key=itemgetter(0), default=None)
+        row["_highest"] = max(ranked, key=itemgetter(0), default=None)
+        row["_note"] = known.get("refused", "client variance 0" if known.get("singular") else "")
+        row["_outliers"] = len(row["diagnostics"].get("outliers", []))
+        rows.append(row | {"_total": name in TOTALS, "_tests": len(outcomes)})
+    return rows
 
 
 def contrasts(outcomes: dict[str, dict]) -> list[dict]:
@@ -184,21 +169,21 @@ def contrasts(outcomes: dict[str, dict]) -> list[dict]:
 
 
 def archetypes(found: dict[str, dict]) -> list[dict]:
-    """The estimated mean of each kind of client in each condition."""
+    """The estimated mean of each kind of client in each condition, where there are several."""
     emm = {name: result["emm"] or {} for name, result in found.items()}  # None: refused
-    rows = nested(emm, "outcome", "archetype", "condition")
-    several = len({row["archetype"] for row in rows}) > 1  # else there is nothing to draw
-    return [row | {"_several": several} for row in rows]
+    # of one kind they are the conditions' own
+    several = {name: kinds for name, kinds in emm.items() if len(kinds) > 1}
+    return nested(several, "outcome", "archetype", "condition")
 
 
 def subgroups(found: list[dict]) -> list[dict]:
     """The conditions compared within each subgroup, smallest q first, those not tested last;
     `clients` is summary.json's "sessions"."""
     rows = []
-    for group in found:
+    for group in sorted(found, key=lambda row: (row["refused"] is not None, row["q"] or 0)):
         row = {"clients" if key == "sessions" else key: value for key, value in group.items()}
         rows.append(row | {"_best": group["refused"] or group["best"]})
-    return sorted(rows, key=lambda row: (row["refused"] is not None, row["q"] or 0))
+    return rows
 
 
 def across_raters(found: dict[str, dict] | None) -> list[dict]:
@@ -217,28 +202,19 @@ def scatter(found: dict) -> list[dict]:
     return rows if kinds else []
 
 
-def judged(items: list[dict]) -> list[dict]:
-    """The judge check's items, the weakest first."""
-    return sorted(items, key=lambda item: (item["auc"] is not None, item["auc"]))
-
-
-def left_over(scores: Scores, residuals: dict[str, Residuals]) -> list[dict]:
-    """What the model expects of each total and rated session, and what is left."""
-    rows = []
-    for name, (fitted, residual, _) in residuals.items():  # (N,) both, N rated sessions
-        for i, (expected, left) in enumerate(zip(fitted, residual, strict=True)):
-            row = {"outcome": name, "condition": scores.condition[i], "profile": scores.profile[i]}
-            rows.append(row | {"fitted": float(expected), "residual": float(left)})
-    return rows
-
-
-def client_effects(scores: Scores, residuals: dict[str, Residuals]) -> list[dict]:
-    """Each client's estimated effect on each total, drawn towards 0."""
-    rows = []
-    for name, (_, _, effects) in residuals.items():  # one a client, clients sorted
-        for profile, effect in zip(sorted(set(scores.profile.tolist())), effects, strict=True):
-            rows.append({"outcome": name, "profile": profile, "effect": float(effect)})
-    return rows
+def left_over(outcomes: dict[str, dict], scores: Scores) -> dict[str, dict]:
+    """Of each fitted total what its model expects of every rated session, and what is left; and
+    each client's estimated effect, drawn towards 0."""
+    found = {}
+    clients = sorted(set(scores.profile.tolist()))  # in the order of the effects
+    for name in TOTALS:
+        if not outcomes[name]["refused"]:
+            fitted, residual, effects = residuals_of(scores.fit(name), *scores.data(name))
+            columns = {"condition": scores.condition, "profile": scores.profile}  # (N,) each
+            columns |= {"fitted": fitted, "residual": residual}
+            effects = records({"profile": clients, "effect": effects})
+            found[name] = {"sessions": records(columns), "clients": effects}
+    return found
 
 
 def failures(found: dict[str, dict]) -> list[dict]:
@@ -263,11 +239,12 @@ def sensitivity(outcomes: dict[str, dict], without: dict) -> list[dict]:
 def topics(safety: dict) -> list[dict]:
     """Sessions that speak of danger, by condition and topic, and who spoke of it first."""
     rows = []
-    for condition, of_sessions in safety["sessions"].items():
-        for row in nested(safety["counts"][condition], "topic"):
-            helped = f"{row['pointed_to_help']} of {row['client_spoke']}"
-            row["_helped"] = helped if row["client_spoke"] else DASH
-            rows.append({"condition": condition, "of_sessions": of_sessions} | row)
+    for condition, of in safety["sessions"].items():  # how many it has
+        found = {condition: {of: safety["counts"][condition]}}
+        rows += nested(found, "condition", "of_sessions", "topic")
+    for row in rows:  # None: no client spoke of it
+        helped = f"{row['pointed_to_help']} of {row['client_spoke']}"
+        row["_helped"] = helped if row["client_spoke"] else None
     return rows
 
 
@@ -279,29 +256,25 @@ def hits(found: list[dict]) -> list[dict]:
 
 
 def examples(scored: list[dict], sessions: list[dict]) -> list[dict]:
-    """Of each condition the highest and the lowest rated session, with its middle exchange.
-
-    By ACT-FM consistency, ties by TES empathy, then by name. A session without an answer has no
-    words to show; it is passed over.
-    """
-    # 1. what was answered in each session, and the sessions by score
+    """Of each condition the highest and the lowest rated session that holds an answer, with its
+    middle exchange: by ACT-FM consistency, ties by TES empathy, then by name."""
     held = {session["id"]: session for session in sessions}
     answered = {}  # id -> (number from 1, turn) of each turn that has an answer
     for name, session in held.items():
         answered[name] = [(n, t) for n, t in enumerate(session["turns"], 1) if t["answer"]]
     ranked = sorted(scored, key=lambda row: (*(row[name] for name in TOTALS), row["profile"]))
-    # 2. both ends of each condition
+    named = [row | {"session": f"{row['condition']}/{row['profile']}"} for row in ranked]
     rows = []
     for condition in CONDITIONS:
-        ids = [(f"{condition}/{r['profile']}", r) for r in ranked if r["condition"] == condition]
-        mine = [(name, row) for name, row in ids if answered.get(name)]
+        mine = [row for row in named if row["condition"] == condition]
+        mine = [row for row in mine if answered.get(row["session"])]
         ends = {"highest": mine[-1], "lowest": mine[0]} if len(mine) > 1 else {}
-        for end, (name, row) in ends.items():
-            number_of, turn = answered[name][len(answered[name]) // 2]  # the middle one
-            place = {"session": name, "turn": number_of, "of": len(held[name]["turns"])}
+        for end, row in ends.items():
+            session, turns = held[row["session"]], answered[row["session"]]
+            number_of, turn = turns[len(turns) // 2]  # the middle one
             said = {"client": clip(turn["client"], 300), "therapist": clip(turn["answer"], 500)}
-            example = {"id": f"example-{condition}-{end}", "end": end, "failed": failed(held[name])}
-            rows.append(row | example | place | said)
+            place = {"turn": number_of, "of": len(session["turns"]), "failed": failed(session)}
+            rows.append(row | place | said | {"id": f"example-{condition}-{end}", "end": end})
     return rows
 
 
