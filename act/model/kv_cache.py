@@ -1,9 +1,9 @@
 """What each row of a batch has read so far: keys and values of all layers, kept between turns.
 
-act/model/sampler.py decides which conversation owns which row and feeds it only what is new; the
-model sees the cache as just another `Attention`. A *row* is one conversation's place in the batch,
-index B of the arrays below, a *slot* the place of one token in a row, index S. A beginning that
-rows share, the trunk, is kept once. Who is not interested in decoding can skip both files.
+act/model/sampler.py decides which conversation owns which row; the model sees the cache as just
+another `Attention`. A *row* is one conversation's place in the batch, index B of the arrays below,
+a *slot* the place of one token in a row, index S; a beginning that rows share, the *trunk*, is kept
+once. Who is not interested in decoding can skip both files.
 """
 
 import torch
@@ -49,8 +49,8 @@ class KVCache:
             more = (0, 0, 0, more_slots, 0, 0, 0, more_rows)  # behind D, S, K and B
             self.k = F.pad(self.k, more)  # the old keys are gone when the values come
             self.v = F.pad(self.v, more)
-            self.lengths = F.pad(self.lengths, (0, more_rows))
-            self.on_trunk = F.pad(self.on_trunk, (0, more_rows))
+            by_row = (self.lengths, self.on_trunk)
+            self.lengths, self.on_trunk = (F.pad(x, (0, more_rows)) for x in by_row)
 
     def own(self, row: int) -> int:
         """How many of a row's tokens stand in its own slots."""
@@ -65,8 +65,7 @@ class KVCache:
             x[[a, b]] = x[[b, a]]
 
     def copy(self, source: int, row: int, tokens: int) -> None:
-        """Make a row's tokens the first ones of row `source`, at least all that `source` has on the
-        trunk."""
+        """Make a row's tokens the first of row `source`, at least all that it has on the trunk."""
         n = tokens - (int(self.lengths[source]) - self.own(source))
         for x in (self.k, self.v):
             x[:, row, :, :n] = x[:, source, :, :n]

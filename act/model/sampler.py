@@ -1,11 +1,9 @@
 """Batched decoding: many prompts in, one reply each out; rows join and end as they like.
 
-A conversation is known by its key. When its next prompt begins with tokens the cache already holds,
-only the rest is read; a beginning that conversations share (the system prompt) is read once. Each
-reply draws from a random stream of its own seed, so its neighbours in the batch do not change it.
-
-The trunk (one copy of that shared beginning; kv_cache.py defines row and trunk) only saves time:
-who is not interested in decoding can skip all from `_swap` on.
+A conversation is known by its key. Of its next prompt only what the cache does not hold is read, and
+a beginning that conversations share, the trunk of kv_cache.py, once: that only saves time, and all
+from `_keep` on can be skipped. Each reply draws from a random stream of its own seed, so its
+neighbours in the batch do not change it.
 """
 
 from collections.abc import Callable
@@ -24,8 +22,7 @@ NUCLEUS = 1024  # most probable tokens among which a nucleus is looked for first
 
 @dataclass(frozen=True)
 class Sampling:
-    """temperature 0 is greedy; top_p keeps the fewest tokens whose probability reaches it. None:
-    not ours to set."""
+    """temperature 0 is greedy; top_p keeps the fewest tokens that reach it. None: not ours to set."""
 
     temperature: float | None
     top_p: float | None
@@ -130,16 +127,23 @@ class Sampler:
 
     @torch.inference_mode()
     def add(self, requests: list[Request]) -> None:
-        """Begin replies beside those begun. Prompts must be non-empty, keys distinct and not in
-        `pending`."""
+        """Begin replies beside those begun, of non-empty prompts and distinct keys not `pending`."""
         if not requests:
             return
+        # 1. the conversations move to the rows first, first + 1, ...
         first = len(self.pending)
-        self._take_rows([request.key for request in requests], first)
-        prompts = [[*request.prompt, *request.forced] for request in requests]
-        for row, prompt in enumerate(prompts, first):
+        new = [request.key for request in requests if request.key not in self.keys]
+        self.keys += new
+        self.held += [[] for _ in new]
+        self.cache.grow(rows=len(self.keys))
+        for row, request in enumerate(requests, first):
+            self._swap(row, self.keys.index(request.key))
+        # 2. of what a row holds stays what its prompt begins with; the prompt's last token is read
+        rows = {}  # row -> prompt
+        for row, request in enumerate(requests, first):
+            rows[row] = prompt = [*request.prompt, *request.forced]
             self._keep(row, min(common_prefix(self.held[row], prompt), len(prompt) - 1))
-        rows = dict(enumerate(prompts, first))
+        # 3. new conversations' common beginning is read, then the rest of all
         self._begin({row: prompt[:-1] for row, prompt in rows.items() if not self.held[row]})
         logits = self.read([prompt[len(self.held[row]) :] for row, prompt in rows.items()], first)
         self.logits = torch.cat([self.logits, logits]) if first else logits  # (B, V)
@@ -185,15 +189,6 @@ class Sampler:
             self.cache.swap(a, b)
             for by_row in (self.keys, self.held):
                 by_row[a], by_row[b] = by_row[b], by_row[a]
-
-    def _take_rows(self, keys: list[str], first: int) -> None:
-        """Move the keys' conversations to the rows first, first + 1, ..."""
-        new = [key for key in keys if key not in self.keys]
-        self.keys += new
-        self.held += [[] for _ in new]
-        self.cache.grow(rows=len(self.keys))
-        for row, key in enumerate(keys, first):
-            self._swap(row, self.keys.index(key))
 
     def _keep(self, row: int, tokens: int) -> None:
         """Take back all but the first tokens, and all where that would cut the trunk."""

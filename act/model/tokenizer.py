@@ -1,8 +1,7 @@
 """Text to token ids and back, and conversations to prompts.
 
 Read are `tokenizer.json` and sentencepiece's `tokenizer.model`. What a person or a model wrote is
-always encoded as text: a special token spelt in it stays text. Special tokens enter through the
-chat template alone. The three templates are plain functions from messages to pieces.
+always text, even a special token spelt in it; special tokens enter through the chat template alone.
 """
 
 from collections.abc import Callable
@@ -54,8 +53,7 @@ def llama3(messages: Messages) -> list[str]:
 def mistral(messages: Messages) -> list[str]:
     """Mistral Instruct v3 (sentencepiece), with the system prompt in the first user turn.
 
-    Mistral's own code puts it into the last user turn; in the first, the prompts of a session are
-    prefixes of one another, and a cache can hold them.
+    In the last, where Mistral's own code has it, a session's prompts would share no prefix.
     """
     if messages[0]["role"] == "system":
         first = {"role": "user", "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}

@@ -1,8 +1,8 @@
 """One optimiser step: examples -> trees -> token log-probs -> loss, gradients, and what is logged.
 
-train.py hands over a step's examples; `run_examples` cuts them into trees that fit, `answer_logps`
-gives their log-probs, losses.py the loss. Each part is divided by the whole step's counts, so parts
-add up however the step was cut. docs/tree.md says why a tree gives what its answers do one by one.
+`run_examples` cuts a step's examples into trees that fit. Each tree's loss is divided by the whole
+step's counts, so parts add up however the step was cut. docs/tree.md says why a tree gives what its
+answers do one by one.
 """
 
 from dataclasses import dataclass, replace
@@ -45,9 +45,7 @@ def group_by_budget(examples: list[Example], budget: int) -> list[list[Example]]
             groups[-1].append(example)
         else:
             groups.append([example])
-            tree = Tree()
-            for answer in example.answers:
-                tree.add(answer.ids)
+            tree = build_tree([answer.ids for answer in example.answers])
     return groups
 
 
@@ -64,8 +62,8 @@ def answer_logps(
     ids, parents = (torch.tensor(x, device=model.device) for x in (tree.ids, tree.parents))  # (T,)
     targets = []  # places in the tree, for each answer
     for places, answer in zip(tree.places, answers, strict=True):
-        learned = [places[i] for i in answer.targets(with_prompt)]
-        targets.append(torch.tensor(learned, device=model.device))
+        first = answer.targets(with_prompt).start
+        targets.append(torch.tensor(places[first:], device=model.device))
     # a token goes through the head once, however many answers have it as a target
     needed = torch.cat(targets).unique()
     logps = logprob(hidden[parents[needed]], model.head, ids[needed])  # (1)
@@ -108,15 +106,8 @@ def step_losses(
     return loss, sums | {"loss": loss.item()} | shares
 
 
-def no_loss(model: Llama) -> Tensor:
-    """0 by way of every parameter: a process without a tree takes part in the others' gathering."""
-    logps, _ = answer_logps(model, [Answer([0, 0], 1)])
-    return 0 * logps[0].sum()
-
-
 def count_targets(examples: list[Example], scope: str) -> int:
-    """N: the tokens of the NLL term, the chosen answers' or, with scope "sequence", the prompts'
-    too but the first."""
+    """N: the tokens of the NLL term, those of the chosen answers or also ("sequence") of prompts."""
     return sum(len(example.chosen.targets(scope == "sequence")) for example in examples)
 
 
@@ -137,8 +128,9 @@ def run_examples(
         with torch.set_grad_enabled(backward):
             if tree:
                 loss, sums = step_losses(model, tree, objective, targets, pairs)
-            else:
-                loss, sums = no_loss(model), {}
+            else:  # takes part in the others' gathering: 0 by way of every parameter
+                logps, _ = answer_logps(model, [Answer([0, 0], 1)])
+                loss, sums = 0 * logps[0].sum(), {}
         if backward:
             loss.backward()
         for name, value in sums.items():
