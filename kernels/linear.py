@@ -16,9 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# oneDNN, and PyTorch's layer over it, keep a compiled product for each shape, half a megabyte each,
-# 1,024 of them unless told otherwise before the first. Decoding comes with ever new shapes
-# (docs/log.md).
+# oneDNN, and PyTorch's layer over it, keep 1,024 compiled products, half a megabyte each, unless
+# told otherwise before the first. Decoding comes with ever new shapes (docs/log.md).
 for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
     os.environ.setdefault(cache, "256")
 
@@ -59,9 +58,8 @@ def product(x: Tensor, weight: Tensor) -> Tensor:
 class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:
-        # A frozen weight needs no input for its gradient: the activation is not kept. Nor is the
-        # weight "saved", it is there anyway; so activation checkpointing, which repeats what comes
-        # before the last thing saved, stops sooner.
+        # A frozen weight needs no input for its gradient, and is there anyway: where nothing is
+        # saved, activation checkpointing, which repeats what comes before that, stops sooner.
         if ctx.needs_input_grad[1]:
             ctx.save_for_backward(x, weight)
         else:

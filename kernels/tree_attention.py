@@ -51,8 +51,7 @@ def tree_attention(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:
 
 
 def rejoined_keys_attention(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:
-    """`joined_keys_attention` again for the backward pass: kept, a trunk's keys would lie there
-    fifty times a layer."""
+    """`joined_keys_attention`, repeated for the backward pass: joined keys are not kept."""
     again = {"use_reentrant": False, "preserve_rng_state": False}
     return checkpoint(joined_keys_attention, q, k, v, runs, **again)
 

@@ -18,7 +18,6 @@ from act.model.llama import Llama, LlamaConfig
 from act.model.lora import PROJECTIONS, attach, detach, lora_layers
 from act.records import InputError, read_json
 
-PEFT_PREFIX = "base_model.model."
 # What adapter_config.json says: as `written` here; `plain` settings with their values (of
 # "init_lora_weights" the starts that leave the base model as it is), and those that do not matter
 # or are read. Anything else that is set could change what the adapter computes.
@@ -62,7 +61,7 @@ def base_folder(spec: str | Path) -> Path:
 
 
 def model_name(spec: str) -> str:
-    """In short: gpt-5 of gpt-5@https://api.openai.com/v1, smollm2+judge of models/smollm2+runs/judge"""
+    """In short: gpt-5 of gpt-5@https://..., smollm2+judge of models/smollm2+runs/judge."""
     if is_endpoint(spec):
         return split_endpoint(spec)[0]
     return "+".join(path.resolve().name for path in split_spec(spec) if path)
@@ -88,8 +87,8 @@ def load_model(spec: str | Path, device: str = "cpu", dtype: torch.dtype | None 
     check_tensors(model.state_dict(), tensors, folder)
     dtypes = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()})
     if dtype is None and len(dtypes) > 1:
-        said = f"its tensors are {' and '.join(dtypes)}; convert it to one"
-        raise InputError(f"{folder}: {said} (train.py: give --dtype)")
+        several = " and ".join(dtypes)
+        raise InputError(f"{folder}: its tensors are {several}; convert, or give --dtype")
     # 3. they are the weights: the file's own pages on a CPU, unless another type is asked for
     for name, tensor in tensors.items():
         tensors[name] = tensor.to(device=device, dtype=dtype or tensor.dtype)
@@ -104,7 +103,7 @@ def read_folder(folder: Path) -> dict[str, Tensor]:
     index, whole = folder / "model.safetensors.index.json", folder / "model.safetensors"
     if not index.is_file():
         if not whole.is_file() and list(folder.glob("*.bin")):
-            raise InputError(f"{folder}: only *.bin, pickled, never read; convert to safetensors")
+            raise InputError(f"{folder}: only pickled weights; convert *.bin to safetensors")
         return read_tensors(whole)
     places = read_json(index).get("weight_map")  # tensor -> its shard
     if not isinstance(places, dict):
@@ -133,8 +132,7 @@ def check_tensors(expected: dict[str, Tensor], found: dict[str, Tensor], where: 
     for name in sorted(expected.keys() - found.keys()):
         raise InputError(f"{where}: tensor {name} is missing")
     for name in sorted(found.keys() - expected.keys()):
-        said = "has no place in this model; is config.json of another model?"
-        raise InputError(f"{where}: tensor {name} {said}")
+        raise InputError(f"{where}: tensor {name} has no place in this model; another's config?")
     for name, tensor in found.items():
         has, want = tuple(tensor.shape), tuple(expected[name].shape)
         if has != want:
@@ -208,8 +206,8 @@ def adapter_tensors(model: nn.Module) -> dict[str, Tensor]:
     """The adapter's parameters under PEFT's names: A (r, in) and B (out, r) of each layer."""
     tensors = {}
     for name, layer in lora_layers(model).items():
-        tensors[f"{PEFT_PREFIX}{name}.lora_A.weight"] = layer.lora_A
-        tensors[f"{PEFT_PREFIX}{name}.lora_B.weight"] = layer.lora_B
+        tensors[f"base_model.model.{name}.lora_A.weight"] = layer.lora_A
+        tensors[f"base_model.model.{name}.lora_B.weight"] = layer.lora_B
     return tensors
 
 

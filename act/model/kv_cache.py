@@ -19,11 +19,10 @@ ROOM = 256  # slots more than asked for, when room is made, so that it is made s
 class KVCache:
     """Keys and values of what each row has read so far; an `Attention` that appends and attends.
 
-    Row b holds `lengths[b]` tokens. Those of a row on the trunk begin with the trunk's tokens; the
-    others stand in the row's own slots, from 0 on. New tokens are written behind them, right-padded
-    where rows have unequal numbers of new ones: a pad's slot lies behind the row's length, is
-    masked, and is overwritten by the row's next token. Taking tokens back is setting a smaller
-    length. The caller raises `lengths` after each forward pass by the number of real tokens fed.
+    Row b holds `lengths[b]` tokens, the trunk's first if it is on it, the others in own slots from
+    0 on. New tokens are written behind them, right-padded: a pad's slot lies behind the row's
+    length, is masked, and is overwritten by the row's next token. Taking tokens back is setting a
+    smaller length; the caller raises it after each forward pass by the real tokens fed.
     """
 
     def __init__(

@@ -64,9 +64,9 @@ class LlamaConfig:
                 raise ValueError(f"{name} is {value!r}; only {readable} is read")
         given = {name: value for name, value in raw.items() if value is not None}
         given["rope_theta"] = float(rope.get("rope_theta", raw.get("rope_theta", cls.rope_theta)))
+        H, C = raw.get("num_attention_heads", 1), raw.get("hidden_size", 0)
+        derived = {"num_key_value_heads": H, "head_dim": C // H}
         try:
-            H = raw["num_attention_heads"]
-            derived = {"num_key_value_heads": H, "head_dim": raw["hidden_size"] // H}
             scaling = {name: rope[name] for name in ROPE_SCALING} if rope_type == "llama3" else None
             # the class's own are the defaults
             values = {**vars(cls), **derived, **given, "rope_scaling": scaling}
@@ -78,9 +78,9 @@ class LlamaConfig:
 def rope_frequencies(config: LlamaConfig) -> Tensor:
     """Angle per position of each pair of dimensions, theta^(-2i/D), (D/2,) float32.
 
-    With `rope_scaling` llama3 (Llama 3.1, "llama3" in transformers' modeling_rope_utils) and L =
-    original_max_position_embeddings: wavelengths longer than L/low_freq_factor are slowed by
-    `factor`, those shorter than L/high_freq_factor stay; between, linearly in L/wavelength.
+    With `rope_scaling` llama3 (transformers' modeling_rope_utils): wavelengths longer than
+    L/low_freq_factor are slowed by `factor`, shorter than L/high_freq_factor stay; between,
+    linearly in L/wavelength.
     """
     D = config.head_dim
     frequencies = 1.0 / config.rope_theta ** (torch.arange(0, D, 2, dtype=torch.int64).float() / D)
@@ -167,11 +167,10 @@ class MLP(nn.Module):
 def by_stretches(
     part: Callable[..., tuple[Tensor, ...]], tensors: tuple[Tensor, ...], keep: int | None
 ) -> tuple[Tensor, ...]:
-    """`part` of tensors (B, T, ...), computed over stretches of tokens and joined again.
+    """`part`, which treats each token alone, of tensors (B, T, ...), over stretches of tokens.
 
-    What happens between two attentions happens to each token alone. On a CPU a stretch's
-    activations stay in its cache. Stretches that end after token `keep` (None: none) are computed
-    again in the backward pass from their inputs (activation checkpointing, Chen et al. 2016).
+    On a CPU a stretch's activations stay in its cache. Stretches that end after token `keep` (None:
+    none) are computed again in the backward pass (activation checkpointing, Chen et al. 2016).
     """
     stretch = STRETCH.get(tensors[0].device.type, 4096)
     outs, end = [], 0  # of each stretch
@@ -231,11 +230,7 @@ class Body(nn.Module):
 
 
 class Llama(nn.Module):
-    """A decoder-only Llama.
-
-    >>> hidden = model(ids)              # (B, T) -> (B, T, C)
-    >>> logits = model.logits(hidden)    # (B, T, V)
-    """
+    """A decoder-only Llama: `model.logits(model(ids))` are (B, T, V) of ids (B, T)."""
 
     def __init__(self, config: LlamaConfig):
         super().__init__()

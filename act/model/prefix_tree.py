@@ -94,10 +94,10 @@ def slot_probs(
     prompts: Sequence[list[int]],
     digits: Sequence[Sequence[str]],
 ) -> list[Tensor]:
-    """Slots: each prompt's next token, decided among a few allowed digits: a rating always valid.
+    """Each prompt's next token, decided among a few allowed digits: a rating always valid.
 
     p(digit | prompt, the reply begins with one of the digits), float32 (len(digits[i]),) for each
-    prompt i. What the prompts share, a transcript before 34 questions, is read once.
+    prompt i.
     """
     allowed = [digit_ids(tokenizer, some) for some in digits]
     tree = build_tree([prompt + lead for prompt, (lead, _) in zip(prompts, allowed, strict=True)])

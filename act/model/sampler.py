@@ -1,9 +1,8 @@
 """Batched decoding: many prompts in, one reply each out; rows join and end as they like.
 
-A conversation is known by its key. Of its next prompt only what the cache does not hold is read, and
-a beginning that conversations share, the trunk of kv_cache.py, once: that only saves time, and all
-from `_keep` on can be skipped. Each reply draws from a random stream of its own seed, so its
-neighbours in the batch do not change it.
+A conversation is known by its key. Of its next prompt only what the cache lacks is read, and a
+beginning that conversations share, the trunk of kv_cache.py, once; that only saves time. Each reply
+draws from a random stream of its own seed, so its neighbours in the batch do not change it.
 """
 
 from collections.abc import Callable
@@ -22,7 +21,7 @@ NUCLEUS = 1024  # most probable tokens among which a nucleus is looked for first
 
 @dataclass(frozen=True)
 class Sampling:
-    """temperature 0 is greedy; top_p keeps the fewest tokens that reach it. None: not ours to set."""
+    """0 is greedy; top_p keeps the fewest tokens that reach it. None: not ours to set."""
 
     temperature: float | None
     top_p: float | None
@@ -33,8 +32,8 @@ class Sampling:
 class Request:
     """One reply wanted. `forced` tokens open it; `bridge` may put more in where it would end.
 
-    `bridge` is called with the reply's ids when it would end, and from half of its tokens on, until
-    it returns ids to put in; decoding then goes on behind them. It returns [] to change nothing.
+    It is called with the reply's ids when it would end, and from half of its tokens on, until it
+    returns ids (not []) to put in; decoding then goes on behind them.
     """
 
     key: str
@@ -110,11 +109,9 @@ def _draw(weights: Tensor, uniforms: Tensor) -> Tensor:
 
 
 class Sampler:
-    """Decodes with one model. Each conversation owns a row of the cache; the n `pending` 0..n-1.
+    """Decodes with one model: `add` requests, then `step` while any are `pending`.
 
-    sampler.add([Request("a", prompt), Request("b", other)])
-    while sampler.pending:
-        for key, decoded in sampler.step(): ...
+    Each conversation owns a row of the cache; the n pending 0..n-1.
     """
 
     def __init__(self, model: Llama, end_ids: list[int], sampling: Sampling):
@@ -127,7 +124,7 @@ class Sampler:
 
     @torch.inference_mode()
     def add(self, requests: list[Request]) -> None:
-        """Begin replies beside those begun, of non-empty prompts and distinct keys not `pending`."""
+        """Begin replies beside those begun; prompts are not empty, keys not `pending`."""
         if not requests:
             return
         # 1. the conversations move to the rows first, first + 1, ...
@@ -142,7 +139,12 @@ class Sampler:
         rows = {}  # row -> prompt
         for row, request in enumerate(requests, first):
             rows[row] = prompt = [*request.prompt, *request.forced]
-            self._keep(row, min(common_prefix(self.held[row], prompt), len(prompt) - 1))
+            kept = min(common_prefix(self.held[row], prompt), len(prompt) - 1)
+            on_trunk = self.cache.on_trunk[row] and kept >= len(self.trunk)
+            if self.cache.on_trunk[row] and not on_trunk:
+                kept = 0  # the trunk is not cut
+            del self.held[row][kept:]
+            self.cache.lengths[row], self.cache.on_trunk[row] = kept, int(on_trunk)
         # 3. new conversations' common beginning is read, then the rest of all
         self._begin({row: prompt[:-1] for row, prompt in rows.items() if not self.held[row]})
         logits = self.read([prompt[len(self.held[row]) :] for row, prompt in rows.items()], first)
@@ -189,15 +191,6 @@ class Sampler:
             self.cache.swap(a, b)
             for by_row in (self.keys, self.held):
                 by_row[a], by_row[b] = by_row[b], by_row[a]
-
-    def _keep(self, row: int, tokens: int) -> None:
-        """Take back all but the first tokens, and all where that would cut the trunk."""
-        if self.cache.on_trunk[row] and tokens < len(self.trunk):
-            tokens = 0
-        del self.held[row][tokens:]
-        self.cache.lengths[row] = tokens
-        if not tokens:
-            self.cache.on_trunk[row] = 0
 
     def _begin(self, new: dict[int, list[int]]) -> None:
         """Read what new conversations have in common once, and nothing that another has read."""

@@ -128,11 +128,12 @@ class ChatTokenizer:
 
     def prompt(self, messages: Messages) -> list[int]:
         """Token ids of a conversation, up to where the assistant's reply begins."""
-        return [i for piece in self.template(messages) for i in self._piece(piece)]
+        ids: list[int] = []
+        for piece in self.template(messages):
+            special = isinstance(piece, Special)
+            ids += [self.token_id(piece)] if special else self._encode_again(piece)
+        return ids
 
     def reply(self, text: str) -> list[int]:
         """Token ids of an assistant's reply with its end token: training's target."""
         return [*self.encode(text.strip()), self.end_ids[0]]
-
-    def _piece(self, piece: str) -> list[int]:
-        return [self.token_id(piece)] if isinstance(piece, Special) else self._encode_again(piece)

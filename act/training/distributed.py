@@ -77,8 +77,7 @@ def add_up(totals: dict[str, float]) -> dict[str, float]:
 def shares(examples: list[Example], n: int) -> list[list[Example]]:
     """A step's examples, session by session, in n stretches of equal length up to one example.
 
-    A cut inside a session costs its trunk once more; sessions of equal length stay whole where
-    there are n of them, or a multiple.
+    A cut inside a session costs its trunk once more.
     """
     examples = sorted(examples, key=lambda example: example.session)
     ends = [len(examples) * i // n for i in range(n + 1)]

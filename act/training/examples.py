@@ -101,7 +101,8 @@ def checked_row(row: dict) -> tuple[Messages, list[str]]:
         check_messages("messages", row["messages"], ROLES)
         row = row | {"prompt": row["messages"][:-1], "completion": row["messages"][-1:]}
     if "prompt" not in row:
-        raise ValueError('no "prompt" (nor "messages"): the answer would lack its context')
+        lost = "the answer would be learned without its context"
+        raise ValueError(f'no "prompt" (nor "messages"): {lost}')
     check_messages("prompt", row["prompt"], ROLES)
     roles = [message["role"] for message in row["prompt"]]
     turns = roles[turns_begin(row["prompt"]) :]
@@ -127,8 +128,8 @@ def fit_prompt(
 ) -> tuple[list[int], int]:
     """(ids, turns cut): the oldest turns go, whole, until the rest has at most `limit` tokens.
 
-    System prompt and last message stay. `wish` is a limit too as long as there are turns to cut.
-    Raises ValueError where those two alone are too long.
+    `wish` is a limit too as long as there are turns to cut. System prompt and last message stay;
+    ValueError where they alone are too long.
     """
     first = turns_begin(messages)
     system, turns, cut = messages[:first], messages[first:], 0
@@ -173,10 +174,7 @@ def make_example(row: dict, tokenizer: ChatTokenizer, max_length: int, max_promp
 def read_examples(
     path: str | Path, tokenizer: ChatTokenizer, pairs: bool, max_length: int, max_prompt: int
 ) -> list[Example]:
-    """The examples of a JSONL file; `pairs` refuses those that are none.
-
-    Raises InputError, with file and line, for a row that could not be trained on.
-    """
+    """The examples of a JSONL file; `pairs` refuses those that are none. InputError names a line."""
     examples: list[Example] = []
     for place, row in read_placed(path):
         try:

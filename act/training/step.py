@@ -32,10 +32,7 @@ class Objective:
 
 
 def group_by_budget(examples: list[Example], budget: int) -> list[list[Example]]:
-    """Consecutive examples in groups whose tree has at most `budget` tokens; (T1) of docs/tree.md.
-
-    An example that has more alone is a group of its own.
-    """
+    """Consecutive examples, one or more, whose tree has at most `budget` tokens; (T1), tree.md."""
     groups: list[list[Example]] = []
     tree = Tree()
     for example in examples:
@@ -55,7 +52,6 @@ def answer_logps(
     """Token log-probs of each answer, (its targets,) float32 each, and the number of tokens read.
 
     Targets are the answer's own tokens; `with_prompt` also the prompt's, all but the first.
-    `keep_tokens` as in read_tree.
     """
     tree = build_tree([answer.ids for answer in answers])
     hidden = read_tree(model, tree, keep_tokens)  # (T, C)
@@ -107,7 +103,7 @@ def step_losses(
 
 
 def count_targets(examples: list[Example], scope: str) -> int:
-    """N: the tokens of the NLL term, those of the chosen answers or also ("sequence") of prompts."""
+    """N: the tokens of the NLL term, of the chosen answers or ("sequence") also of prompts."""
     return sum(len(example.chosen.targets(scope == "sequence")) for example in examples)
 
 
