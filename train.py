@@ -4,15 +4,12 @@
     train.py --method sft --cot --model DIR --data cot.jsonl --held-out-sessions 2 --out sft-cot
 
 Data are JSONL in TRL's conversational formats (pairs, prompt + completion, messages); SFT takes a
-pair's chosen answer. Defaults are the study's own values but for --order and --nll-scope: LoRA 64
-on seven projections, one epoch, warm-up 10%, AdamW, seed 3407; SFT: 4 examples a step at 5e-6,
-cosine; ORPO: 8 pairs a step at 8e-6, linear, lambda 0.1. --out becomes an adapter in PEFT's layout,
-with log.jsonl (a line a step), train.json (arguments, checksums of data and base model, versions,
-what was cut, metrics) and targets.txt (the first example's tokens, a mark at those that are
-learned). Ctrl-C and SIGTERM save the state after the step under way. On N GPUs: torchrun
---nproc-per-node N train.py ..., with the same arguments and the same result, up to rounding. Turns
-of one session share what they have read, so it is faster only where a step spans several sessions,
-as with --batch 25*N.
+pair's chosen answer. Defaults are the study's own values but for --order and --nll-scope: SFT: 4
+examples a step at 5e-6, cosine; ORPO: 8 pairs a step at 8e-6, linear. --out becomes an adapter in
+PEFT's layout, with log.jsonl (a line a step), train.json (what made it, metrics) and targets.txt
+(the first example's tokens, a mark at those that are learned). Ctrl-C and SIGTERM save the state
+after the step under way. On N GPUs: torchrun --nproc-per-node N train.py ..., with the same result
+up to rounding; faster where a step spans several sessions, as with --batch 25*N.
 """
 
 import math
@@ -62,13 +59,10 @@ def parse_arguments() -> Namespace:
     add = parser.add_argument
     # 1. from what to what
     add("--method", choices=("sft", "orpo"), required=True, help="what to train with")
-    about = "the data have reasoning before each answer; the chosen ones are checked"
-    add("--cot", action="store_true", help=about)
-    about = "base model: a folder in Hugging Face layout"
-    add("--model", required=True, metavar="DIR", help=about)
+    add("--cot", action="store_true", help="answers begin with reasoning; that is checked")
+    add("--model", required=True, metavar="DIR", help="base model, in Hugging Face layout")
     add("--data", required=True, help="JSONL of pairs or of examples")
-    about = "the data's last N sessions are for evaluation only"
-    add("--held-out-sessions", type=int, default=0, metavar="N", help=about)
+    add("--held-out-sessions", type=int, default=0, metavar="N", help="the last N: to evaluate")
     add("--out", type=Path, required=True, metavar="ADAPTER", help="folder to write")
     about = "go on from --out's last saved state, if any; a finished adapter is left alone"
     add("--resume", action="store_true", help=about)
@@ -84,19 +78,14 @@ def parse_arguments() -> Namespace:
     add("--nll-scope", choices=("response", "sequence"), default="response", help=about)
     about = "session by session, so that most steps' examples come from one; or shuffled"
     add("--order", choices=("session", "random"), default="session", help=about)
-    about = "LoRA's r; 0 trains the whole model, in float32"
-    add("--lora-rank", type=int, default=64, help=about)
-    about = "LoRA's alpha; its output is scaled by alpha / r"
-    add("--lora-alpha", type=not_negative, default=64, help=about)
+    add("--lora-rank", type=int, default=64, help="r; 0: the whole model, in float32")
+    add("--lora-alpha", type=not_negative, default=64, help="scales by alpha / r")
     add("--seed", type=int, default=3407, help="of the adapter's start and the data's order")
     # 3. what fits
-    about = "tokens of prompt and answer; answers are cut"
-    add("--max-length", type=positive, default=9000, help=about)
-    about = "tokens of a prompt; oldest turns are cut"
-    add("--max-prompt", type=positive, default=5400, help=about)
+    add("--max-length", type=positive, default=9000, help="tokens; answers are cut")
+    add("--max-prompt", type=positive, default=5400, help="tokens; oldest turns are cut")
     add("--tree-tokens", type=positive, default=16384, help="tokens computed together, at most")
-    about = "tokens of a tree whose activations are kept for the backward pass, in whole stretches "
-    about += "(1,024 tokens on a CPU, 4,096 elsewhere); those of others are computed again"
+    about = "of a tree, whose activations are kept (in whole stretches); others' computed again"
     add("--keep-tokens", type=positive, default=1024, help=about)
     about = "of a frozen base model; if not given its files'. All that is trained is float32"
     add("--dtype", choices=("float32", "bfloat16"), help=about)
@@ -107,8 +96,7 @@ def parse_arguments() -> Namespace:
     if args.lora_rank and not args.lora_alpha:
         raise InputError("--lora-alpha 0: the adapter would change nothing")
     if args.lora_rank == 0 and args.dtype == "bfloat16":
-        why = "the whole model trains in float32; bfloat16 stalls Adam"
-        raise InputError(f"--dtype bfloat16 with --lora-rank 0: {why}")
+        raise InputError("--dtype bfloat16 with --lora-rank 0: stalls Adam; take float32")
     for name, value in STUDY[args.method].items():
         if getattr(args, name, None) is None:
             setattr(args, name, value)
@@ -155,26 +143,6 @@ class Run:
     log: RunLog
 
 
-def settings_of(args: Namespace) -> dict:
-    """What must be equal to go on with a run: its arguments, and what its files hold."""
-    free = ("out", "resume", "save_every")
-    settings = {name: value for name, value in vars(args).items() if name not in free}
-    settings["data_sha256"] = sha256(args.data)
-    return settings | {"model_sampled_sha256": sampled_sha256(base_folder(args.model))}
-
-
-def is_trained(out: Path, resume: bool, settings: dict) -> bool:
-    """Is --out finished? Raises InputError where that is not what was asked for."""
-    weights = ("adapter_model.safetensors", "model.safetensors")
-    if not any((out / name).is_file() for name in weights):
-        return False
-    if not resume:
-        raise InputError(f"{out}: holds a trained model; choose another --out, or remove it")
-    report = out / "train.json"  # says what made it
-    check_settings(report, read_json(report).get("arguments", {}), settings)
-    return True
-
-
 def prepare(args: Namespace, device: str, settings: dict) -> Run:
     """Model, data, optimiser and log, as they were at the last saved step."""
     # 1. the model and the data
@@ -182,8 +150,7 @@ def prepare(args: Namespace, device: str, settings: dict) -> Run:
     dtype = torch.float32 if is_whole else args.dtype and getattr(torch, args.dtype)
     model, tokenizer = load_model(folder, device, dtype), ChatTokenizer(folder)
     if model.head.dtype == torch.float16:
-        cure = "give --dtype bfloat16 or float32"
-        raise InputError(f"{folder}: float16, whose range training leaves; {cure}")
+        raise InputError(f"{folder}: float16 overflows; give --dtype bfloat16 or float32")
     kept, held_out = read_data(args, tokenizer, model.config.max_position_embeddings)
     order = examples.data_order(kept, args.order, args.seed, args.epochs)
     batches = [order[i : i + args.batch] for i in range(0, len(order), args.batch)]
@@ -201,8 +168,7 @@ def prepare(args: Namespace, device: str, settings: dict) -> Run:
         if not args.resume:
             raise InputError(f"{args.out}: an unfinished run; go on with --resume, or remove it")
         state.load(saved, settings)
-    # until every process has read the state that the first will write and remove
-    distributed.wait()
+    distributed.wait()  # all have read the state that the first will write and remove
     # 4. what a user sees before the first step
     data = {"trained_on": examples.counts(kept), "held_out": examples.counts(held_out)}
     if first:
@@ -294,8 +260,18 @@ def provenance() -> dict:
 def main() -> None:
     args = parse_arguments()
     device = set_up_device(args)
-    settings = settings_of(args)
-    if is_trained(args.out, args.resume, settings):
+    # what must be equal to go on with a run: its arguments, and what its files hold
+    free = ("out", "resume", "save_every")
+    settings = {name: value for name, value in vars(args).items() if name not in free}
+    settings["data_sha256"] = sha256(args.data)
+    settings["model_sampled_sha256"] = sampled_sha256(base_folder(args.model))
+    weights = ("adapter_model.safetensors", "model.safetensors")
+    if any((args.out / name).is_file() for name in weights):
+        if not args.resume:
+            cure = "choose another --out, or remove it"
+            raise InputError(f"{args.out}: holds a trained model; {cure}")
+        report = args.out / "train.json"  # says what made it
+        check_settings(report, read_json(report).get("arguments", {}), settings)
         (args.out / STATE).unlink(missing_ok=True)
         print(f"{args.out} is trained")
         return

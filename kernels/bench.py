@@ -1,13 +1,11 @@
 """The log-prob kernel against its floor and its peers: `python -m kernels.bench [--device cuda]`.
 
 The floor of a frozen head is two bare matrix products, h W' and P W; of a trainable one four:
-those, h W' again and P' h. Each row of the table runs forward and backward and takes the median of
-five rounds in which the competitors take turns (slow peers once); ours and the naive kernel run
-once more in a process of their own for their extra memory: all above the inputs, at the peak.
-Errors are of the log-probs, against float64 on the same inputs, root mean square relative to the
-truth's. Peers: the naive kernel, PyTorch's linear_cross_entropy without and with chunks, and
-Liger's chunked ORPO loss (pure PyTorch, one pair of T/2 tokens) where liger_kernel is installed:
-`pip install --no-deps liger-kernel`. Prints a table and a JSON line.
+those, h W' again and P' h. Times are of forward and backward, the median of five rounds in turns
+(slow peers once); memory is the peak above the inputs, in a process of its own; errors are of the
+log-probs against float64, root mean square relative to the truth's. Peers: the naive kernel,
+PyTorch's linear_cross_entropy without and with chunks, and Liger's chunked ORPO loss (one pair of
+T/2 tokens) after `pip install --no-deps liger-kernel`.
 """
 
 import json
@@ -138,18 +136,13 @@ def resident(field: str) -> int:
         return next(int(line.split()[1]) for line in file if line.startswith(field))
 
 
-def error(logps: Tensor, truth: Tensor) -> float:
-    """Root mean square error of the checked log-probs over the root mean square of the truth."""
-    return ((logps[:CHECKED].double() - truth).norm() / truth.norm()).item()
-
-
 def measure(case: Case) -> dict:
     """One row: each competitor's median seconds, and extra MiB and error of ours and the naive."""
     hidden, weight, targets = case.inputs()
     runs = competitors(hidden, weight, targets)
     logits = hidden.detach()[:CHECKED].double() @ weight.detach().double().T  # (CHECKED, V)
     truth = logits.log_softmax(-1).gather(1, targets[:CHECKED, None]).squeeze(1)
-    errors = {name: error(runs[name](), truth) for name in ("ours", "naive")}
+    off = {name: runs[name]()[:CHECKED].double() - truth for name in ("ours", "naive")}
     times: dict[str, list[float]] = {name: [] for name in runs}
     for i in range(ROUNDS):
         for name in runs if i == 0 else EVERY_ROUND:
@@ -160,7 +153,7 @@ def measure(case: Case) -> dict:
     for name, prefix in (("ours", ""), ("naive", "naive_")):
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart:
             row[f"{prefix}extra_mib"] = apart.submit(extra_mib, case, name).result()
-        row[f"{prefix}error"] = errors[name]
+        row[f"{prefix}error"] = (off[name].norm() / truth.norm()).item()
     return row
 
 

@@ -1,14 +1,11 @@
 """Attention of new tokens over cached keys, of which a beginning (the trunk) may be shared by all.
 
-The G query heads of one key head are stacked as rows, so that its keys are read once and never
-repeated. The trunk's keys lie there once, not once a row: all rows' queries are one matrix against
-them, and the two pieces are joined by their log-sum-exps, as in tree_attention.py:
+Decoding is as fast as memory is, so each key is read once: the G query heads of one key head are
+stacked as rows, and all rows' queries are one matrix against the trunk's keys. The two pieces are
+joined by their log-sum-exps, as in tree_attention.py:
 
     share = exp(lse_trunk) / (exp(lse_own) + exp(lse_trunk))
     out = (1 - share) out_own + share out_trunk
-
-Decoding reads all keys for one token a row, so it is as fast as memory is: what lies there once is
-read once. act/model/kv_cache.py holds the keys and calls this for every layer.
 """
 
 import torch
@@ -16,15 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+KeysValues = tuple[Tensor, Tensor]  # (K, P, D) each
 
 
 def cached_attention(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    mask: Tensor,
-    trunk: tuple[Tensor, Tensor] | None,
-    on_trunk: Tensor,
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor, trunk: KeysValues | None, on_trunk: Tensor
 ) -> Tensor:
     """(B, H, T, D) of queries q (B, H, T, D) over their own keys and values and the trunk's.
 
@@ -49,7 +42,7 @@ def cached_attention(
 
 
 def joined_keys(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor, trunk: tuple[Tensor, Tensor], on_trunk: Tensor
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor, trunk: KeysValues, on_trunk: Tensor
 ) -> Tensor:
     """`cached_attention` from public calls alone, for any device; copies the trunk's keys."""
     B, H, T, D = q.shape

@@ -4,12 +4,9 @@
 
 The second term of the gradient is attention with query h and keys = values = W, the first its
 log-sum-exp, so one pass over blocks of the vocabulary gives both, with the running maximum and sum
-of flash attention (Dao et al. 2022, alg. 1): two matrix products, a block of logits small enough
-for the cache between them. With a frozen head (LoRA) that is all: g = W_y - softmax(h W') W, of h's
-shape, is saved, and backward is an elementwise product. A trainable head computes the blocks once
-more for d log p(y) / dW = (onehot(y) - softmax)' h. Any loss that is a function of token log-probs
-(SFT, ORPO, DPO) sits on top unchanged. docs/kernel.md derives it, with a drawing and the measured
-table.
+of flash attention (Dao et al. 2022, alg. 1). With a frozen head (LoRA) that is all: g, the gradient
+above, is saved, and backward is an elementwise product. A trainable head computes the blocks once
+more for d log p(y) / dW = (onehot(y) - softmax)' h. docs/kernel.md derives it.
 """
 
 import math
@@ -32,8 +29,7 @@ def naive_logprob(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
 
 
 def logprob(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-    """Log-probability of each target token in nats, (N,) float32: h . W_y - lse(h W'), (K1) of
-    docs/kernel.md.
+    """Log-probability of each target token in nats, (N,) float32; (K1) of docs/kernel.md.
 
     hidden (N, C): hidden states at the positions that have a target; weight (V, C): the head;
     targets (N,): ids. Gradients reach `hidden`, and `weight` if it is trainable. Raises ValueError
@@ -70,8 +66,7 @@ class _LogProb(torch.autograd.Function):
                 top = new_top
             logps[rows] = (target_logit - top - total.log()).squeeze(1)  # (K4)
             tops[rows], totals[rows] = top.squeeze(1), total.squeeze(1)
-            if with_g:
-                # (K2), (11) of docs/orpo.md
+            if with_g:  # (K2), (11) of docs/orpo.md
                 g[rows] = weight[targets[rows]] - weighted.div_(total)
         # A frozen head's gradient needs g alone: g takes the place of the hidden states.
         kept = hidden if ctx.needs_input_grad[1] else None
@@ -121,8 +116,7 @@ def _in_block(targets: Tensor, block: slice) -> tuple[Tensor, Tensor]:
 
 
 def _blocks(weight: Tensor, rows: int) -> Iterator[tuple[slice, Tensor]]:
-    """Yield (rows of the head, their weights): so many that `rows` tokens' logits fit BLOCK_LOGITS
-    and the weights 4 times that."""
+    """(rows of the head, their weights): `rows` tokens' logits fit BLOCK_LOGITS, W 4 times that."""
     room = BLOCK_LOGITS.get(weight.device.type, 2**24)
     size = max(1, min(room // max(1, min(rows, ROWS)), 4 * room // weight.shape[1]))
     for block in _slices(len(weight), size):

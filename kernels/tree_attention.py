@@ -9,10 +9,8 @@ slice of its path (unmasked), joined by their log-sum-exps:
 
 Backward, a rectangle's probabilities are exp(q k' - lse), and the gradient of its scores needs one
 number a query from the other rectangles, sum(grad * out), which the joined out gives: so each is
-differentiated by itself. No masks, no copies of keys. That is the way on a CPU. On a GPU, where it
-has not been tried, each run's keys are joined by copying, and attention is computed again in the
-backward pass (`rejoined_keys_attention`). act/model/prefix_tree.py makes the runs; docs/tree.md
-derives all of it, with a drawing and what it brings.
+differentiated by itself. No masks, no copies of keys; on a CPU. On a GPU, where it has not been
+tried, each run's keys are joined by copying (`rejoined_keys_attention`). docs/tree.md derives it.
 """
 
 from dataclasses import dataclass
@@ -43,11 +41,9 @@ class Run:
 
 
 def tree_attention(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:
-    """Each token attends to its path and, causally, to its own run: (1, H, T, D) of q (1, H, T, D)
-    over k and v (1, K, T, D).
+    """(1, H, T, D) of q (1, H, T, D) over k and v (1, K, T, D); (T3) to (T5) of docs/tree.md.
 
-    softmax(q k' / sqrt(D)) v on each token's own keys: plain causal attention on every root-to-leaf
-    sequence. (T3) to (T5) of docs/tree.md.
+    Each token attends to its path and, causally, to its own run: causal attention on each branch.
     """
     if q.device.type == "cpu":
         return _TreeAttention.apply(q, k, v, runs)
@@ -55,10 +51,7 @@ def tree_attention(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:
 
 
 def rejoined_keys_attention(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:
-    """`joined_keys_attention` whose joined keys are joined again for the backward pass, not kept:
-
-    a session's branches would hold its trunk's keys fifty times in every layer.
-    """
+    """`joined_keys_attention`, repeated for the backward pass: joined keys are not kept."""
     again = {"use_reentrant": False, "preserve_rng_state": False}
     return checkpoint(joined_keys_attention, q, k, v, runs, **again)
 
@@ -66,8 +59,7 @@ def rejoined_keys_attention(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) ->
 def joined_keys_attention(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:
     """`tree_attention` from public calls alone, for any device; what it replaces, for reading.
 
-    Keys of the path are copied before the run's own, and the causal bias is aligned lower right:
-    query i of t sees the first S - t + i + 1 of S keys. Grouped heads are repeated: in float32 no
+    Query i of t sees the first S - t + i + 1 of S keys. Grouped heads are repeated: in float32 no
     fused CUDA kernel takes them.
     """
     out, groups = [], q.shape[1] // k.shape[1]

@@ -27,7 +27,7 @@ def test_trap_04_oldest_turns_go_whole_and_are_counted(tokenizer):
     with pytest.raises(ValueError, match=f"take {least} tokens; --max-prompt is {least - 1}"):
         fit_prompt(messages, tokenizer, least - 1, 512)
     example = make_example(pair_row(5), tokenizer, 512, len(prompts[2]))
-    assert example.cut_turns == 2 and example.cut_tokens == 0
+    assert example.cut_turns == 2 and example.chosen.cut == example.rejected.cut == 0
     # known by its uncut start
     assert example.session == make_example(pair_row(3), tokenizer, 512, 512).session
 
@@ -50,7 +50,9 @@ def test_trap_04_cut_answers_keep_their_end(tokenizer):
             kept = reply if len(reply) <= room else reply[: room - 1] + reply[-1:]
             assert answer.ids == prompt + kept and answer.start == len(prompt)
             assert answer.length >= 2 and answer.ids[-1] == tokenizer.end_ids[0]
-        assert example.cut_tokens == sum(max(0, len(reply) - room) for reply in replies)
+        assert sum(answer.cut for answer in example.answers) == sum(
+            max(0, len(reply) - room) for reply in replies
+        )
     said = f"the prompt takes {len(prompt)} tokens of {len(prompt) + 1}"
     with pytest.raises(ValueError, match=said):
         make_example(row, tokenizer, len(prompt) + 1, 512)
@@ -67,10 +69,10 @@ def test_trap_04_old_turns_go_before_answers(tokenizer):
     longest = max(len(tokenizer.reply(row[name][0]["content"])) for name in ("chosen", "rejected"))
     for cut, prompt in enumerate(prompts):
         example = make_example(row, tokenizer, len(prompt) + longest, 512)
-        assert (example.cut_turns, example.cut_tokens) == (cut, 0)
+        assert (example.cut_turns, sum(answer.cut for answer in example.answers)) == (cut, 0)
         assert example.chosen.ids[: example.chosen.start] == prompt
     example = make_example(row, tokenizer, len(prompts[2]) + longest - 1, 512)
-    assert (example.cut_turns, example.cut_tokens) == (2, 1)
+    assert (example.cut_turns, sum(answer.cut for answer in example.answers)) == (2, 1)
 
 
 def test_trap_04_a_cut_answer_keeps_its_form(tokenizer, tmp_path):

@@ -7,7 +7,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from act.model.checkpoint import PLAIN, load_adapter, load_model, save_adapter
+from act.model.checkpoint import PEFT, load_adapter, load_model, save_adapter
 from act.model.llama import Llama
 from act.model.lora import PROJECTIONS, attach, detach, lora_layers, trainable
 from tests.tiny import tiny_llama, with_adapter
@@ -127,7 +127,7 @@ def test_peft_reads_our_adapter_and_we_read_its(folder, tmp_path, targets):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("start", PLAIN["init_lora_weights"])
+@pytest.mark.parametrize("start", PEFT["plain"]["init_lora_weights"])
 def test_the_starts_that_are_read_leave_the_base_model_alone(folder, tmp_path, start):
     """Every "init_lora_weights" that is let through, from PEFT's own file: the logits are
     PEFT's."""

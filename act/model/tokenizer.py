@@ -1,8 +1,7 @@
 """Text to token ids and back, and conversations to prompts.
 
 Read are `tokenizer.json` and sentencepiece's `tokenizer.model`. What a person or a model wrote is
-always encoded as text: a special token spelt in it stays text. Special tokens enter through the
-chat template alone. The three templates are plain functions from messages to pieces.
+always text, even a special token spelt in it; special tokens enter through the chat template alone.
 """
 
 from collections.abc import Callable
@@ -54,8 +53,7 @@ def llama3(messages: Messages) -> list[str]:
 def mistral(messages: Messages) -> list[str]:
     """Mistral Instruct v3 (sentencepiece), with the system prompt in the first user turn.
 
-    Mistral's own code puts it into the last user turn; in the first, the prompts of a session are
-    prefixes of one another, and a cache can hold them.
+    In the last, where Mistral's own code has it, a session's prompts would share no prefix.
     """
     if messages[0]["role"] == "system":
         first = {"role": "user", "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}
@@ -130,11 +128,12 @@ class ChatTokenizer:
 
     def prompt(self, messages: Messages) -> list[int]:
         """Token ids of a conversation, up to where the assistant's reply begins."""
-        return [i for piece in self.template(messages) for i in self._piece(piece)]
+        ids: list[int] = []
+        for piece in self.template(messages):
+            special = isinstance(piece, Special)
+            ids += [self.token_id(piece)] if special else self._encode_again(piece)
+        return ids
 
     def reply(self, text: str) -> list[int]:
         """Token ids of an assistant's reply with its end token: training's target."""
         return [*self.encode(text.strip()), self.end_ids[0]]
-
-    def _piece(self, piece: str) -> list[int]:
-        return [self.token_id(piece)] if isinstance(piece, Special) else self._encode_again(piece)

@@ -1,20 +1,15 @@
 """Several processes, one step: `torchrun --nproc-per-node N train.py ...` steps as one would.
 
-The engine is torch's own, FSDP2 (`fully_shard`): each process keeps a part of every trained tensor,
-of its gradient and of its two Adam moments; whole tensors are gathered for a forward or backward
-pass, and gradients are summed as they are scattered to their keepers. Losses are divided by the
-whole step's counts, so these sums are the step's gradient. Full fine-tuning gathers block by block:
-16 bytes a parameter, 51 GB at 3B, lie spread over all GPUs. LoRA shards the adapter alone: the
-frozen base, 6 GB at 3B in bfloat16, would be sent to all of them twice for each tree.
+torch's own FSDP2 (`fully_shard`): each process keeps a part of every trained tensor, its gradient
+and its two Adam moments; whole tensors are gathered for a pass, and gradients summed as they are
+scattered to their keepers. Losses are divided by the whole step's counts, so these sums are the
+step's gradient. Full fine-tuning gathers block by block: 16 bytes a parameter, 51 GB at 3B, lie
+spread over all GPUs. LoRA shards the adapter alone: sending the frozen base would cost more.
 
-Each process takes a stretch of a step's examples, and reads the trunk of their sessions: of turns
-18 to 25 of one session, one process reads 6,965 tokens, the slower of two 5,997, the slowest of
-eight 5,271. Several pay off where a step spans several sessions, as with `--batch 25*N` for
-sessions of 25 turns (N = 2: 11,079 tokens each, 21,040 for one process alone). The log has the
-tokens of the process with the most (slowest_rank_tokens) beside the sum (unique_tokens).
-
-Collectives wait for everyone, so all run equally many passes. With one process all of this is
-nothing.
+Each process reads the trunk of its examples' sessions: of turns 18 to 25 of one session, one reads
+6,965 tokens, the slowest of eight 5,271. Several pay off where a step spans several sessions, as
+with `--batch 25*N` (N = 2: 11,079 tokens each, 21,040 for one process alone). Collectives wait for
+everyone, so all run equally many passes.
 """
 
 import os
@@ -82,8 +77,7 @@ def add_up(totals: dict[str, float]) -> dict[str, float]:
 def shares(examples: list[Example], n: int) -> list[list[Example]]:
     """A step's examples, session by session, in n stretches of equal length up to one example.
 
-    A cut inside a session costs its trunk once more; sessions of equal length stay whole where
-    there are n of them, or a multiple.
+    A cut inside a session costs its trunk once more.
     """
     examples = sorted(examples, key=lambda example: example.session)
     ends = [len(examples) * i // n for i in range(n + 1)]
@@ -98,8 +92,7 @@ def share_of(examples: list[Example]) -> list[Example]:
 def shard(model: Llama) -> None:
     """Spread the trained parameters over the processes, before the optimiser is made.
 
-    Frozen ones stay whole on each. A tied head is used outside of the blocks, at both ends: it is
-    gathered with the root, until the backward pass ends.
+    Frozen ones stay whole on each. A tied head, used at both ends, is gathered with the root.
     """
     if not dist.is_initialized():
         return

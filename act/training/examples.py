@@ -1,15 +1,12 @@
 """JSONL rows -> token ids and where the target begins, some held out, the others in order.
 
 Reads TRL's conversational formats: pairs {"prompt", "chosen", "rejected"}, examples {"prompt",
-"completion"}, and {"messages"}, whose last message is the completion. A row the model could not be
-conditioned on stops the run; a prompt that is too long loses its oldest turns. A pair, one line:
+"completion"}, and {"messages"}, whose last message is the completion. A pair, one line:
 
     {"prompt": [{"role": "system", "content": "Be brief."},
                 {"role": "user", "content": "I cannot sleep."}],
      "chosen": [{"role": "assistant", "content": "What keeps you up?"}],
      "rejected": [{"role": "assistant", "content": "Drink less coffee."}]}
-
-From here on training knows token ids alone; step.py takes the examples.
 """
 
 import random
@@ -55,11 +52,6 @@ class Example:
         """Chosen and, in a pair, rejected, in this order."""
         return [self.chosen, self.rejected] if self.rejected else [self.chosen]
 
-    @property
-    def cut_tokens(self) -> int:
-        """Tokens dropped from the end of its answers."""
-        return sum(answer.cut for answer in self.answers)
-
 
 def chosen_alone(examples: list[Example]) -> list[Example]:
     """The same without rejected answers: what SFT learns from."""
@@ -71,18 +63,16 @@ def counts(examples: list[Example]) -> dict[str, int]:
     return {
         "examples": len(examples),
         "cut_turns": sum(example.cut_turns for example in examples),
-        "cut_answer_tokens": sum(example.cut_tokens for example in examples),
+        "cut_answer_tokens": sum(answer.cut for example in examples for answer in example.answers),
     }
 
 
 def show_targets(example: Example, tokenizer: ChatTokenizer, scope: str) -> str:
     """Prompt and chosen answer, a line a token, with a mark at those that the NLL is taken of."""
     targets = example.chosen.targets(scope == "sequence")
-    lines = []
-    for i, token in enumerate(example.chosen.ids):
-        mark = "*" if i in targets else " "
-        lines.append(f"{mark} {tokenizer.piece(token)!r}\n")
-    return "".join(lines)
+    marks = ["*" if i in targets else " " for i in range(len(example.chosen.ids))]
+    pieces = map(tokenizer.piece, example.chosen.ids)
+    return "".join(f"{mark} {piece!r}\n" for mark, piece in zip(marks, pieces, strict=True))
 
 
 def check_messages(name: str, messages: object, roles: tuple[str, ...]) -> None:
@@ -91,8 +81,7 @@ def check_messages(name: str, messages: object, roles: tuple[str, ...]) -> None:
         raise ValueError(f'"{name}" is empty or not a list of messages')
     for message in messages:
         if not isinstance(message, dict) or not isinstance(message.get("content"), str):
-            wanted = '{"role", "content"} with text'
-            raise ValueError(f'"{name}" holds something that is not {wanted}')
+            raise ValueError(f'"{name}" holds something that has no "content" with text')
         role = message.get("role")
         if role not in roles:
             raise ValueError(f'"{name}" has role {role!r}; {", ".join(roles)} are read')
@@ -106,10 +95,7 @@ def turns_begin(messages: Messages) -> int:
 
 
 def checked_row(row: dict) -> tuple[Messages, list[str]]:
-    """(prompt, answers) of a row: the chosen one or the completion, and in a pair the rejected.
-
-    Raises ValueError for a row that could not be trained on.
-    """
+    """(prompt, answers) of a row: the chosen one or the completion, and in a pair the rejected."""
     # 1. the prompt
     if "messages" in row:
         check_messages("messages", row["messages"], ROLES)
@@ -142,8 +128,8 @@ def fit_prompt(
 ) -> tuple[list[int], int]:
     """(ids, turns cut): the oldest turns go, whole, until the rest has at most `limit` tokens.
 
-    System prompt and last message stay. `wish` is a limit too as long as there are turns to cut.
-    Raises ValueError where those two alone are too long.
+    `wish` is a limit too as long as there are turns to cut. System prompt and last message stay;
+    ValueError where they alone are too long.
     """
     first = turns_begin(messages)
     system, turns, cut = messages[:first], messages[first:], 0
@@ -162,8 +148,7 @@ def make_example(row: dict, tokenizer: ChatTokenizer, max_length: int, max_promp
     """Token ids of a row. Old turns go before answers; an answer that is cut keeps its end token.
 
     A pair's prompt is cut so that the longer of its answers fits, whatever is trained: SFT and ORPO
-    read the same. Limits are in tokens. Raises ValueError for a row that could not be trained on,
-    and where the limits leave no room for an answer, or make a pair's answers equal.
+    read the same. Limits are in tokens. Raises ValueError for a row that cannot be trained on.
     """
     messages, texts = checked_row(row)
     replies = [tokenizer.reply(text) for text in texts]  # token ids, the end's behind them
@@ -179,8 +164,7 @@ def make_example(row: dict, tokenizer: ChatTokenizer, max_length: int, max_promp
         answers.append(Answer(prompt + kept, len(prompt), len(reply) - len(kept)))
     chosen, rejected = [*answers, None][:2]
     if rejected and chosen.ids == rejected.ids:
-        left = f"the {room} tokens that --max-length leaves them"
-        raise ValueError(f'"chosen" and "rejected" are the same in {left}')
+        raise ValueError(f'"chosen" and "rejected" are the same in {room} tokens (--max-length)')
     # a session is known by its name in the row, or by how it begins: system prompt and first turn
     beginning = messages[: turns_begin(messages) + 1]
     begins = "\n".join(message["content"] for message in beginning)
@@ -190,10 +174,7 @@ def make_example(row: dict, tokenizer: ChatTokenizer, max_length: int, max_promp
 def read_examples(
     path: str | Path, tokenizer: ChatTokenizer, pairs: bool, max_length: int, max_prompt: int
 ) -> list[Example]:
-    """The examples of a JSONL file; `pairs` refuses those that are none.
-
-    Raises InputError, with file and line, for a row that could not be trained on.
-    """
+    """The examples of a JSONL file; `pairs` refuses those that are none. InputError names a line."""
     examples: list[Example] = []
     for place, row in read_placed(path):
         try:
@@ -215,9 +196,10 @@ def hold_out(examples: list[Example], n: int) -> tuple[list[Example], list[Examp
         limit = f"the data have {len(sessions)} sessions, and one must be left to train on"
         raise InputError(f"--held-out-sessions {n}: {limit}")
     last = set(sessions[len(sessions) - n :])
-    kept = [example for example in examples if example.session not in last]
-    held_out = [example for example in examples if example.session in last]
-    return kept, held_out
+    sides: tuple[list[Example], list[Example]] = [], []
+    for example in examples:
+        sides[example.session in last].append(example)
+    return sides
 
 
 def data_order(examples: list[Example], order: str, seed: int, epochs: int) -> list[Example]:

@@ -10,8 +10,8 @@ and rejected (l), where p is the geometric mean of the answer's token probabilit
     L_OR = -log sigmoid(margin), margin = log odds_w - log odds_l         (4) and (5)   5 and 7
     L = L_NLL + lambda_or mean L_OR                                       (7)           6
 
-Our numbers are those of docs/orpo.md, which derives them. (1) is kernels/logprob.py's, by way of
-step.py. lambda_or is the paper's lambda, `beta` in TRL and Liger, `alpha` in the authors' code.
+Our numbers are those of docs/orpo.md, which derives them; (1) is kernels/logprob.py's. lambda_or is
+the paper's lambda, `beta` in TRL and Liger, `alpha` in the authors' code.
 """
 
 import torch
@@ -30,8 +30,7 @@ def log_odds(logp: Tensor) -> Tensor:
     """(3) log(p / (1 - p)) of log p <= 0, any shape.
 
     1 - p = -expm1(log p) keeps its digits near p = 1 (12). Above log p = -1e-12 the second term
-    stands still, so that log odds(0) = 27.63 and its gradient there is 1: finite, where the limit
-    itself is infinite.
+    stands still, so that log odds(0) = 27.63, with gradient 1, is finite.
     """
     return logp - torch.log(-torch.expm1(logp.clamp(max=-SMALLEST_DOUBT)))
 

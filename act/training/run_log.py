@@ -1,7 +1,7 @@
 """log.jsonl of a training run: a line before the first step, one a step, and one after the last.
 
-The lines before and after hold the held-out metrics. train.py writes them as it goes; a run that is
-resumed goes on after the line of the step whose state it has.
+The lines before and after hold the held-out metrics. A run that is resumed goes on after the line
+of the step whose state it has.
 """
 
 import json
@@ -20,8 +20,7 @@ class RunLog:
     """The log as a file, as `before`, its first record, and `last_step`, its last step's losses.
 
     Lines after step `done` are cut off in place, so that a kill at any moment leaves those before
-    them. Should some of these be missing, as where a disk lost them or someone changed the file,
-    the run goes on, and says so.
+    them. Should some of these be missing, the run goes on, and says so.
     """
 
     def __init__(self, path: Path | None, done: int):
@@ -29,10 +28,8 @@ class RunLog:
         self.before: dict = {"step": 0}  # held-out metrics of the untrained model
         self.last_step: dict = {}  # LOSSES of the last step
         self.file = path and open(path, "ab+")  # noqa: SIM115 (held for the whole run)
-        if path:
-            self._keep(path, done)
-
-    def _keep(self, path: Path, done: int) -> None:
+        if not path:
+            return
         self.file.seek(0)
         size = lines = 0  # bytes and lines that stay
         for line in self.file.readlines() if done else ():
@@ -46,8 +43,7 @@ class RunLog:
             self._take(record)
             size, lines = size + len(line), lines + 1
         self.file.truncate(size)
-        # the line before the first step is one more
-        lacking = done + 1 - lines
+        lacking = done + 1 - lines  # the line before the first step is one more
         if done and lacking > 0:
             said = f"lacks {lacking} lines up to step {done}, and will"
             print(f"warning: {path}: {said}", file=sys.stderr)

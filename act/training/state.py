@@ -1,8 +1,7 @@
 """What a training run carries from step to step: optimiser, schedule, a state file to resume from.
 
 step.py leaves gradients in the parameters; `TrainState.update` makes a step of them at the
-schedule's rate. train.py saves the state every --save-every steps, and a run that was killed goes
-on from it to the bit.
+schedule's rate. A run that was killed goes on from its last saved state to the bit.
 """
 
 import json
@@ -35,9 +34,8 @@ def learning_rate(step: int, steps: int, peak: float, warmup: int, schedule: str
 class TrainState:
     """AdamW (Loshchilov & Hutter 2019) in float32, with gradient clipping and resume.
 
-    No part of a step is random but the start of the adapter and the order of the data, and both
-    follow from the seed: parameters, moments and the step number are all that a run must remember
-    to go on to the bit.
+    The adapter's start and the data's order follow from the seed, and nothing else is random:
+    parameters, moments and the step number are all that a run must remember.
     """
 
     def __init__(self, model: nn.Module, weight_decay: float, max_grad_norm: float):
@@ -63,10 +61,9 @@ class TrainState:
         return norm.item()
 
     def save(self, path: Path, settings: dict) -> None:
-        """Write everything into one safetensors file, whole or not at all.
+        """Write everything into one safetensors file; `settings` must be equal to resume.
 
-        Of several processes all must call, since each holds a part; the first writes what one
-        process would. `settings` must be equal to resume.
+        Of several processes all must call, since each holds a part; the first writes.
         """
         # 1. what this process holds of each tensor
         parts = {f"parameter.{name}": p.detach() for name, p in self.parameters.items()}

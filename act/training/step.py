@@ -1,8 +1,8 @@
 """One optimiser step: examples -> trees -> token log-probs -> loss, gradients, and what is logged.
 
-train.py hands over a step's examples; `run_examples` cuts them into trees that fit, `answer_logps`
-gives their log-probs, losses.py the loss. Each part is divided by the whole step's counts, so parts
-add up however the step was cut. docs/tree.md says why a tree gives what its answers do one by one.
+`run_examples` cuts a step's examples into trees that fit. Each tree's loss is divided by the whole
+step's counts, so parts add up however the step was cut. docs/tree.md says why a tree gives what its
+answers do one by one.
 """
 
 from dataclasses import dataclass, replace
@@ -32,10 +32,7 @@ class Objective:
 
 
 def group_by_budget(examples: list[Example], budget: int) -> list[list[Example]]:
-    """Consecutive examples in groups whose tree has at most `budget` tokens; (T1) of docs/tree.md.
-
-    An example that has more alone is a group of its own.
-    """
+    """Consecutive examples, one or more, whose tree has at most `budget` tokens; (T1), tree.md."""
     groups: list[list[Example]] = []
     tree = Tree()
     for example in examples:
@@ -45,9 +42,7 @@ def group_by_budget(examples: list[Example], budget: int) -> list[list[Example]]
             groups[-1].append(example)
         else:
             groups.append([example])
-            tree = Tree()
-            for answer in example.answers:
-                tree.add(answer.ids)
+            tree = build_tree([answer.ids for answer in example.answers])
     return groups
 
 
@@ -57,15 +52,14 @@ def answer_logps(
     """Token log-probs of each answer, (its targets,) float32 each, and the number of tokens read.
 
     Targets are the answer's own tokens; `with_prompt` also the prompt's, all but the first.
-    `keep_tokens` as in read_tree.
     """
     tree = build_tree([answer.ids for answer in answers])
     hidden = read_tree(model, tree, keep_tokens)  # (T, C)
     ids, parents = (torch.tensor(x, device=model.device) for x in (tree.ids, tree.parents))  # (T,)
     targets = []  # places in the tree, for each answer
     for places, answer in zip(tree.places, answers, strict=True):
-        learned = [places[i] for i in answer.targets(with_prompt)]
-        targets.append(torch.tensor(learned, device=model.device))
+        first = answer.targets(with_prompt).start
+        targets.append(torch.tensor(places[first:], device=model.device))
     # a token goes through the head once, however many answers have it as a target
     needed = torch.cat(targets).unique()
     logps = logprob(hidden[parents[needed]], model.head, ids[needed])  # (1)
@@ -108,15 +102,8 @@ def step_losses(
     return loss, sums | {"loss": loss.item()} | shares
 
 
-def no_loss(model: Llama) -> Tensor:
-    """0 by way of every parameter: a process without a tree takes part in the others' gathering."""
-    logps, _ = answer_logps(model, [Answer([0, 0], 1)])
-    return 0 * logps[0].sum()
-
-
 def count_targets(examples: list[Example], scope: str) -> int:
-    """N: the tokens of the NLL term, the chosen answers' or, with scope "sequence", the prompts'
-    too but the first."""
+    """N: the tokens of the NLL term, of the chosen answers or ("sequence") also of prompts."""
     return sum(len(example.chosen.targets(scope == "sequence")) for example in examples)
 
 
@@ -137,8 +124,9 @@ def run_examples(
         with torch.set_grad_enabled(backward):
             if tree:
                 loss, sums = step_losses(model, tree, objective, targets, pairs)
-            else:
-                loss, sums = no_loss(model), {}
+            else:  # takes part in the others' gathering: 0 by way of every parameter
+                logps, _ = answer_logps(model, [Answer([0, 0], 1)])
+                loss, sums = 0 * logps[0].sum(), {}
         if backward:
             loss.backward()
         for name, value in sums.items():
