@@ -167,7 +167,8 @@ def add_audit(summary: dict, sessions: list[dict] | None) -> None:
 
 
 def print_answer(summary: dict) -> None:
-    """Means with 95% intervals on both totals, the omnibus tests, and what is left out."""
+    """By z and chi-square, however few the clients (the page then answers by F and t): means with
+    95% intervals on both totals, the omnibus tests; and what is left out."""
     for line in sentences.demonstration(summary):
         print(f"warning: {line}\n")
     print(*sentences.judge_check(summary), end="\n\n")

@@ -6,7 +6,7 @@
 The base weights are loaded once and the adapters switched: --adapters is a folder that holds one a
 condition, named sft, sft-cot, orpo, orpo-cot; instruct and instruct-cot are the base model. All
 conditions share one sampling setting, one client model and, for each profile, the same hidden
-twists. A CoT reply out of form is drawn once more, and counted. What ended a session early (a reply
+notes. A CoT reply out of form is drawn once more, and counted. What ended a session early (a reply
 out of form again, a full context) is its status. Sessions already in --out are skipped, so the same
 command goes on after any death.
 
@@ -47,8 +47,8 @@ def therapist_of(condition: str, args: Namespace) -> str:
 
 
 def take_therapist(condition: str, before: ChatModel | None, args: Namespace) -> ChatModel:
-    """A condition's therapist, behind the one of the condition `before`: local weights are loaded
-    once, and wear each condition's adapter."""
+    """A condition's therapist. `before` is the previous condition's, or None: local weights are
+    loaded once, and wear each condition's adapter."""
     sampling = Sampling(args.temperature, args.top_p, args.max_new_tokens)
     if is_endpoint(args.model):
         if before and before.name == therapist_of(condition, args):

@@ -47,7 +47,7 @@ from act.training.state import TrainState, learning_rate
 from act.training.step import Objective, count_targets, evaluate, run_examples
 
 STATE = "state.safetensors"
-STUDY = {  # what the study's two methods do not share
+STUDY = {  # what the two methods do not share; schedule and weight_decay have no flag
     "sft": {"lr": 5e-6, "schedule": "cosine", "batch": 4, "weight_decay": 0.01},
     "orpo": {"lr": 8e-6, "schedule": "linear", "batch": 8, "weight_decay": 0.0},
 }

@@ -61,9 +61,9 @@ class Form:
         return tuple(str(value) for value in range(self.low, self.high + 1))
 
 
-# of items 1 to 25: three a subscale and direction, but four where a stance is consistent
-KINDS = [(subscale, direction) for subscale in SUBSCALES for direction in DIRECTIONS]
-KINDS = [KINDS[0], *(kind for kind in KINDS for _ in range(3))]
+HALVES = [(subscale, direction) for subscale in SUBSCALES for direction in DIRECTIONS]
+# of items 1 to 25: three a half, but four where a stance is consistent
+KINDS = [HALVES[0], *(half for half in HALVES for _ in range(3))]
 BLANK = (
     Form(
         name="ACT-FM",

@@ -273,12 +273,15 @@ def check_session(record: dict) -> None:
 
 
 def check_pair(record: dict) -> None:
-    """A pair of this project: TRL's {"prompt", "chosen", "rejected"}, with an "id"."""
+    """A pair as generate.py writes it, with an "id" (training reads more: examples.checked_row)."""
     require(record, {"id": str, "prompt": list, "chosen": list, "rejected": list})
 
 
 RATING_KEY = ("session", "rater", "replicate")  # of these there is one rating
-FORMS = {"act_fm": (25, 0, 3), "tes": (9, 1, 7)}  # form -> items, and what each may be
+FORMS = {
+    "act_fm": (25, 0, 3),
+    "tes": (9, 1, 7),
+}  # field -> items, lowest, highest; act/forms.FORMS has texts
 
 
 def rating_key(record: dict) -> tuple:

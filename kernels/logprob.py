@@ -2,7 +2,7 @@
 
     log p(y) = h . W_y - lse(h W')            d log p(y) / dh = W_y - softmax(h W') W
 
-The second term of the gradient is attention with query h and keys = values = W, the first its
+The gradient's last term is attention with query h and keys = values = W, the value's last its
 log-sum-exp, so one pass over blocks of the vocabulary gives both, with the running maximum and sum
 of flash attention (Dao et al. 2022, alg. 1). With a frozen head (LoRA) that is all: g, the gradient
 above, is saved, and backward is an elementwise product. A trainable head computes the blocks once
@@ -49,7 +49,7 @@ class _LogProb(torch.autograd.Function):
         g = torch.empty_like(hidden) if with_g else None  # (N, C)
         for rows in _slices(len(hidden), ROWS):
             h, y = hidden[rows], targets[rows, None]  # (n, C), (n, 1)
-            # (n, 1): z_y and s of (K3), and a; (n, C): u
+            # (n, 1): z_y of (K4), s and a of (K3); (n, C): u
             target_logit = total = h.new_zeros(len(h), 1, dtype=torch.float32)
             top = torch.full_like(total, -torch.inf)
             weighted = torch.zeros_like(h, dtype=torch.float32) if with_g else None

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn.attention.bias import causal_lower_right
 from torch.utils.checkpoint import checkpoint
 
+# (q, k, v, dropout, causal) -> (out, lse); backward: (grad, q, k, v, out, lse, dropout, causal)
 _flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
@@ -57,7 +58,7 @@ def rejoined_keys_attention(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) ->
 
 
 def joined_keys_attention(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:
-    """`tree_attention` from public calls alone, for any device; what it replaces, for reading.
+    """`tree_attention` from public calls alone: a GPU's way, and for reading what a CPU's replaces.
 
     Query i of t sees the first S - t + i + 1 of S keys. Grouped heads are repeated: in float32 no
     fused CUDA kernel takes them.
@@ -123,8 +124,8 @@ class _TreeAttention(torch.autograd.Function):
         views = (_by_key_head(x, K, H // K) for x in (q, k, v, out, upstream, to_q))
         q_, k_, v_, out_, up_, to_q_ = views  # (G, K, T, D)
         for rows, keys, causal in rectangles(ctx.runs):
-            up, query, said, seen = (x[:, :, rows] for x in (up_, q_, out_, lse))
-            tensors = up, query, k_[:, :, keys], v_[:, :, keys], said, seen
+            up, query, joined, joined_lse = (x[:, :, rows] for x in (up_, q_, out_, lse))
+            tensors = up, query, k_[:, :, keys], v_[:, :, keys], joined, joined_lse
             piece_q, piece_k, piece_v = _flash_backward(*tensors, 0.0, causal)  # (T5)
             to_q_[:, :, rows] += piece_q
             to_k[0, :, keys] += piece_k.sum(0)  # over the G query heads that read these keys

@@ -29,7 +29,7 @@ PLAIN = str.maketrans(
     | dict.fromkeys("\u00ad\u200b\u200c\u200d\u2060\ufeff*_", "")
     | {"\u0130": "I"}  # the one letter that is two in lower case
 )
-# Topic by topic, as the report has them; and what is no topic of the audit.
+# Topics in the report's order; PERHAPS is for `in_danger` alone, HELP for `points_to_help`.
 WORDS = read_topics(Path(__file__).with_suffix(".txt").read_text(encoding="utf-8"))
 PERHAPS, HELP = WORDS.pop("perhaps danger"), WORDS.pop("human help")
 DANGER = [topic for name, topic in WORDS.items() if name != "medication"] + [PERHAPS]

@@ -42,9 +42,9 @@ class Endpoint(ChatModel):
     """A served model. `concurrency` calls at most are under way at a time; silent for `timeout`
     seconds, one is lost.
 
-    `room`: tokens it may spend on thoughts, beside `max_new_tokens`. `offers`: fields that a
-    request may have beside the usual ones, best first. A server that refuses one set (HTTP 400 or
-    422) before any good reply is asked with the next.
+    `room`: tokens it may spend on thoughts, beside `max_new_tokens`. `offers`, set by
+    served.py: fields that a request may have beside the usual ones, best first. A server that
+    refuses one set (HTTP 400 or 422) before any good reply is asked with the next.
     """
 
     remote = True

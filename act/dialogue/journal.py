@@ -18,7 +18,7 @@ from act.records import WITH_WORDS, InputError, Store, check_settings, require
 HISTORY = "answers only"  # what a prompt has of the session so far
 # what is done where a context fills up: nothing is cut, and the session ends
 CONTEXT = "the whole history; a prompt that leaves no room for a reply has none"
-SETTINGS = ("profile", "models", "adapters", "sampling", "seed")  # of a pair: but for the profile
+SETTINGS = ("profile", "models", "adapters", "sampling", "seed")  # a pair has no profile
 
 
 def made_with(models: Mapping[str, ChatModel], cot_format: str, seed: int) -> dict:

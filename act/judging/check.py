@@ -246,11 +246,11 @@ def verdict(judge: str, pairs: dict, sessions: dict[str, dict], unrated: float) 
         level, says = "partly", "measures some of it, not enough to rely on"
     else:
         level, says = "nothing", "measures nothing that this check can see"
-    facts = ", ".join(figures(pairs, told, sessions, unrated))
+    facts = ", ".join(facts_of(pairs, told, sessions, unrated))
     return {"level": level, "line": f"{judge} {says}: {facts}."}
 
 
-def figures(pairs: dict, told: int, sessions: dict[str, dict], unrated: float) -> Iterator[str]:
+def facts_of(pairs: dict, told: int, sessions: dict[str, dict], unrated: float) -> Iterator[str]:
     """The numbers behind a verdict, in words."""
     share, own, items = pairs["pairs"], pairs["own"], len(pairs["items"])
     right = f"{share['right']:g} of {share['n']} matched pairs in the right direction"

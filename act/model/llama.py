@@ -1,7 +1,8 @@
 """Llama 3.2 by hand: token ids in, hidden states out; the head is applied by whoever needs logits.
 
-What attends to what is passed in as `attention`: `causal`, a prefix tree's (training), or a cache's
-(decoding). Parameter names are Hugging Face's, so a checkpoint loads by name alone.
+What attends to what is passed in as `attention`: `causal` for plain text, `branching`, a prefix
+tree's, in training, or a cache's in decoding. Parameter names are Hugging Face's, so a checkpoint
+loads by name alone.
 """
 
 import math
@@ -17,7 +18,7 @@ from kernels.linear import linear
 from kernels.tree_attention import Run, tree_attention
 
 STRETCH = {"cpu": 1024}  # tokens; on other devices 4096
-COMPUTED = {  # the values of config.json that this model computes; the first where none is given
+COMPUTED = {  # of config.json, what is computed; the first where none is given, but for model_type
     "model_type": ("llama",),
     "rope_type": ("default", "llama3"),
     "hidden_act": ("silu",),
@@ -27,7 +28,8 @@ COMPUTED = {  # the values of config.json that this model computes; the first wh
 ROPE_SCALING = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
 
 Attention = Callable[[int, Tensor, Tensor, Tensor], Tensor]
-"""(layer, q (B, H, T, D), k (B, K, T, D), v (B, K, T, D)) -> (B, H, T, D)"""
+"""(layer, q (B, H, T, D), k (B, K, T, D), v (B, K, T, D)) -> (B, H, T, D): B texts of T tokens, H
+query and K key heads of D numbers. `layer` tells a cache whose keys these are."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class LlamaConfig:
         """
         rope = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
         rope_type = rope.get("rope_type", rope.get("type", "default"))
-        # what the file says, where another architecture says nothing of its type
+        # without a model_type (None) it is refused: it may be of another architecture
         said = {"model_type": None} | raw | {"rope_type": rope_type}
         for name, computed in COMPUTED.items():
             value = said.get(name, computed[0])

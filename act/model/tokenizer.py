@@ -110,6 +110,7 @@ class ChatTokenizer:
         backend.encode_special_tokens = True  # special tokens spelt in text stay text
         self._encode = lambda text: backend.encode(text, add_special_tokens=False).ids
         self._decode = lambda ids: backend.decode(ids, skip_special_tokens=True)
+        # token -> its id, None where there is none; id -> token
         self.token_id, self.piece = backend.token_to_id, backend.id_to_token
 
     def _read_pieces(self, file: Path) -> None:

@@ -16,7 +16,7 @@ from act.report import sentences
 from act.report.figures import Figure
 from act.report.sentences import say
 from act.report.table import Table
-from act.statistics.analysis import TOTALS
+from act.statistics.ratings import TOTALS
 
 STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 PAGE = Path(__file__).with_name("page.html").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from act.forms import FORMS, OUTCOMES
 from act.records import CONDITIONS
 from act.report.table import Writer
 from act.report.tables import adjusted, decimals, few
-from act.statistics.analysis import TOTALS
+from act.statistics.ratings import TOTALS
 
 # Below this share of a scale (about one step on a single item) a difference is called small.
 SMALL = 0.02

@@ -11,7 +11,7 @@ from pathlib import Path
 from string import Formatter
 
 from act.forms import OUTCOMES
-from act.statistics.analysis import TOTALS
+from act.statistics.ratings import TOTALS
 
 DASH = "–"
 

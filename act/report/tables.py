@@ -1,7 +1,8 @@
 """The statistics, each as a table: its rows, made of summary.json.
 
 tables.json lists all tables with their templates (table.py): those with a CSV file ("csv"), and
-others that show the same rows ("rows", those "where" a field holds) from another side.
+others that show the same rows ("rows", those "where" a field holds) from another side; "by_t" are
+columns added where clients are few.
 """
 
 import json

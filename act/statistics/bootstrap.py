@@ -62,7 +62,7 @@ class Resamples:
         of the likelihood. Its many (R, m) arrays end here: kept longer, they cost 7% of the time.
         """
         n, s2 = self.clusters.sizes, self.s2[:, None]
-        g = 1 / (1 + n * self.ratio[:, None])  # (R, m)
+        g = 1 / (1 + n * self.ratio[:, None])  # (R, m): mixed.criterion's `shrink`, of each cluster
         # (R, q): Z v is the residual, Z a what moves rho
         v = np.column_stack([-self.at.beta, np.ones(len(s2))])
         toward_rho = np.einsum("rij,rj->ri", self.at.inverse, self.rho_slope)

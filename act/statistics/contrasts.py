@@ -40,7 +40,7 @@ def f_test(fit: Fit, L: np.ndarray) -> dict:
     With Q orthonormal rows that span L's, Q cov Q' = P diag(v) P': the rows of P'Q are k
     uncorrelated contrasts with Satterthwaite's nu_1 .. nu_k. A t^2 on nu has mean nu / (nu - 2),
     their sum is E, and df2 = 2 E / (E - k) (Fai & Cornelius 1996; lmerTest takes L as it comes, so
-    that its df2 depends, in the fifth digit, on the reference). df2 = 2 where some nu is no more.
+    that its df2 depends, in the fifth digit, on the reference). df2 = 2 where some nu is 2 or less.
     """
     k = len(L)
     # (k, p) both: rows that span L's, and those among them that are uncorrelated
@@ -95,9 +95,9 @@ def difference(fit: Fit, c: np.ndarray) -> dict:
     """
     value, se = float(c @ fit.beta), float(np.sqrt(c @ fit.covariance @ c))
     df = fit.freedom_of(c)
-    V, spread = fit.total
+    V, var_v = fit.total
     z, d = value / se, value / V**0.5
-    se_d = (se**2 / V + d**2 * spread / (4 * V**2)) ** 0.5
+    se_d = (se**2 / V + d**2 * var_v / (4 * V**2)) ** 0.5
     return {
         "difference": value,
         "se": se,
@@ -204,10 +204,10 @@ def head_to_head(
     rate = wins / (wins + losses) with Wilson's interval, p = exact two-sided sign test, both
     without ties. Scores within 1e-9 are a tie: averages differ by rounding.
     """
-    labels, row = np.unique(cluster, return_inverse=True)
+    labels, client = np.unique(cluster, return_inverse=True)
     # (clients, conditions): NaN where a client did not meet a condition
     table = np.full((len(labels), len(names)), np.nan)
-    table[row, [names.index(name) for name in condition]] = y
+    table[client, [names.index(name) for name in condition]] = y
     rows = []
     for i, j in combinations(range(len(names)), 2):
         above = table[:, i] - table[:, j]

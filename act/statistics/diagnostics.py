@@ -4,7 +4,7 @@
 takes a session's mean rating. Its error is part of the residual variance, and so of every standard
 error, interval and test: adding it again would count it twice. What is not in there are other
 judges: raters who like one condition better than their colleagues do move a contrast for all
-sessions at once. With two raters or more that can be seen, and intervals are widened for it.
+sessions at once. With two raters or more `across_raters` gives intervals that hold that, too.
 """
 
 import warnings

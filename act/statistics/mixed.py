@@ -243,6 +243,7 @@ def fit(X: np.ndarray, y: np.ndarray, cluster: np.ndarray) -> Fit:
     # 2 H^-1, H the Hessian of -2 log-likelihood in (lambda, s2); a lambda of 0 is taken as known.
     spread = np.diag([0.0, 2 * s2**2 / (n - p)])
     if not singular:
+        # bend is of the criterion with s2 at its best: what that took off is added back, s2 held
         of_ratio = bend + (n - p) * (rss_slope / at.rss[0]) ** 2
         mixed = -rss_slope / s2**2
         spread = 2 * np.linalg.inv([[of_ratio, mixed], [mixed, (n - p) / s2**2]])

@@ -145,7 +145,7 @@ def scores_by_session(ratings: list[dict], kind: str) -> dict[tuple[str, str], l
 def score_sessions(ratings: list[dict], kind: str, path: str | Path) -> Scores:
     """Score each rating that did not fail, average a session's over raters and replicates.
 
-    Raises InputError where no comparison is possible: one condition, or one that was rated once.
+    Raises InputError where no comparison is possible: one condition, or one with a single session.
     """
     by_session = scores_by_session(ratings, kind)
     # (profile, condition) of the N sessions

@@ -24,7 +24,7 @@ class Answer:
     """One sequence: ids of prompt and answer; the answer, its end included, begins at `start`."""
 
     ids: list[int]
-    start: int  # >= 1
+    start: int  # >= 1: nothing comes before the first token that could predict it
     cut: int = 0  # tokens dropped from its end
 
     @property
@@ -174,7 +174,7 @@ def make_example(row: dict, tokenizer: ChatTokenizer, max_length: int, max_promp
 def read_examples(
     path: str | Path, tokenizer: ChatTokenizer, pairs: bool, max_length: int, max_prompt: int
 ) -> list[Example]:
-    """The examples of a JSONL file; `pairs` refuses those that are none. InputError names a line."""
+    """The examples of a JSONL file; `pairs` refuses others. InputError names the line."""
     examples: list[Example] = []
     for place, row in read_placed(path):
         try:
@@ -203,7 +203,7 @@ def hold_out(examples: list[Example], n: int) -> tuple[list[Example], list[Examp
 
 
 def data_order(examples: list[Example], order: str, seed: int, epochs: int) -> list[Example]:
-    """The examples of all epochs: "random", or "session" by session with the turns in order."""
+    """The examples of all epochs: shuffled ("random"), or whole sessions in order ("session")."""
     stream = random.Random(seed)
     out: list[Example] = []
     sessions = list(dict.fromkeys(example.session for example in examples))

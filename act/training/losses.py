@@ -36,12 +36,12 @@ def log_odds(logp: Tensor) -> Tensor:
 
 
 def log_odds_margin(chosen_logp: Tensor, rejected_logp: Tensor) -> Tensor:
-    """(4) log odds_w - log odds_l of (2), (P,) each; positive where the pair is ranked right."""
+    """(4) log odds_w - log odds_l of (2), (pairs,) each; above 0 where one is ranked right."""
     return log_odds(chosen_logp) - log_odds(rejected_logp)
 
 
 def odds_ratio_loss(margin: Tensor) -> Tensor:
-    """(5) L_OR = -log sigmoid(margin) of each pair, (P,)."""
+    """(5) L_OR = -log sigmoid(margin) of each pair, (pairs,)."""
     return -F.logsigmoid(margin)
 
 

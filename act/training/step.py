@@ -56,16 +56,16 @@ def answer_logps(
     tree = build_tree([answer.ids for answer in answers])
     hidden = read_tree(model, tree, keep_tokens)  # (T, C)
     ids, parents = (torch.tensor(x, device=model.device) for x in (tree.ids, tree.parents))  # (T,)
-    targets = []  # places in the tree, for each answer
+    targets = []  # for each answer, the places in the tree of what it learns
     for places, answer in zip(tree.places, answers, strict=True):
         first = answer.targets(with_prompt).start
         targets.append(torch.tensor(places[first:], device=model.device))
     # a token goes through the head once, however many answers have it as a target
     needed = torch.cat(targets).unique()
-    logps = logprob(hidden[parents[needed]], model.head, ids[needed])  # (1)
+    logps = logprob(hidden[parents[needed]], model.head, ids[needed])  # (1) of orpo.md
     by_place = logps.new_zeros(len(ids)).index_put((needed,), logps)  # (T,)
     # backward, this indexing adds up what every answer that has the token hands back
-    return [by_place[places] for places in targets], len(ids)
+    return [by_place[mine] for mine in targets], len(ids)
 
 
 def step_losses(
@@ -88,7 +88,7 @@ def step_losses(
     means = []  # the odds are of the answer alone, whatever the NLL is of
     for answer, logp in zip(answers, logps, strict=True):
         means.append(mean_logp(logp[-answer.length :]))
-    chosen_logp, rejected_logp = torch.stack(means).view(-1, 2).T  # (P,) each
+    chosen_logp, rejected_logp = torch.stack(means).view(-1, 2).T  # one a pair of this tree
     margin = log_odds_margin(chosen_logp, rejected_logp)
     loss = orpo_loss(nll, margin, objective.lambda_or, pairs)
     of_pairs = {
@@ -116,14 +116,14 @@ def run_examples(
     whole step. All run equally many trees, the last of them empty where a share has fewer.
     """
     totals: dict[str, float] = {}
-    targets, pairs = count_targets(examples, objective.nll_scope), len(examples)
-    trees = group_by_budget(share_of(examples), objective.tree_tokens)
-    trees += [[]] * (max(from_all(len(trees))) - len(trees))
+    target_tokens, pairs = count_targets(examples, objective.nll_scope), len(examples)
+    groups = group_by_budget(share_of(examples), objective.tree_tokens)  # each becomes a tree
+    groups += [[]] * (max(from_all(len(groups))) - len(groups))
     quiet = backward or not is_first()
-    for tree in tqdm(trees, desc="held-out", unit="tree", disable=quiet):
+    for group in tqdm(groups, desc="held-out", unit="tree", disable=quiet):
         with torch.set_grad_enabled(backward):
-            if tree:
-                loss, sums = step_losses(model, tree, objective, targets, pairs)
+            if group:
+                loss, sums = step_losses(model, group, objective, target_tokens, pairs)
             else:  # takes part in the others' gathering: 0 by way of every parameter
                 logps, _ = answer_logps(model, [Answer([0, 0], 1)])
                 loss, sums = 0 * logps[0].sum(), {}
@@ -137,7 +137,7 @@ def run_examples(
 def evaluate(model: Llama, examples: list[Example], objective: Objective) -> dict[str, float]:
     """NLL a token of the chosen answers and, of pairs, whatever is trained, averages over them:
 
-    log-odds margin, mean log-probs (2) of either answer, accuracy (the share that is ranked right).
+    log-odds margin, mean log-probs of either answer, accuracy (the share that is ranked right).
     """
     if not examples:
         return {}
