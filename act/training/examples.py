@@ -174,7 +174,7 @@ def make_example(row: dict, tokenizer: ChatTokenizer, max_length: int, max_promp
 def read_examples(
     path: str | Path, tokenizer: ChatTokenizer, pairs: bool, max_length: int, max_prompt: int
 ) -> list[Example]:
-    """The examples of a JSONL file; `pairs` refuses those that are none. InputError names a line."""
+    """The examples of a JSONL file; `pairs` refuses what is none. InputError names a line."""
     examples: list[Example] = []
     for place, row in read_placed(path):
         try:
