@@ -107,7 +107,7 @@ def convert(gguf: Path, out: Path) -> None:
 def main() -> None:
     """Fetch, check and convert the model, unless it is there."""
     parser = Parser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="left alone if it is whole")
+    parser.add_argument("--out", type=Path, required=True, help="folder; left alone if whole")
     out = parser.parse_args().out
     weights = out / "model.safetensors"
     if weights.is_file() and weights_sha256(read_tensors(weights)) == WEIGHTS_SHA256:
