@@ -91,6 +91,8 @@ def read_checks(paths: list[Path], names: list[str]) -> dict[str, dict]:
         found = read_check(path)
         if found["judge"] not in names:
             raise InputError(f'{path}: a check of "{found["judge"]}", not of {", ".join(names)}')
+        if found["judge"] in checks:
+            raise InputError(f'{path}: a second check of "{found["judge"]}"')
         checks[found["judge"]] = found
     return checks
 
@@ -126,6 +128,9 @@ def rate(args: Namespace) -> None:
             for role in same_family(spec, sessions.values()):
                 kin = f"warning: {name} is of one family with the {role} in {args.sessions}"
                 print(f"{kin}: judges tend to prefer their own", file=sys.stderr)
+            if not is_endpoint(spec) and (args.replicates > 1 or args.temperature):
+                once = f"warning: {name} is a local judge: it says the same each time"
+                print(f"{once}, once is enough", file=sys.stderr)
             # 3. the ratings
             unanswered += rate_with(judge, sessions, store, args)
         bad = sum(record["status"] != "ok" for record in store.records())

@@ -30,7 +30,7 @@ def read_json(path: Path) -> dict:
         cause = f"; is {path.parent} a folder in Hugging Face layout?"
         cause = cause if path.name == "config.json" else ""
         raise InputError(f"{path}: no such file{cause}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid JSON: {error}") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: not a JSON object")
@@ -71,7 +71,7 @@ def read_placed(path: str | Path) -> Iterator[tuple[str, dict]]:
                     raise ValueError("not a JSON object")
                 if b"\\u" in line:  # half a surrogate pair is no text
                     json.dumps(record, ensure_ascii=False).encode()
-            except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
+            except (ValueError, RecursionError) as error:  # of JSON, of UTF-8; nested too deep
                 if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) and is_torn(line):
                     print(f"warning: {place}: torn last line left out", file=sys.stderr)
                     return

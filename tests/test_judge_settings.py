@@ -180,6 +180,7 @@ def test_a_check_is_repeated_for_its_own_judge_alone(judge, refused, tmp_path):
         said = refused(*words, warmer)
         assert "the check of m was made with temperature 1.0, not 0.0; check it as it rates" in said
         assert 'a check of "gpt", not of m' in refused(*words, foreign)
+        assert 'a second check of "m"' in refused(*words, mine, mine)
         (tmp_path / "odd.json").write_text('{"verdict": "fine"}')
         assert "not a file that `judge.py check` wrote" in refused(*words, "odd.json")
 

@@ -80,12 +80,12 @@ def test_a_file_means_the_same_however_it_was_saved(way, tmp_path, capsys):
 def test_rater_and_replicate_are_read_and_other_columns_named(tmp_path, capsys):
     ratings = make_ratings(2, rater='Zoë; "Z", the 2nd', replicates=2)
     rows = table(ratings, ("rater", "replicate"))
-    notes = [["Notes", "notes", "act_fm_26"], *(["two\nlines, quoted", "", "3"] for _ in ratings)]
+    notes = [["Notes", "notes", "mood"], *(["two\nlines, quoted", "", "3"] for _ in ratings)]
     rows = [[*row, *note] for row, note in zip(rows, notes, strict=True)]
     path = tmp_path / "a.csv"
     path.write_text(text(rows), encoding="utf-8", newline="")
     assert read(path) == [plain(rating) for rating in ratings]
-    assert capsys.readouterr().err == f"warning: {path}:1: columns left out: notes, act_fm_26\n"
+    assert capsys.readouterr().err == f"warning: {path}:1: columns left out: notes, mood\n"
 
 
 def test_jsonl_is_told_from_a_spreadsheet_by_name_or_else_by_its_first_character(tmp_path):
@@ -204,6 +204,13 @@ def broken(name):
         return text(rows, "|"), r"a\.csv:1: the first row must .* it has 1 cells"
     if name == "column twice":
         return text([[*row, row[0]] for row in rows]), r'a\.csv:1: two columns are named "session"'
+    if name == "item of no form":
+        rows = [[*row, cell] for row, cell in zip(rows, ["act_fm_26", *"1" * 18], strict=True)]
+        wanted = 'column "act_fm_26" is of no item: ACT-FM has 25 items, TES has 9'
+        return text(rows), rf"a\.csv:1: {wanted}"
+    if name == "NUL":
+        put("session", "a\0b")
+        return text(rows), r"a\.csv:4: a NUL character"
     if name == "after a cell of two lines":
         rows = [[*row, cell] for row, cell in zip(rows, ["rater", *["Ann\nLee"] * 18], strict=True)]
         put("act_fm_7", "4")
@@ -228,14 +235,15 @@ def broken(name):
         out = io.BytesIO()
         with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as book:
             book.writestr("xl/worksheets/sheet1.xml", text(rows))
-        return out.getvalue(), r'a\.csv:\d+: byte 0x.. is not UTF-8 text; in Excel, save as "CSV UT'
+        return out.getvalue(), r'a\.csv: an Excel workbook; save it as "CSV UTF-8"'
 
 
 NAMES = """out of range|out of range, TES|negative|text|Excel's error|half a rating
 decimal comma between commas|duplicate|one session, two clients|one client, two sessions
 condition with one session|unknown condition|no profile|replicate|missing column|no header
 other delimiter|column twice|after a cell of two lines|after empty rows|open quote|empty
-two lines in a cell|only separators|only a header|Windows' letters|a workbook""".splitlines()
+two lines in a cell|only separators|only a header|Windows' letters|a workbook
+item of no form|NUL""".splitlines()
 
 
 @pytest.mark.parametrize("name", "|".join(NAMES).split("|"))

@@ -212,19 +212,26 @@ def read_spreadsheet(path: str | Path, check: Callable[[dict], None]) -> Iterato
 def decode(path: Path) -> str:
     """The text of a file in UTF-8, or in UTF-16 with its mark. Raises InputError for any other."""
     data = path.read_bytes()
+    if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        raise InputError(f'{path}: an Excel workbook; save it as "CSV UTF-8" and give that file')
     utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
     try:
-        return data.decode("utf-16" if utf16 else "utf-8-sig")
+        text = data.decode("utf-16" if utf16 else "utf-8-sig")
     except UnicodeDecodeError as error:
         line, byte = data[: error.start].count(b"\n") + 1, data[error.start]
         said = f'byte 0x{byte:02x} is not UTF-8 text; in Excel, save as "CSV UTF-8"'
         raise InputError(f"{path}:{line}: {said}") from None
+    before, nul, _ = text.partition("\0")
+    if nul:
+        said = "a NUL character: this is no text file, or a damaged one"
+        raise InputError(f"{path}:{before.count(chr(10)) + 1}: {said}")
+    return text
 
 
 def read_header(cells: list[str], where: str) -> list[str]:
     """The columns' names in small letters; says on stderr which ones are left out.
 
-    Raises ValueError for a name that is missing or there twice.
+    Raises ValueError for a name that is missing or there twice, or is of an item that no form has.
     """
     names = [cell.lower() for cell in cells]
     missing = [name for name in (*NAMES, *ITEMS) if name not in names]
@@ -238,6 +245,9 @@ def read_header(cells: list[str], where: str) -> list[str]:
     if twice:
         raise ValueError(f'two columns are named "{twice[0]}"')
     others = [name for name in counts if name and name not in KNOWN]
+    for name in others:
+        if re.fullmatch(r"(act_fm|tes)_\d+", name):
+            raise ValueError(f'column "{name}" is of no item: ACT-FM has 25 items, TES has 9 items')
     if others:
         print(f"warning: {where}: columns left out: {', '.join(others)}", file=sys.stderr)
     return names
