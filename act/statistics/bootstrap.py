@@ -109,7 +109,7 @@ def cluster_intervals(
 
     cells (N, p): one column of zeros and ones a condition; y is one that `mixed.fit` accepts. None
     where fewer than 95% of the resamples have an answer: it takes two different clusters, and one
-    with two rows. Of five clusters or fewer it may hold all that is possible, and says so.
+    with two rows. Of five clusters or fewer it may hold all that is possible.
     """
     clusters = Clusters.of(cells, y, cluster)
     m, rng = len(clusters.sizes), np.random.default_rng(seed)
