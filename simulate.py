@@ -83,7 +83,7 @@ def main() -> None:
     check_enforced(args.format, args.model)
     if not is_endpoint(args.model):
         args.model = str(base_folder(args.model))
-        args.prints = fingerprints(args)
+        check_adapters(args)
     profiles = []  # a person is no profile
     if args.client != "me":
         if args.profiles is None:
@@ -99,20 +99,21 @@ def main() -> None:
         print(describe(store.records()))
 
 
-def fingerprints(args: Namespace) -> dict[str, str]:
-    """Condition -> the fingerprint of its adapter, for those at hand. Raises InputError unless
-    every trained condition has one."""
+def has_adapter(condition: str, args: Namespace) -> bool:
+    """Is this condition's adapter at hand?"""
+    weights = Path(condition, "adapter_model.safetensors")
+    return args.adapters is not None and (args.adapters / weights).is_file()
+
+
+def check_adapters(args: Namespace) -> None:
+    """Raises InputError unless every trained condition has its adapter."""
     trained = [name for name in args.conditions if not name.startswith("instruct")]
     if trained and args.adapters is None:
         raise InputError(f"--adapters is needed for {', '.join(trained)}")
-    prints = {}
-    for name in CONDITIONS if args.adapters else ():
-        if (args.adapters / name / "adapter_model.safetensors").is_file():
-            prints[name] = fingerprint(args.adapters / name)
-        elif name in trained:
+    for name in trained:
+        if not has_adapter(name, args):
             cure = f"train it, or leave {name} out of --conditions"
             raise InputError(f"{args.adapters / name}: no adapter there; {cure}")
-    return prints
 
 
 def simulate(profiles: list[dict], store: Store, journal: Journal, args: Namespace) -> None:
@@ -167,6 +168,10 @@ def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
 
 def check_store(store: Store, profiles: list[dict], speakers: dict, args: Namespace) -> None:
     """Refuse to add to sessions of other settings: conditions must differ in one thing only."""
+    prints = {}  # condition -> its adapter's fingerprint, of those at hand
+    if not is_endpoint(args.model):
+        at_hand = [condition for condition in CONDITIONS if has_adapter(condition, args)]
+        prints = {condition: fingerprint(args.adapters / condition) for condition in at_hand}
 
     def new(profile: dict, held: dict) -> dict:
         condition = held["condition"]
@@ -177,7 +182,7 @@ def check_store(store: Store, profiles: list[dict], speakers: dict, args: Namesp
         if not (condition.startswith("instruct") or is_endpoint(args.model)):
             # where it is not at hand, nothing says here which adapter it was
             there = held.get("adapters", {}).get("therapist")
-            now["adapters"]["therapist"] = args.prints.get(condition, there)
+            now["adapters"]["therapist"] = prints.get(condition, there)
         return now
 
     check_held(store, profiles, args.turns, new)

@@ -246,8 +246,11 @@ def read_header(cells: list[str], where: str) -> list[str]:
         raise ValueError(f'two columns are named "{twice[0]}"')
     others = [name for name in counts if name and name not in KNOWN]
     for name in others:
-        if re.fullmatch(r"(act_fm|tes)_\d+", name):
-            raise ValueError(f'column "{name}" is of no item: ACT-FM has 25 items, TES has 9 items')
+        if re.fullmatch(rf"({'|'.join(FORMS)})_\d+", name):
+            sizes = [
+                f"{form.upper().replace('_', '-')} has {size}" for form, (size, *_) in FORMS.items()
+            ]
+            raise ValueError(f'column "{name}" is of no item: {" items, ".join(sizes)} items')
     if others:
         print(f"warning: {where}: columns left out: {', '.join(others)}", file=sys.stderr)
     return names
