@@ -69,6 +69,8 @@ def test_folded_tables_are_shut_on_screen_and_open_on_paper(report):
         page, *_ = watched(context, report)
         screen = page.evaluate(shown)
         page.emulate_media(media="print")
+        # the browser styles the page anew before its next frame, which a busy machine puts off
+        page.wait_for_function(f"{shown}.every(Boolean)")
         paper = page.evaluate(shown)
         assert len(screen) > 10 and not any(screen) and all(paper)
         assert (
