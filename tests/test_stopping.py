@@ -72,7 +72,7 @@ def test_trap_11_a_second_ctrl_c_stops_at_once(folder, tmp_path, data, monkeypat
 def run_script(
     *words: object, threads: int = 1, processes: int = 1, script: Path = ROOT / "train.py"
 ) -> int:
-    """train.py in processes of its own; the exit status."""
+    """train.py in processes of its own; the exit status. What it said is shown if a test fails."""
     launch = (
         ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", processes]
         if processes > 1
@@ -80,7 +80,9 @@ def run_script(
     )
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(ROOT)}
     command = map(str, [sys.executable, *launch, script, *words])
-    return subprocess.run(command, env=environment, capture_output=True).returncode
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    print(done.stdout, done.stderr)
+    return done.returncode
 
 
 def killed_in(tmp_path: Path, step: int, rank: int, number: int) -> Path:
