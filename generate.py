@@ -21,7 +21,7 @@ from tqdm import tqdm
 from act import records
 from act.audit.style import describe
 from act.cli import Parser, positive, run_script, set_up_device
-from act.dialogue.chat import Ask, ChatModel, Talk, hold_talks, read_reply
+from act.dialogue.chat import Ask, ChatModel, Reply, Talk, hold_talks, read_reply
 from act.dialogue.journal import Journal, check_held, check_made_with, made_with
 from act.dialogue.local import check_enforced, open_speaker
 from act.dialogue.profiles import make_profiles
@@ -156,23 +156,27 @@ def draw_wanted(wanted: list[list[dict]], store: Store, left_out: Store, args: N
 
 
 def draw_pair(context: dict, models: dict[str, ChatModel], args: Namespace) -> Talk[dict]:
-    """{"chosen", "rejected", "draws": how each ended}; without an answer of either, the draws."""
+    """{"chosen", "rejected", "draws": how each ended} and, where one is there, "cut": the answer
+    that was cut at the token limit. Without an answer of either, the draws alone."""
     # chosen: the transcript's own answer, unless a model gives another
     said = {} if "chosen" in models else {"chosen": context["answer"]}
-    draws = {}
+    draws, cut = {}, []
     for role, model in models.items():  # chosen, rejected
-        drawn = yield from draw(model, context, args, KEPT[role], said.get("chosen", ""))
-        said[role], draws[role] = drawn
-        if not said[role]:
+        unlike = said.get("chosen", "")
+        reply, draws[role] = yield from draw(model, context, args, KEPT[role], unlike)
+        if reply is None:
             return {"draws": draws}
+        said[role] = reply.text
+        if reply.status == "length":
+            cut.append(role)
     pair = {role: [message("assistant", answer)] for role, answer in said.items()}
-    return pair | {"draws": draws}
+    return pair | {"draws": draws} | ({"cut": cut} if cut else {})
 
 
 def draw(
     model: ChatModel, context: dict, args: Namespace, kept: tuple[str, ...], unlike: str
-) -> Talk[tuple[str, list[str]]]:
-    """(an answer, how each draw ended). Its status is one of `kept`, and it is not `unlike`; ""
+) -> Talk[tuple[Reply | None, list[str]]]:
+    """(a reply, how each draw ended). Its status is one of `kept`, and it is not `unlike`; None
     where no draw gave one."""
     draws = []  # "ok", "length", "format", "context", "error", or "equal" to `unlike`
     name = split_endpoint(model.name)[0] if model.remote else model.name  # wherever it is served
@@ -186,8 +190,8 @@ def draw(
         if status in ("context", "error"):
             break  # another draw would end likewise
         if status in kept and not equal:
-            return reply.text, draws
-    return "", draws
+            return reply, draws
+    return None, draws
 
 
 def main() -> None:

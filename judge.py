@@ -1,6 +1,7 @@
 """Rate sessions on two clinical forms: ACT-FM (25 items, 0-3: how ACT-like) and TES (9 items, 1-7:
 how empathic).
 
+    judge.py prefer --model DIR --adapters DIR --out preferences.jsonl
     judge.py check --judge MODEL --out check.json
     judge.py rate --sessions sessions.jsonl --judge MODEL --out ratings.jsonl
     judge.py page --sessions sessions.jsonl --out page.html
@@ -21,35 +22,36 @@ from collections.abc import Callable
 from inspect import getdoc
 from pathlib import Path
 
-from tqdm import tqdm
-
-from act.cli import Parser, not_negative, positive, run_script, set_up_device, whole
+from act.cli import Parser, conditions, not_negative, positive, run_script, set_up_device, whole
 from act.dialogue.endpoint import Endpoint
+from act.dialogue.local import LocalChat, check_adapters
 from act.forms import FORMS, load_wording
 from act.judging import check as known_groups
 from act.judging.judge import (
     Judge,
     LocalJudge,
-    Text,
     examples,
-    rating,
+    rate_missing,
+    refuse_others,
     said_in,
     same_family,
     wording_digest,
 )
+from act.judging.prefer import add_preferences, read_pairs, wanted_of
 from act.judging.rating_page import rating_page
 from act.judging.served import MAX_NEW_TOKENS, EndpointJudge
-from act.model.checkpoint import is_endpoint, model_name
+from act.model.checkpoint import base_folder, is_endpoint, model_name
 from act.model.sampler import Sampling
 from act.records import (
+    CONDITIONS,
     RATING_KEY,
     InputError,
     Store,
+    check_preference,
     check_rating,
     check_session,
     check_settings,
     rating_key,
-    read_check,
     read_unique,
     require,
 )
@@ -70,31 +72,10 @@ def times(judge: Judge, args: Namespace) -> int:
     return args.replicates if isinstance(judge, EndpointJudge) else 1
 
 
-def refuse_others(store: Store, settings: dict, rater: str | None = None) -> None:
-    """Raises InputError where `store` holds what was made with other settings (of `rater`)."""
-    for record in store.records():
-        if rater in (None, record.get("rater")):
-            held = record["judge"] if isinstance(record.get("judge"), dict) else {}
-            check_settings(store.path, held, settings, "; choose another --out")
-
-
 def refuse_early(path: Path) -> None:
     """Raises OSError for a file that could not be written at the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
     open(path, "a").close()
-
-
-def read_checks(paths: list[Path], names: list[str]) -> dict[str, dict]:
-    """Judge -> its check. Raises InputError for a check of none of the judges."""
-    checks = {}
-    for path in paths:
-        found = read_check(path)
-        if found["judge"] not in names:
-            raise InputError(f'{path}: a check of "{found["judge"]}", not of {", ".join(names)}')
-        if found["judge"] in checks:
-            raise InputError(f'{path}: a second check of "{found["judge"]}"')
-        checks[found["judge"]] = found
-    return checks
 
 
 def rate(args: Namespace) -> None:
@@ -108,7 +89,7 @@ def rate(args: Namespace) -> None:
     if names.count(often) > 1:  # nobody could tell their ratings apart
         both = f'two judges would both rate as "{often}"'
         raise InputError(f"--judge: {both}; give each an --out of its own")
-    checks, unanswered = read_checks(args.check, names), 0
+    checks, unanswered = known_groups.read_checks(args.check, names), 0
     sessions = {one["id"]: one for one in read_unique(args.sessions, check_session)}
     with Store(args.out, check_rating, rating_key) as store:
         for spec, name in zip(args.judge, names, strict=True):
@@ -132,7 +113,7 @@ def rate(args: Namespace) -> None:
                 once = f"warning: {name} is a local judge: it says the same each time"
                 print(f"{once}, once is enough", file=sys.stderr)
             # 3. the ratings
-            unanswered += rate_with(judge, sessions, store, args)
+            unanswered += rate_missing(judge, sessions, store, times(judge, args), args.wording)
         bad = sum(record["status"] != "ok" for record in store.records())
         print(f"{len(store)} ratings in {args.out}, {bad} of them without forms")
     if unanswered:
@@ -140,29 +121,31 @@ def rate(args: Namespace) -> None:
         print(f"{unanswered} texts got no reply and {again}")
 
 
-def rate_with(judge: Judge, sessions: dict[str, dict], store: Store, args: Namespace) -> int:
-    """Append a judge's ratings of the sessions that lack them; how many texts got no reply."""
-    there = {rating_key(record): record.get("text") for record in store.records()}
-    # 1. what is not there yet; of what is, the words must be the same
-    missing, unanswered = [], 0
-    for name, session in sessions.items():
-        for replicate in range(times(judge, args)):
-            text = Text((name,), said_in(session), replicate)
-            key = (name, judge.name, replicate)
-            if key not in there:
-                missing.append(text)
-            elif there[key] not in (None, text.digest):  # old ratings hold no digest
-                other = f"{name} had other words when it was rated"
-                raise InputError(f"{store.path}: {other}; choose another --out")
-    # 2. rated and stored one by one
-    rated = tqdm(judge.rate(missing), f"rate, {judge.name}", len(missing), unit="form")
-    for text, judgement in rated:
-        if judgement.status == "error":
-            unanswered += 1
-        else:
-            session = sessions[text.key[0]]
-            store.append(rating(session, judge, text, judgement, args.wording))
-    return unanswered
+def prefer(args: Namespace) -> None:
+    """Without a judge: of two replies, which does each condition's therapist find likelier?
+
+    The mean log-probability a token of either reply of every matched pair, read behind the
+    condition's own system prompt, with chain of thought behind its own greedy reasoning. A line of
+    --pairs: {"id": "p1", "client": "I never sleep.", "shows": "That hurts.", "lacks": "Cheer up."};
+    "prompt", messages, may stand for "client"; "form" ("ACT-FM") and "item" say what it is about.
+    What a model finds likely is not what it says.
+    """
+    if is_endpoint(args.model):
+        lacks = "is an endpoint, which gives no log-probs of a text that it did not write"
+        raise InputError(f"--model {args.model} {lacks}; give a model's folder")
+    folder = base_folder(args.model)
+    check_adapters(args.conditions, args.adapters)
+    pairs = read_pairs(args.pairs)
+    with Store(args.out, check_preference) as store:
+        wanted = {name: wanted_of(name, pairs, store) for name in args.conditions}
+        if any(wanted.values()):
+            sampling = Sampling(0.0, 1.0, args.max_new_tokens)
+            therapist = LocalChat.load(str(folder), sampling, args.device)
+        for condition, missing in wanted.items():
+            if missing:
+                therapist.play(condition, args.adapters)
+                add_preferences(therapist, condition, missing, store, args.batch)
+        print(f"{len(store)} preferences in {args.out}")
 
 
 def check(args: Namespace) -> None:
@@ -269,6 +252,17 @@ def main() -> None:
     add, about = rates.add_argument, "what `check` wrote of these judges: verdicts"
     add("--judge", required=True, nargs="+", metavar="MODEL", help=model)
     add("--check", type=Path, nargs="+", default=[], metavar="FILE", help=about)
+
+    add = command(prefer, out="JSONL file of preferences").add_argument
+    add("--model", required=True, metavar="DIR", help="the base model's folder")
+    add("--adapters", type=Path, metavar="DIR", help="folder of the trained conditions' adapters")
+    every = ",".join(CONDITIONS)
+    add("--conditions", type=conditions, default=every, help="which, comma-separated")
+    add("--pairs", type=Path, default=known_groups.EXCERPTS, help="JSONL file of matched pairs")
+    about = "of a CoT reply, half of it at most reasoning"
+    add("--max-new-tokens", type=positive, default=512, help=about)
+    add("--batch", type=positive, default=34, help="pairs read side by side")
+    commands.choices["prefer"].add_device_flags()
 
     checks = command(check)
     add, about = checks.add_argument, "JSON file of the result, for `rate --check` and "

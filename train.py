@@ -106,7 +106,7 @@ def parse_arguments() -> Namespace:
 def check_form(example: Example, tokenizer: ChatTokenizer, cot: bool) -> None:
     """Raise InputError for a chosen answer without reasoning with --cot, or the other way round."""
     chosen = example.chosen
-    text = tokenizer.decode(chosen.ids[chosen.start : -1])  # without its end token
+    text = tokenizer.decode(chosen.ids[chosen.start :])  # no special token is shown
     where = f"{example.place}: "
     if chosen.cut:
         where += f"cut to the {chosen.length} tokens that --max-length leaves it, "

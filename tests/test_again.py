@@ -17,7 +17,7 @@ from act.model.checkpoint import load_model, save_adapter
 from act.model.lora import attach, lora_layers
 from act.model.sampler import Sampling
 from act.records import check_pair, check_session, read_jsonl
-from tests.fake_server import serving
+from tests.fake_server import completion, serving
 from tests.replies import answer_all
 
 N = 2
@@ -146,6 +146,21 @@ def test_a_context_without_a_chosen_answer_is_drawn_once_and_no_rejected_one_for
         run(*pairs_at(fake))
         assert len(list(read_jsonl(tmp_path / "d.jsonl.left-out"))) == 4 * N
         assert not (tmp_path / "d.jsonl").exists()
+
+
+def test_trap_27_a_pair_says_which_answer_was_cut(run, profiles, tmp_path):
+    """The first context's rejected reply ends at the token limit, in form or not; others end."""
+
+    def some_cut(body, n):
+        rejected = body["model"] == "r" and len(body["messages"]) == 2  # of the first turn
+        return completion("Thinking: He", finish="length") if rejected else say(body, n)
+
+    with serving(some_cut) as fake:
+        run(*sessions_at(fake))
+        run(*pairs_at(fake))
+    for pair in read_jsonl(tmp_path / "d.jsonl"):
+        first = len(pair["prompt"]) == 2
+        assert pair.get("cut") == (["rejected"] if first else None)
 
 
 def test_equal_answers_are_drawn_again_and_counted(run, profiles, tmp_path):

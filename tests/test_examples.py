@@ -8,7 +8,7 @@ import pytest
 
 import train
 from act.records import InputError
-from act.training.examples import fit_prompt, hold_out, make_example, read_examples
+from act.training.examples import counts, fit_prompt, hold_out, make_example, read_examples
 from tests.tiny import conversation, message, pair_row, run_in_process, train_flags, write_rows
 
 
@@ -38,24 +38,34 @@ def test_trap_04_without_a_system_prompt_the_first_turn_may_go(tokenizer):
     assert (ids, cut) == (tokenizer.prompt(messages[2:]), 1)
 
 
-def test_trap_04_cut_answers_keep_their_end(tokenizer):
-    """At every length that leaves room for a token and the end; what is cut is counted in
+def test_trap_27_an_answer_that_does_not_fit_has_no_end(tokenizer):
+    """At every length that leaves room for a token; what is cut, the end too, is counted in
     tokens."""
     row = pair_row()
     prompt = tokenizer.prompt(row["prompt"])
     replies = [tokenizer.reply(row[name][0]["content"]) for name in ("chosen", "rejected")]
-    for room in range(2, 20):
+    for room in range(1, 20):
         example = make_example(row, tokenizer, len(prompt) + room, 512)
         for answer, reply in zip(example.answers, replies, strict=True):
-            kept = reply if len(reply) <= room else reply[: room - 1] + reply[-1:]
-            assert answer.ids == prompt + kept and answer.start == len(prompt)
-            assert answer.length >= 2 and answer.ids[-1] == tokenizer.end_ids[0]
-        assert sum(answer.cut for answer in example.answers) == sum(
-            max(0, len(reply) - room) for reply in replies
-        )
-    said = f"the prompt takes {len(prompt)} tokens of {len(prompt) + 1}"
+            assert answer.ids == prompt + reply[:room] and answer.start == len(prompt)
+            assert answer.ends == (answer.ids[-1] == tokenizer.end_ids[0]) == (len(reply) <= room)
+            assert answer.cut == max(0, len(reply) - room)
+    said = f"the prompt takes {len(prompt)} tokens of {len(prompt)}: no room"
     with pytest.raises(ValueError, match=said):
-        make_example(row, tokenizer, len(prompt) + 1, 512)
+        make_example(row, tokenizer, len(prompt), 512)
+
+
+@pytest.mark.parametrize("cut", [[], ["chosen"], ["rejected"], ["chosen", "rejected"]])
+def test_trap_27_an_answer_that_was_cut_when_written_has_no_end(tokenizer, cut):
+    row = pair_row(cut=cut)
+    example = make_example(row, tokenizer, 512, 512)
+    for name, answer in zip(("chosen", "rejected"), example.answers, strict=True):
+        text = tokenizer.encode(row[name][0]["content"])
+        end = [] if name in cut else [tokenizer.end_ids[0]]
+        assert answer.ids[answer.start :] == text + end
+        assert (answer.length, answer.ends) == (len(text) + len(end), bool(end))
+    assert counts([example])["answers_without_end"] == len(cut)
+    assert counts([example])["cut_answer_tokens"] == 0
 
 
 def test_trap_04_old_turns_go_before_answers(tokenizer):
@@ -81,7 +91,7 @@ def test_trap_04_a_cut_answer_keeps_its_form(tokenizer, tmp_path):
     text = "Thinking: He is stuck.\n\nAnswer: And then? What came?"
     path = write_rows(tmp_path / "data.jsonl", [pair_row(chosen=[message("assistant", text)])])
     prompt = len(tokenizer.prompt(conversation(1)))
-    least = len(tokenizer.encode(text.removesuffix(" then? What came?"))) + 1  # and the end
+    least = len(tokenizer.encode(text.removesuffix(" then? What came?")))
     (example,) = read_examples(path, tokenizer, True, prompt + least, 512)
     train.check_form(example, tokenizer, cot=True)
     assert tokenizer.decode(example.chosen.ids[prompt:]) == "Thinking: He is stuck.\n\nAnswer: And"
@@ -159,6 +169,8 @@ BAD_PAIRS = {
         '"prompt" is not user and assistant in turn',
     ),
     "messages of one": ({"messages": [message("assistant", "a")]}, '"prompt" is empty'),
+    "cut of no answer": (pair_row(cut=["completion"]), "\"cut\" is ['completion']"),
+    "cut as a flag": (pair_row(cut=True), '"cut" is True; it is a list of answers'),
     "too long a prompt": (pair_row(prompt=[message("user", "so " * 600)]), "--max-prompt is 300"),
     "not an object": ([1, 2], "not a JSON object"),
     "not JSON": ('{"prompt": [}', "Expecting value"),
@@ -183,14 +195,14 @@ def test_trap_12_text_that_is_no_unicode(tokenizer, tmp_path):
 
 
 def test_trap_12_answers_that_are_equal_once_cut(tokenizer, tmp_path):
-    """With room for 4 tokens "one two three" is left of both answers: a pair with nothing to
+    """With room for 3 tokens "one two three" is left of both answers: a pair with nothing to
     prefer."""
     answers = {
         name: [message("assistant", f"one two three {name}")] for name in ("chosen", "rejected")
     }
     path = write_rows(tmp_path / "data.jsonl", [pair_row(**answers)])
     with pytest.raises(InputError, match="data.jsonl:1: "):
-        read_examples(path, tokenizer, True, len(tokenizer.prompt(conversation(1))) + 4, 300)
+        read_examples(path, tokenizer, True, len(tokenizer.prompt(conversation(1))) + 3, 300)
 
 
 def test_trap_12_no_rows(tokenizer, tmp_path):

@@ -46,7 +46,9 @@ def test_a_run_says_what_made_it(folder, tmp_path, data, tokenizer, monkeypatch,
     assert list(report["versions"]) == packages
     assert report["versions"]["torch"] == torch.__version__ and report["processes"] == 1
     trained = {"examples": 4, "cut_turns": 2, "cut_answer_tokens": 0}
+    trained |= {"answers_without_end": 0}
     held_out = {"examples": 2, "cut_turns": 1, "cut_answer_tokens": 0}
+    held_out |= {"answers_without_end": 0}
     assert report["data"] == {"trained_on": trained, "held_out": held_out}
 
     log = [json.loads(line) for line in (tmp_path / "out/log.jsonl").read_text().splitlines()]
@@ -65,7 +67,9 @@ def test_a_run_says_what_made_it(folder, tmp_path, data, tokenizer, monkeypatch,
         assert line["tokens_per_s"] > 0 and 0.05 < line["peak_memory_gib"] < 100
         assert line["loss"] == pytest.approx(line["nll"] + 0.1 * line["odds_ratio_loss"], rel=1e-5)
     said = capsys.readouterr().out
-    assert "trained on: 4 examples, 2 cut turns, 0 cut answer tokens\n" in said
+    assert (
+        "trained on: 4 examples, 2 cut turns, 0 cut answer tokens, 0 answers without end\n" in said
+    )
     assert f"| unique_tokens {log[1]['unique_tokens']} | naive_tokens" in said
 
 
@@ -103,7 +107,8 @@ def test_counts_of_what_was_cut(tokenizer):
         make_example(row, tokenizer, limit, 512),
         make_example(pair_row(), tokenizer, 512, 512),
     ]
-    assert counts(examples) == {"examples": 2, "cut_turns": 1, "cut_answer_tokens": 11}
+    counted = {"cut_turns": 1, "cut_answer_tokens": 11, "answers_without_end": 1}
+    assert counts(examples) == {"examples": 2} | counted
 
 
 @pytest.mark.parametrize("scope", ["response", "sequence"])

@@ -131,6 +131,25 @@ def test_trap_05_the_end_token_is_learned(tokenizer, monkeypatch):
     assert targets_of([example], monkeypatch) == sorted(sum(replies, []))
 
 
+def test_trap_27_no_end_token_is_learned_behind_a_cut_answer(tokenizer, monkeypatch):
+    """A rejected answer that was cut at the token limit: its text alone is a target, in training
+    and of held-out pairs, and its mean log-prob is over the text's tokens."""
+    row = pair_row(3, cut=["rejected"])
+    example = make_example(row, tokenizer, 512, 512)
+    chosen, rejected = (
+        tokenizer.encode(row[name][0]["content"]) for name in ("chosen", "rejected")
+    )
+    end = tokenizer.end_ids[0]
+    assert targets_of([example], monkeypatch) == sorted([*chosen, end, *rejected])
+    torch.manual_seed(0)
+    model = Llama(LlamaConfig.from_dict(CONFIG))
+    metrics = evaluate(model, [example], objective())
+    ids = torch.tensor([tokenizer.prompt(row["prompt"]) + rejected])
+    logps = model.logits(model(ids)).log_softmax(-1)[0, :-1].gather(-1, ids[0, 1:, None])
+    expected = logps[-len(rejected) :].mean().item()
+    assert metrics["rejected_logp"] == pytest.approx(expected, abs=1e-5)
+
+
 def bigram_model() -> Llama:
     """A model without layers over 5 tokens: p(j | i) = ((i + 2j) mod 5 + 1) / 15.
 

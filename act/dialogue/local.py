@@ -4,6 +4,7 @@ behind an endpoint.
 """
 
 from argparse import Namespace
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -55,6 +56,10 @@ class LocalChat(ChatModel):
         if adapter:
             chat.wear(adapter)
         return chat
+
+    def play(self, condition: str, adapters: Path | None) -> None:
+        """Be a condition's therapist: wear its adapter, or none."""
+        self.wear(None if condition.startswith("instruct") else adapters / condition)
 
     def wear(self, adapter: Path | None) -> None:
         """Take off the adapter that is on, put this one on, and forget all conversations."""
@@ -112,6 +117,22 @@ class LocalChat(ChatModel):
 def fingerprint(adapter: Path) -> str:
     """The first 12 letters of the SHA-256 of an adapter's weights."""
     return sha256(adapter / "adapter_model.safetensors")[:12]
+
+
+def has_adapter(condition: str, adapters: Path | None) -> bool:
+    """Is this condition's adapter in the folder of adapters?"""
+    return adapters is not None and (adapters / condition / "adapter_model.safetensors").is_file()
+
+
+def check_adapters(conditions: Sequence[str], adapters: Path | None) -> None:
+    """Raises InputError unless every trained condition has its adapter."""
+    trained = [name for name in conditions if not name.startswith("instruct")]
+    if trained and adapters is None:
+        raise InputError(f"--adapters is needed for {', '.join(trained)}")
+    for name in trained:
+        if not has_adapter(name, adapters):
+            cure = f"train it, or leave {name} out of --conditions"
+            raise InputError(f"{adapters / name}: no adapter there; {cure}")
 
 
 @cache

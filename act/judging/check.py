@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from act.forms import FORMS, score, slots
 from act.judging.judge import Judge, Judgement, Text
-from act.records import InputError, Store, read_jsonl
+from act.records import InputError, Store, read_check, read_jsonl
 from act.statistics.agreement import ITEMS, mean_rated
 from act.statistics.contrasts import auc, wilson
 
@@ -134,6 +134,19 @@ def check(
     result["verdict"] = verdict(judge.name, pairs, ordered, unrated / len(values))
     result |= pairs | {"sessions": ordered, "drift": drift(totals)}
     return result | {"unrated": unrated, "seen": list(seen)}
+
+
+def read_checks(paths: Sequence[Path], names: Sequence[str]) -> dict[str, dict]:
+    """Judge -> its check. Raises InputError for a check of none of the judges `names`."""
+    checks = {}
+    for path in paths:
+        found = read_check(path)
+        if found["judge"] not in names:
+            raise InputError(f'{path}: a check of "{found["judge"]}", not of {", ".join(names)}')
+        if found["judge"] in checks:
+            raise InputError(f'{path}: a second check of "{found["judge"]}"')
+        checks[found["judge"]] = found
+    return checks
 
 
 def rated_pairs(values: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:

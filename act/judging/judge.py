@@ -15,11 +15,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
+from tqdm import tqdm
+
 from act.forms import Form, Slot, instructions, render, slots
 from act.model.checkpoint import load_model, model_name, sampled_sha256, split_spec
 from act.model.prefix_tree import slot_probs
 from act.model.tokenizer import ChatTokenizer, Messages
-from act.records import read_json
+from act.records import InputError, Store, check_settings, rating_key, read_json
 
 REQUEST = "The transcript of the session:\n\n{transcript}\n\n"
 ONE_ITEM = "Rate the therapist on one item, with one number.\n\n{label}"
@@ -132,6 +134,41 @@ def rating(session: dict, judge: Judge, text: Text, judgement: Judgement, wordin
     if expected:
         record |= {"act_fm_expected": expected[:25], "tes_expected": expected[25:]}
     return record | judgement.more
+
+
+def refuse_others(store: Store, settings: dict, rater: str | None = None) -> None:
+    """Raises InputError where `store` holds what was made with other settings (of `rater`)."""
+    for record in store.records():
+        if rater in (None, record.get("rater")):
+            held = record["judge"] if isinstance(record.get("judge"), dict) else {}
+            check_settings(store.path, held, settings, "; choose another --out")
+
+
+def rate_missing(
+    judge: Judge, sessions: dict[str, dict], store: Store, replicates: int, wording: str
+) -> int:
+    """Append a judge's ratings of the sessions that lack them; how many texts got no reply."""
+    there = {rating_key(record): record.get("text") for record in store.records()}
+    # 1. what is not there yet; of what is, the words must be the same
+    missing, unanswered = [], 0
+    for name, session in sessions.items():
+        for replicate in range(replicates):
+            text = Text((name,), said_in(session), replicate)
+            key = (name, judge.name, replicate)
+            if key not in there:
+                missing.append(text)
+            elif there[key] not in (None, text.digest):  # old ratings hold no digest
+                other = f"{name} had other words when it was rated"
+                raise InputError(f"{store.path}: {other}; choose another --out")
+    # 2. rated and stored one by one
+    rated = tqdm(judge.rate(missing), f"rate, {judge.name}", len(missing), unit="form")
+    for text, judgement in rated:
+        if judgement.status == "error":
+            unanswered += 1
+        else:
+            session = sessions[text.key[0]]
+            store.append(rating(session, judge, text, judgement, wording))
+    return unanswered
 
 
 def examples(session: dict, record: dict, forms: Sequence[Form], target: str) -> Iterator[dict]:

@@ -33,7 +33,8 @@ class Request:
     """One reply wanted. `forced` tokens open it; `bridge` may put more in where it would end.
 
     It is called with the reply's ids when it would end, and from half of its tokens on, until it
-    returns ids (not []) to put in; decoding then goes on behind them.
+    returns ids (not []) to put in; decoding then goes on behind them. A reply also ends where
+    `until` says so of its ids.
     """
 
     key: str
@@ -41,6 +42,7 @@ class Request:
     seed: int = 0
     forced: tuple[int, ...] = ()
     bridge: Callable[[list[int]], list[int]] | None = None
+    until: Callable[[list[int]], bool] | None = None
 
 
 @dataclass
@@ -68,6 +70,8 @@ class Pending:
         if self.request.bridge and not self.bridged and (ends or len(self.ids) >= limit // 2):
             self.queue = list(self.request.bridge(self.ids))
             self.bridged = bool(self.queue)
+        if self.request.until and self.request.until(self.ids):
+            return "stop"
         if len(self.ids) >= limit:
             return "length"
         self.may_end = not self.queue

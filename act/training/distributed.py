@@ -35,7 +35,12 @@ def start(device: str) -> None:
 
 
 def stop() -> None:
-    """Leave the other processes, if there are any."""
+    """Leave the other processes, if there are any, all at the same time.
+
+    gloo's threads let go of a collective's tensors after its result is there, and a process that
+    ends meanwhile aborts: the last collective is a barrier, which has none.
+    """
+    wait()
     if dist.is_initialized():
         dist.destroy_process_group()
 

@@ -7,6 +7,9 @@ Reads TRL's conversational formats: pairs {"prompt", "chosen", "rejected"}, exam
                 {"role": "user", "content": "I cannot sleep."}],
      "chosen": [{"role": "assistant", "content": "What keeps you up?"}],
      "rejected": [{"role": "assistant", "content": "Drink less coffee."}]}
+
+"cut": ["rejected"] beside them names answers that were cut off while they were written: their end
+is not there, so no end token is learned, or unlearned, behind them.
 """
 
 import random
@@ -21,15 +24,17 @@ ROLES = ("system", "user", "assistant")
 
 @dataclass(frozen=True)
 class Answer:
-    """One sequence: ids of prompt and answer; the answer, its end included, begins at `start`."""
+    """One sequence: ids of prompt and answer; the answer begins at `start`, its end token is the
+    last id unless it was cut."""
 
     ids: list[int]
     start: int  # >= 1: nothing comes before the first token that could predict it
-    cut: int = 0  # tokens dropped from its end
+    cut: int = 0  # tokens dropped here from its end
+    ends: bool = True  # with an end token: it was cut neither here nor where it was written
 
     @property
     def length(self) -> int:
-        """|y|: the number of the answer's tokens, its end included."""
+        """|y|: the number of the answer's tokens, its end included where it has one."""
         return len(self.ids) - self.start
 
     def targets(self, with_prompt: bool) -> range:
@@ -60,10 +65,12 @@ def chosen_alone(examples: list[Example]) -> list[Example]:
 
 def counts(examples: list[Example]) -> dict[str, int]:
     """How many there are, and what was cut from them."""
+    answers = [answer for example in examples for answer in example.answers]
     return {
         "examples": len(examples),
         "cut_turns": sum(example.cut_turns for example in examples),
-        "cut_answer_tokens": sum(answer.cut for example in examples for answer in example.answers),
+        "cut_answer_tokens": sum(answer.cut for answer in answers),
+        "answers_without_end": sum(not answer.ends for answer in answers),
     }
 
 
@@ -94,8 +101,9 @@ def turns_begin(messages: Messages) -> int:
     return int(messages[0]["role"] == "system")
 
 
-def checked_row(row: dict) -> tuple[Messages, list[str]]:
-    """(prompt, answers) of a row: the chosen one or the completion, and in a pair the rejected."""
+def checked_row(row: dict) -> tuple[Messages, dict[str, str], list[str]]:
+    """(prompt, answers by name, names of those that were cut off) of a row; the answers are the
+    completion, or the chosen one and the rejected."""
     # 1. the prompt
     if "messages" in row:
         check_messages("messages", row["messages"], ROLES)
@@ -117,10 +125,14 @@ def checked_row(row: dict) -> tuple[Messages, list[str]]:
         check_messages(name, row[name], ("assistant",))
         if len(row[name]) != 1:
             raise ValueError(f'"{name}" has {len(row[name])} messages, not one')
-    answers = [row[name][0]["content"].strip() for name in names]
-    if len(set(answers)) < len(answers):
+    answers = {name: row[name][0]["content"].strip() for name in names}
+    if len(set(answers.values())) < len(answers):
         raise ValueError('"chosen" and "rejected" are the same')
-    return row["prompt"], answers
+    # 3. which of them have no end
+    cut = row.get("cut", [])
+    if not isinstance(cut, list) or not all(name in names for name in cut):
+        raise ValueError(f'"cut" is {cut!r}; it is a list of answers, of {", ".join(names)}')
+    return row["prompt"], answers, cut
 
 
 def fit_prompt(
@@ -145,23 +157,26 @@ def fit_prompt(
 
 
 def make_example(row: dict, tokenizer: ChatTokenizer, max_length: int, max_prompt: int) -> Example:
-    """Token ids of a row. Old turns go before answers; an answer that is cut keeps its end token.
+    """Token ids of a row. Old turns go before answers; an answer that is cut has no end token.
 
     A pair's prompt is cut so that the longer of its answers fits, whatever is trained: SFT and ORPO
     read the same. Limits are in tokens. Raises ValueError for a row that cannot be trained on.
     """
-    messages, texts = checked_row(row)
-    replies = [tokenizer.reply(text) for text in texts]  # token ids, the end's behind them
-    longest = max(len(reply) for reply in replies)
+    messages, texts, cut = checked_row(row)
+    replies = {name: tokenizer.reply(text) for name, text in texts.items()}  # ids, the end's last
+    for name in cut:
+        del replies[name][-1]
+    longest = max(map(len, replies.values()))
     prompt, cut_turns = fit_prompt(messages, tokenizer, max_prompt, max_length - longest)
     room = max_length - len(prompt)
-    if room < 2:
+    if room < 1:
         takes = f"the prompt takes {len(prompt)} tokens of {max_length}"
         raise ValueError(f"{takes}: no room for an answer")
     answers = []
-    for reply in replies:
-        kept = [*reply[:-1][: room - 1], reply[-1]]  # as much as fits, and the end
-        answers.append(Answer(prompt + kept, len(prompt), len(reply) - len(kept)))
+    for name, reply in replies.items():
+        over = max(0, len(reply) - room)  # tokens that do not fit
+        ends = not over and name not in cut
+        answers.append(Answer(prompt + reply[:room], len(prompt), over, ends))
     chosen, rejected = [*answers, None][:2]
     if rejected and chosen.ids == rejected.ids:
         raise ValueError(f'"chosen" and "rejected" are the same in {room} tokens (--max-length)')
