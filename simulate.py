@@ -12,12 +12,13 @@ command goes on after any death.
 
 The client may be an endpoint (NAME@URL), and so may --model: its server is then asked for NAME in
 the instruct conditions and for models named sft, sft-cot, orpo and orpo-cot in the others (vLLM:
---lora-modules sft=DIR ...). With --client FILE.jsonl recorded clients say their lines again, the
-same in every condition and without hidden notes, until --turns or their lines end: conditions are
-compared at equal words, and what a client says answers another therapist. FILE.jsonl holds sessions
-(or any rows with "id" and "turns" of "client"); no --profiles are needed, and where they are given
-their ids pick who is replayed. With --client me and one of the --conditions you talk to the
-therapist yourself. It is no treatment.
+--lora-modules sft=DIR ...).
+
+With --client FILE.jsonl recorded clients say their lines again, the same in every condition and
+without hidden notes, until --turns or their lines end: conditions are compared at equal words,
+though these once answered another therapist. FILE.jsonl holds sessions, or any rows with an "id"
+and "turns" of "client"; --profiles may pick some of them, by id. With --client me and one of the
+--conditions you talk to the therapist yourself. It is no treatment.
 """
 
 from argparse import Namespace
@@ -72,7 +73,7 @@ def main() -> None:
     add = parser.add_argument
     add("--model", required=True, metavar="DIR", help="the base model's folder, or NAME@URL")
     add("--adapters", type=Path, metavar="DIR", help="folder of the trained conditions' adapters")
-    add("--profiles", help="JSONL file of profiles; of FILE.jsonl: those to replay, or all")
+    add("--profiles", help="JSONL file of profiles; with FILE.jsonl: whom to replay")
     about = 'who plays the client; FILE.jsonl: its recorded clients are replayed; "me": you do'
     add("--client", required=True, metavar="MODEL", help=about)
     add("--turns", type=positive, default=25, help="turns a session; a replayed one may have fewer")
@@ -155,11 +156,11 @@ def simulate(
     for condition in list(wanted)[:1] if is_endpoint(args.model) else wanted:
         therapist = take_therapist(condition, therapist, args)
 
-    def new(condition: str, profile: dict) -> Session:
+    def new(condition: str, profile: dict, held: dict | None = None) -> Session:
         client = recorded.get(profile["id"], player)
-        if client is None:  # in --out
-            lacking = f"{args.client} has no client {profile['id']}"
-            raise InputError(f"{store.path}: {lacking}, who is replayed here; take another --out")
+        if client is None:  # recorded in another file: what was said is what can be known here
+            client = Replayed(profile, [turn["client"] for turn in held["turns"]])
+            client.words = held.get("client_words")
         speakers = {"therapist": therapist, "client": client}
         record = new_session(condition, profile, speakers, args.format, args.seed)
         return Session(record, speakers, args.turns)
@@ -198,7 +199,7 @@ def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
 
 
 def check_store(
-    store: Store, profiles: list[dict], new: Callable[[str, dict], Session], args: Namespace
+    store: Store, profiles: list[dict], new: Callable[..., Session], args: Namespace
 ) -> None:
     """Refuse to add to sessions of other settings: conditions must differ in one thing only."""
     prints = {}  # condition -> its adapter's fingerprint, of those at hand
@@ -208,7 +209,7 @@ def check_store(
 
     def now(profile: dict, held: dict) -> Session:
         condition = held["condition"]
-        session = new(condition, profile)
+        session = new(condition, profile, held)
         # its therapist is the one that speaks now: the held session had its own
         session.record["models"]["therapist"] = therapist_of(condition, args)
         adapters = session.record["adapters"]
