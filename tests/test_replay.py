@@ -216,12 +216,11 @@ def test_ids_pick_who_is_replayed(run, refused, tmp_path):
         assert "p.jsonl: client g3 is not in f.jsonl" in said
 
 
-def test_other_words_other_turns_and_other_clients_over_the_same_sessions(run, refused, tmp_path):
-    """The same clients must say the same; clients of another file may be added."""
+def test_other_words_and_other_settings_are_not_mixed(run, refused, tmp_path):
+    """Started again, nothing is asked; the same clients must say the same."""
     write_rows(tmp_path / "f.jsonl", [graded("g1"), graded("g2")])
     changed = graded("g1", [*LINES["g1"][:2], "It is the car."])
     write_rows(tmp_path / "changed.jsonl", [changed, graded("g3", ["Hm."])])
-    write_rows(tmp_path / "more.jsonl", [graded("g3", ["Hm."])])
     with serving(say) as fake:
         run(*words_at(fake))
         asked = len(fake.requests)
@@ -237,9 +236,18 @@ def test_other_words_other_turns_and_other_clients_over_the_same_sessions(run, r
         played = words_at(fake, "--profiles", "p.jsonl", client=f"m@{fake.url}")
         assert "was made with models" in refused(*played)
         assert len(fake.requests) == asked
-        assert "3 sessions" in run(*words_at(fake, client="more.jsonl"))
-        said = refused(*words_at(fake, "--temperature", 0.5, "--conditions", "sft"))
-        assert "was made with sampling" in said
+
+
+def test_clients_of_another_file_may_be_added(run, refused, tmp_path):
+    """Of those that are there nothing says here what else they had to say; all else must agree."""
+    write_rows(tmp_path / "f.jsonl", [graded("g1"), graded("g2")])
+    write_rows(tmp_path / "more.jsonl", [graded("g3", ["Hm."])])
+    with serving(say) as fake:
+        run(*words_at(fake, "--turns", 2))
+        more = words_at(fake, client="more.jsonl")
+        assert "instruct/g1 has 2 turns, not 1" in refused(*more, "--turns", 1)
+        assert "was made with sampling" in refused(*more, "--temperature", 0.5)
+        assert "3 sessions" in run(*more, "--turns", 2) and len(fake.requests) == 4
 
 
 def test_a_session_begun_goes_on_with_the_same_words_only(run, monkeypatch, capsys, tmp_path):

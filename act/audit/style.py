@@ -45,9 +45,9 @@ ITEM = re.compile(r"^[ \t]*(?:(?:\d{1,2}[.)]|[-*\u2013])[ \t]|\u2022)", re.M)
 QUESTION = re.compile(
     r"\?[?!.\u2026]*+[\"'\u2019\u201d)\]*_]*+(?![ \t]*(?:[\u2013\u2014-]+[ \t]*)?[a-z,;:])"
 )
-# Words in a row that are an echo. Of 192 bundled replies, which quote the client on purpose, 7 share
-# 7 words in a row or more with the turn they answer ("If I stop I won't start again"), one of them
-# 8; of 48 replies of an untrained 135M model 10 share 8 or more.
+# Words in a row that are an echo. Of 192 bundled replies, which quote the client on purpose, 7
+# share 7 or more with the turn they answer ("If I stop I won't start again") and one of them 8; of
+# 48 replies of an untrained 135M model 10 share 8 or more.
 ECHO = 8
 
 

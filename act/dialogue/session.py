@@ -3,8 +3,8 @@
 A turn is: the client speaks, the therapist thinks (or not) and answers. Both see the history of
 answers only; thinking is never shown again, in training or here. A client may be recorded
 (replay.py): it is not asked, its lines are said again. A supervising model may send either's draft
-back. Every turn is stored as it ends (journal.py), and a session goes on from there
-after any death.
+back. Every turn is stored as it ends (journal.py), and a session goes on from there after any
+death.
 """
 
 import hashlib
