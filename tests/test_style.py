@@ -220,13 +220,18 @@ LABELLED = """
     0 1 Your feelings are valid. I'm confident that things will work out in the end.
     1 0 We don't worry when it gets better. You shouldn't blame yourself.
     1 0 What have you tried? Have you tried to sleep? Have you tried tea?
+    1 0 You can start by taking a walk. We could start by breathing. You should be proud of that.
     0 0 I won't try to talk you out of it. I remember that you wanted to make sure she was safe.
 """
 
 
 @pytest.mark.parametrize("line", LABELLED.strip().splitlines())
 def test_advice_and_reassurance_as_labelled_by_hand(line):
-    """Each reply's set phrases of advice and of reassurance, counted by a reader."""
+    """Each reply's set phrases of advice and of reassurance, counted by a reader.
+
+    Of 30 others, labelled before the list was run on them, it found 17 of 26 pieces of advice and
+    11 of 17 of reassurance, and one that was none; some that it missed were then added.
+    """
     advice, reassurance, answer = line.strip().split(" ", 2)
     found = of_one(answer)
     wanted = (int(advice), int(reassurance))
