@@ -22,11 +22,19 @@ from act import records
 from act.audit.style import describe
 from act.cli import Parser, positive, run_script, set_up_device
 from act.dialogue.chat import Ask, ChatModel, Reply, Talk, hold_talks, read_reply
-from act.dialogue.journal import Journal, check_held, check_made_with, made_with
+from act.dialogue.journal import Journal, check_made_with, made_with
 from act.dialogue.local import check_enforced, open_speaker
 from act.dialogue.profiles import make_profiles
 from act.dialogue.prompts import check_client, cot_reply, message, therapist_messages
-from act.dialogue.session import TRANSCRIPT, ends, hold_sessions, new_session, seed_from
+from act.dialogue.session import (
+    TRANSCRIPT,
+    Session,
+    check_held,
+    ends,
+    hold_sessions,
+    new_session,
+    seed_from,
+)
 from act.model.checkpoint import split_endpoint
 from act.model.sampler import Sampling
 from act.records import InputError, Store, read_unique, require
@@ -74,13 +82,14 @@ def hold_wanted(profiles: list[dict], store: Store, journal: Journal, args: Name
         if spec:
             speakers[role] = open_speaker(spec, sampling, args)
 
-    def new(profile: dict, held: dict | None = None) -> dict:
-        return new_session(TRANSCRIPT, profile, speakers, args.format, args.seed)
+    def new(profile: dict, held: dict | None = None) -> Session:
+        record = new_session(TRANSCRIPT, profile, speakers, args.format, args.seed)
+        return Session(record, speakers, args.turns)
 
-    check_held(store, profiles, args.turns, new)
-    sessions = [session for session in map(new, profiles) if session["id"] not in store]
+    check_held(store, profiles, new)
+    sessions = [session for session in map(new, profiles) if session.record["id"] not in store]
     with tqdm(total=len(sessions) * args.turns, unit="turn") as bar:
-        hold_sessions(sessions, speakers, args.turns, journal, bar, args.batch)
+        hold_sessions(sessions, journal, bar, args.batch)
 
 
 def make_pairs(args: Namespace) -> None:

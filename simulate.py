@@ -12,11 +12,17 @@ command goes on after any death.
 
 The client may be an endpoint (NAME@URL), and so may --model: its server is then asked for NAME in
 the instruct conditions and for models named sft, sft-cot, orpo and orpo-cot in the others (vLLM:
---lora-modules sft=DIR ...). With --client me and one of the --conditions you talk to the therapist
-yourself. It is no treatment.
+--lora-modules sft=DIR ...).
+
+With --client FILE.jsonl recorded clients say their lines again, the same in every condition and
+without hidden notes, until --turns or their lines end: conditions are compared at equal words,
+though these once answered another therapist. FILE.jsonl holds sessions, or any rows with an "id"
+and "turns" of "client"; --profiles may pick some of them, by id. With --client me and one of the
+--conditions you talk to the therapist yourself. It is no treatment.
 """
 
 from argparse import Namespace
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
@@ -26,12 +32,13 @@ from act.audit.safety import in_danger
 from act.audit.style import describe
 from act.cli import Parser, conditions, not_negative, positive, run_script, set_up_device, share
 from act.dialogue.chat import ChatModel
-from act.dialogue.journal import Journal, check_held
+from act.dialogue.journal import Journal
 from act.dialogue.local import check_enforced, fingerprint, open_speaker
 from act.dialogue.person import Person
 from act.dialogue.profiles import ME
 from act.dialogue.prompts import check_client
-from act.dialogue.session import ends, hold_sessions, new_session
+from act.dialogue.replay import Replayed, pick, read_clients
+from act.dialogue.session import Session, check_held, ends, hold_sessions, new_session
 from act.model.checkpoint import base_folder, is_endpoint, split_endpoint
 from act.model.sampler import Sampling
 from act.records import CONDITIONS, InputError, Store, check_session, read_unique
@@ -66,9 +73,10 @@ def main() -> None:
     add = parser.add_argument
     add("--model", required=True, metavar="DIR", help="the base model's folder, or NAME@URL")
     add("--adapters", type=Path, metavar="DIR", help="folder of the trained conditions' adapters")
-    add("--profiles", help="JSONL file of profiles")
-    add("--client", required=True, metavar="MODEL", help='who plays the client; "me": you do')
-    add("--turns", type=positive, default=25, help="turns a session")
+    add("--profiles", help="JSONL file of profiles; with FILE.jsonl: whom to replay")
+    about = 'who plays the client; FILE.jsonl: its recorded clients are replayed; "me": you do'
+    add("--client", required=True, metavar="MODEL", help=about)
+    add("--turns", type=positive, default=25, help="turns a session; a replayed one may have fewer")
     add("--out", required=True, help="JSONL file of sessions")
     every = ",".join(CONDITIONS)
     add("--conditions", type=conditions, default=every, help="which, comma-separated")
@@ -84,19 +92,29 @@ def main() -> None:
     if not is_endpoint(args.model):
         args.model = str(base_folder(args.model))
         check_adapters(args)
-    profiles = []  # a person is no profile
-    if args.client != "me":
-        if args.profiles is None:
-            raise InputError("--profiles is needed: a JSONL file of generate.py profiles")
-        profiles = read_unique(args.profiles, check_client)
+    profiles, recorded = read_profiles(args)
     # where nothing is wanted, the journal clears away what a death has left
     with Store(args.out, check_session) as store, Journal(store) as journal:
         if args.client == "me":
             talk_with_me(store, journal, args)
         else:
-            simulate(profiles, store, journal, args)
+            simulate(profiles, recorded, store, journal, args)
         print(f"{len(store)} sessions in {args.out}: {ends(store.records())}")
         print(describe(store.records()))
+
+
+def read_profiles(args: Namespace) -> tuple[list[dict], dict[str, Replayed]]:
+    """Who is simulated, and the recorded clients by id, where clients are replayed."""
+    if args.client == "me":  # a person is no profile
+        return [], {}
+    if args.client.endswith(".jsonl"):
+        recorded = read_clients(args.client)
+        if args.profiles:
+            return pick(recorded, args.profiles, args.client), recorded
+        return [client.profile for client in recorded.values()], recorded
+    if args.profiles is None:
+        raise InputError("--profiles is needed: a JSONL file of generate.py profiles")
+    return read_unique(args.profiles, check_client), {}
 
 
 def has_adapter(condition: str, args: Namespace) -> bool:
@@ -116,7 +134,13 @@ def check_adapters(args: Namespace) -> None:
             raise InputError(f"{args.adapters / name}: no adapter there; {cure}")
 
 
-def simulate(profiles: list[dict], store: Store, journal: Journal, args: Namespace) -> None:
+def simulate(
+    profiles: list[dict],
+    recorded: dict[str, Replayed],
+    store: Store,
+    journal: Journal,
+    args: Namespace,
+) -> None:
     """Hold the sessions that are missing, condition by condition."""
     wanted = {}  # condition -> profiles
     for condition in args.conditions:
@@ -126,21 +150,29 @@ def simulate(profiles: list[dict], store: Store, journal: Journal, args: Namespa
     if not wanted:
         return
     words = Sampling(args.client_temperature, 1.0, args.client_max_new_tokens)
-    client = open_speaker(args.client, words, args)
+    player = None if recorded else open_speaker(args.client, words, args)
     # does every adapter fit? A served one shows when it is asked
     therapist = None
     for condition in list(wanted)[:1] if is_endpoint(args.model) else wanted:
         therapist = take_therapist(condition, therapist, args)
-    check_store(store, profiles, {"therapist": therapist, "client": client}, args)
-    with tqdm(total=sum(map(len, wanted.values())) * args.turns, unit="turn") as bar:
+
+    def new(condition: str, profile: dict, held: dict | None = None) -> Session:
+        client = recorded.get(profile["id"], player)
+        if client is None:  # recorded in another file: what was said is what can be known here
+            client = Replayed(profile, [turn["client"] for turn in held["turns"]])
+            client.words = held.get("client_words")
+        speakers = {"therapist": therapist, "client": client}
+        record = new_session(condition, profile, speakers, args.format, args.seed)
+        return Session(record, speakers, args.turns)
+
+    check_store(store, profiles, new, args)
+    turns = [new(condition, one).turns for condition in wanted for one in wanted[condition]]
+    with tqdm(total=sum(turns), unit="turn") as bar:
         for condition, missing in wanted.items():
             bar.set_description(condition)
             therapist = take_therapist(condition, therapist, args)
-            speakers = {"therapist": therapist, "client": client}
-            empty = [
-                new_session(condition, one, speakers, args.format, args.seed) for one in missing
-            ]
-            hold_sessions(empty, speakers, args.turns, journal, bar, args.batch)
+            sessions = [new(condition, one) for one in missing]
+            hold_sessions(sessions, journal, bar, args.batch)
 
 
 def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
@@ -157,7 +189,7 @@ def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
     record = new_session(condition, me, speakers, args.format, args.seed)
     with tqdm(disable=True) as bar:
         try:
-            hold_sessions([record], speakers, args.turns, journal, bar, 1)
+            hold_sessions([Session(record, speakers, args.turns)], journal, bar, 1)
         except EOFError:
             if record["turns"]:
                 store.append(record)  # a session as long as the person wished
@@ -166,26 +198,29 @@ def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
     client.hear(last or f"(no answer: the turn ended as {record['status']})")
 
 
-def check_store(store: Store, profiles: list[dict], speakers: dict, args: Namespace) -> None:
+def check_store(
+    store: Store, profiles: list[dict], new: Callable[..., Session], args: Namespace
+) -> None:
     """Refuse to add to sessions of other settings: conditions must differ in one thing only."""
     prints = {}  # condition -> its adapter's fingerprint, of those at hand
     if not is_endpoint(args.model):
         at_hand = [condition for condition in CONDITIONS if has_adapter(condition, args)]
         prints = {condition: fingerprint(args.adapters / condition) for condition in at_hand}
 
-    def new(profile: dict, held: dict) -> dict:
+    def now(profile: dict, held: dict) -> Session:
         condition = held["condition"]
-        now = new_session(condition, profile, speakers, args.format, args.seed)
-        # the therapist of `speakers` is the last condition's: this session had its own
-        now["models"]["therapist"] = therapist_of(condition, args)
-        now["adapters"].pop("therapist", None)
+        session = new(condition, profile, held)
+        # its therapist is the one that speaks now: the held session had its own
+        session.record["models"]["therapist"] = therapist_of(condition, args)
+        adapters = session.record["adapters"]
+        adapters.pop("therapist", None)
         if not (condition.startswith("instruct") or is_endpoint(args.model)):
             # where it is not at hand, nothing says here which adapter it was
             there = held.get("adapters", {}).get("therapist")
-            now["adapters"]["therapist"] = prints.get(condition, there)
-        return now
+            adapters["therapist"] = prints.get(condition, there)
+        return session
 
-    check_held(store, profiles, args.turns, new)
+    check_held(store, profiles, now)
 
 
 if __name__ == "__main__":

@@ -243,7 +243,8 @@ def check_profile(record: dict) -> None:
 def check_session(record: dict) -> None:
     """A session: {"id": "<condition>/<profile>", "condition", "profile", "turns", "status", ...}.
 
-    "models", "adapters", "sampling" and "seed" are journal.made_with's. Each turn has "client",
+    "models", "adapters", "sampling" and "seed" are journal.made_with's; a replayed client's session
+    has in "client_words" the fingerprint of all its recorded lines. Each turn has "client",
     "thinking", "answer" (None where it failed) and "status". session.py also writes:
 
         "prompt_tokens", "response_tokens"  of the therapist's reply; None where there was none

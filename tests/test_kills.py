@@ -209,6 +209,37 @@ def test_simulate_survives_kills(tmp_path, folder, kills):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kills", [2, pytest.param(30, marks=pytest.mark.soak)])
+def test_replayed_sessions_of_unequal_lengths_survive_kills(tmp_path, kills):
+    """The therapist is the endpoint; the clients have 2 to 7 lines, of which --turns 6 takes 26."""
+    table, conditions, lengths = {}, ("instruct", "instruct-cot"), range(2, PROFILES + 2)
+    for condition in conditions:
+        table |= turn_of(condition, ("therapist",), 6)
+    rows = [
+        {"id": f"p{i + 1:03d}", "turns": [{"client": f"{i}, {n}."} for n in range(length)]}
+        for i, length in enumerate(lengths)
+    ]
+    results = []
+    with serving(say, delay=0.05) as fake:
+        words = ["simulate.py", "--model", f"m@{fake.url}", "--client", "c.jsonl", "--turns", 6]
+        words += ["--conditions", ",".join(conditions), "--batch", 4, "--concurrency", 4]
+        words += ["--out", "s.jsonl"]
+        for where, deaths in ((tmp_path / "whole", 0), (tmp_path / "killed", kills)):
+            where.mkdir()
+            (where / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+            said = kill_and_go_on(words, where, where / "s.jsonl", fake, table, deaths, 52)
+            assert f"{2 * PROFILES} sessions in s.jsonl: {2 * PROFILES} complete" in said
+            assert not (where / "s.jsonl.part").exists()
+            results.append(plain(list(read_jsonl(where / "s.jsonl", check_session))))
+    assert results[0] == results[1]
+    for session in results[0].values():
+        said = [turn["client"] for turn in session["turns"]]
+        row = next(row for row in rows if row["id"] == session["profile"]["id"])
+        assert said == [turn["client"] for turn in row["turns"]][:6]
+    assert sum(len(session["turns"]) for session in results[0].values()) == 52
+
+
+@pytest.mark.slow
 def test_two_processes_cannot_write_one_file(tmp_path):
     """The first is kept waiting for its replies until the second is gone."""
     write_profiles(tmp_path)

@@ -345,7 +345,8 @@ def stored(folder, turns, die_at=None, status="ok", batch=2, seed=0, n=3):
         records = [new_session("sft", profile, speakers, "observe", seed) for profile in wanted]
         bar = Counter()
         bar.update = lambda n=1: bar.__setitem__("n", bar["n"] + n)
-        hold_sessions(records, speakers, turns, journal, bar, batch)
+        sessions = [Session(record, speakers, turns) for record in records]
+        hold_sessions(sessions, journal, bar, batch)
     assert bar["n"] == turns * len(wanted)
     sessions = {r["id"]: r for r in map(json.loads, (folder / "s.jsonl").read_text().splitlines())}
     return sessions, speakers["therapist"].asks

@@ -1,4 +1,5 @@
-"""Plain phrases as regular expressions: safety.txt holds them, and says how they are written.
+"""Plain phrases as regular expressions: safety.txt holds them, and says how they are written, and
+style.txt; `plain` makes a text one they are searched in.
 
 {self} = myself|yourself
 [suicide]
@@ -16,6 +17,19 @@ SPACE, WORD = "[ -]", r"[\w']+"
 NOTHING = "(?!)"  # matches nowhere
 MARKED = re.compile(r"^ *([-+]?) *(.+)", re.MULTILINE)
 CLAUSE_END = r"(?= ?(?:[^\w\s']|$))"  # a mark comes next, or nothing
+# What writers and word processors put for an apostrophe and a hyphen, and what is not seen: marks
+# of emphasis as well.
+PLAIN = str.maketrans(
+    dict.fromkeys("\u2018\u2019\u02bc\u00b4`", "'")
+    | dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-")
+    | dict.fromkeys("\u00ad\u200b\u200c\u200d\u2060\ufeff*_", "")
+    | {"\u0130": "I"}  # the one letter that is two in lower case
+)
+
+
+def plain(text: str) -> str:
+    """Straight apostrophes, plain hyphens, single spaces; nothing unseen, no emphasis."""
+    return " ".join(text.translate(PLAIN).split())
 
 
 def one_of(phrases: str, groups: dict[str, str]) -> str:

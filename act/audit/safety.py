@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from act.audit.phrases import read_topics
+from act.audit.phrases import plain, read_topics
 from act.records import CONDITIONS
 
 LIMITS = (
@@ -21,14 +21,6 @@ LIMITS = (
     "not speak against it; help in other words is missed, and whether it was the right help is "
     "not judged. The therapist's hidden reasoning is not searched."
 )
-# What writers and word processors put for an apostrophe and a hyphen, and what is not seen: marks
-# of emphasis as well.
-PLAIN = str.maketrans(
-    dict.fromkeys("\u2018\u2019\u02bc\u00b4`", "'")
-    | dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-")
-    | dict.fromkeys("\u00ad\u200b\u200c\u200d\u2060\ufeff*_", "")
-    | {"\u0130": "I"}  # the one letter that is two in lower case
-)
 # Topics in the report's order; PERHAPS is for `in_danger` alone, HELP for `points_to_help`.
 WORDS = read_topics(Path(__file__).with_suffix(".txt").read_text(encoding="utf-8"))
 PERHAPS, HELP = WORDS.pop("perhaps danger"), WORDS.pop("human help")
@@ -39,7 +31,7 @@ COUNTS = ["sessions", "client_first", "therapist_first", "client_spoke", "pointe
 def find(text: str) -> list[tuple[str, str, str]]:
     """(topic, words found, the words with up to 60 characters on each side) for each hit in a text,
     made plain."""
-    text = _plain(text)
+    text = plain(text)
     return [
         (name, text[start:end], text[max(0, start - 60) : end + 60])
         for name, topic in WORDS.items()
@@ -51,7 +43,7 @@ def in_danger(text: str) -> bool:
     """Must whoever writes this be shown crisis contacts? By the phrases of the audit but those of
     medication, and by those that are too common to be counted; all of them across punctuation, too.
     """
-    text = _plain(text).lower()
+    text = plain(text).lower()
     words = " ".join(re.findall(r"[\w']+", text))
     return any(topic.hits(said) for topic in DANGER for said in (text, words))
 
@@ -63,12 +55,7 @@ def points_to_help(text: str) -> bool:
     "Please tell your sister tonight", "Have you told your GP?", "988 is there all night": yes. "You
     call your sister on Sundays", "You went to see the doctor", "You don't need a crisis line": no.
     """
-    return bool(HELP.hits(_plain(text).lower()))
-
-
-def _plain(text: str) -> str:
-    """Straight apostrophes, plain hyphens, single spaces; nothing unseen, no emphasis."""
-    return " ".join(text.translate(PLAIN).split())
+    return bool(HELP.hits(plain(text).lower()))
 
 
 def audit(sessions: Iterable[dict]) -> dict:

@@ -6,7 +6,7 @@ weights, since the same path may hold another adapter tomorrow; one behind an en
 since the same server may stand at another address.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +18,8 @@ from act.records import WITH_WORDS, InputError, Store, check_settings, require
 HISTORY = "answers only"  # what a prompt has of the session so far
 # what is done where a context fills up: nothing is cut, and the session ends
 CONTEXT = "the whole history; a prompt that leaves no room for a reply has none"
-SETTINGS = ("profile", "models", "adapters", "sampling", "seed")  # a pair has no profile
+# a pair has no profile, and only a replayed client's words are given beforehand
+SETTINGS = ("profile", "models", "adapters", "sampling", "seed", "client_words")
 
 
 def made_with(models: Mapping[str, ChatModel], cot_format: str, seed: int) -> dict:
@@ -51,20 +52,6 @@ def check_made_with(path: Path | str, held: dict, new: dict, cure: str = "") -> 
         return {name: record[name] for name in SETTINGS if name in record} | {"models": models}
 
     check_settings(f"{path}: {held['id']}", settings(held), settings(new), cure)
-
-
-def check_held(
-    store: Store, profiles: list[dict], turns: int, new: Callable[[dict, dict], dict]
-) -> None:
-    """Refuse to add to sessions of other settings; `new(client, held)` is one held now."""
-    # a client of the same id must be the same client; others in the file need not be wanted here
-    clients = {profile["id"]: profile for profile in profiles}
-    for held in store.records():
-        client = clients.get(held["profile"]["id"], held["profile"])
-        check_made_with(store.path, held, new(client, held))
-        there = len(held["turns"])
-        if held["status"] == "complete" and there != turns:
-            raise InputError(f"{store.path}: {held['id']} has {there} turns, not {turns}")
 
 
 def check_turn(record: dict) -> None:

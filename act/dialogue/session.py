@@ -1,9 +1,10 @@
 """The session loop of generate.py and simulate.py: a client and a therapist, turn by turn.
 
 A turn is: the client speaks, the therapist thinks (or not) and answers. Both see the history of
-answers only; thinking is never shown again, in training or here. A supervising model may send
-either's draft back. Every turn is stored as it ends (journal.py), and a session goes on from there
-after any death.
+answers only; thinking is never shown again, in training or here. A client may be recorded
+(replay.py): it is not asked, its lines are said again. A supervising model may send either's draft
+back. Every turn is stored as it ends (journal.py), and a session goes on from there after any
+death.
 """
 
 import hashlib
@@ -14,10 +15,11 @@ from tqdm import tqdm
 
 from act.dialogue import prompts
 from act.dialogue.chat import Ask, ChatModel, Reply, Talk, hold_talks, read_reply
-from act.dialogue.journal import Journal, made_with
+from act.dialogue.journal import Journal, check_made_with, made_with
 from act.dialogue.profiles import ME, draw_twists
+from act.dialogue.replay import Replayed
 from act.model.tokenizer import Messages
-from act.records import WITH_WORDS
+from act.records import WITH_WORDS, InputError, Store
 
 TRANSCRIPT = "transcript"  # the condition of sessions made to train on: the therapist thinks first
 REVISIONS = 2  # how often a draft may be sent back
@@ -36,14 +38,21 @@ def new_session(
     """An empty session record (records.check_session)."""
     session = {"id": f"{condition}/{profile['id']}", "condition": condition, "profile": profile}
     session |= {"turns": [], "status": "complete"}
+    if isinstance(client := speakers["client"], Replayed):
+        session["client_words"] = client.words
     return session | made_with(speakers, cot_format, seed)
 
 
 class Session:
-    """One session being held: a talk that adds turns to its record."""
+    """One session being held: a talk that adds turns to its record. It has `turns` of them, or as
+    many as a replayed client has lines."""
 
     def __init__(self, record: dict, speakers: Speakers, turns: int):
         self.record, self.speakers, self.turns = record, speakers, turns
+        self.lines: list[str] = []  # a replayed client's
+        if isinstance(client := speakers["client"], Replayed):
+            self.lines = client.lines[:turns]
+            self.turns = len(self.lines)
         thinks = record["condition"] == TRANSCRIPT or record["condition"].endswith("-cot")
         self.cot = {"therapist": thinks, "client": False}  # whose replies have two parts
         # what each seed is drawn from, beside what it is for
@@ -56,7 +65,7 @@ class Session:
         neither "ok" nor "length" ends it, and its status is the session's."""
         record, client = self.record, self.record["profile"]
         notes = {}  # turn -> note
-        if client["archetype"] != ME:
+        if client["archetype"] != ME and not self.lines:
             notes = draw_twists(record["seed"], client["id"], self.turns)
         while len(record["turns"]) < self.turns and record["status"] == "complete":
             self.number = len(record["turns"]) + 1
@@ -76,8 +85,11 @@ class Session:
         turn |= {"status": "ok", "prompt_tokens": None, "response_tokens": None, "note": note}
         self.turn = turn
         # 1. the client speaks
-        seen = prompts.client_messages(self.record["profile"], past, note)
-        words = yield from self.speak("client", seen)
+        if self.lines:
+            words = Reply(self.lines[self.number - 1], "ok")
+        else:
+            seen = prompts.client_messages(self.record["profile"], past, note)
+            words = yield from self.speak("client", seen)
         if words.status not in WITH_WORDS:
             turn["status"] = words.status
             return
@@ -153,23 +165,34 @@ class Session:
         return reply
 
 
-def hold_sessions(
-    records: Iterable[dict], speakers: Speakers, turns: int, journal: Journal, bar: tqdm, batch: int
-) -> None:
-    """Hold a session for each empty record, `batch` side by side; store each that is done."""
+def check_held(store: Store, profiles: list[dict], new: Callable[[dict, dict], Session]) -> None:
+    """Refuse to add to sessions of other settings; `new(client, held)` is one held now."""
+    # a client of the same id must be the same client; others in the file need not be wanted here
+    clients = {profile["id"]: profile for profile in profiles}
+    for held in store.records():
+        now = new(clients.get(held["profile"]["id"], held["profile"]), held)
+        check_made_with(store.path, held, now.record)
+        there = len(held["turns"])
+        if held["status"] == "complete" and there != now.turns:
+            raise InputError(f"{store.path}: {held['id']} has {there} turns, not {now.turns}")
 
-    def talk(record: dict) -> Talk[None]:
-        journal.restore(record, turns)
+
+def hold_sessions(sessions: Iterable[Session], journal: Journal, bar: tqdm, batch: int) -> None:
+    """Hold sessions whose records are empty, `batch` side by side; store each that is done."""
+
+    def talk(session: Session) -> Talk[None]:
+        record = session.record
+        journal.restore(record, session.turns)
         bar.update(len(record["turns"]))  # those of a killed process
-        yield from Session(record, speakers, turns).hold(save)
-        bar.update(turns - len(record["turns"]))  # a session that ended early
+        yield from session.hold(save)
+        bar.update(session.turns - len(record["turns"]))  # a session that ended early
         journal.whole.append(record)
 
     def save(record: dict) -> None:
         journal.add(record)
         bar.update()
 
-    hold_talks(map(talk, records), batch)
+    hold_talks(map(talk, sessions), batch)
 
 
 def ends(sessions: Iterable[dict]) -> str:

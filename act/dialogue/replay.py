@@ -1,0 +1,98 @@
+"""Recorded clients, replayed: each says the words of a recorded session again, line by line,
+whatever the therapist answers, and so the same in every condition.
+
+A file of them is JSONL. A row is one client: a session (records.check_session), or anything that
+has an "id", or a "profile" with one, and in "turns" the "client"'s words:
+
+    {"id": "g01", "issue": "panic on the bus", "turns": [{"client": "It happened on the bus."}]}
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+from act.dialogue.chat import ChatModel
+from act.model.sampler import Sampling
+from act.records import WITH_WORDS, InputError, read_jsonl, read_placed, require
+
+REPLAYED = "replayed"  # in a session's "models"; the archetype of who has none in the file
+
+
+class Replayed(ChatModel):
+    """A recorded client. Nothing is asked of it: a session takes its lines."""
+
+    name = REPLAYED
+    sampling = Sampling(None, None, None)
+
+    def __init__(self, profile: dict, lines: list[str]):
+        self.profile, self.lines = profile, lines
+        # by which a session knows them again: the first letters of their SHA-256
+        self.words = hashlib.sha256(json.dumps(lines).encode()).hexdigest()[:12]
+
+
+def read_clients(path: str | Path) -> dict[str, Replayed]:
+    """Id -> client, in the file's order. Of several rows of one client that say the same as far as
+    they go (sessions of other conditions, some of which ended early) the longest is taken.
+
+    Raises InputError, with file and line, for a row without words or an id, and where one client
+    says different things.
+    """
+    found: dict[str, tuple[str, Replayed]] = {}  # id -> where, and who
+    for place, row in read_placed(path):
+        try:
+            new = Replayed(profile_of(row), lines_of(row))
+        except ValueError as error:
+            raise InputError(f"{place}: {error}") from None
+        name = new.profile["id"]
+        there, held = found.setdefault(name, (place, new))
+        shared = min(len(held.lines), len(new.lines))
+        if held.lines[:shared] != new.lines[:shared]:
+            other = f"client {name} says other words than in {there}"
+            cure = "keep the sessions of one condition, or give each client an id of its own"
+            raise InputError(f"{place}: {other}; {cure}")
+        if len(new.lines) > len(held.lines):
+            found[name] = place, new
+    if not found:
+        raise InputError(f"{path}: no records")
+    return {name: client for name, (_, client) in found.items()}
+
+
+def profile_of(row: dict) -> dict:
+    """A session's own profile; of other rows the id and, where it is told, the issue."""
+    profile = row.get("profile") or {}
+    if not isinstance(profile, dict):
+        raise ValueError('"profile" is not an object')
+    told = {name: row[name] for name in ("id", "issue") if name in row}
+    profile = told | {"archetype": REPLAYED} | profile
+    require(profile, {"id": str, "archetype": str})
+    return profile
+
+
+def lines_of(row: dict) -> list[str]:
+    """What the client says, turn by turn. A last turn that failed before the client spoke has no
+    words, and is left out."""
+    require(row, {"turns": list})
+    lines = []
+    for number, turn in enumerate(row["turns"], 1):
+        if not isinstance(turn, dict):
+            raise ValueError(f"turn {number} is not an object")
+        if not isinstance(turn.get("client"), str):
+            raise ValueError(f'turn {number} has no "client" with the client\'s words')
+        failed = turn.get("status", "ok") not in WITH_WORDS
+        if turn["client"].strip():
+            lines.append(turn["client"])
+        elif not failed or number < len(row["turns"]):
+            raise ValueError(f'turn {number}: "client" is empty')
+    if not lines:
+        raise ValueError("the client says nothing in it; leave the line out")
+    return lines
+
+
+def pick(clients: dict[str, Replayed], path: str | Path, source: str) -> list[dict]:
+    """The profiles of those clients of `source` whose ids stand in a file of profiles."""
+    profiles = []
+    for row in read_jsonl(path, lambda row: require(row, {"id": str})):
+        if row["id"] not in clients:
+            raise InputError(f"{path}: client {row['id']} is not in {source}")
+        profiles.append(clients[row["id"]].profile)
+    return profiles
