@@ -1,8 +1,7 @@
 """The statistics, each as a table: its rows, made of summary.json.
 
 tables.json lists all tables with their templates (table.py): those with a CSV file ("csv"), and
-others that show the same rows ("rows", those "where" a field holds) from another side; "by_t" are
-columns added where clients are few.
+others that show the same rows ("rows", those "where" a field holds) from another side.
 """
 
 import json
@@ -11,24 +10,32 @@ from pathlib import Path
 
 import numpy as np
 
-from act.forms import OUTCOMES
+from act.audit.style import STYLES
 from act.records import CONDITIONS
-from act.report.table import Table
-from act.statistics.analysis import TOTALS, Scores, failed
+from act.report.table import LEADING, OUTCOMES, Table
+from act.statistics.analysis import failed
 from act.statistics.diagnostics import residuals_of
+from act.statistics.ratings import TOTALS, Scores
 
 LOOKS = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
 FEW_CLIENTS = 30  # below this the normal approximation is visibly too sure
-NOTHING = {  # what stands for a part that is None: it needs sessions, raters or a check
+NOTHING = {  # what stands for a part that is None: it needs another file
     "archetype": {},
     "subgroups": [],
-    "sensitivity": {"excluded": 0, "outcomes": {}},
-    "replicates": {"contrasts": None},
+    "preferences": {"by_direction": {}, "by_subscale": {}, "right": {}, "sensitivity": {}},
+    "sensitivity": {"excluded": 0, "outcomes": {}, "length": {}},
+    "replicates": {},
     "safety": {"sessions": {}, "hits": []},
     "judge_check": {"items": []},
 }
 TESTS = ("omnibus", "omnibus_f", "training", "cot", "interaction")  # columns of tests.csv, with
 TESTS += ("variance", "icc", "r2", "diagnostics")
+STEPS = (("orpo", "sft"), ("sft", "instruct"), ("orpo", "instruct"))  # of training, less to more
+PARTS = {  # of the pairs, where they are not the subscales of OUTCOMES
+    "consistent": "ACT-FM, all consistent",
+    "inconsistent": "ACT-FM, all inconsistent",
+    "tes": "TES",
+}
 SHOWN = 30  # of the words that a therapist said first; the CSV has them all
 
 
@@ -54,28 +61,39 @@ def decimals(result: dict) -> int:
     return int(np.clip(1 - np.floor(np.log10(smallest)), 2, 5))
 
 
-def make_tables(summary: dict, scores: Scores) -> dict[str, Table]:
-    """Name -> table, all that tables.json lists; one without rows has nothing to say."""
+def make_tables(summary: dict, held: dict[str, Scores]) -> dict[str, Table]:
+    """Name -> table, all that tables.json lists; one without rows has nothing to say.
+
+    `held`: outcome -> the scores that have it.
+    """
     summary = NOTHING | {part: found for part, found in summary.items() if found is not None}
     outcomes, safety = summary["outcomes"], summary["safety"]
-    left, items = left_over(outcomes, scores), summary["judge_check"]["items"]
-    sessions = {name: getattr(scores, name) for name in ("condition", "profile", "ratings")}
+    preferred, alternative = summary["preferences"], summary["sensitivity"]
+    left, items = left_over(outcomes, held), summary["judge_check"]["items"]
+    leading = {name: result for name, result in outcomes.items() if name in LEADING}
     rows = {
-        "scores": records(sessions | {name: scores.values[name] for name in OUTCOMES}),
-        "means": means(outcomes),
+        "scores": raw(held, TOTALS[0], "condition", "profile", "ratings"),
+        "preference": raw(held, "preference", "condition", "profile"),
+        "style": raw(held, next(iter(STYLES)), "condition", "profile"),
+        "means": means(outcomes, held),
         "tests": tests(outcomes),
-        "outliers": parts({name: outcomes[name]["diagnostics"] for name in TOTALS}, "outliers"),
+        "outliers": parts({name: one["diagnostics"] for name, one in leading.items()}, "outliers"),
         "residuals": parts(left, "sessions"),
         "client_effects": parts(left, "clients"),
         "contrasts": contrasts(outcomes),
-        "thinking": parts({name: one["factorial"] for name, one in outcomes.items()}, "cot_in"),
+        "steps": steps("preference", outcomes.get("preference")),
+        "thinking": thinking(outcomes),
         "wins": parts(outcomes, "wins"),
+        "preference_parts": preference_parts(preferred),
+        "preference_right": nested(preferred["right"], "condition"),
+        "preference_sensitivity": preference_sensitivity(outcomes, preferred),
         "archetypes": archetypes(summary["archetype"]),
         "subgroups": subgroups(summary["subgroups"]),
-        "replicates": across_raters(summary["replicates"]["contrasts"]),
         "scatter": scatter(summary["replicates"]),
         "failures": failures(summary["failures"]),
-        "sensitivity": sensitivity(outcomes, summary["sensitivity"]),
+        "sensitivity": sensitivity(outcomes, alternative),
+        "length": lengths(alternative["length"] or {}),
+        "length_sensitivity": length_sensitivity(outcomes, alternative["length"] or {}),
         "safety": topics(safety),
         "safety_hits": hits(safety["hits"]),
         # the weakest first
@@ -87,11 +105,16 @@ def make_tables(summary: dict, scores: Scores) -> dict[str, Table]:
         look = dict(listed)  # what is taken out of it is no field of a Table
         source, flags = look.pop("rows", name), look.pop("where", ())
         kept = [row for row in rows[source] if all(row[flag] for flag in flags)]
-        more = look.pop("by_t", {})  # columns for few clients; every outcome is of the same
-        if more and few(outcomes["act_fm_total"]):
-            look["columns"] = look["columns"] | more
         tables[name] = Table(kept, fine, **look)
     return tables
+
+
+def raw(held: dict[str, Scores], outcome: str, *fields: str) -> list[dict]:
+    """A row for each session (or pair and condition) that has a value of an outcome."""
+    if outcome not in held:
+        return []
+    scores = held[outcome]
+    return records({name: getattr(scores, name) for name in fields} | scores.values)
 
 
 def records(columns: dict) -> list[dict]:
@@ -117,19 +140,18 @@ def parts(outcomes: dict[str, dict | None], part: str) -> list[dict]:
     return rows
 
 
-def means(outcomes: dict[str, dict]) -> list[dict]:
+def means(outcomes: dict[str, dict], held: dict[str, Scores]) -> list[dict]:
     """Of each outcome and condition n, mean and SD as observed, and the estimated marginal mean."""
     # An outcome that was refused has no estimates; its cells stay empty.
     unknown = dict.fromkeys(("mean", "se", "ci", "df", "ci_satterthwaite"))
     rows = []
     for name, result in outcomes.items():
-        total, fitted = name in TOTALS, bool(result["emm"])
-        flags = {"_total": total, "_other": not total, "_fitted": fitted}  # for "where"
-        flags["_crossed"] = total and bool(result["factorial"])
+        flags = {"_fitted": bool(result["emm"]), "_few": few(result), "_test": result["omnibus"]}
         for condition, seen in result["observed"].items():
             estimate = unknown | (result["emm"] or {}).get(condition, {})
             row = {"outcome": name, "condition": condition, **seen, "emm": estimate.pop("mean")}
-            rows.append(row | estimate | flags)
+            values = held[name].values[name][held[name].condition == condition]
+            rows.append(row | estimate | flags | {"_values": values.tolist()})
     return rows
 
 
@@ -154,7 +176,7 @@ def tests(outcomes: dict[str, dict]) -> list[dict]:
         row["_highest"] = max(ranked, key=itemgetter(0), default=None)
         row["_note"] = known.get("refused", "client variance 0" if known.get("singular") else "")
         row["_outliers"] = len(row["diagnostics"].get("outliers", []))
-        rows.append(row | {"_total": name in TOTALS, "_tests": len(outcomes)})
+        rows.append(row | {"_tests": len(outcomes)})
     return rows
 
 
@@ -162,11 +184,84 @@ def contrasts(outcomes: dict[str, dict]) -> list[dict]:
     """All pairs of conditions, with the p and the interval that are adjusted for all of them."""
     rows = parts(outcomes, "contrasts")
     for row in rows:
-        result = outcomes[row["outcome"]]
-        row["_p"], row["_ci"] = adjusted(result, row)  # what decides, and what is drawn
-        row["_told"] = "told from 0" if row["_p"] < 0.05 else "not told from 0"
-        row["_by_t"] = " by t" if few(result) else ""
+        row |= verdict(outcomes[row["outcome"]], row)
     return rows
+
+
+def verdict(result: dict, pair: dict) -> dict:
+    """What decides whether a pair differs, for readers and to be drawn."""
+    p, ci = adjusted(result, pair)
+    told = "told from 0" if p < 0.05 else "not told from 0"
+    look = {"_few": few(result), "_by_t": " by t" * few(result), "_star": "*" * (p < 0.05)}
+    return look | {"_p": p, "_ci": ci, "_told": told}
+
+
+def steps(name: str, result: dict | None) -> list[dict]:
+    """What each step of training does: STEPS, first minus second, of an outcome that has both."""
+    rows = []
+    found = {(row["a"], row["b"]): row for row in (result or {}).get("contrasts") or []}
+    for b, a in STEPS:  # in the study's order the less trained stands first: a pair is turned
+        if (a, b) in found:
+            row = {"outcome": name, "a": b, "b": a} | verdict(result, found[a, b])
+            for field in ("difference", "z", "d"):
+                row[field] = -found[a, b][field]
+            for field, ends in (("ci", found[a, b]["ci"]), ("_ci", row["_ci"])):
+                row[field] = [-ends[1], -ends[0]]
+            rows.append(row | {"df": found[a, b]["df"], "_step": f"{b} − {a}"})
+    return rows
+
+
+def thinking(outcomes: dict[str, dict]) -> list[dict]:
+    """What thinking first does in each training."""
+    rows = parts({name: result["factorial"] for name, result in outcomes.items()}, "cot_in")
+    return [row | {"_few": few(outcomes[row["outcome"]])} for row in rows]
+
+
+def preference_parts(preferred: dict) -> list[dict]:
+    """The steps of training on the pairs of one direction, and of one part of the forms, alone."""
+    rows = []
+    for part, result in (preferred["by_direction"] | preferred["by_subscale"]).items():
+        title = OUTCOMES[part].title if part in OUTCOMES else PARTS[part]
+        about = {"part": part, "_title": title, "pairs": result["sessions"]}
+        about["_test"] = result["omnibus_f" if few(result) else "omnibus"]
+        rows += [about | row for row in steps("preference", result)]
+    return rows
+
+
+def preference_sensitivity(outcomes: dict[str, dict], preferred: dict) -> list[dict]:
+    """Every pair as it is, with the end token counted, and at equal length of the replies."""
+    found = preferred["sensitivity"]
+    titles = {"with_end": "with the end token", "equal_length": "at equal length"}
+    others = {title: found[name] for name, title in titles.items() if name in found}
+    return decisions("preference", outcomes.get("preference"), others)
+
+
+def length_sensitivity(outcomes: dict[str, dict], found: dict[str, dict]) -> list[dict]:
+    """Every pair of the totals as it is, and at equal length of the replies."""
+    rows = []
+    for name, result in found.items():
+        rows += decisions(name, outcomes[name], {"at equal length": result})
+    return rows
+
+
+def decisions(name: str, result: dict | None, others: dict[str, dict]) -> list[dict]:
+    """An outcome's contrasts beside those of `others`, what -> entry, and whether any of them
+    decides otherwise."""
+    rows, told = [], {}  # pair -> the decisions
+    for of, one in ({"as it is": result} | others if result else {}).items():
+        for pair in one["contrasts"] or []:
+            row = {"outcome": name, "of": of} | pair | verdict(one, pair)
+            told.setdefault((pair["a"], pair["b"]), set()).add(row["_told"])
+            rows.append(row)
+    for row in rows:
+        row["_decision"] = "changes" if len(told[row["a"], row["b"]]) > 1 else "the same"
+    return rows
+
+
+def lengths(found: dict[str, dict]) -> list[dict]:
+    """What a word more goes with, within conditions and between them; mean words a reply."""
+    kinds = ("n", "within", "between", "length", "refused")
+    return [{"outcome": name} | {k: one[k] for k in kinds} for name, one in found.items()]
 
 
 def archetypes(found: dict[str, dict]) -> list[dict]:
@@ -187,32 +282,23 @@ def subgroups(found: list[dict]) -> list[dict]:
     return rows
 
 
-def across_raters(found: dict[str, dict] | None) -> list[dict]:
-    """All pairs of both totals, with intervals for raters like these; none with one rater."""
-    rows = parts(found or {}, "rows")
-    for row in rows:
-        across = found[row["outcome"]]
-        row |= {"_raters": across["raters"], "_sessions": across["sessions"]}
-    return rows
-
-
 def scatter(found: dict) -> list[dict]:
     """How far the ratings of one session differ."""
     kinds = [kind for kind in ("sd_within", "reliability", "noise_share") if kind in found]
-    rows = [{"outcome": name} | {kind: found[kind][name] for kind in kinds} for name in OUTCOMES]
-    return rows if kinds else []
+    rows = [{"outcome": name} for name in found.get("sd_within", ())]
+    return [row | {kind: found[kind][row["outcome"]] for kind in kinds} for row in rows]
 
 
-def left_over(outcomes: dict[str, dict], scores: Scores) -> dict[str, dict]:
-    """Of each fitted total what its model expects of every rated session, and what is left; and
-    each client's estimated effect, drawn towards 0."""
+def left_over(outcomes: dict[str, dict], held: dict[str, Scores]) -> dict[str, dict]:
+    """Of each fitted leading outcome what its model expects of every row, and what is left; and
+    each client's (or pair's) estimated effect, drawn towards 0."""
     found = {}
-    clients = sorted(set(scores.profile.tolist()))  # in the order of the effects
-    for name in TOTALS:
-        if not outcomes[name]["refused"]:
+    for name, scores in held.items():
+        if name in LEADING and not outcomes[name]["refused"]:
             fitted, residual, effects = residuals_of(scores.fit(name), *scores.data(name))
             columns = {"condition": scores.condition, "profile": scores.profile}  # (N,) each
             columns |= {"fitted": fitted, "residual": residual}
+            clients = sorted(set(scores.profile.tolist()))  # in the order of the effects
             effects = records({"profile": clients, "effect": effects})
             found[name] = {"sessions": records(columns), "clients": effects}
     return found
