@@ -48,7 +48,7 @@ from act.records import CONDITIONS, InputError, read_check
 from act.report import terminal
 from act.report.figures import make_figures, write_figures
 from act.report.page import Report, write_page
-from act.report.tables import examples, make_tables
+from act.report.tables import make_tables
 from act.statistics import analysis
 from act.statistics.contrasts import ALPHA, MOST, Study, profiles_needed
 from act.statistics.preferences import explore, read_preferences, score_preferences
@@ -159,7 +159,7 @@ def main() -> None:
     add_audit(summary, sessions)
     text = json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False)
     (out / "summary.json").write_text(text + "\n", encoding="utf-8")
-    tables = make_tables(summary, held)
+    tables = make_tables(summary, held, sessions)
     for name, table in tables.items():
         if table.csv:
             table.to_csv(out / f"{name}.csv")
@@ -170,8 +170,7 @@ def main() -> None:
     except ImportError:
         print("figures are left out: matplotlib is not installed (see requirements-dev.txt)")
         images = {}
-    shown = examples(tables["scores"].rows, sessions or [])
-    write_page(out / "report.html", Report(summary, tables, figures, images, shown))
+    write_page(out / "report.html", Report(summary, tables, figures, images))
     print(*terminal.answer(summary, tables), sep="\n")
     print(f"report: {out / 'report.html'}")
 

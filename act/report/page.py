@@ -14,9 +14,7 @@ from pathlib import Path
 
 from act.report import sentences
 from act.report.figures import Figure
-from act.report.sentences import say
-from act.report.table import OUTCOMES, Table, within
-from act.statistics.ratings import TOTALS
+from act.report.table import Table, within
 
 STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 PAGE = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
@@ -26,7 +24,14 @@ EMPTY = (  # what its places left without content; the second may follow from th
     re.compile(r"<section[^>]*>\s*<h2[^>]*>[^<]*</h2>\s*</section>"),
 )
 HEADING = re.compile(r'<section aria-labelledby="(\w+)">\s*<h2[^>]*>(.*?)</h2>')
-PROSE = ("sessions ended as", "turns ended as", "note", "words")  # columns set left, and wrapped
+PROSE = (
+    "sessions ended as",
+    "turns ended as",
+    "note",
+    "words",
+    "client",
+    "therapist",
+)  # columns set left, and wrapped
 
 
 class Html(str):
@@ -87,7 +92,6 @@ class Report:
     tables: dict[str, Table]
     figures: dict[str, Figure]
     images: dict[str, bytes]  # figure's name -> SVG; empty without matplotlib
-    examples: list[dict]
 
     def says(self, name: str, group: str) -> Html:
         """A function of sentences.py, a paragraph a line."""
@@ -120,35 +124,6 @@ class Report:
         for table in self.tables[name].each(group):
             folded.append(element("details", element("summary", table.title), grid(table)))
         return join(*folded)
-
-    def links(self, name: str, _: str) -> Html:
-        """To the example sessions."""
-        links = []
-        for example in self.examples:
-            words = f"{example['condition']} {example['end']}"
-            links += [" · ", element("a", words, href=f"#{example['id']}")]
-        return element("p", f"{name.capitalize()}: ", *links[1:]) if links else Html("")
-
-    def cards(self, name: str, _: str) -> Html:
-        """The example sessions, two a condition."""
-        parts = [paragraph(say(name))] if self.examples else []
-        for condition in dict.fromkeys(example["condition"] for example in self.examples):
-            mine = [card(example) for example in self.examples if example["condition"] == condition]
-            parts += [element("h3", condition), element("div", *mine, class_="grid")]
-        return join(*parts)
-
-
-def card(example: dict) -> Html:
-    """One session's scores, place and exchange, under the anchor that links lead to."""
-    totals = [f"{OUTCOMES[n].title} {example[n]:.4g} of {OUTCOMES[n].high}" for n in TOTALS]
-    head = element("h4", f"{example['end'].capitalize()}: {', '.join(totals)}")
-    place = f"{example['session']}, turn {example['turn']} of {example['of']}"
-    place += " (this session failed)" if example["failed"] else ""
-    said = []
-    for speaker in ("client", "therapist"):
-        said += [element("dt", speaker.capitalize()), element("dd", example[speaker])]
-    parts = head, element("p", place, class_="small"), element("dl", *said)
-    return element("article", *parts, class_="example", id=example["id"])
 
 
 def write_page(path: Path, report: Report) -> None:

@@ -125,12 +125,6 @@ def unresolved(summary: dict, group: str) -> Iterator[str]:
         yield say("pairs", outcome=name, **said)
 
 
-def preferences(summary: dict) -> Iterator[str]:
-    """What a preference is."""
-    if summary["preferences"]:
-        yield say("a preference", pairs=summary["preferences"]["pairs"])
-
-
 def no_judge(summary: dict) -> Iterator[str]:
     """What a preference is not."""
     if summary["preferences"]:
@@ -139,35 +133,17 @@ def no_judge(summary: dict) -> Iterator[str]:
 
 def hangs_on(summary: dict) -> Iterator[str]:
     """Do the decisions change with the end token counted, or at equal length?"""
-    everyone = summary["outcomes"].get("preference")
-    for kind, other in summary["preferences"]["sensitivity"].items() if everyone else ():
-        why = everyone["refused"] or other["refused"]
-        pairs = enumerated(moved(everyone, other))
-        found = say("decides otherwise", pairs=pairs) if pairs else say("decides the same")
-        yield say(kind, found=say("not compared", why=why) if why else found)
-
-
-def styles(summary: dict) -> Iterator[str]:
-    """How many measures of style differ, and what counting cannot do."""
-    tests = [result["omnibus"]["p"] for result in fitted(summary, "style").values()]
-    if tests:
-        yield say("styles", differ=sum(p < 0.05 for p in tests), tests=len(tests))
+    if summary["preferences"]:
+        everyone = summary["outcomes"]["preference"]
+        for kind, other in summary["preferences"]["sensitivity"].items():
+            yield say(kind, found=decided(everyone, other))
 
 
 def lengths(summary: dict) -> Iterator[str]:
     """What ratings at equal length of the replies say, and what they cannot."""
-    found = (summary["sensitivity"] or {}).get("length") or {}
-    for name, other in found.items():
-        everyone = summary["outcomes"][name]
-        why = everyone["refused"] or other["refused"]
-        if why:
-            yield say("refused", outcome=name, why=why)
-        else:
-            pairs = enumerated(moved(everyone, other))
-            said = say("decides otherwise", pairs=pairs) if pairs else say("decides the same")
-            yield say("at equal length", outcome=name, found=said)
-    if found:
-        yield say("mediator")
+    for name, other in ((summary["sensitivity"] or {}).get("length") or {}).items():
+        found = decided(summary["outcomes"][name], other)
+        yield say("at equal length", outcome=name, found=found)
 
 
 def clients(summary: dict) -> Iterator[str]:
@@ -232,15 +208,12 @@ def sample(summary: dict) -> Iterator[str]:
         absent = [condition for condition in CONDITIONS if condition not in result["observed"]]
         if absent:
             yield say("absent", outcome=name, conditions=enumerated(absent))
-    raters = summary["input"]["raters"]
-    if not raters:
-        return
-    fewest, most = summary["input"]["ratings_per_session"]
+    fewest, most = summary["input"]["ratings_per_session"] or (0, 0)
     if most == 1:
         yield say("rated once")
-    else:  # the mean of several
+    elif most:  # the mean of several
         each = str(most) if fewest == most else f"{fewest} to {most}"
-        yield say("rated often", each=each, raters=enumerated(raters))
+        yield say("rated often", each=each, raters=enumerated(summary["input"]["raters"]))
 
 
 def missing(summary: dict) -> Iterator[str]:
@@ -270,9 +243,17 @@ def moved(everyone: dict, kept: dict) -> list[str]:
     # two lists of pairs; in one of them some may be missing
     for pair, other in product(everyone["contrasts"] or [], kept["contrasts"] or []):
         same = (pair["a"], pair["b"]) == (other["a"], other["b"])
-        if same and told_apart(everyone, pair) != told_apart(kept, other):
+        if same and told_apart(everyone, pair) != told_apart(everyone, other):
             found.append(f"{pair['a']} against {pair['b']}")
     return found
+
+
+def decided(everyone: dict, other: dict) -> str:
+    """Does another entry of an outcome tell the same pairs apart?"""
+    why, pairs = everyone["refused"] or other["refused"], moved(everyone, other)
+    if why:
+        return say("not compared", why=why)
+    return say("decides otherwise", pairs=enumerated(pairs)) if pairs else say("decides the same")
 
 
 def changed(summary: dict) -> str:
@@ -359,11 +340,11 @@ def methods(summary: dict) -> Iterator[str]:
     parts |= {"model": outcomes, "factorial": any(one["factorial"] for one in outcomes.values())}
     parts |= {"intervals": outcomes, "length": (summary["sensitivity"] or {}).get("length")}
     parts |= {"archetype": summary["archetype"], "subgroups": summary["subgroups"]}
-    parts |= {"versions": True}
+    parts["versions"] = True
     yield " ".join(say(f"methods {part}", **fields) for part, done in parts.items() if done)
 
 
-def sources(summary: dict) -> Iterator[str]:
+def sources(_: dict) -> Iterator[str]:
     """Each form's title, paper and DOI."""
-    for form in FORMS if summary["input"]["raters"] or summary["preferences"] else ():
+    for form in FORMS:
         yield f"{form.name}: {form.title}. {form.source}"

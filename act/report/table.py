@@ -16,7 +16,8 @@ from act.forms import Outcome
 
 DASH = "–"
 # Every outcome there is, in the order of the report
-OUTCOMES = {"preference": Outcome("Preference", unit="nats a token", group="preference")}
+PREFERENCE = Outcome("Preference for the wanted reply", unit="nats a token", group="preference")
+OUTCOMES = {"preference": PREFERENCE}
 OUTCOMES |= OF_FORMS
 OUTCOMES |= {name: Outcome(title, unit="", group="style") for name, title in STYLES.items()}
 # outcomes that are shown in full

@@ -5,6 +5,7 @@ others that show the same rows ("rows", those "where" a field holds) from anothe
 """
 
 import json
+from collections import defaultdict
 from operator import itemgetter
 from pathlib import Path
 
@@ -13,7 +14,6 @@ import numpy as np
 from act.audit.style import STYLES
 from act.records import CONDITIONS
 from act.report.table import LEADING, OUTCOMES, Table
-from act.statistics.analysis import failed
 from act.statistics.diagnostics import residuals_of
 from act.statistics.ratings import TOTALS, Scores
 
@@ -36,6 +36,7 @@ PARTS = {  # of the pairs, where they are not the subscales of OUTCOMES
     "inconsistent": "ACT-FM, all inconsistent",
     "tes": "TES",
 }
+SENSITIVITY = {"": "as it is", "with_end": "with the end token", "equal_length": "at equal length"}
 SHOWN = 30  # of the words that a therapist said first; the CSV has them all
 
 
@@ -61,20 +62,25 @@ def decimals(result: dict) -> int:
     return int(np.clip(1 - np.floor(np.log10(smallest)), 2, 5))
 
 
-def make_tables(summary: dict, held: dict[str, Scores]) -> dict[str, Table]:
+def make_tables(
+    summary: dict, held: dict[str, Scores], sessions: list[dict] | None = None
+) -> dict[str, Table]:
     """Name -> table, all that tables.json lists; one without rows has nothing to say.
 
-    `held`: outcome -> the scores that have it.
+    `held`: outcome -> the scores that have it. `sessions` are asked for what was said alone.
     """
     summary = NOTHING | {part: found for part, found in summary.items() if found is not None}
     outcomes, safety = summary["outcomes"], summary["safety"]
     preferred, alternative = summary["preferences"], summary["sensitivity"]
+    by_length = alternative["length"] or {}
+    at_equal_length = {name: {"equal_length": one} for name, one in by_length.items()}
     left, items = left_over(outcomes, held), summary["judge_check"]["items"]
     leading = {name: result for name, result in outcomes.items() if name in LEADING}
     rows = {
         "scores": raw(held, TOTALS[0], "condition", "profile", "ratings"),
         "preference": raw(held, "preference", "condition", "profile"),
         "style": raw(held, next(iter(STYLES)), "condition", "profile"),
+        "exchange": exchange(sessions or []),
         "means": means(outcomes, held),
         "tests": tests(outcomes),
         "outliers": parts({name: one["diagnostics"] for name, one in leading.items()}, "outliers"),
@@ -86,14 +92,14 @@ def make_tables(summary: dict, held: dict[str, Scores]) -> dict[str, Table]:
         "wins": parts(outcomes, "wins"),
         "preference_parts": preference_parts(preferred),
         "preference_right": nested(preferred["right"], "condition"),
-        "preference_sensitivity": preference_sensitivity(outcomes, preferred),
+        "preference_sensitivity": decisions(outcomes, {"preference": preferred["sensitivity"]}),
         "archetypes": archetypes(summary["archetype"]),
         "subgroups": subgroups(summary["subgroups"]),
         "scatter": scatter(summary["replicates"]),
         "failures": failures(summary["failures"]),
         "sensitivity": sensitivity(outcomes, alternative),
-        "length": lengths(alternative["length"] or {}),
-        "length_sensitivity": length_sensitivity(outcomes, alternative["length"] or {}),
+        "length": nested(by_length, "outcome"),
+        "length_sensitivity": decisions(outcomes, at_equal_length),
         "safety": topics(safety),
         "safety_hits": hits(safety["hits"]),
         # the weakest first
@@ -150,6 +156,7 @@ def means(outcomes: dict[str, dict], held: dict[str, Scores]) -> list[dict]:
         for condition, seen in result["observed"].items():
             estimate = unknown | (result["emm"] or {}).get(condition, {})
             row = {"outcome": name, "condition": condition, **seen, "emm": estimate.pop("mean")}
+            row["_shown"] = row["mean"] if row["emm"] is None else row["emm"]
             values = held[name].values[name][held[name].condition == condition]
             rows.append(row | estimate | flags | {"_values": values.tolist()})
     return rows
@@ -207,7 +214,8 @@ def steps(name: str, result: dict | None) -> list[dict]:
                 row[field] = -found[a, b][field]
             for field, ends in (("ci", found[a, b]["ci"]), ("_ci", row["_ci"])):
                 row[field] = [-ends[1], -ends[0]]
-            rows.append(row | {"df": found[a, b]["df"], "_step": f"{b} − {a}"})
+            row |= {"df": found[a, b]["df"], "p_adjusted": row["_p"]}
+            rows.append(row | {"_step": f"{b} − {a}"})
     return rows
 
 
@@ -228,40 +236,20 @@ def preference_parts(preferred: dict) -> list[dict]:
     return rows
 
 
-def preference_sensitivity(outcomes: dict[str, dict], preferred: dict) -> list[dict]:
-    """Every pair as it is, with the end token counted, and at equal length of the replies."""
-    found = preferred["sensitivity"]
-    titles = {"with_end": "with the end token", "equal_length": "at equal length"}
-    others = {title: found[name] for name, title in titles.items() if name in found}
-    return decisions("preference", outcomes.get("preference"), others)
-
-
-def length_sensitivity(outcomes: dict[str, dict], found: dict[str, dict]) -> list[dict]:
-    """Every pair of the totals as it is, and at equal length of the replies."""
-    rows = []
-    for name, result in found.items():
-        rows += decisions(name, outcomes[name], {"at equal length": result})
-    return rows
-
-
-def decisions(name: str, result: dict | None, others: dict[str, dict]) -> list[dict]:
-    """An outcome's contrasts beside those of `others`, what -> entry, and whether any of them
-    decides otherwise."""
-    rows, told = [], {}  # pair -> the decisions
-    for of, one in ({"as it is": result} | others if result else {}).items():
-        for pair in one["contrasts"] or []:
-            row = {"outcome": name, "of": of} | pair | verdict(one, pair)
-            told.setdefault((pair["a"], pair["b"]), set()).add(row["_told"])
-            rows.append(row)
+def decisions(outcomes: dict[str, dict], others: dict[str, dict]) -> list[dict]:
+    """Outcomes' contrasts beside those of their other entries (`others`: outcome -> how -> entry),
+    and whether a decision changes."""
+    rows, told = [], defaultdict(set)  # (outcome, a, b) -> the decisions
+    for name, entries in others.items():
+        for how, result in ({"": outcomes[name]} | entries if entries else {}).items():
+            for pair in result["contrasts"] or []:
+                row = {"outcome": name, "of": SENSITIVITY[how]} | pair | verdict(result, pair)
+                told[name, row["a"], row["b"]].add(row["_told"])
+                rows.append(row)
     for row in rows:
-        row["_decision"] = "changes" if len(told[row["a"], row["b"]]) > 1 else "the same"
+        several = len(told[row["outcome"], row["a"], row["b"]]) > 1
+        row["_decision"] = "changes" if several else "the same"
     return rows
-
-
-def lengths(found: dict[str, dict]) -> list[dict]:
-    """What a word more goes with, within conditions and between them; mean words a reply."""
-    kinds = ("n", "within", "between", "length", "refused")
-    return [{"outcome": name} | {k: one[k] for k in kinds} for name, one in found.items()]
 
 
 def archetypes(found: dict[str, dict]) -> list[dict]:
@@ -342,26 +330,23 @@ def hits(found: list[dict]) -> list[dict]:
     return [hit | counts | {"_shown": hit in first[:SHOWN]} for hit in found]
 
 
-def examples(scored: list[dict], sessions: list[dict]) -> list[dict]:
-    """Of each condition the highest and the lowest rated session that holds an answer, with its
-    middle exchange: by ACT-FM consistency, ties by TES empathy, then by name."""
-    held = {session["id"]: session for session in sessions}
-    answered = {}  # id -> (number from 1, turn) of each turn that has an answer
-    for name, session in held.items():
-        answered[name] = [(n, t) for n, t in enumerate(session["turns"], 1) if t["answer"]]
-    ranked = sorted(scored, key=lambda row: (*(row[name] for name in TOTALS), row["profile"]))
-    named = [row | {"session": f"{row['condition']}/{row['profile']}"} for row in ranked]
+def exchange(sessions: list[dict]) -> list[dict]:
+    """One client's words and what each condition answered: nobody picked them, and no score did."""
+    met = defaultdict(dict)  # profile -> condition -> number of a turn -> the turn, if answered
+    for session in sessions:
+        turns = {n: turn for n, turn in enumerate(session["turns"], 1) if turn["answer"]}
+        met[session["profile"]["id"]][session["condition"]] = turns
+    # every condition that the client met answered these turns; the client who met most comes first
+    shared = {name: sorted(set.intersection(*map(set, of.values()))) for name, of in met.items()}
+    profile = min(
+        (name for name in shared if shared[name]), key=lambda n: (-len(met[n]), n), default=""
+    )
     rows = []
-    for condition in CONDITIONS:
-        mine = [row for row in named if row["condition"] == condition]
-        mine = [row for row in mine if answered.get(row["session"])]
-        ends = {"highest": mine[-1], "lowest": mine[0]} if len(mine) > 1 else {}
-        for end, row in ends.items():
-            session, turns = held[row["session"]], answered[row["session"]]
-            number_of, turn = turns[len(turns) // 2]  # the middle one
-            said = {"client": clip(turn["client"], 300), "therapist": clip(turn["answer"], 500)}
-            place = {"turn": number_of, "of": len(session["turns"]), "failed": failed(session)}
-            rows.append(row | place | said | {"id": f"example-{condition}-{end}", "end": end})
+    for condition in filter(met[profile].get, CONDITIONS):
+        number_of = shared[profile][len(shared[profile]) // 2]  # the middle one
+        turn = met[profile][condition][number_of]
+        said = {"client": clip(turn["client"], 300), "therapist": clip(turn["answer"], 500)}
+        rows.append({"condition": condition, "profile": profile, "turn": number_of} | said)
     return rows
 
 

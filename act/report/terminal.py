@@ -78,6 +78,6 @@ def effects(result: dict, tables: dict[str, Table]) -> Iterator[str]:
 def style(row: dict) -> str:
     """A measure's test, and the conditions with the highest and the lowest mean."""
     if row["refused"]:
-        return row["refused"]
+        return f"not compared: {row['refused'].partition(':')[0]}"
     ends = [f"{name} {mean:.2f}" for mean, name in (row["_highest"], row["_lowest"])]
     return f"{say('omnibus', **row['omnibus'])}; highest {ends[0]}, lowest {ends[1]}"
