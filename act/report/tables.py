@@ -71,8 +71,7 @@ def make_tables(
     """
     summary = NOTHING | {part: found for part, found in summary.items() if found is not None}
     outcomes, safety = summary["outcomes"], summary["safety"]
-    preferred, alternative = summary["preferences"], summary["sensitivity"]
-    by_length = alternative["length"] or {}
+    preferred, by_length = summary["preferences"], summary["sensitivity"]["length"] or {}
     at_equal_length = {name: {"equal_length": one} for name, one in by_length.items()}
     left, items = left_over(outcomes, held), summary["judge_check"]["items"]
     leading = {name: result for name, result in outcomes.items() if name in LEADING}
@@ -97,7 +96,7 @@ def make_tables(
         "subgroups": subgroups(summary["subgroups"]),
         "scatter": scatter(summary["replicates"]),
         "failures": failures(summary["failures"]),
-        "sensitivity": sensitivity(outcomes, alternative),
+        "sensitivity": sensitivity(outcomes, summary["sensitivity"]),
         "length": nested(by_length, "outcome"),
         "length_sensitivity": decisions(outcomes, at_equal_length),
         "safety": topics(safety),
@@ -190,9 +189,7 @@ def tests(outcomes: dict[str, dict]) -> list[dict]:
 def contrasts(outcomes: dict[str, dict]) -> list[dict]:
     """All pairs of conditions, with the p and the interval that are adjusted for all of them."""
     rows = parts(outcomes, "contrasts")
-    for row in rows:
-        row |= verdict(outcomes[row["outcome"]], row)
-    return rows
+    return [row | verdict(outcomes[row["outcome"]], row) for row in rows]
 
 
 def verdict(result: dict, pair: dict) -> dict:
@@ -206,17 +203,15 @@ def verdict(result: dict, pair: dict) -> dict:
 def steps(name: str, result: dict | None) -> list[dict]:
     """What each step of training does: STEPS, first minus second, of an outcome that has both."""
     rows = []
-    found = {(row["a"], row["b"]): row for row in (result or {}).get("contrasts") or []}
-    for b, a in STEPS:  # in the study's order the less trained stands first: a pair is turned
-        if (a, b) in found:
-            row = {"outcome": name, "a": b, "b": a} | verdict(result, found[a, b])
-            for field in ("difference", "z", "d"):
-                row[field] = -found[a, b][field]
-            for field, ends in (("ci", found[a, b]["ci"]), ("_ci", row["_ci"])):
-                row[field] = [-ends[1], -ends[0]]
-            row |= {"df": found[a, b]["df"], "p_adjusted": row["_p"]}
-            rows.append(row | {"_step": f"{b} − {a}"})
-    return rows
+    for pair in (result or {}).get("contrasts") or []:
+        more, less = step = pair["b"], pair["a"]  # the less trained stands first: it is turned
+        if step in STEPS:
+            row = {"outcome": name, "a": more, "b": less} | verdict(result, pair)
+            row |= {field: -pair[field] for field in ("difference", "z", "d")}
+            row["ci"], row["_ci"] = ([-high, -low] for low, high in (pair["ci"], row["_ci"]))
+            row |= {"df": pair["df"], "p_adjusted": row["_p"], "_step": f"{more} − {less}"}
+            rows.append(row)
+    return sorted(rows, key=lambda row: STEPS.index((row["a"], row["b"])))
 
 
 def thinking(outcomes: dict[str, dict]) -> list[dict]:
@@ -338,9 +333,8 @@ def exchange(sessions: list[dict]) -> list[dict]:
         met[session["profile"]["id"]][session["condition"]] = turns
     # every condition that the client met answered these turns; the client who met most comes first
     shared = {name: sorted(set.intersection(*map(set, of.values()))) for name, of in met.items()}
-    profile = min(
-        (name for name in shared if shared[name]), key=lambda n: (-len(met[n]), n), default=""
-    )
+    answered = filter(shared.get, sorted(shared))
+    profile = max(answered, key=lambda name: len(met[name]), default="")
     rows = []
     for condition in filter(met[profile].get, CONDITIONS):
         number_of = shared[profile][len(shared[profile]) // 2]  # the middle one
