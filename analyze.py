@@ -1,6 +1,6 @@
 """Measurements in, answer out: tables, figures and a report page on how the six conditions compare.
 
-    analyze.py --preferences preferences.jsonl --ratings ratings.jsonl --sessions sessions.jsonl \\
+    analyze.py --ratings ratings.jsonl --preferences preferences.jsonl --sessions sessions.jsonl \\
         --out report
     analyze.py --ratings spreadsheet.csv --out report
 

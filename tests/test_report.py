@@ -240,7 +240,7 @@ def test_each_place_of_the_page_has_what_fills_it():
     places = pages.PLACE.findall(pages.PAGE)
     assert len(places) > 35
     for method, name, group in places:
-        assert group in ("", "preference", "totals", "subscales", "style")
+        assert group in ("", "leading", "preference", "totals", "subscales", "style")
         assert hasattr(Report, method)
         assert method not in ("says", "lists") or hasattr(sentences, name)
     assert set(COUNTS.values()) <= set(LOOKS["failures"]["columns"])  # what style.py counts
