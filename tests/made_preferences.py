@@ -2,8 +2,8 @@
 
     python -m tests.made_preferences FILE
 
-Margins are MEANS + a pair's effect (SD .5) + the residual (SD .15); nothing in them was scored by a
-model. A reply's logp is about -3, and the margin is shared out between the two.
+Margins are MEANS + a pair's effect (SD .5) + the residual (SD .15); no model scored anything. A
+reply's logp is about -5, and the margin is shared out between the two.
 """
 
 import sys
@@ -19,9 +19,9 @@ MEANS = dict(zip(CONDITIONS, (-0.22, -0.20, -0.07, -0.06, -0.02, -0.01), strict=
 PAIR_SD, RESIDUAL_SD = 0.5, 0.15
 
 
-def make_preferences(each=4, seed=0, means=MEANS, per_token=0.0):
-    """One record a condition and pair, `each` pairs of each of the 34 items. A token that the
-    wanted reply is longer adds `per_token` to its margin in every condition."""
+def make_preferences(each=4, seed=0, means=MEANS, longer=0, per_token=None):
+    """One record a condition and pair, `each` pairs of each of the 34 items. The wanted reply is
+    `longer` on average, and a token more adds per_token[condition] to the margin."""
     rng = np.random.default_rng(seed)
     records = []
     for form in FORMS:
@@ -29,13 +29,15 @@ def make_preferences(each=4, seed=0, means=MEANS, per_token=0.0):
             for number in range(1, each + 1):
                 pair = f"{form.name.lower()}-{item.number:02}-{number}"
                 effect, tokens = rng.normal(0, PAIR_SD), rng.integers(30, 90, 2).tolist()
-                longer = tokens[0] - tokens[1]  # wanted minus unwanted
+                tokens[0] += longer  # the wanted reply's
                 for condition, mean in means.items():
-                    margin = mean + effect + rng.normal(0, RESIDUAL_SD) + per_token * longer
+                    slope = (per_token or {}).get(condition, 0.0)
+                    margin = mean + effect + rng.normal(0, RESIDUAL_SD)
+                    margin += slope * (tokens[0] - tokens[1])
                     sides = []
                     for sign, count in zip((1, -1), tokens, strict=True):
                         end = float(-rng.exponential(2))
-                        logp = -3 + sign * margin / 2
+                        logp = -5 + sign * margin / 2
                         sides.append({"logp": logp, "tokens": count, "end_logp": end})
                     if item.direction == "inconsistent":
                         sides.reverse()  # the reply that lacks it is wanted

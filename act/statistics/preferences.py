@@ -10,7 +10,6 @@ is the condition's preference on the pair. A pair takes the place that a client 
 meets every condition, and is random in the model.
 """
 
-from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from act.statistics.length import equal_length
 from act.statistics.ratings import Scores, check_comparable, check_names
 
 SIDES = ("shows", "lacks")
+MOST = 1_000_000  # tokens, and nats below 0
 ITEMS = {form.name: form.items for form in FORMS}
 # (form, item) -> the part of the forms it belongs to: a half of ACT-FM ("stance_consistent"), "tes"
 PARTS = {
@@ -43,11 +43,13 @@ def check_preference(record: dict) -> None:
             require(found, {"tokens": int, "logp": int | float, "end_logp": int | float})
         except ValueError as error:
             raise ValueError(f'"{side}": {error}') from None
-        if found["tokens"] < 1:
-            raise ValueError(f'"{side}": "tokens" is {found["tokens"]}; a reply has at least 1')
+        if not 1 <= found["tokens"] <= MOST:
+            said = f'"tokens" is {found["tokens"]}; a reply has 1 to {MOST:,}'
+            raise ValueError(f'"{side}": {said}')
         for name in ("logp", "end_logp"):
-            if not (isfinite(found[name]) and found[name] <= 0):
-                said = f'"{name}" is {found[name]}, no log-probability: finite, at most 0'
+            value = found[name]
+            if value is False or not -MOST <= value <= 0:  # NaN is neither
+                said = f'"{name}" is {value}, no log-probability: finite, at most 0'
                 raise ValueError(f'"{side}": {said}')
     form, item, direction = (record.get(name) for name in ("form", "item", "direction"))
     if form is None and item is None:
