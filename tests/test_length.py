@@ -113,7 +113,8 @@ def test_length_of_rated_sessions_goes_into_the_summary_and_on_the_page(tmp_path
     alone = with_length(kept, np.array([words[name] for name in kept.sessions]))
     assert json.loads(json.dumps(alone)) == found
     page = page_of(summary, held, tmp_path, sessions)
-    assert "Do scores hang on how long the replies are?" in page
+    assert "or on how long the replies are?" in page
+    assert "TES empathy: at equal length of the replies, the adjusted test" in page
     assert "unless what a word more goes with within a condition" in page
     assert f"{found['tes_mean']['within']['slope']:.4f}".replace("-", "\u2212") in page
     without, held = summary_of(ratings)

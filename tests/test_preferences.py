@@ -189,17 +189,22 @@ def summary_of(records):
 def test_a_reader_sees_which_decisions_hang_on_length():
     means = MEANS | {"orpo": MEANS["sft"]}
     summary, tables = summary_of(make_preferences(means=means, **LONGER))
-    said = dict(zip(("with_end", "equal_length"), sentences.hangs_on(summary), strict=True))
+    said = dict(
+        zip(("with_end", "equal_length"), sentences.hangs_on(summary, "preference"), strict=True)
+    )
     assert said["equal_length"].startswith(
-        "At equal length of the two replies, the adjusted test says otherwise of "
+        "Preference for the wanted reply: at equal length of the replies, the adjusted test says "
+        "otherwise of "
     )
     assert "sft against orpo" in said["equal_length"]
-    _, *rows = tables["preference_sensitivity"].to_cells()
+    _, *rows = tables["sensitivity"].to_cells()
     decision = {row[0]: row[1] for row in rows}
     assert decision["sft \u2212 orpo"] == "changes" and len(decision) == 15
     assert decision["instruct \u2212 sft"] == "the same"
     summary, tables = summary_of([record(c, p) for c in ("sft", "orpo") for p in "abc"])
-    assert "could not be compared: the response" in " ".join(sentences.hangs_on(summary))
+    assert "could not be compared: the response" in " ".join(
+        sentences.hangs_on(summary, "preference")
+    )
     assert "the word of whoever wrote the pairs" in " ".join(sentences.cautions(summary))
 
 
@@ -278,8 +283,8 @@ def test_from_preferences_alone_to_the_report(tmp_path):
     assert len(rows) == 813 and set(rows[0]) == {
         "condition", "profile", "preference", "with_end", "longer"
     }  # fmt: skip
-    for name in ("parts", "right", "sensitivity"):
-        assert (tmp_path / f"out/preference_{name}.csv").exists()
+    for name in ("preference_parts", "preference_right", "sensitivity"):
+        assert (tmp_path / f"out/{name}.csv").exists()
 
 
 def test_from_replayed_sessions_alone_to_the_report(tmp_path):

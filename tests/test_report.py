@@ -17,7 +17,7 @@ from act.report import sentences
 from act.report.figures import jitter, make_figures
 from act.report.page import Html, Report, element, grid, join, write_page
 from act.report.table import Table, flat, number
-from act.report.tables import LOOKS, clip, decimals, exchange, make_tables
+from act.report.tables import LOOKS, decimals, exchange, make_tables
 from act.statistics import analysis
 from act.statistics.ratings import score_sessions
 from tests.made_ratings import make_ratings, make_session
@@ -176,11 +176,7 @@ def test_every_condition_answers_the_same_client_in_the_same_turn():
     del sessions[5]
     for session in sessions:
         session["turns"] = [
-            {
-                "client": f"words {n}",
-                "answer": f"{session['id']} {n} " + "long " * 200,
-                "status": "ok",
-            }
+            {"client": f"words {n}", "answer": f"{session['id']} {n}", "status": "ok"}
             for n in range(1, 4)
         ]
     sessions[7]["turns"][2]["answer"] = None
@@ -189,12 +185,10 @@ def test_every_condition_answers_the_same_client_in_the_same_turn():
     assert [row["condition"] for row in rows] == list(CONDITIONS)
     for row in rows:
         assert (row["profile"], row["turn"], row["client"]) == ("p01", 2, "words 2")
-        assert row["therapist"].startswith(f"{row['condition']}/p01 2 long")
-        assert len(row["therapist"]) <= 504 and row["therapist"].endswith(" [\u2026]")
+        assert row["therapist"] == f"{row['condition']}/p01 2"
     for session in sessions:  # a session in which nothing was answered has no words to show
         session["turns"] = [{"client": "?", "answer": None}]
     assert exchange(sessions) == exchange([]) == []
-    assert clip("one two three", 9) == "one two [\u2026]" and clip(" one ", 9) == "one"
 
 
 def test_text_alternatives_state_the_numbers(made):

@@ -12,7 +12,7 @@ from pathlib import Path
 from act.forms import FORMS
 from act.records import CONDITIONS
 from act.report.table import LEADING, OUTCOMES, Writer, within
-from act.report.tables import adjusted, decimals, few
+from act.report.tables import adjusted, alternatives, decimals, few
 from act.statistics.ratings import TOTALS
 
 # Below this share of a scale (about one step on a single item) a difference is called small.
@@ -131,19 +131,12 @@ def no_judge(summary: dict) -> Iterator[str]:
         yield say("no judge", whose=say("ours" if summary["preferences"]["ours"] else "given"))
 
 
-def hangs_on(summary: dict) -> Iterator[str]:
-    """Do the decisions change with the end token counted, or at equal length?"""
-    if summary["preferences"]:
-        everyone = summary["outcomes"]["preference"]
-        for kind, other in summary["preferences"]["sensitivity"].items():
-            yield say(kind, found=decided(everyone, other))
-
-
-def lengths(summary: dict) -> Iterator[str]:
-    """What ratings at equal length of the replies say, and what they cannot."""
-    for name, other in ((summary["sensitivity"] or {}).get("length") or {}).items():
-        found = decided(summary["outcomes"][name], other)
-        yield say("at equal length", outcome=name, found=found)
+def hangs_on(summary: dict, group: str) -> Iterator[str]:
+    """Do the decisions change where an outcome is counted otherwise?"""
+    for name, others in alternatives(summary).items():
+        for how, other in others.items() if within(name, group) else ():
+            found = decided(summary["outcomes"][name], other)
+            yield say(how, outcome=name, found=found)
 
 
 def clients(summary: dict) -> Iterator[str]:
@@ -304,15 +297,7 @@ def left_out(summary: dict) -> Iterator[str]:
     elif found["excluded"] == 0:
         yield say("none failed")
     else:
-        yield say("left out", excluded=found["excluded"], changed=changed(summary))
-        for name, kept in found["outcomes"].items():
-            every = summary["outcomes"][name]
-            refused = every["refused"] or kept["refused"]
-            if refused:
-                yield say("refused", outcome=name, why=refused)
-            else:
-                tests = {"every": every["omnibus"], "kept": kept["omnibus"]}
-                yield say("both tests", outcome=name, **tests)
+        yield say("left out", excluded=found["excluded"])
 
 
 def replicates(summary: dict) -> Iterator[str]:

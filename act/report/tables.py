@@ -36,7 +36,12 @@ PARTS = {  # of the pairs, where they are not the subscales of OUTCOMES
     "inconsistent": "ACT-FM, all inconsistent",
     "tes": "TES",
 }
-SENSITIVITY = {"": "as it is", "with_end": "with the end token", "equal_length": "at equal length"}
+SENSITIVITY = {
+    "": "as it is",
+    "with_end": "with the end token",
+    "without_failed": "without failed sessions",
+    "equal_length": "at equal length",
+}
 SHOWN = 30  # of the words that a therapist said first; the CSV has them all
 
 
@@ -71,8 +76,7 @@ def make_tables(
     """
     summary = NOTHING | {part: found for part, found in summary.items() if found is not None}
     outcomes, safety = summary["outcomes"], summary["safety"]
-    preferred, by_length = summary["preferences"], summary["sensitivity"]["length"] or {}
-    at_equal_length = {name: {"equal_length": one} for name, one in by_length.items()}
+    preferred = summary["preferences"]
     left, items = left_over(outcomes, held), summary["judge_check"]["items"]
     leading = {name: result for name, result in outcomes.items() if name in LEADING}
     rows = {
@@ -91,14 +95,12 @@ def make_tables(
         "wins": parts(outcomes, "wins"),
         "preference_parts": preference_parts(preferred),
         "preference_right": nested(preferred["right"], "condition"),
-        "preference_sensitivity": decisions(outcomes, {"preference": preferred["sensitivity"]}),
         "archetypes": archetypes(summary["archetype"]),
         "subgroups": subgroups(summary["subgroups"]),
         "scatter": scatter(summary["replicates"]),
         "failures": failures(summary["failures"]),
-        "sensitivity": sensitivity(outcomes, summary["sensitivity"]),
-        "length": nested(by_length, "outcome"),
-        "length_sensitivity": decisions(outcomes, at_equal_length),
+        "sensitivity": decisions(outcomes, alternatives(summary)),
+        "length": nested(summary["sensitivity"]["length"] or {}, "outcome"),
         "safety": topics(safety),
         "safety_hits": hits(safety["hits"]),
         # the weakest first
@@ -231,6 +233,17 @@ def preference_parts(preferred: dict) -> list[dict]:
     return rows
 
 
+def alternatives(summary: dict) -> dict[str, dict]:
+    """Outcome -> how it was counted otherwise (SENSITIVITY) -> its entry then."""
+    scored, preferred = (summary[of] or NOTHING[of] for of in ("sensitivity", "preferences"))
+    found = {"preference": preferred["sensitivity"]}
+    for name in TOTALS:
+        without = {"without_failed": scored["outcomes"][name]} if scored["excluded"] else {}
+        at_equal = {"equal_length": scored["length"][name]} if scored["length"] else {}
+        found[name] = without | at_equal
+    return found
+
+
 def decisions(outcomes: dict[str, dict], others: dict[str, dict]) -> list[dict]:
     """Outcomes' contrasts beside those of their other entries (`others`: outcome -> how -> entry),
     and whether a decision changes."""
@@ -297,15 +310,6 @@ def failures(found: dict[str, dict]) -> list[dict]:
     return rows
 
 
-def sensitivity(outcomes: dict[str, dict], without: dict) -> list[dict]:
-    """The totals' means beside those without failed sessions, where any failed and both fit."""
-    emm = {}  # outcome -> of which sessions -> condition -> estimate
-    for name, result in without["outcomes"].items():
-        both = {"all sessions": outcomes[name]["emm"], "without failed": result["emm"]}
-        emm[name] = both if without["excluded"] and all(both.values()) else {}
-    return nested(emm, "outcome", "of", "condition")
-
-
 def topics(safety: dict) -> list[dict]:
     """Sessions that speak of danger, by condition and topic, and who spoke of it first."""
     rows = []
@@ -339,12 +343,6 @@ def exchange(sessions: list[dict]) -> list[dict]:
     for condition in filter(met[profile].get, CONDITIONS):
         number_of = shared[profile][len(shared[profile]) // 2]  # the middle one
         turn = met[profile][condition][number_of]
-        said = {"client": clip(turn["client"], 300), "therapist": clip(turn["answer"], 500)}
+        said = {"client": turn["client"], "therapist": turn["answer"]}
         rows.append({"condition": condition, "profile": profile, "turn": number_of} | said)
     return rows
-
-
-def clip(text: str, limit: int) -> str:
-    """At most `limit` characters, cut at a space where there is one, with a mark."""
-    text = text.strip()
-    return text if len(text) <= limit else text[:limit].rsplit(None, 1)[0] + " […]"

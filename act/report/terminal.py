@@ -20,7 +20,7 @@ def answer(summary: dict, tables: dict[str, Table]) -> Iterator[str]:
     if "preference" in outcomes:
         yield from means({"preference": outcomes["preference"]})
         yield from effects(outcomes["preference"], tables)
-        yield from sentences.hangs_on(summary)
+        yield from sentences.hangs_on(summary, "preference")
         yield " ".join(sentences.no_judge(summary)) + "\n"
     for table in tables["tests"].each("style"):
         yield "How the therapists speak (each mean reply; tests not adjusted for one another)"
