@@ -129,7 +129,7 @@ def forest(rows: list[dict], _, figure) -> None:
         axes.plot(x, y, color="black", markersize=6, zorder=4, **shape)
     axes.axvline(0, color="black", linewidth=1, zorder=1)
     names = [f"{row['a']} − {row['b']}" for row in rows]
-    lines_of(axes, names, f"{OUTCOMES[rows[0]['outcome']].title}: first minus second")
+    lines_of(axes, names, f"first minus second, {OUTCOMES[rows[0]['outcome']].unit}")
 
 
 def win_matrix(rows: list[dict], _, figure) -> None:

@@ -23,7 +23,7 @@ def answer(summary: dict, tables: dict[str, Table]) -> Iterator[str]:
         yield from sentences.hangs_on(summary, "preference")
         yield " ".join(sentences.no_judge(summary)) + "\n"
     for table in tables["tests"].each("style"):
-        yield "How the therapists speak (each mean reply; tests not adjusted for one another)"
+        yield "How the therapists speak (tests not adjusted for one another):"
         yield from (f"{OUTCOMES[row['outcome']].title}: {style(row)}" for row in table.rows)
         yield ""
     if TOTALS[0] in outcomes:

@@ -71,10 +71,9 @@ def with_length(scores: Scores, length: np.ndarray) -> dict[str, dict]:
             fields = ("difference", "se", "ci", "df", "p", "p_satterthwaite")
             within = {name: slope[name] for name in fields}
             result["within"] = {"slope": within.pop("difference")} | within
-        if len(set(means)) > 2:
-            seen = [scores.values[outcome][scores.condition == name].mean() for name in names]
-            rho = float(stats.spearmanr(means, seen).statistic)
-            result["between"] = {"slope": float(np.polyfit(means, seen, 1)[0])}
-            result["between"]["spearman"] = rho if np.isfinite(rho) else None
+        seen = [scores.values[outcome][scores.condition == name].mean() for name in names]
+        if len(set(means)) > 2 and len(set(seen)) > 1:
+            slope, rho = np.polyfit(means, seen, 1)[0], stats.spearmanr(means, seen).statistic
+            result["between"] = {"slope": float(slope), "spearman": float(rho)}
         found[outcome] = result
     return found

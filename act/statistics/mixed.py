@@ -230,7 +230,7 @@ def fit(X: np.ndarray, y: np.ndarray, cluster: np.ndarray) -> Fit:
     moments = clusters.pool(np.ones((1, len(clusters.sizes))))
     ratio = solve_ratio(moments)
     at, singular = criterion(moments, ratio), bool(ratio[0] == 0)
-    if at.rss[0] <= 0 or ratio[0] >= RATIOS[-1]:
+    if at.rss[0] <= 0 or ratio[0] >= RATIOS[-1] / 100:  # by rounding it may fall short of the last
         raise ValueError(f"conditions and clusters explain every value: {none}")
     s2, beta = float(at.rss[0] / (n - p)), clusters.start + at.beta[0]
     # Derivatives in lambda by a complex step, Im f(lambda + i h) / h, exact to rounding (Squire &
