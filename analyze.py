@@ -18,9 +18,9 @@ Both forms are scored, ratings of one session averaged. Failed ratings are count
 session without a valid one is missing, never zero. A blank rating makes its row an incomplete form,
 which counts as missing. A profile is a client: the same name in every condition.
 
---sessions, JSONL: how the therapists speak, counted, and safety. With ratings, which all must be of
-these sessions, also the analysis without failed sessions and at equal length of the replies, kinds
-of client, excerpts.
+--sessions, JSONL: how the therapists speak, counted; what each condition answered to one client;
+failures, safety. With ratings, which all must be of these sessions, also the analysis without
+failed sessions and at equal length of the replies, and kinds of client.
 
 Where a condition is not there, training x chain of thought is not tested. Into --out go:
     summary.json   every number

@@ -13,6 +13,7 @@ from statsmodels.regression.mixed_linear_model import MixedLM
 
 from act.records import CONDITIONS, InputError
 from act.report import sentences
+from act.report.table import number
 from act.report.tables import make_tables
 from act.statistics.analysis import analyse, summarise
 from act.statistics.preferences import explore, read_preferences, score_preferences
@@ -271,6 +272,11 @@ def test_from_preferences_alone_to_the_report(tmp_path):
     # the page
     page = Page((tmp_path / "out/report.html").read_text())
     said = " ".join(page.words)
+    pair = next(row for row in result["contrasts"] if (row["a"], row["b"]) == ("sft", "orpo"))
+    low, high = (number(-end, 3) for end in reversed(pair["ci_adjusted"]))
+    told = "not " * (pair["p_holm_sidak"] >= 0.05)
+    step = f"orpo \u2212 sft {number(-pair['difference'], 3)} ({low} to {high}), {told}told from 0"
+    assert step in said
     for there in ("What the therapists prefer", "is not what it says", "nats a token above"):
         assert there in said
     for absent in ("judge of what follows", "Scores by condition", "speak", "went wrong", "rater"):
@@ -292,8 +298,8 @@ def test_from_replayed_sessions_alone_to_the_report(tmp_path):
     rng = np.random.default_rng(0)
     sessions = []
     for client in range(6):
-        for number, condition in enumerate(CONDITIONS):
-            answer = "word " * int(20 + 5 * number + rng.integers(5))
+        for place, condition in enumerate(CONDITIONS):
+            answer = "word " * int(20 + 5 * place + rng.integers(5))
             session = make_session(condition, client, answer=answer)
             sessions.append(session | {"models": {"client": "replayed"}})
     path = write(tmp_path / "s.jsonl", sessions)

@@ -12,7 +12,7 @@ from pathlib import Path
 from act.forms import FORMS
 from act.records import CONDITIONS
 from act.report.table import LEADING, OUTCOMES, Writer, within
-from act.report.tables import adjusted, alternatives, decimals, few
+from act.report.tables import adjusted, alternatives, decimals, few, steps
 from act.statistics.ratings import TOTALS
 
 # Below this share of a scale (about one step on a single item) a difference is called small.
@@ -78,10 +78,15 @@ def demonstration(summary: dict) -> Iterator[str]:
 
 
 def answers(summary: dict) -> Iterator[str]:
-    """The answer on preferences and on both totals."""
+    """The answer on preferences, with what each step of training does, and on both totals."""
     for name in LEADING:
         if name in summary["outcomes"]:
-            yield answer(name, summary["outcomes"][name])
+            result = summary["outcomes"][name]
+            yield answer(name, result)
+            rows = steps(name, result) if name == "preference" else []
+            said = [say("step", decimals(result), **row) for row in rows]
+            if said:
+                yield say("steps", steps="; ".join(said))
 
 
 def answer(name: str, result: dict) -> str:
