@@ -73,6 +73,7 @@ def test_a_margin_is_of_the_wanted_reply_by_hand():
         ({"lacks": reply(False, 2, -1.0)}, '"lacks": "logp" is False'),
         ({"lacks": reply(-(10**400), 2, -1.0)}, '"lacks": "logp" is -1000'),
         ({"form": "MITI", "item": 1}, "\"form\" is 'MITI', none of ACT-FM, TES"),
+        ({"form": [], "item": 1}, '"form" is [], none of ACT-FM, TES'),
         ({"form": "TES", "item": 10}, '"item" is 10; TES has items 1 to 9'),
         ({"form": "TES", "item": True}, '"item" is True; TES has items 1 to 9'),
         ({"item": 3}, '"form" is None, none of ACT-FM, TES'),

@@ -24,14 +24,8 @@ EMPTY = (  # what its places left without content; the second may follow from th
     re.compile(r"<section[^>]*>\s*<h2[^>]*>[^<]*</h2>\s*</section>"),
 )
 HEADING = re.compile(r'<section aria-labelledby="(\w+)">\s*<h2[^>]*>(.*?)</h2>')
-PROSE = (
-    "sessions ended as",
-    "turns ended as",
-    "note",
-    "words",
-    "client",
-    "therapist",
-)  # columns set left, and wrapped
+# columns set left, and wrapped
+PROSE = ("sessions ended as", "turns ended as", "note", "words", "client", "therapist")
 
 
 class Html(str):

@@ -33,7 +33,9 @@ PARTS = {
 
 
 def check_preference(record: dict) -> None:
-    """One record a condition and pair; see DESIGN.md's records. Raises ValueError for any other."""
+    """{"id": "<condition>/<pair>", "condition", "pair", "form", "item", "direction", "shows":
+    {"logp", "tokens", "end_logp"}, "lacks": {...}, ...}: mean log-prob of a reply's tokens, how
+    many, log-prob of the end token behind them. Pairs about no item have null for form and item."""
     require(record, {name: str for name in ("id", "condition", "pair")})
     check_names(record["id"], record["condition"], record["pair"])
     for side in SIDES:
@@ -56,7 +58,7 @@ def check_preference(record: dict) -> None:
         if direction not in (None, "", *DIRECTIONS):
             raise ValueError(f'"direction" is {direction!r}, none of {", ".join(DIRECTIONS)}')
         return
-    if form not in ITEMS:
+    if not isinstance(form, str) or form not in ITEMS:
         raise ValueError(f'"form" is {form!r}, none of {", ".join(ITEMS)}')
     if type(item) is not int or not 1 <= item <= len(ITEMS[form]):
         raise ValueError(f'"item" is {item!r}; {form} has items 1 to {len(ITEMS[form])}')
