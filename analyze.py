@@ -1,25 +1,32 @@
-"""Ratings in, answer out: tables, figures and a report page on how the six conditions compare.
+"""Measurements in, answer out: tables, figures and a report page on how the six conditions compare.
 
-    analyze.py --ratings ratings.jsonl --sessions sessions.jsonl --out report
+    analyze.py --ratings ratings.jsonl --preferences preferences.jsonl --sessions sessions.jsonl \\
+        --out report
     analyze.py --ratings spreadsheet.csv --out report
 
-Scores both forms and fits a mixed model (condition fixed, client random) to every outcome. Ratings
-of one session are averaged. Failed ratings are counted and left out: a session without a valid one
-is missing, never zero. Where a condition is not there, training x chain of thought is not tested.
+One or more of three files, each measured in its own way; a mixed model (condition fixed, client or
+pair random) is fitted to every outcome:
 
---ratings is a JSONL file as judge.py and its rating page write it, or a spreadsheet saved as CSV
-(UTF-8; commas, semicolons or tabs), one row a rating, whose first row names the columns
+--preferences, JSONL as `judge.py prefer` writes it: which of two replies to the same client a
+condition finds likelier. No judge has a say in it, so it leads the report.
+
+--ratings, JSONL as judge.py and its rating page write it, or a spreadsheet saved as CSV (UTF-8;
+commas, semicolons or tabs), one row a rating, whose first row names the columns
     session, condition, profile, act_fm_1 to act_fm_25 (0 to 3), tes_1 to tes_9 (1 to 7); if you
     like rater, replicate
-A blank rating makes its row an incomplete form, which counts as missing. A profile is a client: the
-same name in every condition. --sessions adds failed sessions and the analysis without them, safety,
-kinds of client, excerpts.
+Both forms are scored, ratings of one session averaged. Failed ratings are counted and left out: a
+session without a valid one is missing, never zero. A blank rating makes its row an incomplete form,
+which counts as missing. A profile is a client: the same name in every condition.
 
-Into --out go:
+--sessions, JSONL: how the therapists speak, counted; what each condition answered to one client;
+failures, safety. With ratings, which all must be of these sessions, also the analysis without
+failed sessions and at equal length of the replies, and kinds of client.
+
+Where a condition is not there, training x chain of thought is not tested. Into --out go:
     summary.json   every number
     report.html    the page to read, print and send: one file, nothing fetched from outside; its
                    figures need matplotlib, without it the rest is done
-    *.csv          the page's tables and more: scores, means, tests, contrasts, residuals, ...
+    *.csv          the page's tables and more: preference, style, scores, means, tests, ...
     *.svg, *.png   each figure, with --figures
 
 analyze.py plan says how many profiles a study needs (analyze.py plan --help).
@@ -35,17 +42,17 @@ import sys
 from pathlib import Path
 
 from act.audit import safety
-from act.audit.style import COUNTS, count_conduct
+from act.audit.style import COUNTS, STYLES, count_conduct, style
 from act.cli import Parser, conditions, not_negative, positive, run_script, share, whole
-from act.forms import OUTCOMES
 from act.records import CONDITIONS, InputError, read_check
-from act.report import sentences
+from act.report import terminal
 from act.report.figures import make_figures, write_figures
 from act.report.page import Report, write_page
-from act.report.tables import decimals, examples, make_tables
+from act.report.tables import make_tables
 from act.statistics import analysis
 from act.statistics.contrasts import ALPHA, MOST, Study, profiles_needed
-from act.statistics.ratings import read_ratings, read_sessions, score_sessions
+from act.statistics.preferences import explore, read_preferences, score_preferences
+from act.statistics.ratings import Scores, read_ratings, read_sessions, score_sessions
 
 PLAN = """How many profiles a study needs, to find a difference of two conditions often enough.
 
@@ -114,8 +121,9 @@ def main() -> None:
         return plan(sys.argv[2:])
     parser = Parser(description=__doc__)
     add = parser.add_argument
-    add("--ratings", required=True, metavar="R", help="JSONL, or CSV from a spreadsheet")
-    add("--sessions", metavar="S", help="JSONL of the rated sessions: adds what is said above")
+    add("--ratings", metavar="R", help="JSONL, or CSV from a spreadsheet")
+    add("--preferences", metavar="P", help="JSONL of `judge.py prefer`")
+    add("--sessions", metavar="S", help="JSONL of the sessions, rated or not")
     kinds = ("integer", "expected")
     add("--score", choices=kinds, default="integer", help="digits, or probability-weighted")
     add("--check", metavar="FILE", help="of `judge.py check` on the judge: the report repeats it")
@@ -125,9 +133,18 @@ def main() -> None:
     add("--seed", type=whole, default=0, help="seed of the bootstrap")
     args = parser.parse_args()
 
-    ratings = read_ratings(args.ratings, args.score)
-    sessions = read_sessions(args.sessions, ratings) if args.sessions else None
-    scores = score_sessions(ratings, args.score, args.ratings)
+    if not (args.ratings or args.preferences or args.sessions):
+        raise InputError("nothing to analyse: give --preferences, --ratings or --sessions")
+    ratings = read_ratings(args.ratings, args.score) if args.ratings else None
+    preferences = read_preferences(args.preferences) if args.preferences else None
+    sessions = read_sessions(args.sessions, ratings or []) if args.sessions else None
+    held = {}  # outcome -> the scores that have it, in the order of the report
+    if preferences:
+        held["preference"] = score_preferences(preferences, args.preferences)
+    if ratings:
+        scores = score_sessions(ratings, args.score, args.ratings)
+        held |= dict.fromkeys(scores.values, scores)
+    held |= score_style(sessions or [])
     check = read_check(args.check) if args.check else None
     out = Path(args.out)
     try:
@@ -135,13 +152,14 @@ def main() -> None:
     except (FileExistsError, NotADirectoryError):
         raise InputError(f"{out}: this is a file, or lies in one; --out names a folder") from None
 
-    asked = ("ratings", "sessions", "score", "resamples", "seed")
+    asked = ("ratings", "preferences", "sessions", "score", "resamples", "seed")
     inputs = {name: getattr(args, name) for name in asked}
-    summary = analysis.summarise(ratings, sessions, scores, inputs) | {"judge_check": check}
+    summary = analysis.summarise(ratings, sessions, held, inputs) | {"judge_check": check}
+    summary["preferences"] = explore(preferences, held["preference"]) if preferences else None
     add_audit(summary, sessions)
-    text = json.dumps(summary, indent=1, ensure_ascii=False)
+    text = json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False)
     (out / "summary.json").write_text(text + "\n", encoding="utf-8")
-    tables = make_tables(summary, scores)
+    tables = make_tables(summary, held, sessions)
     for name, table in tables.items():
         if table.csv:
             table.to_csv(out / f"{name}.csv")
@@ -152,10 +170,19 @@ def main() -> None:
     except ImportError:
         print("figures are left out: matplotlib is not installed (see requirements-dev.txt)")
         images = {}
-    shown = examples(tables["scores"].rows, sessions or [])
-    write_page(out / "report.html", Report(summary, tables, figures, images, shown))
-    print_answer(summary)
+    write_page(out / "report.html", Report(summary, tables, figures, images))
+    print(*terminal.answer(summary, tables), sep="\n")
     print(f"report: {out / 'report.html'}")
+
+
+def score_style(sessions: list[dict]) -> dict[str, Scores]:
+    """What is counted of how the therapists speak, of every session with a reply."""
+    found = {}
+    for session in sessions:
+        counts = style(session)
+        if counts is not None:
+            found[session["profile"]["id"], session["condition"]] = counts
+    return dict.fromkeys(STYLES, Scores.of(found)) if found else {}
 
 
 def add_audit(summary: dict, sessions: list[dict] | None) -> None:
@@ -164,33 +191,6 @@ def add_audit(summary: dict, sessions: list[dict] | None) -> None:
     for condition, row in summary["failures"].items():
         held = [session for session in sessions or [] if session["condition"] == condition]
         row |= count_conduct(held) if sessions else dict.fromkeys(COUNTS)
-
-
-def print_answer(summary: dict) -> None:
-    """By z and chi-square, however few the clients (the page then answers by F and t): means with
-    95% intervals on both totals, the omnibus tests; and what is left out."""
-    for line in sentences.demonstration(summary):
-        print(f"warning: {line}\n")
-    print(*sentences.judge_check(summary), end="\n\n")
-    outcomes = {name: summary["outcomes"][name] for name in analysis.TOTALS}
-    titles = "".join(f"  {OUTCOMES[name].title:<26}" for name in outcomes)
-    print(f"{'condition':<14}{'n':>5}{titles}".rstrip())
-    for condition, seen in outcomes["act_fm_total"]["observed"].items():
-        line = f"{condition:<14}{seen['n']:>5}"
-        for result in outcomes.values():
-            cell = f"{result['observed'][condition]['mean']:.2f} (no interval)"
-            if not result["refused"]:
-                emm, d = result["emm"][condition], decimals(result)
-                cell = f"{emm['mean']:.{d}f} [{emm['ci'][0]:.{d}f}, {emm['ci'][1]:.{d}f}]"
-            line += f"  {cell:<26}"  # under its title
-        print(line.rstrip())
-    for name, result in outcomes.items():
-        tested = result["refused"] or sentences.say("omnibus", **result["omnibus"])
-        print(f"{OUTCOMES[name].title}: {tested}")
-    failures = summary["failures"].values()
-    failed, of = (sum(row[name] for row in failures) for name in ("failed_ratings", "ratings"))
-    if failed:
-        print(f"{failed} of {of} ratings failed or are incomplete: left out, not counted as zero")
 
 
 if __name__ == "__main__":

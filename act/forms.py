@@ -110,17 +110,20 @@ FORMS = ACT_FM, TES = tuple(_read_texts(Path(__file__).with_name("forms.json")))
 
 @dataclass(frozen=True)
 class Outcome:
-    """A score that is analysed: its name for readers, and the ends of its scale in points."""
+    """What is analysed: its name for readers, the ends of its scale where it has any, its unit, and
+    the outcomes that it is shown with."""
 
     title: str
-    low: float
-    high: float
+    low: float | None = None
+    high: float | None = None
+    unit: str = "points"
+    group: str = "subscales"
 
 
 # act_fm_total is the published name of ACT-FM's consistency; no score joins it to inconsistency
 OUTCOMES = {
-    "act_fm_total": Outcome("ACT-FM consistency", 0, 36),
-    "tes_mean": Outcome("TES empathy", 1, 7),
+    "act_fm_total": Outcome("ACT-FM consistency", 0, 36, group="totals"),
+    "tes_mean": Outcome("TES empathy", 1, 7, group="totals"),
     "act_fm_inconsistency": Outcome("ACT-FM inconsistency", 0, 36),
 } | {
     f"{subscale}_{direction}": Outcome(f"ACT-FM {subscale}, {direction}", 0, 9)

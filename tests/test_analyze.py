@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from act.audit.style import STYLES
 from act.forms import OUTCOMES, score
 from act.records import CONDITIONS
 from act.report.figures import Figure, write_figures
@@ -20,7 +21,7 @@ from tests.made_ratings import damage, make_ratings, make_session, write
 from tests.test_spreadsheet import as_excel, table
 
 ROOT = Path(__file__).resolve().parent.parent
-KINDS = ("contrasts", "interaction", "wins", "diagnostics")
+KINDS = ("contrasts", "wins", "diagnostics")
 FIGURES = {*OUTCOMES}
 FIGURES |= {f"{total}_{kind}" for total in ("act_fm_total", "tes_mean") for kind in KINDS}
 
@@ -82,11 +83,15 @@ def study(tmp_path_factory):
     words = ["--ratings", paths[0], "--sessions", paths[1], "--score", "expected"]
     done = run(*words, "--resamples", 500, "--figures", "svg", "--out", out)
     assert done.returncode == 0, done.stderr
+    summary = json.loads((out / "summary.json").read_text())
+    # the measures of style that vary in these sessions
+    styles = [name for name in STYLES if summary["outcomes"][name]["refused"] is None]
     return {
         "out": out,
+        "styles": styles,
         "stdout": done.stdout,
         "stderr": done.stderr,
-        "summary": json.loads((out / "summary.json").read_text()),
+        "summary": summary,
         "page": (out / "report.html").read_text(),
         "ratings": ratings,
     }
@@ -94,9 +99,12 @@ def study(tmp_path_factory):
 
 def test_summary_has_the_format_that_design_fixes(study):
     summary = study["summary"]
+    assert "words_per_reply" in study["styles"]
     assert {"outcomes", "failures", "sensitivity", "safety", "judge_check"} <= set(summary)
-    assert set(summary["outcomes"]) == set(OUTCOMES) and len(OUTCOMES) == 11
-    for result in summary["outcomes"].values():
+    assert list(summary["outcomes"]) == [*OUTCOMES, *STYLES] and len(OUTCOMES) == 11
+    assert summary["preferences"] is None and summary["input"]["replayed"] == 0
+    for name in OUTCOMES:
+        result = summary["outcomes"][name]
         assert set(result["omnibus"]) == {"chi2", "df", "p"}
         assert set(result["variance"]) == {"session", "residual"}
         assert set(result["icc"]) == {"estimate", "ci"} and len(result["icc"]["ci"]) == 2
@@ -230,9 +238,9 @@ def test_page_stands_alone_and_answers_first(study):
     low, high = (-bound for bound in reversed(pair["ci_adjusted_satterthwaite"]))
     assert f"{-pair['difference']:.2f} points above the untrained model, instruct" in answers[0]
     assert f"(95% interval {low:.2f} to {high:.2f} by t, adjusted for all pairs)" in answers[0]
-    assert len(page.alts) == len(FIGURES)
+    assert len(page.alts) == len(FIGURES) + len(study["styles"])
     told = sum("95% interval: instruct " in alt for alt in page.alts)
-    assert told == len(OUTCOMES) + 2  # and the interactions
+    assert told == len(OUTCOMES) + len(study["styles"])
     assert all(len(re.findall(r"\d", alt)) > 10 for alt in page.alts)
     assert all(
         link.startswith(("data:image/svg+xml;base64,", "data:image/png;base64,", "#"))
@@ -249,7 +257,7 @@ def test_page_stands_alone_and_answers_first(study):
 
 def test_tables_hold_the_summary_numbers(study):
     rows = read(study, "contrasts")
-    assert len(rows) == 11 * 15
+    assert len(rows) == (11 + len(study["styles"])) * 15
     first = study["summary"]["outcomes"]["act_fm_total"]["contrasts"][0]
     names = [rows[0][key] for key in ("outcome", "a", "b")]
     assert names == ["act_fm_total", "instruct", "instruct-cot"]
@@ -278,11 +286,11 @@ def test_tables_hold_the_summary_numbers(study):
         assert row["outcome"] == "act_fm_total"
         assert sum_of_parts == pytest.approx(scores[row["condition"], row["profile"]])
     assert len(read(study, "client_effects")) == 2 * 8
-    assert len(read(study, "thinking")) == 3 * 11
+    assert len(read(study, "thinking")) == 3 * (11 + len(study["styles"]))
 
 
 def test_each_figure_is_on_the_page_and_a_file_where_that_is_asked_for(study):
-    assert {path.stem for path in study["out"].glob("*.svg")} == FIGURES
+    assert {path.stem for path in study["out"].glob("*.svg")} == FIGURES | {*study["styles"]}
     assert not list(study["out"].glob("*.png"))
     held = {link.partition("base64,")[2] for link in Page(study["page"]).links}
     for path in study["out"].glob("*.svg"):
@@ -319,7 +327,8 @@ def test_same_command_same_files_and_any_order_of_lines(study, tmp_path):
     words += ["--out", tmp_path / "out"]
     assert run(*words, PYTHONPATH=without_matplotlib(tmp_path / "path")).returncode == 0
     again = json.loads((tmp_path / "out" / "summary.json").read_text())
-    assert again["outcomes"] == study["summary"]["outcomes"]
+    mine = study["summary"]["outcomes"]
+    assert again["outcomes"] == {name: mine[name] for name in OUTCOMES}
     assert again["sensitivity"] is None and again["safety"] is None
     assert again["failures"]["sft"]["sessions"] is None
 

@@ -10,7 +10,7 @@ from act.forms import OUTCOMES, score
 from act.records import CONDITIONS
 from act.statistics import analysis
 from act.statistics.clients import archetypes, crossed, groups_of, subgroups
-from act.statistics.diagnostics import across_raters, replicates
+from act.statistics.diagnostics import replicates
 from act.statistics.ratings import Scores, score_sessions
 from tests.made_ratings import make_ratings, make_session
 
@@ -179,7 +179,7 @@ def test_replicates_spread_by_hand_and_inside_the_residual_variance():
     assert found["reliability"]["tes_mean"] == pytest.approx(1 - variance / 2 / V)
     residual = analysis.analyse(scores, "tes_mean", 0, 0)["variance"]["residual"]
     assert found["noise_share"]["tes_mean"] == pytest.approx(min(1, variance / 2 / residual))
-    assert found["per_session"] == {"min": 2, "mean": 2.0, "max": 2} and found["contrasts"] is None
+    assert found["per_session"] == {"min": 2, "mean": 2.0, "max": 2}
 
 
 def test_a_raters_leniency_is_not_counted_as_noise():
@@ -194,53 +194,3 @@ def test_a_raters_leniency_is_not_counted_as_noise():
     ]
     found = replicates(twice, "integer", scores)
     assert found["sd_within"]["tes_mean"] == pytest.approx(0, abs=1e-12)
-    assert found["contrasts"]["tes_mean"]["sd"] == 0.0
-
-
-def simulate_raters(seed, m=20, raters=4, tau=0.0):
-    """(profile, condition) -> ratings; client SD 1, session SD 1, rating SD 0.5, raters' views of
-    conditions SD tau."""
-    rng = np.random.default_rng(seed)
-    view, client = tau * rng.normal(size=(6, raters)), rng.normal(size=m)
-    held = {}
-    for c in range(m):
-        for k, name in enumerate(CONDITIONS):
-            y = client[c] + rng.normal() + view[k] + 0.5 * rng.normal(size=raters)
-            held[f"p{c:02}", name] = [(f"r{j}", {"y": y[j]}) for j in range(raters)]
-    return held
-
-
-@pytest.mark.slow
-def test_intervals_for_raters_like_these_cover_where_those_for_these_raters_do_not():
-    """80 studies, no true difference, raters' views of conditions SD 0.6: 95% intervals of one
-    pair.
-
-    Each view is the raters' own, so intervals that hold the raters fixed miss 0 far too often.
-    """
-    wide = narrow = 0
-    for seed in range(80):
-        row = across_raters(simulate_raters(seed, tau=0.6), "y")["rows"][0]
-        wide += row["ci_raters"][0] <= 0 <= row["ci_raters"][1]
-        narrow += abs(row["difference"]) <= 1.96 * row["se"]
-    assert wide >= 71 and narrow <= 68  # 95% of 80 is 76, give or take 2
-
-
-def test_rater_by_condition_variance_is_that_of_the_two_way_anova():
-    """Balanced: tau2 = (MS raters x conditions - MS residual) / clients, from a table written
-    out."""
-    held = simulate_raters(3, tau=0.8)
-    y = np.array([[rating["y"] for _, rating in ratings] for ratings in held.values()]).reshape(
-        20, 6, 4
-    )
-    e = y - y.mean(2, keepdims=True)
-    cell = e.mean(0)  # (conditions, raters)
-    rc = 20 * ((cell - cell.mean(0)) ** 2).sum() / 15
-    w = ((e - cell) ** 2).sum() / (19 * 6 * 3)
-    found = across_raters(held, "y")
-    assert found["sd"] == pytest.approx(((rc - w) / 20) ** 0.5)
-    row = found["rows"][0]
-    assert row["se_raters"] == pytest.approx((row["se"] ** 2 + 2 * found["sd"] ** 2 / 4) ** 0.5)
-    assert 15 <= row["df"] < 60
-    one = {key: ratings[:1] for key, ratings in held.items()}
-    one["p00", "sft"] = held["p00", "sft"]
-    assert "1 condition(s) only" in across_raters(one, "y")["refused"]

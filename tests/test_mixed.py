@@ -315,3 +315,25 @@ def test_solve_ratio_reaches_the_lowest_point_of_a_fine_grid():
         moments = moments_of(X[:, X.any(0)], y, cluster)
         found = criterion(moments, solve_ratio(moments)).value[0]
         assert found <= criterion(moments.take(np.zeros(len(grid), int)), grid).value.min() + 1e-9
+
+
+def test_trap_24_tiny_data_have_degrees_of_freedom_or_are_refused():
+    """400 data sets of a few rows, half of them of 0 and 1 alone: in some the likelihood is flat,
+    in others clusters explain all but rounding. An answer has df of 1e-3 at least, or none is
+    given."""
+    answered = refused = 0
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        X, y, cluster = simulate(seed, m=3, keep=rng.choice([0.4, 0.6]))
+        X = X[:, X.any(0)]
+        if seed % 2:
+            y = (y > 20.5).astype(float)
+        try:
+            model = fit(X, y, cluster)
+        except ValueError:
+            refused += 1
+            continue
+        df = [model.freedom_of(row) for row in np.eye(X.shape[1])]
+        assert np.isfinite(df).all() and min(df) > 1e-3, seed
+        answered += 1
+    assert answered > 100 and refused > 50

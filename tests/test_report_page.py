@@ -90,10 +90,10 @@ def test_the_page_can_be_walked_by_headings_and_by_keyboard(report):
         assert levels.count(1) == 1 and levels[0] == 1
         assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
         page.keyboard.press("Tab")
-        assert page.evaluate("document.activeElement.hash") == "#scores"
+        assert page.evaluate("document.activeElement.hash") == "#style"
         page.keyboard.press("Enter")
-        assert page.url.endswith("#scores") and page.evaluate("window.scrollY") > 300
-        page.focus("#scores ~ .scroll")
+        assert page.url.endswith("#style") and page.evaluate("window.scrollY") > 300
+        page.focus("#style ~ .scroll")
         page.keyboard.press("ArrowRight")
         page.wait_for_timeout(300)
         assert (

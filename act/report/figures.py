@@ -14,13 +14,11 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from act.forms import OUTCOMES
 from act.report.sentences import say
-from act.report.table import SPECS, Table
+from act.report.table import OUTCOMES, SPECS, Table
 
 COLOURS = {"instruct": "#0072B2", "sft": "#D55E00", "orpo": "#009E73"}
 SHAPES = {"instruct": "o", "sft": "s", "orpo": "^"}
-LINES = {"instruct": "-", "sft": "--", "orpo": "-."}
 TYPES = ("#000000", "#E69F00", "#56B4E9", "#CC79A7", "#F0E442", "#999999")  # kinds of client
 TYPE_SHAPES = "ovsDPX"
 GOLDEN = 0.6180339887498949
@@ -36,6 +34,7 @@ class Figure:
     draw: Callable
     text: str
     caption: str
+    outcome: str = ""
 
     def render(self, kind: str = "svg") -> bytes:
         """The content of a file, "svg" or "png". Raises ImportError without matplotlib."""
@@ -55,12 +54,13 @@ def make_figures(tables: dict[str, Table]) -> dict[str, Figure]:
     """File's name, <outcome> or <outcome>_<kind>, -> figure: what there are numbers for."""
     figures = {}
     for kind, draw in DRAWN.items():
-        for table in tables[kind].each():
+        # of every outcome there are estimates; those that lead have more
+        for table in tables[kind].each("" if draw is estimates else "leading"):
             outcome = table.rows[0]["outcome"]  # of all its rows
             name = outcome if draw is estimates else f"{outcome}_{kind}"
             caption = say(f"{kind} figure", **table.rows[0])
             drawing = partial(draw, table.rows, tables)
-            figures[name] = Figure(kind, drawing, table.to_text(), caption)
+            figures[name] = Figure(kind, drawing, table.to_text(), caption, outcome)
     return figures
 
 
@@ -95,13 +95,13 @@ def lines_of(axes, names: list[str], label: str) -> None:
     axes.set_xlabel(label)
 
 
-def estimates(rows: list[dict], tables: dict[str, Table], figure) -> None:
-    """Each condition's raw sessions, and below them its estimated mean with 95% interval."""
+def estimates(rows: list[dict], _, figure) -> None:
+    """What was observed in each condition, and below that its estimated mean with 95% interval."""
     figure.set_figheight(0.5 * len(rows) + 0.8)
     axes, outcome = figure.subplots(), rows[0]["outcome"]
     for y, row in enumerate(rows):
         condition = row["condition"]
-        raw = [one[outcome] for one in tables["scores"].of("condition", condition).rows]
+        raw = row["_values"]
         place = y - 0.15 + jitter(len(raw), 0.42)  # above the mean, spread evenly
         # pixels: thousands of shapes would make a large file
         faint = {"s": 10, "alpha": 0.3, "linewidths": 0, "rasterized": True}
@@ -129,29 +129,11 @@ def forest(rows: list[dict], _, figure) -> None:
         axes.plot(x, y, color="black", markersize=6, zorder=4, **shape)
     axes.axvline(0, color="black", linewidth=1, zorder=1)
     names = [f"{row['a']} − {row['b']}" for row in rows]
-    lines_of(axes, names, f"{OUTCOMES[rows[0]['outcome']].title}: first minus second")
-
-
-def interaction(rows: list[dict], _, figure) -> None:
-    """The mean of each training without and with chain of thought."""
-    axes = figure.subplots()
-    for place, training in enumerate(COLOURS):
-        both = [row for row in rows if row["condition"].partition("-")[0] == training]
-        x = np.arange(2) + (place - 1) * 0.045  # bars side by side
-        y = np.array([row["emm"] for row in both])  # (2,): at once, thinking first
-        reach = np.abs(np.array([row["ci"] for row in both]).T - y)  # (2, both): down and up
-        line = {"color": COLOURS[training], "linestyle": LINES[training], "linewidth": 1.8}
-        axes.errorbar(x, y, yerr=reach, capsize=3, label=training, **line)
-        for i, row in enumerate(both):
-            axes.plot(x[i], y[i], **mark(row["condition"], 7.5))
-    axes.set_xticks([0, 1], ["answers at once", "thinks first (CoT)"])
-    axes.set_ylabel(SPECS["scale"](rows[0]["outcome"]))
-    axes.grid(axis="y")
-    figure.legend(loc="outside lower center", ncols=3)
+    lines_of(axes, names, f"first minus second, {OUTCOMES[rows[0]['outcome']].unit}")
 
 
 def win_matrix(rows: list[dict], _, figure) -> None:
-    """Of the clients that tell two conditions apart, the share with the row above the column."""
+    """Of the clients (or pairs) that tell two conditions apart, the share with the row above."""
     names = list(dict.fromkeys(row[one] for one in "ab" for row in rows))  # in the study's order
     # (row, column): share of clients with the row's condition rated above the column's
     share = np.full((len(names), len(names)), np.nan)
@@ -172,7 +154,7 @@ def win_matrix(rows: list[dict], _, figure) -> None:
     axes.set_yticks(range(len(names)), names)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
-    axes.set_title(f"{OUTCOMES[rows[0]['outcome']].title}: row rated above column", fontsize=10)
+    axes.set_title(f"{OUTCOMES[rows[0]['outcome']].title}: row above column", fontsize=10)
 
 
 def archetypes(rows: list[dict], _, figure) -> None:
@@ -202,7 +184,7 @@ def diagnostics(rows: list[dict], tables: dict[str, Table], figure) -> None:
     left = tables["residuals"].of("outcome", name).rows
     residual = [row["residual"] for row in left]
     effects = [row["effect"] for row in tables["client_effects"].of("outcome", name).rows]
-    normal = {"Residuals of sessions": residual, "Effects of clients": effects}
+    normal = {"Residuals": residual, f"Effects of {SPECS['of'](name)}s": effects}
     axes = figure.subplot_mosaic([list(normal), ["spread", "spread"]])
     for title, values in normal.items():
         # ordered values against a normal's quantiles, with their line
@@ -217,9 +199,7 @@ def diagnostics(rows: list[dict], tables: dict[str, Table], figure) -> None:
 
 DRAWN = {  # a table with its name says it in words -> what draws it
     "estimates": estimates,
-    "others": estimates,
     "contrasts": forest,
-    "interaction": interaction,
     "wins": win_matrix,
     "archetypes": archetypes,
     "diagnostics": diagnostics,

@@ -1,7 +1,8 @@
 """The report page: one HTML file for paper, screen and phone, which fetches nothing.
 
-page.html is the page with places, {{shows means}}: a method of `Report`, and what it shows. Text is
-escaped here and nowhere else: a plain str is text, an `Html` is markup, made here.
+page.html is the page with places, {{shows means of style}}: a method of `Report`, what it shows,
+and of which group of outcomes (all, where that is not said). Text is escaped here and nowhere else:
+a plain str is text, an `Html` is markup, made here.
 """
 
 import base64
@@ -11,22 +12,20 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from act.forms import OUTCOMES
 from act.report import sentences
 from act.report.figures import Figure
-from act.report.sentences import say
-from act.report.table import Table
-from act.statistics.ratings import TOTALS
+from act.report.table import Table, within
 
 STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 PAGE = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
-PLACE = re.compile(r"\{\{(\w+) (\w+)\}\}")
+PLACE = re.compile(r"\{\{(\w+) (\w+)(?: of (\w+))?\}\}")
 EMPTY = (  # what its places left without content; the second may follow from the first
     re.compile(r"<(div|details)[^>]*>(?:<summary>[^<]*</summary>)?\s*</\1>"),
     re.compile(r"<section[^>]*>\s*<h2[^>]*>[^<]*</h2>\s*</section>"),
 )
 HEADING = re.compile(r'<section aria-labelledby="(\w+)">\s*<h2[^>]*>(.*?)</h2>')
-PROSE = ("sessions ended as", "turns ended as", "note", "words")  # columns set left, and wrapped
+# columns set left, and wrapped
+PROSE = ("sessions ended as", "turns ended as", "note", "words", "client", "therapist")
 
 
 class Html(str):
@@ -87,67 +86,38 @@ class Report:
     tables: dict[str, Table]
     figures: dict[str, Figure]
     images: dict[str, bytes]  # figure's name -> SVG; empty without matplotlib
-    examples: list[dict]
 
-    def says(self, name: str) -> Html:
+    def says(self, name: str, group: str) -> Html:
         """A function of sentences.py, a paragraph a line."""
-        return join(*map(paragraph, getattr(sentences, name)(self.summary)))
+        of = [group] if group else []
+        return join(*map(paragraph, getattr(sentences, name)(self.summary, *of)))
 
-    def lists(self, name: str) -> Html:
+    def lists(self, name: str, _: str) -> Html:
         """The same as a bulleted list."""
         lines = getattr(sentences, name)(self.summary)
         return element("ul", *(element("li", greek(line)) for line in lines))
 
-    def draws(self, kind: str) -> Html:
+    def draws(self, kind: str, group: str) -> Html:
         """The figures of a kind, side by side: each image is inside the page."""
         shown = []
         for name, figure in self.figures.items():
-            # drawn where matplotlib is there
-            if figure.kind == kind and name in self.images:
+            wanted = figure.kind == kind and within(figure.outcome, group)
+            if wanted and name in self.images:  # drawn where matplotlib is there
                 data = base64.b64encode(self.images[name]).decode()
                 image = element("img", src=f"data:image/svg+xml;base64,{data}", alt=figure.text)
                 shown.append(element("figure", image, element("figcaption", greek(figure.caption))))
         return element("div", *shown, class_="grid") if shown else Html("")
 
-    def shows(self, name: str) -> Html:
+    def shows(self, name: str, group: str) -> Html:
         """A statistic's tables."""
-        return join(*map(grid, self.tables[name].each()))
+        return join(*map(grid, self.tables[name].each(group)))
 
-    def folds(self, name: str) -> Html:
+    def folds(self, name: str, group: str) -> Html:
         """The same, each shut on a screen and open on paper."""
         folded = []
-        for table in self.tables[name].each():
+        for table in self.tables[name].each(group):
             folded.append(element("details", element("summary", table.title), grid(table)))
         return join(*folded)
-
-    def links(self, name: str) -> Html:
-        """To the example sessions."""
-        links = []
-        for example in self.examples:
-            words = f"{example['condition']} {example['end']}"
-            links += [" · ", element("a", words, href=f"#{example['id']}")]
-        return element("p", f"{name.capitalize()}: ", *links[1:]) if links else Html("")
-
-    def cards(self, name: str) -> Html:
-        """The example sessions, two a condition."""
-        parts = [paragraph(say(name))] if self.examples else []
-        for condition in dict.fromkeys(example["condition"] for example in self.examples):
-            mine = [card(example) for example in self.examples if example["condition"] == condition]
-            parts += [element("h3", condition), element("div", *mine, class_="grid")]
-        return join(*parts)
-
-
-def card(example: dict) -> Html:
-    """One session's scores, place and exchange, under the anchor that links lead to."""
-    totals = [f"{OUTCOMES[n].title} {example[n]:.4g} of {OUTCOMES[n].high}" for n in TOTALS]
-    head = element("h4", f"{example['end'].capitalize()}: {', '.join(totals)}")
-    place = f"{example['session']}, turn {example['turn']} of {example['of']}"
-    place += " (this session failed)" if example["failed"] else ""
-    said = []
-    for speaker in ("client", "therapist"):
-        said += [element("dt", speaker.capitalize()), element("dd", example[speaker])]
-    parts = head, element("p", place, class_="small"), element("dl", *said)
-    return element("article", *parts, class_="example", id=example["id"])
 
 
 def write_page(path: Path, report: Report) -> None:
@@ -155,7 +125,7 @@ def write_page(path: Path, report: Report) -> None:
 
     Its policy lets it show its own images and style and nothing else: no script, no request.
     """
-    page = PLACE.sub(lambda place: getattr(report, place[1])(place[2]), PAGE)
+    page = PLACE.sub(lambda place: getattr(report, place[1])(place[2], place[3] or ""), PAGE)
     for empty in EMPTY:
         page = empty.sub("", page)
     # the contents: what is left, in order

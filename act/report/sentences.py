@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
-from act.forms import FORMS, OUTCOMES
+from act.forms import FORMS
 from act.records import CONDITIONS
-from act.report.table import Writer
-from act.report.tables import adjusted, decimals, few
+from act.report.table import LEADING, OUTCOMES, Writer, within
+from act.report.tables import adjusted, alternatives, decimals, few, steps
 from act.statistics.ratings import TOTALS
 
 # Below this share of a scale (about one step on a single item) a difference is called small.
@@ -52,10 +52,17 @@ def ties_with_best(result: dict) -> tuple[str, list[str]]:
     return best, ties
 
 
-def fitted(summary: dict) -> dict[str, dict]:
-    """The totals that could be compared."""
+def fitted(summary: dict, group: str = "leading") -> dict[str, dict]:
+    """The outcomes of a group that could be compared."""
+    outcomes = summary["outcomes"].items()
+    return {name: one for name, one in outcomes if within(name, group) and not one["refused"]}
+
+
+def kinds(summary: dict) -> dict[str, dict]:
+    """One outcome of preferences and one of ratings; of style where there is neither."""
     outcomes = summary["outcomes"]
-    return {name: outcomes[name] for name in TOTALS if not outcomes[name]["refused"]}
+    names = [name for name in ("preference", TOTALS[0]) if name in outcomes]
+    return {name: outcomes[name] for name in names or list(outcomes)[:1]}
 
 
 def demonstration(summary: dict) -> Iterator[str]:
@@ -66,13 +73,20 @@ def demonstration(summary: dict) -> Iterator[str]:
     """
     raters = " ".join(summary["input"]["raters"])
     if re.search(r"embedded|smollm|135m", raters, re.IGNORECASE):
-        yield say("demonstration")
+        unjudged = "preference" in summary["outcomes"]
+        yield say("demonstration of ratings" if unjudged else "demonstration")
 
 
 def answers(summary: dict) -> Iterator[str]:
-    """The answer on both totals."""
-    for name in TOTALS:
-        yield answer(name, summary["outcomes"][name])
+    """The answer on preferences, with what each step of training does, and on both totals."""
+    for name in LEADING:
+        if name in summary["outcomes"]:
+            result = summary["outcomes"][name]
+            yield answer(name, result)
+            rows = steps(name, result) if name == "preference" else []
+            said = [say("step", decimals(result), **row) for row in rows]
+            if said:
+                yield say("steps", steps="; ".join(said))
 
 
 def answer(name: str, result: dict) -> str:
@@ -99,20 +113,35 @@ def answer(name: str, result: dict) -> str:
 
 
 def size(summary: dict) -> Iterator[str]:
-    """How much was rated, and by whom."""
-    result, raters = summary["outcomes"]["act_fm_total"], enumerated(summary["input"]["raters"])
-    counts = {"clients": result["sessions"], "conditions": len(result["observed"])}
-    yield say("size", n=result["n"], raters=raters, **counts)
+    """How much was measured, and by whom."""
+    raters = enumerated(summary["input"]["raters"])
+    for name, result in kinds(summary).items():
+        counts = {"clients": result["sessions"], "conditions": len(result["observed"])}
+        yield say(f"size of {OUTCOMES[name].group}", n=result["n"], raters=raters, **counts)
 
 
-def unresolved(summary: dict) -> Iterator[str]:
+def unresolved(summary: dict, group: str) -> Iterator[str]:
     """How many pairs are told apart, and what may be as good as the highest."""
-    for name, result in fitted(summary).items():
+    for name, result in fitted(summary, group).items():
         told = [told_apart(result, pair) for pair in result["contrasts"]]  # one a pair
         best, ties = ties_with_best(result)
         said = {"last": say("not alone" if ties else "alone", best=best, others=enumerated(ties))}
         said |= {"by_t": " by t" * few(result), "told": sum(told), "pairs": len(told)}
         yield say("pairs", outcome=name, **said)
+
+
+def no_judge(summary: dict) -> Iterator[str]:
+    """What a preference is not."""
+    if summary["preferences"]:
+        yield say("no judge", whose=say("ours" if summary["preferences"]["ours"] else "given"))
+
+
+def hangs_on(summary: dict, group: str) -> Iterator[str]:
+    """Do the decisions change where an outcome is counted otherwise?"""
+    for name, others in alternatives(summary).items():
+        for how, other in others.items() if within(name, group) else ():
+            found = decided(summary["outcomes"][name], other)
+            yield say(how, outcome=name, found=found)
 
 
 def clients(summary: dict) -> Iterator[str]:
@@ -137,6 +166,10 @@ def clients(summary: dict) -> Iterator[str]:
 def cautions(summary: dict) -> Iterator[str]:
     """What a reader would otherwise believe too much."""
     yield say("standing")
+    yield from no_judge(summary)
+    if summary["input"]["replayed"]:
+        of = sum(row["sessions"] for row in summary["failures"].values())
+        yield say("replayed", n=summary["input"]["replayed"], of=of)
     yield from judge_check(summary)
     for name, result in fitted(summary).items():
         yield from doubts(name, result)
@@ -145,13 +178,14 @@ def cautions(summary: dict) -> Iterator[str]:
 
 
 def doubts(name: str, result: dict) -> Iterator[str]:
-    """Of a total: a best that is not shown to be one, small differences, assumptions that fail."""
+    """A best that is not shown to be one, small differences, assumptions that fail."""
     best, others = ties_with_best(result)
     if others:
         yield say("ties", outcome=name, best=best, others=enumerated(others))
     means = [estimate["mean"] for estimate in result["emm"].values()]
     # in points: how far apart means are, and how long the scale is
-    between, scale = max(means) - min(means), OUTCOMES[name].high - OUTCOMES[name].low
+    between, shown = max(means) - min(means), OUTCOMES[name]
+    scale = shown.high - shown.low if shown.high else 0  # 0: it has no ends
     if between < SMALL * scale:
         yield say("small", decimals(result), outcome=name, between=between, scale=scale)
     if result["singular"]:
@@ -166,23 +200,24 @@ def doubts(name: str, result: dict) -> Iterator[str]:
 
 def sample(summary: dict) -> Iterator[str]:
     """Who is in it: few clients, absent conditions, averaged ratings."""
-    result, raters = summary["outcomes"]["act_fm_total"], summary["input"]["raters"]
-    if few(result):
-        yield say("few", clients=result["sessions"])
-    absent = [name for name in CONDITIONS if name not in result["observed"]]
-    if absent:
-        yield say("absent", conditions=enumerated(absent))
-    fewest, most = summary["input"]["ratings_per_session"]
+    for name, result in kinds(summary).items():
+        if few(result):
+            yield say("few", outcome=name, clients=result["sessions"])
+        absent = [condition for condition in CONDITIONS if condition not in result["observed"]]
+        if absent:
+            yield say("absent", outcome=name, conditions=enumerated(absent))
+    fewest, most = summary["input"]["ratings_per_session"] or (0, 0)
     if most == 1:
         yield say("rated once")
-    else:  # the mean of several
+    elif most:  # the mean of several
         each = str(most) if fewest == most else f"{fewest} to {most}"
-        others = say("several raters" if len(raters) > 1 else "one rater")
-        yield say("rated often", each=each, raters=enumerated(raters), others=others)
+        yield say("rated often", each=each, raters=enumerated(summary["input"]["raters"]))
 
 
 def missing(summary: dict) -> Iterator[str]:
     """What is not in the scores, and whether it matters."""
+    if summary["missing"] is None:  # no ratings
+        return
     counts, failures = summary["missing"], summary["failures"]
     unrated = {name: row["unrated_sessions"] for name, row in failures.items()}
     without, of = sum(unrated.values()), counts["expected"]  # clients x conditions
@@ -200,17 +235,32 @@ def missing(summary: dict) -> Iterator[str]:
         yield say("no sessions")
 
 
+def moved(everyone: dict, kept: dict) -> list[str]:
+    """The pairs of which two entries of an outcome decide otherwise."""
+    found = []
+    # two lists of pairs; in one of them some may be missing
+    for pair, other in product(everyone["contrasts"] or [], kept["contrasts"] or []):
+        same = (pair["a"], pair["b"]) == (other["a"], other["b"])
+        if same and told_apart(everyone, pair) != told_apart(everyone, other):
+            found.append(f"{pair['a']} against {pair['b']}")
+    return found
+
+
+def decided(everyone: dict, other: dict) -> str:
+    """Does another entry of an outcome tell the same pairs apart?"""
+    why, pairs = everyone["refused"] or other["refused"], moved(everyone, other)
+    if why:
+        return say("not compared", why=why)
+    return say("decides otherwise", pairs=enumerated(pairs)) if pairs else say("decides the same")
+
+
 def changed(summary: dict) -> str:
     """Does leaving failed sessions out change which pairs are told apart?"""
-    moved = []
-    for name, without in summary["sensitivity"]["outcomes"].items():
-        everyone = summary["outcomes"][name]
-        # two lists of pairs; without the failed sessions some may be missing
-        for pair, kept in product(everyone["contrasts"] or [], without["contrasts"] or []):
-            same = (pair["a"], pair["b"]) == (kept["a"], kept["b"])
-            if same and told_apart(everyone, pair) != told_apart(everyone, kept):
-                moved.append(f"{pair['a']} against {pair['b']} ({OUTCOMES[name].title})")
-    return say("otherwise", pairs=enumerated(moved)) if moved else say("the same")
+    found = []
+    for name, kept in summary["sensitivity"]["outcomes"].items():
+        pairs = moved(summary["outcomes"][name], kept)
+        found += [f"{pair} ({OUTCOMES[name].title})" for pair in pairs]
+    return say("otherwise", pairs=enumerated(found)) if found else say("the same")
 
 
 def danger(summary: dict) -> Iterator[str]:
@@ -232,6 +282,8 @@ def danger(summary: dict) -> Iterator[str]:
 def judge_check(summary: dict) -> Iterator[str]:
     """What is known of the rater from texts of known quality (`judge.py check`)."""
     check, raters = summary["judge_check"], summary["input"]["raters"]
+    if not raters:
+        return
     if check is None:
         yield say("not checked")
     else:
@@ -243,32 +295,20 @@ def judge_check(summary: dict) -> Iterator[str]:
 def left_out(summary: dict) -> Iterator[str]:
     """What is left of the answer without failed sessions."""
     found = summary["sensitivity"]
+    if found is None and not summary["input"]["raters"]:
+        return
     if found is None:
         yield say("sensitivity needs")
     elif found["excluded"] == 0:
         yield say("none failed")
     else:
-        yield say("left out", excluded=found["excluded"], changed=changed(summary))
-        for name, kept in found["outcomes"].items():
-            every = summary["outcomes"][name]
-            refused = every["refused"] or kept["refused"]
-            if refused:
-                yield say("refused", outcome=name, why=refused)
-            else:
-                tests = {"every": every["omnibus"], "kept": kept["omnibus"]}
-                yield say("both tests", outcome=name, **tests)
+        yield say("left out", excluded=found["excluded"])
 
 
 def replicates(summary: dict) -> Iterator[str]:
-    """How far ratings of one session scatter, and what that does to the differences."""
-    found = summary["replicates"]
-    if found:
-        yield say("scatter", **found["per_session"])
-    if found and found["contrasts"]:
-        yield say("raters like these")
-        for name, across in found["contrasts"].items():
-            if across["refused"]:
-                yield say("raters refused", outcome=name, why=across["refused"])
+    """How far ratings of one session scatter."""
+    if summary["replicates"]:
+        yield say("scatter", **summary["replicates"]["per_session"])
 
 
 def safety(summary: dict) -> Iterator[str]:
@@ -279,16 +319,18 @@ def safety(summary: dict) -> Iterator[str]:
 
 def methods(summary: dict) -> Iterator[str]:
     """The statistics in one paragraph for a paper; says what was done and nothing else."""
-    # All outcomes have the same sessions and conditions.
-    result, inputs = summary["outcomes"]["act_fm_total"], summary["input"]
-    across = summary["replicates"] and summary["replicates"]["contrasts"]
+    outcomes, inputs = summary["outcomes"], summary["input"]
+    fields = inputs | {"kind": say(inputs["score"]), "raters": enumerated(inputs["raters"])}
+    for name, result in kinds(summary).items():
+        fields |= {f"{name}_n": result["n"], f"{name}_of": result["sessions"]}
+        fields[f"{name}_conditions"] = len(result["observed"])
     # Part of words.txt -> was it done?
-    parts = {"data": True, "factorial": result["factorial"], "intervals": True}
+    parts = {"preferences": "preference" in outcomes, "data": TOTALS[0] in outcomes}
+    parts |= {"style": any(within(name, "style") for name in outcomes)}
+    parts |= {"model": outcomes, "factorial": any(one["factorial"] for one in outcomes.values())}
+    parts |= {"intervals": outcomes, "length": (summary["sensitivity"] or {}).get("length")}
     parts |= {"archetype": summary["archetype"], "subgroups": summary["subgroups"]}
-    parts |= {"raters": across, "versions": True}
-    fields = inputs | {"n": result["n"], "clients": result["sessions"]}
-    fields |= {"conditions": len(result["observed"]), "kind": say(inputs["score"])}
-    fields["raters"] = enumerated(inputs["raters"])
+    parts["versions"] = True
     yield " ".join(say(f"methods {part}", **fields) for part, done in parts.items() if done)
 
 

@@ -10,10 +10,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import Formatter
 
-from act.forms import OUTCOMES
-from act.statistics.ratings import TOTALS
+from act.audit.style import STYLES
+from act.forms import OUTCOMES as OF_FORMS
+from act.forms import Outcome
 
 DASH = "–"
+# Every outcome there is, in the order of the report
+PREFERENCE = Outcome("Preference for the wanted reply", unit="nats a token", group="preference")
+OUTCOMES = {"preference": PREFERENCE}
+OUTCOMES |= OF_FORMS
+OUTCOMES |= {name: Outcome(title, unit="", group="style") for name, title in STYLES.items()}
+# outcomes that are shown in full
+LEADING = [name for name, one in OUTCOMES.items() if one.group in ("preference", "totals")]
 
 
 def number(value: float | list[float] | None, digits: int = 2) -> str:
@@ -37,15 +45,30 @@ SPECS = {
     "=p": lambda p: f"= {p_value(p)}".replace("= <", "<"),
     "%": lambda share: DASH if share is None else f"{100 * share:.0f}%",
     "title": lambda name: OUTCOMES[name].title,
-    "scale": lambda name: "{0.title}, scale {0.low} to {0.high}".format(OUTCOMES[name]),
+    "scale": lambda name: scale(OUTCOMES[name]),
+    "unit": lambda name: OUTCOMES[name].unit,
+    "of": lambda name: "pair" if name == "preference" else "client",
+    "row": lambda name: "pair of replies" if name == "preference" else "session",
 }
+
+
+def scale(outcome: Outcome) -> str:
+    """An outcome's name and the ends of its scale, or its unit."""
+    ends = f"scale {outcome.low} to {outcome.high}" if outcome.high else outcome.unit
+    return ", ".join(filter(None, [outcome.title, ends]))
+
+
+def within(outcome: str, group: str) -> bool:
+    """Is an outcome of this group? "leading" are those shown in full, "" are all."""
+    return outcome in LEADING if group == "leading" else group in ("", OUTCOMES[outcome].group)
 
 
 class Writer(Formatter):
     """Fills a template: "{z}" in two decimals, "{df:1}" in one, "{ci:fine}" in `fine` of them.
 
     Two numbers are an interval, None is a dash. Of SPECS, "{p:=p}" writes "= .031" or "< .001" and
-    "{outcome:scale}" an outcome's name and the ends of its scale.
+    "{outcome:scale}" an outcome's name and the ends of its scale, or its unit; "{outcome:of}" is
+    whose the random intercepts are, "{outcome:row}" what was measured."
     """
 
     def __init__(self, fine: int = 2):
@@ -83,6 +106,7 @@ class Table:
     per: str = ""  # a field: on the page there is a table for each of its values
     turned: bool = False  # on its side there: a column a row
     columns: dict[str, str] = field(default_factory=dict)  # head -> cell
+    by_t: dict[str, str] = field(default_factory=dict)  # more of them where clients are few
     across: str = ""  # a field: rows of one `columns` stand side by side, a column a value,
     cell: str = ""  # with this in it
     say: str = ""  # a row in words, for those who cannot see the figure
@@ -93,15 +117,15 @@ class Table:
         """The rows in which a field has this value."""
         return replace(self, rows=[row for row in self.rows if row[name] == value])
 
-    def each(self) -> list["Table"]:
-        """As on the page: one table, or one for each value of `per` (of outcomes the two totals,
-        where it has them); none without rows."""
+    def each(self, group: str = "") -> list["Table"]:
+        """As on the page: one table, or one for each value of `per`, of the outcomes of a group
+        (`within`); none without rows."""
+        rows = [row for row in self.rows if not group or within(row["outcome"], group)]
+        kept = replace(self, rows=rows)
         if not self.per:
-            return [self] if self.rows else []
+            return [kept] if rows else []
         # in the order of the rows
-        values = list(dict.fromkeys(row[self.per] for row in self.rows))
-        totals = [value for value in values if value in TOTALS]
-        return [self.of(self.per, value) for value in totals or values]
+        return [kept.of(self.per, value) for value in dict.fromkeys(row[self.per] for row in rows)]
 
     def write(self, template: str, row: dict) -> str:
         """A template filled from a row; `unknown` where every field of it is None."""
@@ -117,8 +141,10 @@ class Table:
     def to_cells(self) -> list[list[str]]:
         """The page's table, its heads first. With `across` rows of equal first cells are one row,
         with a dash where one of its values is missing."""
-        head = list(self.columns)
-        body = [[self.write(cell, row) for cell in self.columns.values()] for row in self.rows]
+        few = self.rows and self.rows[0].get("_few")
+        columns = self.columns | (self.by_t if few else {})
+        head = list(columns)
+        body = [[self.write(cell, row) for cell in columns.values()] for row in self.rows]
         if self.across:
             cells: dict[tuple, dict[str, str]] = {}  # first cells -> value -> cell
             for first, row in zip(body, self.rows, strict=True):

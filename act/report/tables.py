@@ -1,34 +1,47 @@
 """The statistics, each as a table: its rows, made of summary.json.
 
 tables.json lists all tables with their templates (table.py): those with a CSV file ("csv"), and
-others that show the same rows ("rows", those "where" a field holds) from another side; "by_t" are
-columns added where clients are few.
+others that show the same rows ("rows", those "where" a field holds) from another side.
 """
 
 import json
+from collections import defaultdict
 from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 
-from act.forms import OUTCOMES
+from act.audit.style import STYLES
 from act.records import CONDITIONS
-from act.report.table import Table
-from act.statistics.analysis import TOTALS, Scores, failed
+from act.report.table import LEADING, OUTCOMES, Table
 from act.statistics.diagnostics import residuals_of
+from act.statistics.ratings import TOTALS, Scores
 
 LOOKS = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
 FEW_CLIENTS = 30  # below this the normal approximation is visibly too sure
-NOTHING = {  # what stands for a part that is None: it needs sessions, raters or a check
+NOTHING = {  # what stands for a part that is None: it needs another file
     "archetype": {},
     "subgroups": [],
-    "sensitivity": {"excluded": 0, "outcomes": {}},
-    "replicates": {"contrasts": None},
+    "preferences": {"by_direction": {}, "by_subscale": {}, "right": {}, "sensitivity": {}},
+    "sensitivity": {"excluded": 0, "outcomes": {}, "length": {}},
+    "replicates": {},
     "safety": {"sessions": {}, "hits": []},
     "judge_check": {"items": []},
 }
 TESTS = ("omnibus", "omnibus_f", "training", "cot", "interaction")  # columns of tests.csv, with
 TESTS += ("variance", "icc", "r2", "diagnostics")
+STEPS = (("orpo", "sft"), ("sft", "instruct"), ("orpo", "instruct"))  # of training, less to more
+PARTS = {  # of the pairs, where they are not the subscales of OUTCOMES
+    "consistent": "ACT-FM, all consistent",
+    "inconsistent": "ACT-FM, all inconsistent",
+    "tes": "TES",
+}
+SENSITIVITY = {
+    "": "as it is",
+    "with_end": "with the end token",
+    "without_failed": "without failed sessions",
+    "equal_length": "at equal length",
+}
 SHOWN = 30  # of the words that a therapist said first; the CSV has them all
 
 
@@ -54,28 +67,40 @@ def decimals(result: dict) -> int:
     return int(np.clip(1 - np.floor(np.log10(smallest)), 2, 5))
 
 
-def make_tables(summary: dict, scores: Scores) -> dict[str, Table]:
-    """Name -> table, all that tables.json lists; one without rows has nothing to say."""
+def make_tables(
+    summary: dict, held: dict[str, Scores], sessions: list[dict] | None = None
+) -> dict[str, Table]:
+    """Name -> table, all that tables.json lists; one without rows has nothing to say.
+
+    `held`: outcome -> the scores that have it. `sessions` are asked for what was said alone.
+    """
     summary = NOTHING | {part: found for part, found in summary.items() if found is not None}
     outcomes, safety = summary["outcomes"], summary["safety"]
-    left, items = left_over(outcomes, scores), summary["judge_check"]["items"]
-    sessions = {name: getattr(scores, name) for name in ("condition", "profile", "ratings")}
+    preferred = summary["preferences"]
+    left, items = left_over(outcomes, held), summary["judge_check"]["items"]
+    leading = {name: result for name, result in outcomes.items() if name in LEADING}
     rows = {
-        "scores": records(sessions | {name: scores.values[name] for name in OUTCOMES}),
-        "means": means(outcomes),
+        "scores": raw(held, TOTALS[0], "condition", "profile", "ratings"),
+        "preference": raw(held, "preference", "condition", "profile"),
+        "style": raw(held, next(iter(STYLES)), "condition", "profile"),
+        "exchange": exchange(sessions or []),
+        "means": means(outcomes, held),
         "tests": tests(outcomes),
-        "outliers": parts({name: outcomes[name]["diagnostics"] for name in TOTALS}, "outliers"),
+        "outliers": parts({name: one["diagnostics"] for name, one in leading.items()}, "outliers"),
         "residuals": parts(left, "sessions"),
         "client_effects": parts(left, "clients"),
         "contrasts": contrasts(outcomes),
-        "thinking": parts({name: one["factorial"] for name, one in outcomes.items()}, "cot_in"),
+        "steps": steps("preference", outcomes.get("preference")),
+        "thinking": thinking(outcomes),
         "wins": parts(outcomes, "wins"),
+        "preference_parts": preference_parts(preferred),
+        "preference_right": nested(preferred["right"], "condition"),
         "archetypes": archetypes(summary["archetype"]),
         "subgroups": subgroups(summary["subgroups"]),
-        "replicates": across_raters(summary["replicates"]["contrasts"]),
         "scatter": scatter(summary["replicates"]),
         "failures": failures(summary["failures"]),
-        "sensitivity": sensitivity(outcomes, summary["sensitivity"]),
+        "sensitivity": decisions(outcomes, alternatives(summary)),
+        "length": nested(summary["sensitivity"]["length"] or {}, "outcome"),
         "safety": topics(safety),
         "safety_hits": hits(safety["hits"]),
         # the weakest first
@@ -87,11 +112,16 @@ def make_tables(summary: dict, scores: Scores) -> dict[str, Table]:
         look = dict(listed)  # what is taken out of it is no field of a Table
         source, flags = look.pop("rows", name), look.pop("where", ())
         kept = [row for row in rows[source] if all(row[flag] for flag in flags)]
-        more = look.pop("by_t", {})  # columns for few clients; every outcome is of the same
-        if more and few(outcomes["act_fm_total"]):
-            look["columns"] = look["columns"] | more
         tables[name] = Table(kept, fine, **look)
     return tables
+
+
+def raw(held: dict[str, Scores], outcome: str, *fields: str) -> list[dict]:
+    """A row for each session (or pair and condition) that has a value of an outcome."""
+    if outcome not in held:
+        return []
+    scores = held[outcome]
+    return records({name: getattr(scores, name) for name in fields} | scores.values)
 
 
 def records(columns: dict) -> list[dict]:
@@ -117,19 +147,19 @@ def parts(outcomes: dict[str, dict | None], part: str) -> list[dict]:
     return rows
 
 
-def means(outcomes: dict[str, dict]) -> list[dict]:
+def means(outcomes: dict[str, dict], held: dict[str, Scores]) -> list[dict]:
     """Of each outcome and condition n, mean and SD as observed, and the estimated marginal mean."""
     # An outcome that was refused has no estimates; its cells stay empty.
     unknown = dict.fromkeys(("mean", "se", "ci", "df", "ci_satterthwaite"))
     rows = []
     for name, result in outcomes.items():
-        total, fitted = name in TOTALS, bool(result["emm"])
-        flags = {"_total": total, "_other": not total, "_fitted": fitted}  # for "where"
-        flags["_crossed"] = total and bool(result["factorial"])
+        flags = {"_fitted": bool(result["emm"]), "_few": few(result), "_test": result["omnibus"]}
         for condition, seen in result["observed"].items():
             estimate = unknown | (result["emm"] or {}).get(condition, {})
             row = {"outcome": name, "condition": condition, **seen, "emm": estimate.pop("mean")}
-            rows.append(row | estimate | flags)
+            row["_shown"] = row["mean"] if row["emm"] is None else row["emm"]
+            values = held[name].values[name][held[name].condition == condition]
+            rows.append(row | estimate | flags | {"_values": values.tolist()})
     return rows
 
 
@@ -154,18 +184,79 @@ def tests(outcomes: dict[str, dict]) -> list[dict]:
         row["_highest"] = max(ranked, key=itemgetter(0), default=None)
         row["_note"] = known.get("refused", "client variance 0" if known.get("singular") else "")
         row["_outliers"] = len(row["diagnostics"].get("outliers", []))
-        rows.append(row | {"_total": name in TOTALS, "_tests": len(outcomes)})
+        rows.append(row | {"_tests": len(outcomes)})
     return rows
 
 
 def contrasts(outcomes: dict[str, dict]) -> list[dict]:
     """All pairs of conditions, with the p and the interval that are adjusted for all of them."""
     rows = parts(outcomes, "contrasts")
+    return [row | verdict(outcomes[row["outcome"]], row) for row in rows]
+
+
+def verdict(result: dict, pair: dict) -> dict:
+    """What decides whether a pair differs, for readers and to be drawn."""
+    p, ci = adjusted(result, pair)
+    told = "told from 0" if p < 0.05 else "not told from 0"
+    look = {"_few": few(result), "_by_t": " by t" * few(result), "_star": "*" * (p < 0.05)}
+    return look | {"_p": p, "_ci": ci, "_told": told}
+
+
+def steps(name: str, result: dict | None) -> list[dict]:
+    """What each step of training does: STEPS, first minus second, of an outcome that has both."""
+    rows = []
+    for pair in (result or {}).get("contrasts") or []:
+        more, less = step = pair["b"], pair["a"]  # the less trained stands first: it is turned
+        if step in STEPS:
+            row = {"outcome": name, "a": more, "b": less} | verdict(result, pair)
+            row |= {field: -pair[field] for field in ("difference", "z", "d")}
+            row["ci"], row["_ci"] = ([-high, -low] for low, high in (pair["ci"], row["_ci"]))
+            row |= {"df": pair["df"], "p_adjusted": row["_p"], "_step": f"{more} − {less}"}
+            rows.append(row)
+    return sorted(rows, key=lambda row: STEPS.index((row["a"], row["b"])))
+
+
+def thinking(outcomes: dict[str, dict]) -> list[dict]:
+    """What thinking first does in each training."""
+    rows = parts({name: result["factorial"] for name, result in outcomes.items()}, "cot_in")
+    return [row | {"_few": few(outcomes[row["outcome"]])} for row in rows]
+
+
+def preference_parts(preferred: dict) -> list[dict]:
+    """The steps of training on the pairs of one direction, and of one part of the forms, alone."""
+    rows = []
+    for part, result in (preferred["by_direction"] | preferred["by_subscale"]).items():
+        title = OUTCOMES[part].title if part in OUTCOMES else PARTS[part]
+        about = {"part": part, "_title": title, "pairs": result["sessions"]}
+        about["_test"] = result["omnibus_f" if few(result) else "omnibus"]
+        rows += [about | row for row in steps("preference", result)]
+    return rows
+
+
+def alternatives(summary: dict) -> dict[str, dict]:
+    """Outcome -> how it was counted otherwise (SENSITIVITY) -> its entry then."""
+    scored, preferred = (summary[of] or NOTHING[of] for of in ("sensitivity", "preferences"))
+    found = {"preference": preferred["sensitivity"]}
+    for name in TOTALS:
+        without = {"without_failed": scored["outcomes"][name]} if scored["excluded"] else {}
+        at_equal = {"equal_length": scored["length"][name]} if scored["length"] else {}
+        found[name] = without | at_equal
+    return found
+
+
+def decisions(outcomes: dict[str, dict], others: dict[str, dict]) -> list[dict]:
+    """Outcomes' contrasts beside those of their other entries (`others`: outcome -> how -> entry),
+    and whether a decision changes."""
+    rows, told = [], defaultdict(set)  # (outcome, a, b) -> the decisions
+    for name, entries in others.items():
+        for how, result in ({"": outcomes[name]} | entries if entries else {}).items():
+            for pair in result["contrasts"] or []:
+                row = {"outcome": name, "of": SENSITIVITY[how]} | pair | verdict(result, pair)
+                told[name, row["a"], row["b"]].add(row["_told"])
+                rows.append(row)
     for row in rows:
-        result = outcomes[row["outcome"]]
-        row["_p"], row["_ci"] = adjusted(result, row)  # what decides, and what is drawn
-        row["_told"] = "told from 0" if row["_p"] < 0.05 else "not told from 0"
-        row["_by_t"] = " by t" if few(result) else ""
+        several = len(told[row["outcome"], row["a"], row["b"]]) > 1
+        row["_decision"] = "changes" if several else "the same"
     return rows
 
 
@@ -187,32 +278,23 @@ def subgroups(found: list[dict]) -> list[dict]:
     return rows
 
 
-def across_raters(found: dict[str, dict] | None) -> list[dict]:
-    """All pairs of both totals, with intervals for raters like these; none with one rater."""
-    rows = parts(found or {}, "rows")
-    for row in rows:
-        across = found[row["outcome"]]
-        row |= {"_raters": across["raters"], "_sessions": across["sessions"]}
-    return rows
-
-
 def scatter(found: dict) -> list[dict]:
     """How far the ratings of one session differ."""
     kinds = [kind for kind in ("sd_within", "reliability", "noise_share") if kind in found]
-    rows = [{"outcome": name} | {kind: found[kind][name] for kind in kinds} for name in OUTCOMES]
-    return rows if kinds else []
+    rows = [{"outcome": name} for name in found.get("sd_within", ())]
+    return [row | {kind: found[kind][row["outcome"]] for kind in kinds} for row in rows]
 
 
-def left_over(outcomes: dict[str, dict], scores: Scores) -> dict[str, dict]:
-    """Of each fitted total what its model expects of every rated session, and what is left; and
-    each client's estimated effect, drawn towards 0."""
+def left_over(outcomes: dict[str, dict], held: dict[str, Scores]) -> dict[str, dict]:
+    """Of each fitted leading outcome what its model expects of every row, and what is left; and
+    each client's (or pair's) estimated effect, drawn towards 0."""
     found = {}
-    clients = sorted(set(scores.profile.tolist()))  # in the order of the effects
-    for name in TOTALS:
-        if not outcomes[name]["refused"]:
+    for name, scores in held.items():
+        if name in LEADING and not outcomes[name]["refused"]:
             fitted, residual, effects = residuals_of(scores.fit(name), *scores.data(name))
             columns = {"condition": scores.condition, "profile": scores.profile}  # (N,) each
             columns |= {"fitted": fitted, "residual": residual}
+            clients = sorted(set(scores.profile.tolist()))  # in the order of the effects
             effects = records({"profile": clients, "effect": effects})
             found[name] = {"sessions": records(columns), "clients": effects}
     return found
@@ -226,15 +308,6 @@ def failures(found: dict[str, dict]) -> list[dict]:
             if isinstance(value, dict):
                 row[name] = ", ".join(f"{status} {n}" for status, n in sorted(value.items()))
     return rows
-
-
-def sensitivity(outcomes: dict[str, dict], without: dict) -> list[dict]:
-    """The totals' means beside those without failed sessions, where any failed and both fit."""
-    emm = {}  # outcome -> of which sessions -> condition -> estimate
-    for name, result in without["outcomes"].items():
-        both = {"all sessions": outcomes[name]["emm"], "without failed": result["emm"]}
-        emm[name] = both if without["excluded"] and all(both.values()) else {}
-    return nested(emm, "outcome", "of", "condition")
 
 
 def topics(safety: dict) -> list[dict]:
@@ -256,30 +329,20 @@ def hits(found: list[dict]) -> list[dict]:
     return [hit | counts | {"_shown": hit in first[:SHOWN]} for hit in found]
 
 
-def examples(scored: list[dict], sessions: list[dict]) -> list[dict]:
-    """Of each condition the highest and the lowest rated session that holds an answer, with its
-    middle exchange: by ACT-FM consistency, ties by TES empathy, then by name."""
-    held = {session["id"]: session for session in sessions}
-    answered = {}  # id -> (number from 1, turn) of each turn that has an answer
-    for name, session in held.items():
-        answered[name] = [(n, t) for n, t in enumerate(session["turns"], 1) if t["answer"]]
-    ranked = sorted(scored, key=lambda row: (*(row[name] for name in TOTALS), row["profile"]))
-    named = [row | {"session": f"{row['condition']}/{row['profile']}"} for row in ranked]
+def exchange(sessions: list[dict]) -> list[dict]:
+    """One client's words and what each condition answered: nobody picked them, and no score did."""
+    met = defaultdict(dict)  # profile -> condition -> number of a turn -> the turn, if answered
+    for session in sessions:
+        turns = {n: turn for n, turn in enumerate(session["turns"], 1) if turn["answer"]}
+        met[session["profile"]["id"]][session["condition"]] = turns
+    # every condition that the client met answered these turns; the client who met most comes first
+    shared = {name: sorted(set.intersection(*map(set, of.values()))) for name, of in met.items()}
+    answered = filter(shared.get, sorted(shared))
+    profile = max(answered, key=lambda name: len(met[name]), default="")
     rows = []
-    for condition in CONDITIONS:
-        mine = [row for row in named if row["condition"] == condition]
-        mine = [row for row in mine if answered.get(row["session"])]
-        ends = {"highest": mine[-1], "lowest": mine[0]} if len(mine) > 1 else {}
-        for end, row in ends.items():
-            session, turns = held[row["session"]], answered[row["session"]]
-            number_of, turn = turns[len(turns) // 2]  # the middle one
-            said = {"client": clip(turn["client"], 300), "therapist": clip(turn["answer"], 500)}
-            place = {"turn": number_of, "of": len(session["turns"]), "failed": failed(session)}
-            rows.append(row | place | said | {"id": f"example-{condition}-{end}", "end": end})
+    for condition in filter(met[profile].get, CONDITIONS):
+        number_of = shared[profile][len(shared[profile]) // 2]  # the middle one
+        turn = met[profile][condition][number_of]
+        said = {"client": turn["client"], "therapist": turn["answer"]}
+        rows.append({"condition": condition, "profile": profile, "turn": number_of} | said)
     return rows
-
-
-def clip(text: str, limit: int) -> str:
-    """At most `limit` characters, cut at a space where there is one, with a mark."""
-    text = text.strip()
-    return text if len(text) <= limit else text[:limit].rsplit(None, 1)[0] + " […]"

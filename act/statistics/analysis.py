@@ -9,52 +9,82 @@ from collections import Counter
 import numpy as np
 import scipy
 
-from act.forms import OUTCOMES
 from act.records import CONDITIONS
 from act.statistics import contrasts
 from act.statistics.bootstrap import cluster_intervals
 from act.statistics.clients import archetypes, subgroups
 from act.statistics.diagnostics import diagnose, replicates
+from act.statistics.length import with_length
 from act.statistics.ratings import TOTALS, Scores
 
 # Turns that make a session a failed one: "length" is counted only.
 BROKEN = ("format", "context", "error")
 # What an outcome's entry has of its model: None where "refused" says why there is none
-OF_THE_MODEL = ("omnibus", "omnibus_f", "variance", "icc", "r2", "emm", "contrasts", "factorial")
-OF_THE_MODEL += ("diagnostics", "singular")
+OF_THE_MODEL = (*contrasts.COMPARED, "variance", "icc", "r2", "factorial", "diagnostics")
+OF_THE_MODEL += ("singular",)
+LENGTH = "words_per_reply"  # the outcome of style that is a session's length
 
 
 def summarise(
-    ratings: list[dict], sessions: list[dict] | None, scores: Scores, inputs: dict
+    ratings: list[dict] | None, sessions: list[dict] | None, held: dict[str, Scores], inputs: dict
 ) -> dict:
-    """summary.json's content; None where it needs a session file, and there is none.
+    """summary.json's content; None where it needs a file that there is not.
 
-    `inputs` says what was asked for: the files' names, "score" (the kind of rating), "resamples"
-    and "seed". analyze.py adds the judge's check and what act/audit finds.
+    `held`: outcome -> the scores that have it, in the order of the report. `inputs` says what was
+    asked for: the files' names, "score" (the kind of rating), "resamples" and "seed". analyze.py
+    adds what is known of preferences and of the judge, and what act/audit finds.
     """
     resamples, seed = inputs["resamples"], inputs["seed"]
     made = {
-        "raters": sorted({rating["rater"] for rating in ratings}),
-        "ratings_per_session": [int(scores.ratings.min()), int(scores.ratings.max())],
+        "raters": sorted({rating["rater"] for rating in ratings or []}),
+        "ratings_per_session": None,
+        "replayed": sum(map(replayed, sessions or [])),
         "versions": {"numpy": np.__version__, "scipy": scipy.__version__},
     }
-    return {
-        "outcomes": {name: analyse(scores, name, resamples, seed) for name in OUTCOMES},
+    summary = {
+        "outcomes": {name: analyse(scores, name, resamples, seed) for name, scores in held.items()},
         "failures": count_failures(ratings, sessions),
-        "sensitivity": without_failed(scores, sessions) if sessions else None,
-        "archetype": archetypes(scores, sessions) if sessions else None,
-        "subgroups": subgroups(scores, sessions) if sessions else None,
-        "replicates": replicates(ratings, inputs["score"], scores),
-        "missing": count_missing(ratings, sessions, scores),
+        **dict.fromkeys(("sensitivity", "archetype", "subgroups", "replicates", "missing")),
         "input": inputs | made,
     }
+    if ratings:
+        scores = held[TOTALS[0]]
+        summary["replicates"] = replicates(ratings, inputs["score"], scores)
+        summary["missing"] = count_missing(ratings, sessions, scores)
+        each = [int(scores.ratings.min()), int(scores.ratings.max())]
+        summary["input"]["ratings_per_session"] = each
+    if ratings and sessions:
+        summary["sensitivity"] = without_failed(scores, sessions)
+        summary["sensitivity"]["length"] = by_length(scores, held.get(LENGTH))
+        summary["archetype"] = archetypes(scores, sessions)
+        summary["subgroups"] = subgroups(scores, sessions)
+    return summary
+
+
+def by_length(scores: Scores, spoken: Scores | None) -> dict | None:
+    """`with_length` of the rated sessions whose replies have a length; None where none has."""
+    words = {}
+    if spoken:
+        words = dict(zip(spoken.sessions, spoken.values[LENGTH].tolist(), strict=True))
+    has_words = np.isin(scores.sessions, list(words))
+    kept = scores.where(has_words)
+    if not has_words.any():
+        return None
+    return with_length(kept, np.array([words[name] for name in kept.sessions]))
+
+
+def replayed(session: dict) -> bool:
+    """Were the client's lines recorded, the same whatever the therapist says?"""
+    models = session.get("models")
+    return isinstance(models, dict) and models.get("client") == "replayed"
 
 
 def analyse(scores: Scores, outcome: str, resamples: int, seed: int) -> dict:
     """One outcome's entry in summary.json.
 
     `n` counts rated sessions; `sessions` counts CLIENTS and variance `session` is that between
-    clients: the published analysis's names. Where the model has no answer "refused" says why.
+    clients: the published analysis's names. Of "preference" it is pairs, and `n` counts margins.
+    Where the model has no answer "refused" says why.
     """
     cells, y, profile = scores.data(outcome)
     names = scores.conditions
@@ -73,11 +103,10 @@ def analyse(scores: Scores, outcome: str, resamples: int, seed: int) -> dict:
     ci = dict.fromkeys(("icc", "marginal", "conditional"))
     if resamples:
         ci = cluster_intervals(cells, y, profile, resamples, seed)
-    equal, (marginal, conditional) = contrasts.all_equal(len(names)), model.r2
+    marginal, conditional = model.r2
     return result | {
         "refused": None,
-        "omnibus": contrasts.wald(model, equal),
-        "omnibus_f": contrasts.f_test(model, equal),
+        **contrasts.compare(model, names),
         "variance": {"session": model.variance_cluster, "residual": model.variance_residual},
         "icc": {"estimate": model.icc, "ci": ci["icc"]},
         "r2": {
@@ -86,8 +115,6 @@ def analyse(scores: Scores, outcome: str, resamples: int, seed: int) -> dict:
             "marginal_ci": ci["marginal"],
             "conditional_ci": ci["conditional"],
         },
-        "emm": contrasts.means(model, names),
-        "contrasts": contrasts.pairwise(model, names),
         "factorial": contrasts.factorial(model, names),
         "diagnostics": diagnose(model, cells, y, profile, scores.sessions),
         "singular": model.singular,
@@ -109,7 +136,7 @@ def without_failed(scores: Scores, sessions: list[dict]) -> dict:
     """Do the answers hang on sessions that went wrong? Each analysis without them, no bootstrap."""
     broken = [session["id"] for session in sessions if failed(session)]
     kept = scores.where(~np.isin(scores.sessions, broken))
-    results = {name: analyse(kept, name, 0, 0) for name in OUTCOMES}
+    results = {name: analyse(kept, name, 0, 0) for name in scores.values}
     return {
         "excluded": len(scores.profile) - len(kept.profile),
         "outcomes": {name: results.pop(name) for name in TOTALS},
@@ -118,11 +145,11 @@ def without_failed(scores: Scores, sessions: list[dict]) -> dict:
     }
 
 
-def count_failures(ratings: list[dict], sessions: list[dict] | None) -> dict[str, dict]:
-    """What went wrong, per condition; of sessions and turns None without a session file."""
+def count_failures(ratings: list[dict] | None, sessions: list[dict] | None) -> dict[str, dict]:
+    """What went wrong, per condition; None where there is no file that would tell."""
     result = {}
     for name in CONDITIONS:
-        mine = [rating for rating in ratings if rating["condition"] == name]
+        mine = [rating for rating in ratings or [] if rating["condition"] == name]
         held = [session for session in sessions or [] if session["condition"] == name]
         if not mine and not held:
             continue
@@ -137,11 +164,14 @@ def count_failures(ratings: list[dict], sessions: list[dict] | None) -> dict[str
             "turns": len(turns),
             "turn_statuses": Counter(turn["status"] for turn in turns),
         }
-        result[name] = {
+        of_ratings = {
             "ratings": len(mine),
             "failed_ratings": len(mine) - statuses["ok"],
             "rating_statuses": statuses,
             "unrated_sessions": len(known - rated),
+        }
+        result[name] = {
+            **(of_ratings if ratings is not None else dict.fromkeys(of_ratings)),
             **(of_sessions if sessions is not None else dict.fromkeys(of_sessions)),
         }
     return result

@@ -120,9 +120,11 @@ def cluster_intervals(
     original = resample(clusters, np.ones((1, m)))
     t = [np.empty((3, 0))]
     for first in range(0, len(copies), CHUNK):
-        drawn = resample(clusters, copies[first : first + CHUNK])
-        # Of two clients alone the error is 0 but for rounding: t is as large as can be.
-        t.append((drawn.scales - original.scales) / np.maximum(drawn.errors, 1e-9))
+        # One of clients who all do the same has no residual variance, and no answer.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            drawn = resample(clusters, copies[first : first + CHUNK])
+            # Of two clients alone the error is 0 but for rounding: t is as large as can be.
+            t.append((drawn.scales - original.scales) / np.maximum(drawn.errors, 1e-9))
     result, columns = dict.fromkeys(NAMES), np.concatenate(t, axis=1)
     psis, errors = original.scales[:, 0], original.errors[:, 0]
     for name, psi, se, values in zip(NAMES, psis, errors, columns, strict=True):

@@ -20,6 +20,7 @@ from act.statistics.mixed import Fit
 LEVEL, ALPHA = 0.95, 0.05
 MOST = 2_000  # profiles: a study that needs more is not going to be done
 TRAININGS = ("instruct", "sft", "orpo")
+COMPARED = ("omnibus", "omnibus_f", "emm", "contrasts")
 
 
 def wald(fit: Fit, L: np.ndarray) -> dict:
@@ -139,6 +140,13 @@ def with_adjusted(rows: list[dict]) -> list[dict]:
         for row, p in zip(rows, adjusted.tolist(), strict=True):
             row[f"{kind}_holm_sidak"] = p
     return rows
+
+
+def compare(fit: Fit, names: list[str]) -> dict:
+    """What a fit says of its conditions: the entries COMPARED of an outcome in summary.json."""
+    equal = all_equal(len(names))
+    tests = {"omnibus": wald(fit, equal), "omnibus_f": f_test(fit, equal)}
+    return tests | {"emm": means(fit, names), "contrasts": pairwise(fit, names)}
 
 
 def factorial(fit: Fit, names: list[str]) -> dict | None:

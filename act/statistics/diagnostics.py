@@ -4,7 +4,7 @@
 takes a session's mean rating. Its error is part of the residual variance, and so of every standard
 error, interval and test: adding it again would count it twice. What is not in there are other
 judges: raters who like one condition better than their colleagues do move a contrast for all
-sessions at once. With two raters or more `across_raters` gives intervals that hold that, too.
+sessions at once.
 """
 
 import warnings
@@ -13,9 +13,8 @@ import numpy as np
 from scipy import stats
 
 from act.forms import OUTCOMES
-from act.statistics import contrasts
 from act.statistics.mixed import Fit
-from act.statistics.ratings import TOTALS, Scores, scores_by_session
+from act.statistics.ratings import Scores, scores_by_session
 
 OUTLYING = 3.0  # standardised residuals beyond this are listed
 # Of sessions: fitted values (N,), residuals (N,); of the sorted clients: effects (m,)
@@ -74,7 +73,7 @@ def replicates(ratings: list[dict], kind: str, scores: Scores) -> dict | None:
     taken out (it blurs no comparison): sqrt of squares / (ratings - sessions - (raters - 1));
     reliability of the mean, 1 - noise / V, noise = sd_within^2 x mean(1 / ratings), V the variance
     of session means within conditions; noise_share, noise as part of the model's residual variance:
-    what more ratings could save. contrasts: with several raters what `across_raters` says.
+    what more ratings could save.
     """
     by_session = scores_by_session(ratings, kind)
     # (sessions,): how many ratings each has
@@ -109,76 +108,10 @@ def replicates(ratings: list[dict], kind: str, scores: Scores) -> dict | None:
         except ValueError:  # no model: the outcome's own entry says why
             share[name] = None
     each = {"min": int(numbers.min()), "mean": float(numbers.mean()), "max": int(numbers.max())}
-    across = None
-    if len(raters) > 1:
-        across = {name: across_raters(by_session, name) for name in TOTALS}
     return {
         "raters": raters.tolist(),
         "per_session": each,
         "sd_within": spread,
         "reliability": reliability,
         "noise_share": share,
-        "contrasts": across,
     }
-
-
-def across_raters(by_session: dict[tuple[str, str], list], outcome: str) -> dict:
-    """All pairs with intervals for raters like these J, from the sessions that all of them rated.
-
-    e, a rater's score of a session minus the raters' mean, varies by sigma2 within a condition and
-    by tau2, rater x condition, between conditions; with mean squares MS_RC on (k - 1)(J - 1) df and
-    MS_W, n sessions a condition,
-
-        tau2 = max(0, (MS_RC - MS_W) / n),     Var(difference) = se^2 + 2 tau2 / J
-
-    se of the model on the mean of these sessions' raters. df by Satterthwaite (1946) from those of
-    se^2 and of MS_RC. "sd" is sqrt of tau2.
-    """
-    raters = sorted({rater for held in by_session.values() for rater, _ in held})
-    # (profile, condition) -> (J,): each rater's score, a mean where one rated several times
-    table = {}
-    for key, held in by_session.items():
-        mine = {rater: [] for rater in raters}
-        for rater, scored in held:
-            mine[rater].append(scored[outcome])
-        if all(mine.values()):
-            table[key] = list(map(np.mean, mine.values()))
-    J = len(raters)
-    y = np.array(list(table.values())).reshape(-1, J)
-    profile, condition = np.array(list(table), str).reshape(-1, 2).T
-    shared = Scores(condition, profile, {outcome: y.mean(axis=1)}, np.full(len(y), J))
-    result = {"sessions": len(y), "raters": J, "sd": None, "rows": None, "refused": None}
-    try:
-        model = shared.fit(outcome)
-    except ValueError as reason:
-        return result | {"refused": f"all raters rated {len(y)} of the sessions: {reason}"}
-    # Each pair's interval, wider by what raters differ in.
-    ms_rc, ms_w, n = _mean_squares(y, shared.cells)
-    freedom = (len(shared.conditions) - 1) * (J - 1)  # of MS_RC
-    tau2, rows = max(0.0, (ms_rc - ms_w) / n), []
-    for pair in contrasts.pairwise(model, shared.conditions):
-        row = {name: pair[name] for name in ("a", "b", "difference", "se")}
-        variance = row["se"] ** 2 + 2 * tau2 / J
-        doubt = row["se"] ** 4 / pair["df"]
-        if tau2 > 0:
-            doubt += (2 * ms_rc / (n * J)) ** 2 / freedom
-        df, se = variance**2 / doubt, variance**0.5
-        row |= {"se_raters": se, "df": df}
-        row["ci_raters"] = contrasts.interval(row["difference"], se, df)
-        row["p_raters"] = float(2 * stats.t.sf(abs(row["difference"]) / se, df))
-        rows.append(row)
-    return result | {"sd": tau2**0.5, "rows": rows}
-
-
-def _mean_squares(y: np.ndarray, cells: np.ndarray) -> tuple[float, float, float]:
-    """MS_RC, MS_W and n of `across_raters`; y (sessions, J), cells (sessions, k)."""
-    (sessions, k), J = cells.shape, y.shape[1]
-    counts = cells.sum(0)  # (k,): sessions of each condition
-    e = y - y.mean(axis=1, keepdims=True)  # (sessions, J)
-    means = cells.T @ e / counts[:, None]  # (k, J)
-    between = (counts[:, None] * (means - e.mean(0)) ** 2).sum()
-    within = ((e - cells @ means) ** 2).sum()
-    ms_rc, ms_w = between / ((k - 1) * (J - 1)), within / ((sessions - k) * (J - 1))
-    # Counts may be unequal: n is what MS_RC's expectation has before tau2.
-    n = (counts.sum() - (counts**2).sum() / counts.sum()) / (k - 1)
-    return ms_rc, ms_w, n

@@ -220,17 +220,17 @@ def fit(X: np.ndarray, y: np.ndarray, cluster: np.ndarray) -> Fit:
     clusters = Clusters.of(X, y, cluster)
     residual = y - X @ clusters.start
     none = "there is no residual variance"
+    lost = "cluster and residual variance cannot be told apart"
     if residual @ residual <= NEGLIGIBLE * (y @ y):
         raise ValueError(f"the response does not vary within the conditions: {none}")
     if len(clusters.sizes) < 2:
         raise ValueError("one cluster only: its variance cannot be estimated")
     if clusters.sizes.max() == 1:
-        lost = "cluster and residual variance cannot be told apart"
         raise ValueError(f"every cluster has one row: {lost}")
     moments = clusters.pool(np.ones((1, len(clusters.sizes))))
     ratio = solve_ratio(moments)
     at, singular = criterion(moments, ratio), bool(ratio[0] == 0)
-    if at.rss[0] <= 0 or ratio[0] >= RATIOS[-1]:
+    if at.rss[0] <= 0 or ratio[0] >= RATIOS[-1] / 100:  # by rounding it may fall short of the last
         raise ValueError(f"conditions and clusters explain every value: {none}")
     s2, beta = float(at.rss[0] / (n - p)), clusters.start + at.beta[0]
     # Derivatives in lambda by a complex step, Im f(lambda + i h) / h, exact to rounding (Squire &
@@ -247,6 +247,8 @@ def fit(X: np.ndarray, y: np.ndarray, cluster: np.ndarray) -> Fit:
         of_ratio = bend + (n - p) * (rss_slope / at.rss[0]) ** 2
         mixed = -rss_slope / s2**2
         spread = 2 * np.linalg.inv([[of_ratio, mixed], [mixed, (n - p) / s2**2]])
+        if n - p < 2 or np.diag(spread).min() <= 0:  # the likelihood is flat
+            raise ValueError(f"{n} rows for {p} fixed effects: {lost}")
     return Fit(
         beta=beta,
         covariance=s2 * at.inverse[0],

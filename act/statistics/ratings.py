@@ -10,7 +10,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from act.records import (
 from act.statistics.mixed import Fit, fit
 
 # Of ACT-FM the consistent half alone (forms.OUTCOMES).
-TOTALS = ("act_fm_total", "tes_mean")
+TOTALS = tuple(name for name, outcome in OUTCOMES.items() if outcome.group == "totals")
 # Columns that a spreadsheet must have; those of an item with the form and its range
 NAMES = ("session", "condition", "profile")
 ITEMS = {
@@ -50,6 +50,14 @@ class Scores:
     profile: np.ndarray  # (N,) text
     values: dict[str, np.ndarray]  # outcome -> (N,)
     ratings: np.ndarray  # (N,) how many ratings were averaged
+
+    @classmethod
+    def of(cls, found: dict[tuple[str, str], dict[str, float]]) -> "Scores":
+        """Those of (profile, condition) -> outcome -> value, one value each."""
+        keys = sorted(found, key=lambda key: (key[0], CONDITIONS.index(key[1])))
+        profile, condition = np.array(keys, str).reshape(-1, 2).T
+        values = {name: np.array([found[key][name] for key in keys]) for name in found[keys[0]]}
+        return cls(condition, profile, values, np.ones(len(keys), int))
 
     def where(self, keep: np.ndarray) -> "Scores":
         """The rows where keep (N,) is true."""
@@ -84,12 +92,24 @@ class Scores:
         return [name for name in CONDITIONS if name in self.condition]
 
 
-def _check_names(session: str, condition: str, profile: str) -> None:
+def check_names(session: str, condition: str, profile: str) -> None:
+    """Raises ValueError for an unknown condition, or an id that is not "<condition>/<profile>"."""
     if condition not in CONDITIONS:
         six = ", ".join(CONDITIONS)
         raise ValueError(f'unknown condition "{condition}"; the six are {six}')
     if session != f"{condition}/{profile}":
         raise ValueError(f'session "{session}" is not "{condition}/{profile}"')
+
+
+def check_comparable(condition: np.ndarray, path: str | Path, what: str) -> None:
+    """Raises InputError for rows of one condition, or a condition with a single row."""
+    names, counts = np.unique(condition, return_counts=True)
+    if len(names) < 2:
+        lost = f"{what}s of {len(names)} condition(s)"
+        raise InputError(f"{path}: {lost}; a comparison needs at least 2")
+    if counts.min() < 2:
+        lost = f'condition "{names[counts.argmin()]}" has 1 {what}'
+        raise InputError(f"{path}: {lost}; its variation needs at least 2")
 
 
 def read_ratings(path: str | Path, kind: str) -> list[dict]:
@@ -101,7 +121,7 @@ def read_ratings(path: str | Path, kind: str) -> list[dict]:
 
     def check(record: dict) -> None:
         check_rating(record)
-        _check_names(record["session"], record["condition"], record["profile"])
+        check_names(record["session"], record["condition"], record["profile"])
         if kind == "expected" and record["status"] == "ok":
             for field in ("act_fm_expected", "tes_expected"):
                 if field not in record:
@@ -116,11 +136,11 @@ def read_ratings(path: str | Path, kind: str) -> list[dict]:
 
 
 def read_sessions(path: str | Path, ratings: list[dict]) -> list[dict]:
-    """The sessions of a file, checked; every rating must belong to one of them."""
+    """The sessions of a file, checked; every rating, if there are any, belongs to one of them."""
 
     def check(record: dict) -> None:
         check_session(record)
-        _check_names(record["id"], record["condition"], record["profile"]["id"])
+        check_names(record["id"], record["condition"], record["profile"]["id"])
 
     sessions = read_unique(path, check)
     lost = {rating["session"] for rating in ratings} - {session["id"] for session in sessions}
@@ -148,23 +168,15 @@ def score_sessions(ratings: list[dict], kind: str, path: str | Path) -> Scores:
     Raises InputError where no comparison is possible: one condition, or one with a single session.
     """
     by_session = scores_by_session(ratings, kind)
-    # (profile, condition) of the N sessions
-    keys = sorted(by_session, key=lambda key: (key[0], CONDITIONS.index(key[1])))
-    profile, condition = np.array(keys, str).reshape(-1, 2).T
-    # Is there something to compare?
-    names, counts = np.unique(condition, return_counts=True)
-    if len(names) < 2:
-        lost = f"rated sessions of {len(names)} condition(s)"
-        raise InputError(f"{path}: {lost}; a comparison needs at least 2")
-    if counts.min() < 2:
-        lost = f'condition "{names[counts.argmin()]}" has 1 rated session'
-        raise InputError(f"{path}: {lost}; its variation needs at least 2")
-    held = [[outcomes for _, outcomes in by_session[key]] for key in keys]
-    values = {}
-    for name in OUTCOMES:
-        means = [np.mean([outcomes[name] for outcomes in each]) for each in held]
-        values[name] = np.array(means)
-    return Scores(condition, profile, values, np.array(list(map(len, held))))
+    found, counts = {}, {}
+    for (profile, condition), held in by_session.items():
+        each = [outcomes for _, outcomes in held]  # of its ratings
+        means = {name: float(np.mean([one[name] for one in each])) for name in OUTCOMES}
+        found[profile, condition], counts[profile, condition] = means, len(each)
+    check_comparable(np.array([condition for _, condition in found]), path, "rated session")
+    scores = Scores.of(found)
+    rows = zip(scores.profile.tolist(), scores.condition.tolist(), strict=True)
+    return replace(scores, ratings=np.array([counts[row] for row in rows]))
 
 
 def is_spreadsheet(path: str | Path) -> bool:

@@ -1,0 +1,83 @@
+"""The answer in short, as a terminal shows it: preferences, style, then ratings and their judge.
+
+By z and chi-square, however few the clients; the page then answers by F and t.
+"""
+
+from collections.abc import Iterator
+
+from act.report import sentences
+from act.report.sentences import say
+from act.report.table import OUTCOMES, Table, p_value, scale
+from act.report.tables import decimals
+from act.statistics.ratings import TOTALS
+
+
+def answer(summary: dict, tables: dict[str, Table]) -> Iterator[str]:
+    """Means with 95% intervals, tests, what each training does; and what is left out."""
+    for line in sentences.demonstration(summary):
+        yield f"warning: {line}\n"
+    outcomes = summary["outcomes"]
+    if "preference" in outcomes:
+        yield from means({"preference": outcomes["preference"]})
+        yield from effects(outcomes["preference"], tables)
+        yield from sentences.hangs_on(summary, "preference")
+        yield " ".join(sentences.no_judge(summary)) + "\n"
+    for table in tables["tests"].each("style"):
+        yield "How the therapists speak (tests not adjusted for one another):"
+        yield from (f"{OUTCOMES[row['outcome']].title}: {style(row)}" for row in table.rows)
+        yield ""
+    if TOTALS[0] in outcomes:
+        yield " ".join(sentences.judge_check(summary)) + "\n"
+        yield from means({name: outcomes[name] for name in TOTALS})
+    counts = ("failed_ratings", "ratings")
+    failed, of = (sum(row[name] or 0 for row in summary["failures"].values()) for name in counts)
+    if failed:
+        yield f"{failed} of {of} ratings failed or are incomplete: left out, not counted as zero"
+
+
+def means(outcomes: dict[str, dict]) -> Iterator[str]:
+    """A line a condition with the mean of each outcome and its 95% interval, then the tests."""
+    titles = "".join(f"  {scale(OUTCOMES[name]):<34}" for name in outcomes)
+    yield f"{'condition':<14}{'n':>5}{titles}".rstrip()
+    first = next(iter(outcomes.values()))  # all have the same conditions
+    for condition, seen in first["observed"].items():
+        line = f"{condition:<14}{seen['n']:>5}"
+        for result in outcomes.values():
+            cell = f"{result['observed'][condition]['mean']:.2f} (no interval)"
+            if not result["refused"]:
+                emm = result["emm"][condition]
+                cell = interval(emm["mean"], emm["ci"], decimals(result))
+            line += f"  {cell:<34}"  # under its title
+        yield line.rstrip()
+    for name, result in outcomes.items():
+        tested = result["refused"]
+        if not tested:
+            tests = say("omnibus", **result["omnibus"]), say("omnibus_f", **result["omnibus_f"])
+            tested = "; ".join(tests)
+        yield f"{OUTCOMES[name].title}: {tested}"
+
+
+def interval(value: float, ci: list[float], d: int) -> str:
+    """0.123 [0.100, 0.146]."""
+    return f"{value:.{d}f} [{ci[0]:.{d}f}, {ci[1]:.{d}f}]"
+
+
+def effects(result: dict, tables: dict[str, Table]) -> Iterator[str]:
+    """What each step of training does to preferences, and thinking first in each training."""
+    steps = [(f"{row['a']} - {row['b']}", row, row["_p"]) for row in tables["steps"].rows]
+    for row in tables["thinking"].of("outcome", "preference").rows:
+        steps.append((f"thinking first in {row['training']}", row, row["p_holm_sidak"]))
+    for name, row, p in steps:
+        said = interval(row["difference"], row["ci"], decimals(result))
+        yield f"  {name:<28}{said}, adjusted p {p_value(p)}"
+    if result["factorial"]:
+        tested = say("omnibus", **result["factorial"]["interaction"])
+        yield f"  {'training x thinking first':<28}{tested}"
+
+
+def style(row: dict) -> str:
+    """A measure's test, and the conditions with the highest and the lowest mean."""
+    if row["refused"]:
+        return f"not compared: {row['refused'].partition(':')[0]}"
+    ends = [f"{name} {mean:.2f}" for mean, name in (row["_highest"], row["_lowest"])]
+    return f"{say('omnibus', **row['omnibus'])}; highest {ends[0]}, lowest {ends[1]}"

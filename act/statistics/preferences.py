@@ -1,0 +1,150 @@
+"""Preferences: which of two replies to the same client does a condition find likelier?
+
+`judge.py prefer` scores both replies of matched pairs, one of which shows a behaviour that the
+other lacks. Of the two one is wanted: the one that lacks it where the behaviour is inconsistent
+with ACT, else the one that shows it. With logp the mean log-probability of a reply's tokens,
+
+    margin = logp(wanted) - logp(unwanted)      nats a token
+
+is the condition's preference on the pair. A pair takes the place that a client has in ratings: it
+meets every condition, and is random in the model.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from act.forms import DIRECTIONS, FORMS
+from act.records import read_unique, require
+from act.statistics.analysis import analyse
+from act.statistics.contrasts import COMPARED, wilson
+from act.statistics.length import equal_length
+from act.statistics.ratings import Scores, check_comparable, check_names
+
+SIDES = ("shows", "lacks")
+MOST = 1_000_000  # tokens, and nats below 0
+ITEMS = {form.name: form.items for form in FORMS}
+# (form, item) -> the part of the forms it belongs to: a half of ACT-FM ("stance_consistent"), "tes"
+PARTS = {
+    (form, item.number): f"{item.subscale}_{item.direction}" if item.direction else form.lower()
+    for form, items in ITEMS.items()
+    for item in items
+}
+
+
+def check_preference(record: dict) -> None:
+    """{"id": "<condition>/<pair>", "condition", "pair", "form", "item", "direction", "shows":
+    {"logp", "tokens", "end_logp"}, "lacks": {...}, ...}: mean log-prob of a reply's tokens, how
+    many, log-prob of the end token behind them. Pairs about no item have null for form and item."""
+    require(record, {name: str for name in ("id", "condition", "pair")})
+    check_names(record["id"], record["condition"], record["pair"])
+    for side in SIDES:
+        require(record, {side: dict})
+        found = record[side]
+        try:
+            require(found, {"tokens": int, "logp": int | float, "end_logp": int | float})
+        except ValueError as error:
+            raise ValueError(f'"{side}": {error}') from None
+        if not 1 <= found["tokens"] <= MOST:
+            said = f'"tokens" is {found["tokens"]}; a reply has 1 to {MOST:,}'
+            raise ValueError(f'"{side}": {said}')
+        for name in ("logp", "end_logp"):
+            value = found[name]
+            if value is False or not -MOST <= value <= 0:  # NaN is neither
+                said = f'"{name}" is {value}, no log-probability: finite, at most 0'
+                raise ValueError(f'"{side}": {said}')
+    form, item, direction = (record.get(name) for name in ("form", "item", "direction"))
+    if form is None and item is None:
+        if direction not in (None, "", *DIRECTIONS):
+            raise ValueError(f'"direction" is {direction!r}, none of {", ".join(DIRECTIONS)}')
+        return
+    if not isinstance(form, str) or form not in ITEMS:
+        raise ValueError(f'"form" is {form!r}, none of {", ".join(ITEMS)}')
+    if type(item) is not int or not 1 <= item <= len(ITEMS[form]):
+        raise ValueError(f'"item" is {item!r}; {form} has items 1 to {len(ITEMS[form])}')
+    if (direction or "") != ITEMS[form][item - 1].direction:
+        said = ITEMS[form][item - 1].direction or "without one"
+        raise ValueError(f'"direction" is {direction!r}, and {form} item {item} is {said}')
+
+
+def about(record: dict) -> tuple:
+    """The form, item and direction of a record's pair."""
+    return record.get("form"), record.get("item"), record.get("direction") or ""
+
+
+def read_preferences(path: str | Path) -> list[dict]:
+    """The preferences of a file. Raises InputError with file and line for a bad record, a second
+    one of a pair and condition, and a pair that is about something else in another condition."""
+    pairs: dict[str, tuple] = {}  # pair -> what it is about
+
+    def check(record: dict) -> None:
+        check_preference(record)
+        pair, mine = record["pair"], about(record)
+        if pairs.setdefault(pair, mine) != mine:
+            there, here = (" ".join(map(str, filter(None, one))) for one in (pairs[pair], mine))
+            said = f'pair "{pair}" is about "{here}" here, and "{there}" in another condition'
+            raise ValueError(f"{said}: one set of pairs a file")
+
+    return read_unique(path, check)
+
+
+def score_preferences(records: list[dict], path: str | Path) -> Scores:
+    """Preferences as scores, a pair being a `profile`: "preference", the margin; "with_end", the
+    same with each reply's end token counted, (logp tokens + end_logp) / (tokens + 1); and "longer",
+    tokens(wanted) - tokens(unwanted). Raises InputError where there is nothing to compare.
+    """
+    found = {}
+    for record in records:
+        inconsistent = record.get("direction") == "inconsistent"
+        wanted, unwanted = (record[side] for side in (SIDES[::-1] if inconsistent else SIDES))
+        ended = []
+        for one in (wanted, unwanted):
+            whole = one["logp"] * one["tokens"] + one["end_logp"]
+            ended.append(whole / (one["tokens"] + 1))
+        found[record["pair"], record["condition"]] = {
+            "preference": wanted["logp"] - unwanted["logp"],
+            "with_end": ended[0] - ended[1],
+            "longer": float(wanted["tokens"] - unwanted["tokens"]),
+        }
+    scores = Scores.of(found)
+    check_comparable(scores.condition, path, "scored pair")
+    return scores
+
+
+def explore(records: list[dict], scores: Scores) -> dict:
+    """summary.json's "preferences": what there is beside the outcome's own entry.
+
+    "by_direction" (of ACT-FM's items) and "by_subscale" (its eight halves, and "tes") compare the
+    conditions on the pairs of that part alone; "right" counts the pairs whose margin is above 0;
+    "sensitivity" asks whether the answer hangs on the end token, or on the replies' lengths.
+    """
+    part_of = {record["pair"]: PARTS.get(about(record)[:2], "") for record in records}
+    part = np.array([part_of[pair] for pair in scores.profile])  # (N,)
+    members = {half: part == half for half in dict.fromkeys(PARTS.values())}
+    by_subscale = {half: rows for half, rows in members.items() if rows.any()}
+    members = {name: np.char.endswith(part, f"_{name}") for name in DIRECTIONS}
+    by_direction = {name: rows for name, rows in members.items() if rows.any()}
+    return {
+        "pairs": len(part_of),
+        "ours": all(part_of.values()),
+        "by_direction": {k: compare_at(scores.where(rows)) for k, rows in by_direction.items()},
+        "by_subscale": {k: compare_at(scores.where(rows)) for k, rows in by_subscale.items()},
+        "right": {name: count_right(scores, name) for name in scores.conditions},
+        "sensitivity": {
+            "with_end": compare_at(scores, "with_end"),
+            "equal_length": equal_length(scores, "preference", scores.values["longer"]),
+        },
+    }
+
+
+def compare_at(scores: Scores, outcome: str = "preference") -> dict:
+    """An outcome's entry without bootstrap, and no more of it than a comparison takes."""
+    result = analyse(scores, outcome, 0, 0)
+    return {name: result[name] for name in ("n", "sessions", "refused", *COMPARED)}
+
+
+def count_right(scores: Scores, condition: str) -> dict:
+    """How many pairs a condition has a margin above 0 on: n, right, share, 95% interval."""
+    margins = scores.values["preference"][scores.condition == condition]
+    n, right = len(margins), int((margins > 0).sum())
+    return {"n": n, "right": right, "share": right / n, "ci": wilson(right, n)}
