@@ -5,39 +5,51 @@ PYTHON ?= python3
 PY := .venv/bin/python
 MODEL := models/smollm2-135m-instruct
 RUN := runs/study
-# What differs from the study's own values, for a laptop: a 135M model, its own judge, 8 clients, sessions of 3 turns (so
-# no hidden notes, which come from turn 8 on), short replies, an enforced CoT form, a higher rate, a larger lambda.
-CLIENTS := --n 8 --seed 1
-PAIRS := --sessions act/dialogue/corpus/sessions.jsonl --turns 3 --chosen transcript --rejected $(MODEL)
+SEED := 0
+CORPUS := act/dialogue/corpus
+# What differs from the study's own values, for a laptop: a 135M model; seven bundled sessions of twelve turns to learn
+# from, a step each, three held out; short rejected replies, an enforced CoT form, a higher rate, a larger lambda; clients
+# are recorded ones (the three held out, and eight others), of whom four turns are replayed; its own judge.
+LEARN := $(RUN)/learn.jsonl
+CLIENTS := $(RUN)/clients.jsonl
+PAIRS := --sessions $(LEARN) --chosen transcript --rejected $(MODEL) --seed $(SEED)
 PLAIN := --max-new-tokens 64
 COT := --cot --max-new-tokens 96 --format enforce
-TRAIN := --model $(MODEL) --held-out-sessions 3 --lr 5e-4 --batch 3 --resume
+TRAIN := --model $(MODEL) --held-out-sessions 3 --batch 12 --lr 1e-3 --keep-tokens 8192 --seed $(SEED) --resume
 ORPO := --lambda-or 0.5
-SMALL := --model $(MODEL) --client $(MODEL) --turns 3 --batch 8 --max-new-tokens 72 --format enforce \
-	--client-max-new-tokens 40 --client-temperature 0.7
+TALK := --model $(MODEL) --adapters $(RUN)/adapters --max-new-tokens 96
+SIMULATE := --client $(CLIENTS) --turns 4 --batch 11 --format enforce --seed $(SEED)
 SCORE := --score expected
+
 # Two processes of one thread each: no test hands anything to another.
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist worksteal
 
-.PHONY: study pairs test quick check lint clean soak bench bench-kernel bench-train bench-3b bench-generate bench-simulate \
+.PHONY: study measure pairs test quick check lint clean soak bench bench-kernel bench-train bench-3b bench-generate bench-simulate \
 	bench-judge bench-stats tune-judge coverage compare-order compare-neighbours serve
 
-study: pairs
-	time $(PY) generate.py profiles $(CLIENTS) --out $(RUN)/profiles.jsonl
+study: measure
+	time $(PY) simulate.py $(TALK) $(SIMULATE) --out $(RUN)/sessions.jsonl
+	time $(PY) judge.py check --short --judge $(MODEL) --out $(RUN)/check.json
+	time $(PY) judge.py rate --sessions $(RUN)/sessions.jsonl --judge $(MODEL) --check $(RUN)/check.json \
+		--out $(RUN)/ratings.jsonl
+	time $(PY) analyze.py --preferences $(RUN)/preferences.jsonl --ratings $(RUN)/ratings.jsonl \
+		--sessions $(RUN)/sessions.jsonl --check $(RUN)/check.json $(SCORE) --out $(RUN)/report
+
+# Its first half: what training changed in what each condition's therapist prefers, without a judge.
+measure: pairs
 	time $(PY) generate.py pairs $(PAIRS) $(COT) --out $(RUN)/pairs-cot.jsonl
 	time $(PY) train.py --method sft $(TRAIN) --data $(RUN)/pairs.jsonl --out $(RUN)/adapters/sft
 	time $(PY) train.py --method sft --cot $(TRAIN) --data $(RUN)/pairs-cot.jsonl --out $(RUN)/adapters/sft-cot
 	time $(PY) train.py --method orpo $(ORPO) $(TRAIN) --data $(RUN)/pairs.jsonl --out $(RUN)/adapters/orpo
 	time $(PY) train.py --method orpo --cot $(ORPO) $(TRAIN) --data $(RUN)/pairs-cot.jsonl --out $(RUN)/adapters/orpo-cot
-	time $(PY) simulate.py $(SMALL) --adapters $(RUN)/adapters --profiles $(RUN)/profiles.jsonl --out $(RUN)/sessions.jsonl
-	time $(PY) judge.py check --judge $(MODEL) --out $(RUN)/check.json
-	time $(PY) judge.py rate --sessions $(RUN)/sessions.jsonl --judge $(MODEL) --check $(RUN)/check.json \
-		--out $(RUN)/ratings.jsonl
-	time $(PY) analyze.py --ratings $(RUN)/ratings.jsonl --sessions $(RUN)/sessions.jsonl --check $(RUN)/check.json \
-		$(SCORE) --out $(RUN)/report
+	time $(PY) judge.py prefer $(TALK) --out $(RUN)/preferences.jsonl
+	time $(PY) analyze.py --preferences $(RUN)/preferences.jsonl --out $(RUN)/preferred
 
 # Not a file target: a file that a kill left half written is gone on with.
 pairs: .venv/installed $(MODEL)/model.safetensors
+	mkdir -p $(RUN)
+	sed -n "1,7p;14,16p" $(CORPUS)/sessions.jsonl > $(LEARN)
+	sed -n "14,16p" $(CORPUS)/sessions.jsonl | cat - $(CORPUS)/graded.jsonl > $(CLIENTS)
 	time $(PY) generate.py pairs $(PAIRS) $(PLAIN) --out $(RUN)/pairs.jsonl
 
 .venv/installed: requirements.txt requirements-dev.txt constraints.txt

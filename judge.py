@@ -37,7 +37,7 @@ from act.judging.judge import (
     same_family,
     wording_digest,
 )
-from act.judging.prefer import add_preferences, read_pairs, wanted_of
+from act.judging.prefer import BUNDLED, add_preferences, read_pairs, settings_of, wanted_of
 from act.judging.rating_page import rating_page
 from act.judging.served import MAX_NEW_TOKENS, EndpointJudge
 from act.model.checkpoint import base_folder, is_endpoint, model_name
@@ -47,7 +47,6 @@ from act.records import (
     RATING_KEY,
     InputError,
     Store,
-    check_preference,
     check_rating,
     check_session,
     check_settings,
@@ -56,6 +55,7 @@ from act.records import (
     require,
 )
 from act.statistics.agreement import as_table, compare
+from act.statistics.preferences import check_preference
 
 
 def open_judge(spec: str, args: Namespace) -> Judge:
@@ -141,6 +141,9 @@ def prefer(args: Namespace) -> None:
         if any(wanted.values()):
             sampling = Sampling(0.0, 1.0, args.max_new_tokens)
             therapist = LocalChat.load(str(folder), sampling, args.device)
+            for condition in wanted:  # before any work: was anything made with other settings?
+                therapist.play(condition, args.adapters)
+                settings_of(therapist, condition, store)
         for condition, missing in wanted.items():
             if missing:
                 therapist.play(condition, args.adapters)
@@ -153,14 +156,14 @@ def check(args: Namespace) -> None:
     judge = open_judge(args.judge, args)
     how = judge, times(judge, args), args.seen
     if args.out is None:  # only to be seen
-        print("\n".join(known_groups.in_words(known_groups.check(*how))))
+        print("\n".join(known_groups.in_words(known_groups.check(*how, short=args.short))))
         return
     # what was judged is kept beside the result, so that the same command goes on from there
     kept = args.out.with_suffix(".judgements.jsonl")
     with Store(kept, lambda record: require(record, {"id": str, "judgement": dict})) as store:
         refuse_others(store, judge.settings)
         refuse_early(args.out)
-        result = known_groups.check(*how, store)
+        result = known_groups.check(*how, store, args.short)
     print("\n".join(known_groups.in_words(result)))
     args.out.write_text(json.dumps(result, indent=1) + "\n")
 
@@ -258,7 +261,7 @@ def main() -> None:
     add("--adapters", type=Path, metavar="DIR", help="folder of the trained conditions' adapters")
     every = ",".join(CONDITIONS)
     add("--conditions", type=conditions, default=every, help="which, comma-separated")
-    add("--pairs", type=Path, default=known_groups.EXCERPTS, help="JSONL file of matched pairs")
+    add("--pairs", type=Path, default=BUNDLED, help="JSONL file of matched pairs")
     about = "of a CoT reply, half of it at most reasoning"
     add("--max-new-tokens", type=positive, default=512, help=about)
     add("--batch", type=positive, default=34, help="pairs read side by side")
@@ -272,6 +275,8 @@ def main() -> None:
     add("--out", type=Path, help=about)
     about = "clients of the whole sessions it was tuned on: left out"
     add("--seen", nargs="+", default=[], metavar="ID", help=about)
+    about = 'one matched pair an item, no whole sessions: a verdict of "partly" at most'
+    add("--short", action="store_true", help=about)
 
     agrees = command(agree, human=people, judge="JSONL file of ratings by one or more judges")
     add, scores = agrees.add_argument, ("integer", "expected")

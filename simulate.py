@@ -33,7 +33,13 @@ from act.audit.style import describe
 from act.cli import Parser, conditions, not_negative, positive, run_script, set_up_device, share
 from act.dialogue.chat import ChatModel
 from act.dialogue.journal import Journal
-from act.dialogue.local import check_enforced, fingerprint, open_speaker
+from act.dialogue.local import (
+    check_adapters,
+    check_enforced,
+    fingerprint,
+    has_adapter,
+    open_speaker,
+)
 from act.dialogue.person import Person
 from act.dialogue.profiles import ME
 from act.dialogue.prompts import check_client
@@ -64,7 +70,7 @@ def take_therapist(condition: str, before: ChatModel | None, args: Namespace) ->
             before.close()
         return open_speaker(therapist_of(condition, args), sampling, args)
     therapist = before or open_speaker(args.model, sampling, args)
-    therapist.wear(None if condition.startswith("instruct") else args.adapters / condition)
+    therapist.play(condition, args.adapters)
     return therapist
 
 
@@ -91,7 +97,7 @@ def main() -> None:
     check_enforced(args.format, args.model)
     if not is_endpoint(args.model):
         args.model = str(base_folder(args.model))
-        check_adapters(args)
+        check_adapters(args.conditions, args.adapters)
     profiles, recorded = read_profiles(args)
     # where nothing is wanted, the journal clears away what a death has left
     with Store(args.out, check_session) as store, Journal(store) as journal:
@@ -115,23 +121,6 @@ def read_profiles(args: Namespace) -> tuple[list[dict], dict[str, Replayed]]:
     if args.profiles is None:
         raise InputError("--profiles is needed: a JSONL file of generate.py profiles")
     return read_unique(args.profiles, check_client), {}
-
-
-def has_adapter(condition: str, args: Namespace) -> bool:
-    """Is this condition's adapter at hand?"""
-    weights = Path(condition, "adapter_model.safetensors")
-    return args.adapters is not None and (args.adapters / weights).is_file()
-
-
-def check_adapters(args: Namespace) -> None:
-    """Raises InputError unless every trained condition has its adapter."""
-    trained = [name for name in args.conditions if not name.startswith("instruct")]
-    if trained and args.adapters is None:
-        raise InputError(f"--adapters is needed for {', '.join(trained)}")
-    for name in trained:
-        if not has_adapter(name, args):
-            cure = f"train it, or leave {name} out of --conditions"
-            raise InputError(f"{args.adapters / name}: no adapter there; {cure}")
 
 
 def simulate(
@@ -204,7 +193,7 @@ def check_store(
     """Refuse to add to sessions of other settings: conditions must differ in one thing only."""
     prints = {}  # condition -> its adapter's fingerprint, of those at hand
     if not is_endpoint(args.model):
-        at_hand = [condition for condition in CONDITIONS if has_adapter(condition, args)]
+        at_hand = [condition for condition in CONDITIONS if has_adapter(condition, args.adapters)]
         prints = {condition: fingerprint(args.adapters / condition) for condition in at_hand}
 
     def now(profile: dict, held: dict) -> Session:

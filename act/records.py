@@ -6,7 +6,6 @@ Every script reads one kind and appends another, so each can be killed and start
 
 import fcntl
 import json
-import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -278,27 +277,6 @@ def check_pair(record: dict) -> None:
     """A pair as generate.py writes it, with an "id" and where one was cut off at the token limit
     "cut": ["rejected"] (training reads more: examples.checked_row)."""
     require(record, {"id": str, "prompt": list, "chosen": list, "rejected": list})
-
-
-def check_preference(record: dict) -> None:
-    """{"id": "<condition>/<pair>", "condition", "pair", "form", "item", "direction", "shows",
-    "lacks", "thinking", ...}, of either reply {"logp", "tokens", "end_logp"}: prefer.py."""
-    require(record, {"id": str, "condition": str, "pair": str, "shows": dict, "lacks": dict})
-    require(record, {"form": str | None, "item": int | None, "direction": str | None})
-    if record["condition"] not in CONDITIONS:
-        known = ", ".join(CONDITIONS)
-        raise ValueError(f'"condition" is "{record["condition"]}", none of {known}')
-    for side in ("shows", "lacks"):
-        try:
-            require(record[side], {"logp": float, "tokens": int, "end_logp": float})
-        except ValueError as error:
-            raise ValueError(f'"{side}": {error}') from None
-        found = record[side]
-        for name in ("logp", "end_logp"):
-            if not -math.inf < found[name] <= 0:
-                raise ValueError(f'"{side}": "{name}" is {found[name]}, no log-probability')
-        if found["tokens"] < 1:
-            raise ValueError(f'"{side}" has {found["tokens"]} tokens')
 
 
 RATING_KEY = ("session", "rater", "replicate")  # of these there is one rating

@@ -134,29 +134,3 @@ def count_conduct(sessions: Iterable[dict]) -> dict[str, int]:
 def describe(sessions: Iterable[dict]) -> str:
     """ "client's goodbyes 3, role flips 0, verbatim repeats 12, replies out of form 1"."""
     return ", ".join(f"{COUNTS[name]} {n}" for name, n in count_conduct(sessions).items())
-
-
-# STUB of a colleague's work, to be replaced at the merge: its contract is `STYLES` and `style`.
-STYLES = {
-    "words_per_reply": "Words a reply",
-    "questions_per_reply": "Questions a reply",
-    "ends_in_question": "Share of replies that end in a question",
-    "advice_per_reply": "Advice a reply",
-    "reassurance_per_reply": "Reassurance a reply",
-    "list_share": "Share of replies with a list",
-    "repeat_share": "Share of replies that repeat an earlier one",
-    "echo_share": "Share of words that are the client's",
-}
-
-
-def style(session: dict) -> dict[str, float] | None:
-    """How the therapist of a session speaks, STYLES's numbers; None without a reply."""
-    replies = [turn["answer"] for turn in session["turns"] if turn["answer"]]
-    if not replies:
-        return None
-    found = dict.fromkeys(STYLES, 0.0)
-    found["words_per_reply"] = sum(len(reply.split()) for reply in replies) / len(replies)
-    found["questions_per_reply"] = sum(reply.count("?") for reply in replies) / len(replies)
-    ends = [reply.strip().endswith("?") for reply in replies]
-    found["ends_in_question"] = sum(ends) / len(replies)
-    return found

@@ -21,12 +21,12 @@ from tqdm import tqdm
 
 from act.forms import FORMS, score, slots
 from act.judging.judge import Judge, Judgement, Text
+from act.judging.prefer import BUNDLED
 from act.records import InputError, Store, read_check, read_jsonl
 from act.statistics.agreement import ITEMS, mean_rated
 from act.statistics.contrasts import auc, wilson
 
-CORPUS = Path(__file__).parents[1] / "dialogue/corpus"
-EXCERPTS, GRADED = CORPUS / "excerpts.jsonl", CORPUS / "graded.jsonl"
+EXCERPTS, GRADED = BUNDLED, BUNDLED.with_name("graded.jsonl")
 LEVELS = ("high", "mixed", "low")
 ACT_FM_ITEMS = len(FORMS[0].items)
 
@@ -39,12 +39,14 @@ MOST_UNRATED = 0.05  # of the texts; a judge that answers where it likes is no j
 BY_CHANCE = 12 / 70  # P(AUC >= GOOD_AUC) of 4 texts against 4, rated at random, no two alike
 
 
-def excerpts() -> list[Text]:
+def excerpts(short: bool = False) -> list[Text]:
     """The texts of the matched pairs, keys (id of the pair, "shows" or "lacks"): for each of the 34
-    slots in turn as many pairs, the two sides side by side."""
+    slots in turn four pairs, the two sides side by side. `short`: one pair, of item i the i-th."""
     texts = []
-    for pair in read_jsonl(EXCERPTS):
+    for number, pair in enumerate(read_jsonl(EXCERPTS)):
         i = ITEMS.index(f"{pair['form']} {pair['item']}")
+        if short and number % 4 != i % 4:
+            continue
         for side in ("shows", "lacks"):
             said = [(pair["client"], pair[side])]
             texts.append(Text((pair["id"], side), said, items=[i, *others(i)]))
@@ -107,20 +109,25 @@ def on_one_scale(judgements: list[Judgement]) -> tuple[str, np.ndarray]:
 
 
 def check(
-    judge: Judge, replicates: int, seen: Sequence[str] = (), store: Store | None = None
+    judge: Judge,
+    replicates: int,
+    seen: Sequence[str] = (),
+    store: Store | None = None,
+    short: bool = False,
 ) -> dict:
     """A judge on the known groups: what `judge.py check` writes.
 
     `seen`: clients of the whole sessions whom the judge was tuned on, and who can tell nothing
     about it; InputError for one that there is not. `store` keeps the judgements, so that a check
-    that was cut off goes on.
+    that was cut off goes on. `short`: one matched pair an item and no whole sessions, so that
+    "partly" is the most it can say.
     """
     # 1. the texts, without clients who can tell nothing
-    texts, sessions = excerpts(), list(graded_sessions(replicates))
+    texts, sessions = excerpts(short), list(graded_sessions(replicates))
     clients = sorted({text.key[0] for text in sessions})
     if unknown := sorted(set(seen) - set(clients)):
         raise InputError(f"--seen: no client {', '.join(unknown)}; there are {', '.join(clients)}")
-    sessions = [text for text in sessions if text.key[0] not in seen]
+    sessions = [text for text in sessions if text.key[0] not in seen and not short]
     # 2. the judge's ratings, on one scale
     judgements = ask(judge, [*texts, *sessions], store)
     scores, values = on_one_scale(judgements)  # (texts and sessions, 34)
@@ -133,7 +140,9 @@ def check(
     result = {"judge": judge.name, "settings": judge.settings, "scores": scores}
     result["verdict"] = verdict(judge.name, pairs, ordered, unrated / len(values))
     result |= pairs | {"sessions": ordered, "drift": drift(totals)}
-    return result | {"unrated": unrated, "seen": list(seen)}
+    if short:  # of one pair an AUC is 0 or 1
+        result["items"] = []
+    return result | {"unrated": unrated, "seen": list(seen), "short": short}
 
 
 def read_checks(paths: Sequence[Path], names: Sequence[str]) -> dict[str, dict]:
@@ -271,14 +280,17 @@ def facts_of(pairs: dict, told: int, sessions: dict[str, dict], unrated: float) 
         low, high = share["ci"]
         right += f" ({share['share']:.0%}, 95% interval {low:.0%} to {high:.0%})"
     yield right
-    by_chance = f"(by chance {BY_CHANCE * items:.0f})"
-    yield f"{told} of {items} items with an AUC of {GOOD_AUC} or more {by_chance}"
+    short = max(item["pairs"] for item in pairs["items"]) < 2
+    if not short:
+        by_chance = f"(by chance {BY_CHANCE * items:.0f})"
+        yield f"{told} of {items} items with an AUC of {GOOD_AUC} or more {by_chance}"
     yield f"the pair's own item moved most in {own['right']:g} of {own['n']}"
     ordered = []
     for outcome, row in sessions.items():
         ordered.append(f"{row['in_order']} of {row['n']} clients in order on {outcome}")
     few = max(row["n"] for row in sessions.values()) < LEAST_CLIENTS
-    yield " and ".join(ordered) + f" (fewer than {LEAST_CLIENTS} clients show no order)" * few
+    few_said = f" (fewer than {LEAST_CLIENTS} clients show no order)" * few
+    yield "a short check, without whole sessions" if short else " and ".join(ordered) + few_said
     if unrated:
         yield f"{unrated:.0%} of the texts unrated"
 
@@ -291,6 +303,8 @@ def in_words(result: dict) -> Iterator[str]:
     if result["unrated"]:
         yield f"{result['unrated']} texts got no valid form and are left out"
     for outcome, row in result["sessions"].items():
+        if result["short"]:
+            break
         in_order = f"{row['in_order']} of {row['n']} clients in order, p = {row['p']:.3f}"
         levels = "high {high:.2f}, mixed {mixed:.2f}, low {low:.2f}"
         means = levels.format(**row["means"]) if row["n"] else "none"
@@ -298,7 +312,7 @@ def in_words(result: dict) -> Iterator[str]:
     for outcome, row in (result["drift"] or {}).items():
         last = f"the last less the first {row['last_less_first']:+.3f}"
         yield f"replicates, {outcome}: SD {row['sd']:.3f}, {last}"
-    for row, slot in zip(result["items"], slots(), strict=True):
+    for row, slot in zip(result["items"], slots(), strict=False):  # none, if short
         told = "none"
         if row["pairs"]:
             told = "{:.2f} [{:.2f}, {:.2f}]".format(row["auc"], *row["ci"])

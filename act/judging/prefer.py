@@ -33,10 +33,12 @@ from act.judging.judge import digest
 from act.model.sampler import Request, Sampler, Sampling, common_prefix
 from act.model.tokenizer import Messages
 from act.records import InputError, Store, once, read_placed, require
+from act.statistics.preferences import SIDES
 from act.training.examples import Answer, check_messages
 from act.training.step import answer_logps
 
-SIDES = ("shows", "lacks")
+BUNDLED = Path(__file__).parents[1] / "dialogue/corpus/excerpts.jsonl"
+# of each item, by form and number
 DIRECTIONS = {(form.name, item.number): item.direction for form in FORMS for item in form.items}
 
 
@@ -49,6 +51,7 @@ class Pair:
     client: str
     replies: dict[str, str]  # by side
     about: dict  # "form", "item", "direction": of what the pair is about, None where of nothing
+    source: str  # the name of its file, or "bundled"
 
     @property
     def digest(self) -> str:
@@ -99,7 +102,8 @@ def read_pairs(path: Path) -> list[Pair]:
         about = {"form": row.get("form"), "item": row.get("item")}
         about["direction"] = DIRECTIONS.get(tuple(about.values())) or None
         replies = {side: row[side].strip() for side in SIDES}
-        pairs.append(Pair(row["id"], turns, client, replies, about))
+        source = "bundled" if path == BUNDLED else path.name
+        pairs.append(Pair(row["id"], turns, client, replies, about, source))
     if not pairs:
         raise InputError(f"{path}: no records")
     return pairs
@@ -173,17 +177,26 @@ def wanted_of(condition: str, pairs: Sequence[Pair], store: Store) -> list[Pair]
     return [pair for pair in pairs if f"{condition}/{pair.id}" not in store]
 
 
-def add_preferences(
-    therapist: LocalChat, condition: str, pairs: Sequence[Pair], store: Store, batch: int
-) -> None:
-    """Append a condition's records of these pairs, `batch` of them read at a time."""
+def settings_of(therapist: LocalChat, condition: str, store: Store) -> dict:
+    """What a condition's records are made with. InputError where `store` holds others of it."""
     settings = made_with({"therapist": therapist}, "enforce", 0)
     for held in store.records():
         if held["condition"] == condition:
             check_made_with(store.path, held, settings, "; choose another --out")
-    for first in tqdm(range(0, len(pairs), batch), desc=condition, unit="tree"):
-        some = pairs[first : first + batch]
-        found = measure(therapist, some, condition.endswith("-cot"))
-        for pair, scores in zip(some, found, strict=True):
-            record = {"id": f"{condition}/{pair.id}", "condition": condition, "pair": pair.id}
-            store.append(record | pair.about | scores | {"text": pair.digest} | settings)
+    return settings
+
+
+def add_preferences(
+    therapist: LocalChat, condition: str, pairs: Sequence[Pair], store: Store, batch: int
+) -> None:
+    """Append a condition's records of these pairs, `batch` of them read at a time."""
+    settings = settings_of(therapist, condition, store)
+    with tqdm(total=len(pairs), desc=condition, unit="pair") as bar:
+        for first in range(0, len(pairs), batch):
+            some = pairs[first : first + batch]
+            found = measure(therapist, some, condition.endswith("-cot"))
+            for pair, scores in zip(some, found, strict=True):
+                record = {"id": f"{condition}/{pair.id}", "condition": condition, "pair": pair.id}
+                record |= pair.about | scores | {"text": pair.digest, "source": pair.source}
+                store.append(record | settings)
+            bar.update(len(some))

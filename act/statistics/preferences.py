@@ -126,7 +126,7 @@ def explore(records: list[dict], scores: Scores) -> dict:
     by_direction = {name: rows for name, rows in members.items() if rows.any()}
     return {
         "pairs": len(part_of),
-        "ours": all(part_of.values()),
+        "ours": all(record.get("source") == "bundled" for record in records),
         "by_direction": {k: compare_at(scores.where(rows)) for k, rows in by_direction.items()},
         "by_subscale": {k: compare_at(scores.where(rows)) for k, rows in by_subscale.items()},
         "right": {name: count_right(scores, name) for name in scores.conditions},
