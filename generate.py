@@ -108,6 +108,10 @@ def make_pairs(args: Namespace) -> None:
             if prompts.get(held["id"], held["prompt"]) != held["prompt"]:
                 other = "has another prompt; of other sessions, or with other --cot?"
                 raise InputError(f"{args.out}: {held['id']} {other}")
+            ends = [draws[-1] for draws in held["draws"].values()]
+            if "length" in ends and "chosen" in held and "cut" not in held:
+                old = "was cut, and made before pairs said so"
+                raise InputError(f"{args.out}: {held['id']} {old}; choose another --out")
         there = store.keys | left_out.keys
         wanted = [[one for one in group if one["id"] not in there] for group in contexts]
         if any(wanted):

@@ -37,7 +37,7 @@ from act.judging.judge import (
     same_family,
     wording_digest,
 )
-from act.judging.prefer import BUNDLED, add_preferences, read_pairs, settings_of, wanted_of
+from act.judging.prefer import BUNDLED, add_preferences, check_held, read_pairs, settings_of
 from act.judging.rating_page import rating_page
 from act.judging.served import MAX_NEW_TOKENS, EndpointJudge
 from act.model.checkpoint import base_folder, is_endpoint, model_name
@@ -137,17 +137,15 @@ def prefer(args: Namespace) -> None:
     check_adapters(args.conditions, args.adapters)
     pairs = read_pairs(args.pairs)
     with Store(args.out, check_preference) as store:
-        wanted = {name: wanted_of(name, pairs, store) for name in args.conditions}
-        if any(wanted.values()):
-            sampling = Sampling(0.0, 1.0, args.max_new_tokens)
-            therapist = LocalChat.load(str(folder), sampling, args.device)
-            for condition in wanted:  # before any work: was anything made with other settings?
+        sampling = Sampling(0.0, 1.0, args.max_new_tokens)
+        therapist = LocalChat.load(str(folder), sampling, args.device)
+        settings = settings_of(therapist, args.adapters)
+        check_held(store, pairs, settings)
+        for condition in args.conditions:
+            wanted = [pair for pair in pairs if f"{condition}/{pair.id}" not in store]
+            if wanted:
                 therapist.play(condition, args.adapters)
-                settings_of(therapist, condition, store)
-        for condition, missing in wanted.items():
-            if missing:
-                therapist.play(condition, args.adapters)
-                add_preferences(therapist, condition, missing, store, args.batch)
+                add_preferences(therapist, condition, wanted, store, settings[condition])
         print(f"{len(store)} preferences in {args.out}")
 
 
@@ -264,7 +262,6 @@ def main() -> None:
     add("--pairs", type=Path, default=BUNDLED, help="JSONL file of matched pairs")
     about = "of a CoT reply, half of it at most reasoning"
     add("--max-new-tokens", type=positive, default=512, help=about)
-    add("--batch", type=positive, default=34, help="pairs read side by side")
     commands.choices["prefer"].add_device_flags()
 
     checks = command(check)

@@ -52,6 +52,7 @@ def make_preferences(each=4, seed=0, means=MEANS, longer=0, per_token=None):
                             "shows": sides[0],
                             "lacks": sides[1],
                             "thinking": None,
+                            "source": "bundled",
                             "models": {},
                         }
                     )

@@ -148,12 +148,13 @@ def test_a_context_without_a_chosen_answer_is_drawn_once_and_no_rejected_one_for
         assert not (tmp_path / "d.jsonl").exists()
 
 
-def test_trap_27_a_pair_says_which_answer_was_cut(run, profiles, tmp_path):
-    """The first context's rejected reply ends at the token limit, in form or not; others end."""
+def test_trap_27_a_pair_says_which_answer_was_cut(run, refused, profiles, tmp_path):
+    """The first context's rejected reply ends at the token limit; others end."""
 
     def some_cut(body, n):
         rejected = body["model"] == "r" and len(body["messages"]) == 2  # of the first turn
-        return completion("Thinking: He", finish="length") if rejected else say(body, n)
+        he = completion("Thinking: He.\n\nAnswer: So", finish="length")
+        return he if rejected else say(body, n)
 
     with serving(some_cut) as fake:
         run(*sessions_at(fake))
@@ -161,6 +162,10 @@ def test_trap_27_a_pair_says_which_answer_was_cut(run, profiles, tmp_path):
     for pair in read_jsonl(tmp_path / "d.jsonl"):
         first = len(pair["prompt"]) == 2
         assert pair.get("cut") == (["rejected"] if first else None)
+    # a file from before pairs said so would be trained with end tokens that nobody wrote
+    old = (tmp_path / "d.jsonl").read_text().replace(', "cut": ["rejected"]', "")
+    (tmp_path / "d.jsonl").write_text(old)
+    assert "was cut, and made before pairs said so" in refused(*pairs_at(fake))
 
 
 def test_equal_answers_are_drawn_again_and_counted(run, profiles, tmp_path):

@@ -21,6 +21,7 @@ from act.judging.check import (
     excerpts,
     graded_sessions,
     graded_turns,
+    in_words,
     judge_pairs,
     judge_sessions,
     others,
@@ -447,28 +448,23 @@ def test_a_served_judge_whose_worth_is_known_gets_the_right_verdict(
         "nothing": "measures nothing that this check can see",
     }
     assert re.match(f"fake {opening[level]}: .* of 136 matched pairs", first)
-    assert result["unrated"] == 0 and result["drift"] is None
+    assert result["unrated"] == 0
 
 
 @pytest.mark.slow
-def test_drift_over_replicates_and_texts_without_a_form(tmp_path, monkeypatch, capsys):
-    """A judge that grows milder from replicate to replicate, and never rates the texts of one
-    item."""
-    seen = {}
+def test_texts_without_a_form(tmp_path, monkeypatch, capsys):
+    """A judge that never rates the texts of one item."""
     silent = {pair["shows"] for pair in read_jsonl(EXCERPTS) if pair["id"].startswith("tes-9-")}
 
     def say(body, n):
         text = "\n".join(therapist_words(body))
         if text in silent:
             return "I would rather not."
-        seen[text] = seen.get(text, -1) + 1
-        return as_json([2] * 25 + [min(7, 3 + seen[text])] * 9)
+        return as_json([2] * 25 + [3] * 9)
 
     with serving(say) as server:
         flags = ["--replicates", "3", "--concurrency", "1", "--seen", "g01", "g02"]
         result = check_by_script(server, tmp_path, monkeypatch, *flags)
-    assert result["drift"]["TES"] == pytest.approx({"sd": 1.0, "last_less_first": 2.0})
-    assert list(result["drift"].values())[0] == {"sd": 0.0, "last_less_first": 0.0}
     assert result["sessions"]["TES"]["n"] == 6 and result["unrated"] == 4
     assert result["items"][33] == {"item": "TES 9", "pairs": 0, "auc": None, "ci": None}
     assert "AUC none" in capsys.readouterr().out
@@ -531,6 +527,39 @@ def test_judgements_are_kept_and_nothing_is_asked_twice(tmp_path):
     unanswered = SameDigits(lambda n: True, "error")
     with Store(tmp_path / "none.jsonl", lambda record: None) as store:
         assert check(unanswered, 1, (), store)["unrated"] == 296 and len(store) == 0
+
+
+class Knows:
+    """Rates 3 or 7 what shows an item, 0 or 1 what lacks it, and nothing else."""
+
+    name, settings = "knows", {}
+
+    def __init__(self):
+        self.asked = []
+
+    def rate(self, texts):
+        for text in texts:
+            self.asked.append(text.key[0])
+            good = text.key[1] in ("shows", "high")
+            yield text, Judgement("ok", [3 * good] * 25 + [1 + 6 * good] * 9, None, 1)
+
+
+def test_a_short_check_has_a_pair_an_item_and_says_partly_at_most(tmp_path):
+    """34 pairs of 34 items, in half of them (18) the better text is the longer one; the full check
+    goes on from its judgements."""
+    short, full = Knows(), Knows()
+    with Store(tmp_path / "kept.jsonl", lambda record: None) as store:
+        result = check(short, 1, (), store, short=True)
+        check(full, 1, (), store)
+    assert (len(short.asked), len(full.asked)) == (68, 296 - 68)
+    by_id = {pair["id"]: pair for pair in read_jsonl(EXCERPTS)}
+    pairs = [by_id[name] for name in dict.fromkeys(short.asked)]
+    assert len({(pair["form"], pair["item"]) for pair in pairs}) == len(pairs) == 34
+    assert sum(len(pair["shows"].split()) > len(pair["lacks"].split()) for pair in pairs) == 18
+    assert result["pairs"]["right"] == 34 and result["verdict"]["level"] == "partly"
+    assert result["verdict"]["line"].endswith("a short check, without whole sessions.")
+    assert (result["items"], result["sessions"], result["short"]) == ([], {}, True)
+    assert "AUC" not in "".join(in_words(result))
 
 
 def test_sessions_to_tune_on_are_all_different_and_rated_by_what_their_replies_show():

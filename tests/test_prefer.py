@@ -1,5 +1,7 @@
 """judge.py prefer: which of two replies each condition's therapist finds likelier."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -83,7 +85,7 @@ def test_what_is_scored_is_the_reply_and_its_end(therapist, tokenizer, tmp_path)
     before them and is no target."""
     (pair,) = read_pairs(write_rows(tmp_path / "p.jsonl", ROWS[:1]))
     for thinking, opening in ((None, ""), ("He hurts.", "Thinking: He hurts.\n\nAnswer:")):
-        both = sequences(therapist, pair, thinking)
+        both = sequences(therapist, pair, thinking).answers
         prompt = tokenizer.prompt(pair.prompt(cot=thinking is not None))
         for answer, reply in zip(both, pair.replies.values(), strict=True):
             assert answer.ids[: answer.start] == prompt + tokenizer.encode(opening)
@@ -103,22 +105,31 @@ def test_a_whole_conversation_stands_for_the_clients_words(tokenizer, tmp_path):
 
 BAD = {
     "no lacks": ({"id": "x", "client": "a", "shows": "b"}, '"lacks" is missing'),
-    "blank": ({**ROWS[0], "shows": " "}, '"shows" is empty'),
+    "blank": ({**ROWS[0], "shows": " "}, '"shows" or "lacks" is empty'),
+    "blank client": ({**ROWS[0], "client": " "}, '"client" has an empty user message'),
     "equal": ({**ROWS[0], "shows": "b", "lacks": " b"}, "are the same"),
     "no client": ({"id": "x", "shows": "b", "lacks": "c"}, 'either "client"'),
     "both": ({**ROWS[0], "prompt": [message("user", "a")]}, 'either "client"'),
     "a system prompt": (
         {"id": "x", "prompt": [message("system", "a")], "shows": "b", "lacks": "c"},
-        "each condition brings its own system prompt",
+        "has a system message; each condition brings its own",
     ),
     "last the therapist": (
         {"id": "x", "prompt": [message("assistant", "a")], "shows": "b", "lacks": "c"},
         "a user message last",
     ),
-    "an item of no form": ({**ROWS[1], "item": 26}, "ACT-FM 26, an item of no form"),
-    "a form without item": ({**ROWS[0], "form": "TES"}, "TES None, an item of no form"),
-    "twice": (ROWS[0], "a second record with id p1"),
-    "client is a number": ({**ROWS[0], "client": 3}, "has no"),
+    "an item of no form": ({**ROWS[1], "item": 26}, '"item" is 26; ACT-FM has items 1 to 25'),
+    "a form without item": ({**ROWS[0], "form": "TES"}, '"item" is None; TES has items 1 to 9'),
+    "a list as form": ({**ROWS[1], "form": ["ACT-FM"]}, "\"form\" is ['ACT-FM'], none of ACT-FM"),
+    "true as item": ({**ROWS[1], "item": True}, '"item" is True'),
+    "a fraction as item": ({**ROWS[1], "item": 3.0}, '"item" is 3.0'),
+    "another direction": (
+        {**ROWS[1], "direction": "consistent"},
+        "\"direction\" is 'consistent', and ACT-FM item 5 is inconsistent",
+    ),
+    "no direction": ({**ROWS[0], "direction": "good"}, "\"direction\" is 'good', none of"),
+    "twice": (ROWS[0], "a second pair with id p1"),
+    "client is a number": ({**ROWS[0], "client": 3}, '"client" is int, not str'),
 }
 
 
@@ -129,6 +140,41 @@ def test_bad_pairs_are_refused_with_their_line(tmp_path, name):
     with pytest.raises(InputError) as raised:
         read_pairs(path)
     assert str(raised.value).startswith(f"{path}:3: ") and reason in str(raised.value)
+
+
+def test_a_pair_about_no_item_may_say_that_what_it_shows_is_not_wanted(tmp_path):
+    row = ROWS[0] | {"direction": "inconsistent"}
+    (pair,) = read_pairs(write_rows(tmp_path / "p.jsonl", [row]))
+    assert pair.about == {"form": None, "item": None, "direction": "inconsistent"}
+
+
+def test_bundled_pairs_are_known_by_any_path(monkeypatch):
+    monkeypatch.chdir(EXCERPTS.parent)
+    assert read_pairs(Path("excerpts.jsonl"))[0].source == "bundled"
+
+
+def test_what_does_not_fit_the_context_or_leaves_nothing_to_think_with_is_refused(folder, tmp_path):
+    talk = [message("user", "so " * 600)]
+    rows = [{"id": "long", "prompt": talk, "shows": "That hurts.", "lacks": "Cheer up."}]
+    pairs = read_pairs(write_rows(tmp_path / "p.jsonl", rows))
+    chat = LocalChat.load(str(folder), Sampling(0.0, 1.0, 32), "cpu")
+    chat.context = 600
+    for cot in (False, True):
+        with pytest.raises(InputError, match=r"pair long: .* the context of .* holds 600"):
+            list(measure(chat, pairs, cot))
+    chat = LocalChat.load(str(folder), Sampling(0.0, 1.0, 4), "cpu")
+    with pytest.raises(InputError, match="max-new-tokens 4: half of it leaves nothing to think"):
+        list(measure(chat, pairs, cot=True))
+
+
+def test_log_probs_that_are_no_numbers_are_refused(folder, tmp_path):
+    """An adapter whose training diverged."""
+    chat = LocalChat.load(str(folder), GREEDY, "cpu")
+    weights = chat.model.model.norm.weight
+    chat.model.model.norm.weight = torch.nn.Parameter(weights * torch.nan, requires_grad=False)
+    pairs = read_pairs(write_rows(tmp_path / "p.jsonl", ROWS))
+    with pytest.raises(InputError, match="pair p1: a log-prob is not finite; did"):
+        list(measure(chat, pairs, cot=False))
 
 
 @pytest.fixture
@@ -149,7 +195,7 @@ def test_the_command(run, refused, folder, adapters, tmp_path):
     again it goes on; other words, another adapter or an endpoint are refused."""
     pairs = write_rows(tmp_path / "p.jsonl", ROWS)
     words = ("judge.py", "prefer", "--model", folder, "--adapters", adapters, "--pairs", pairs)
-    words += ("--max-new-tokens", 32, "--batch", 1, "--out", "pr.jsonl")
+    words += ("--max-new-tokens", 32, "--out", "pr.jsonl")
     assert run(*words).endswith("12 preferences in pr.jsonl\n")
     whole = (tmp_path / "pr.jsonl").read_bytes()
     records = list(read_jsonl(tmp_path / "pr.jsonl", check_preference))
@@ -161,10 +207,18 @@ def test_the_command(run, refused, folder, adapters, tmp_path):
     lines = whole.splitlines(keepends=True)
     (tmp_path / "pr.jsonl").write_bytes(b"".join(lines[:9]) + lines[9][:50])
     run(*words)
-    assert (tmp_path / "pr.jsonl").read_bytes() == whole
+    for record in read_jsonl(tmp_path / "pr.jsonl", check_preference):
+        before = by_id.pop(record["id"])  # other pairs of its tree round otherwise
+        for side in ("shows", "lacks"):
+            assert record.pop(side) == pytest.approx(before.pop(side), abs=1e-5)
+        assert record == before
+    assert not by_id
     write_rows(pairs, [ROWS[0] | {"shows": "Other."}, ROWS[1]])
     assert "instruct/p1 had other words" in refused(*words)
-    write_rows(pairs, [*ROWS, ROWS[0] | {"id": "p3"}])
+    write_rows(pairs, ROWS)
+    # of one condition, with other tokens to think with than the others' have
+    other = (*words[:-3], 48, *words[-2:], "--conditions", "instruct-cot")
+    assert "was made with sampling" in refused(*other)
     weights = adapters / "sft/adapter_model.safetensors"
     weights.write_bytes((adapters / "orpo/adapter_model.safetensors").read_bytes())
     assert "sft/p1 was made with adapters" in refused(*words)

@@ -78,9 +78,12 @@ def test_a_margin_is_of_the_wanted_reply_by_hand():
         ({"form": "TES", "item": True}, '"item" is True; TES has items 1 to 9'),
         ({"item": 3}, '"form" is None, none of ACT-FM, TES'),
         ({"form": "TES", "item": 1, "direction": "consistent"}, "and TES item 1 is without one"),
-        ({"form": "ACT-FM", "item": 5}, "is None, and ACT-FM item 5 is inconsistent"),
+        ({"pair": "b", "id": "sft/b", "text": "x1"}, 'pair "b" has text x1 here, and None in'),
         ({"direction": "good"}, "\"direction\" is 'good', none of consistent, inconsistent"),
-        ({"pair": "b", "id": "sft/b", "direction": "inconsistent"}, 'pair "b" is about'),
+        (
+            {"pair": "b", "id": "sft/b", "direction": "inconsistent"},
+            'pair "b" has direction inconsistent here',
+        ),
         ({"condition": "orpo", "id": "orpo/a"}, "a second record with id orpo/a"),
     ],
 )

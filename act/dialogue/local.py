@@ -109,9 +109,13 @@ class LocalChat(ChatModel):
         """Drop the conversation's cache."""
         self.sampler.forget(key)
 
+    def answers(self, ids: list[int]) -> bool:
+        """Has a CoT reply come to its answer?"""
+        return f"\n{ANSWER}" in self.tokenizer.decode(ids)
+
     def _bridge(self, ids: list[int]) -> list[int]:
         """The tokens of "Answer:", unless the reply has one."""
-        return [] if f"\n{ANSWER}" in self.tokenizer.decode(ids) else self.answer
+        return [] if self.answers(ids) else self.answer
 
 
 def fingerprint(adapter: Path) -> str:

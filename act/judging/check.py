@@ -138,10 +138,10 @@ def check(
     means = {outcome: mean_rated(table) for outcome, table in totals.items()}
     ordered = judge_sessions(means)  # (clients, levels) each
     result = {"judge": judge.name, "settings": judge.settings, "scores": scores}
-    result["verdict"] = verdict(judge.name, pairs, ordered, unrated / len(values))
-    result |= pairs | {"sessions": ordered, "drift": drift(totals)}
-    if short:  # of one pair an AUC is 0 or 1
-        result["items"] = []
+    result["verdict"] = verdict(judge.name, pairs, ordered, unrated / len(values), short)
+    result |= pairs | {"sessions": ordered}
+    if short:  # of one pair an AUC is 0 or 1, and there are no sessions
+        result |= {"items": [], "sessions": {}}
     return result | {"unrated": unrated, "seen": list(seen), "short": short}
 
 
@@ -227,22 +227,9 @@ def judge_sessions(means: dict[str, np.ndarray]) -> dict[str, dict]:
     return result
 
 
-def drift(totals: dict[str, np.ndarray]) -> dict | None:
-    """Of each outcome, over the whole sessions: how far replicates scatter (standard deviation
-    within a session), how far the last lies above the first on average. None for one replicate."""
-    result = {}
-    for outcome, table in totals.items():
-        rows = table.reshape(-1, table.shape[-1])  # (sessions, replicates)
-        rows = rows[~np.isnan(rows).any(axis=1)]
-        if rows.shape[1] < 2 or not len(rows):
-            return None
-        scatter = float(np.sqrt(rows.var(axis=1, ddof=1).mean()))
-        apart = float((rows[:, -1] - rows[:, 0]).mean())
-        result[outcome] = {"sd": scatter, "last_less_first": apart}
-    return result
-
-
-def verdict(judge: str, pairs: dict, sessions: dict[str, dict], unrated: float) -> dict:
+def verdict(
+    judge: str, pairs: dict, sessions: dict[str, dict], unrated: float, short: bool = False
+) -> dict:
     """{"level": "measures", "partly" or "nothing", "line": the verdict in words}.
 
     "measures": more than three quarters of the matched pairs are right beyond chance (95%), four
@@ -268,29 +255,31 @@ def verdict(judge: str, pairs: dict, sessions: dict[str, dict], unrated: float) 
         level, says = "partly", "measures some of it, not enough to rely on"
     else:
         level, says = "nothing", "measures nothing that this check can see"
-    facts = ", ".join(facts_of(pairs, told, sessions, unrated))
+    facts = ", ".join(facts_of(pairs, told, sessions, unrated, short))
     return {"level": level, "line": f"{judge} {says}: {facts}."}
 
 
-def facts_of(pairs: dict, told: int, sessions: dict[str, dict], unrated: float) -> Iterator[str]:
-    """The numbers behind a verdict, in words."""
+def facts_of(
+    pairs: dict, told: int, sessions: dict[str, dict], unrated: float, short: bool
+) -> Iterator[str]:
+    """The numbers behind a verdict, in words; those of a short check are the pairs'."""
     share, own, items = pairs["pairs"], pairs["own"], len(pairs["items"])
     right = f"{share['right']:g} of {share['n']} matched pairs in the right direction"
     if share["n"]:
         low, high = share["ci"]
         right += f" ({share['share']:.0%}, 95% interval {low:.0%} to {high:.0%})"
     yield right
-    short = max(item["pairs"] for item in pairs["items"]) < 2
-    if not short:
+    yield f"the pair's own item moved most in {own['right']:g} of {own['n']}"
+    if short:
+        yield "a short check, without whole sessions"
+    else:
         by_chance = f"(by chance {BY_CHANCE * items:.0f})"
         yield f"{told} of {items} items with an AUC of {GOOD_AUC} or more {by_chance}"
-    yield f"the pair's own item moved most in {own['right']:g} of {own['n']}"
-    ordered = []
-    for outcome, row in sessions.items():
-        ordered.append(f"{row['in_order']} of {row['n']} clients in order on {outcome}")
-    few = max(row["n"] for row in sessions.values()) < LEAST_CLIENTS
-    few_said = f" (fewer than {LEAST_CLIENTS} clients show no order)" * few
-    yield "a short check, without whole sessions" if short else " and ".join(ordered) + few_said
+        ordered = []
+        for outcome, row in sessions.items():
+            ordered.append(f"{row['in_order']} of {row['n']} clients in order on {outcome}")
+        few = max(row["n"] for row in sessions.values()) < LEAST_CLIENTS
+        yield " and ".join(ordered) + f" (fewer than {LEAST_CLIENTS} clients show no order)" * few
     if unrated:
         yield f"{unrated:.0%} of the texts unrated"
 
@@ -303,15 +292,10 @@ def in_words(result: dict) -> Iterator[str]:
     if result["unrated"]:
         yield f"{result['unrated']} texts got no valid form and are left out"
     for outcome, row in result["sessions"].items():
-        if result["short"]:
-            break
         in_order = f"{row['in_order']} of {row['n']} clients in order, p = {row['p']:.3f}"
         levels = "high {high:.2f}, mixed {mixed:.2f}, low {low:.2f}"
         means = levels.format(**row["means"]) if row["n"] else "none"
         yield f"whole sessions, {outcome}: {means}; {in_order}"
-    for outcome, row in (result["drift"] or {}).items():
-        last = f"the last less the first {row['last_less_first']:+.3f}"
-        yield f"replicates, {outcome}: SD {row['sd']:.3f}, {last}"
     for row, slot in zip(result["items"], slots(), strict=False):  # none, if short
         told = "none"
         if row["pairs"]:

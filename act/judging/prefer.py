@@ -17,6 +17,7 @@ left out where the pair is about none):
 is not: what a model finds likely is not what it says.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,20 +27,20 @@ from torch import Tensor
 from tqdm import tqdm
 
 from act.dialogue.journal import check_made_with, made_with
-from act.dialogue.local import LocalChat
+from act.dialogue.local import LocalChat, fingerprint, has_adapter
 from act.dialogue.prompts import ANSWER, THINKING, cot_reply, therapist_messages
-from act.forms import FORMS
+from act.forms import named_item
 from act.judging.judge import digest
 from act.model.sampler import Request, Sampler, Sampling, common_prefix
 from act.model.tokenizer import Messages
-from act.records import InputError, Store, once, read_placed, require
+from act.records import CONDITIONS, InputError, Store, read_placed, require
 from act.statistics.preferences import SIDES
-from act.training.examples import Answer, check_messages
-from act.training.step import answer_logps
+from act.training.examples import Answer, Example, check_messages
+from act.training.step import answer_logps, group_by_budget
 
 BUNDLED = Path(__file__).parents[1] / "dialogue/corpus/excerpts.jsonl"
-# of each item, by form and number
-DIRECTIONS = {(form.name, item.number): item.direction for form in FORMS for item in form.items}
+TREE = 16384  # tokens read together, at most
+BATCH = 34  # pairs thought about side by side; a death loses the work on as many
 
 
 @dataclass(frozen=True)
@@ -64,64 +65,67 @@ class Pair:
         return therapist_messages(self.turns, self.client, cot)
 
 
-def check_row(row: dict) -> None:
-    """Raise ValueError for what is no matched pair."""
-    require(row, dict.fromkeys(("id", *SIDES), str))
-    for side in SIDES:
-        if not row[side].strip():
-            raise ValueError(f'"{side}" is empty')
-    if row["shows"].strip() == row["lacks"].strip():
-        raise ValueError('"shows" and "lacks" are the same')
+def conversation(row: dict) -> list[str]:
+    """What was said, client and therapist in turn, the client last. ValueError for anything else"""
     if ("client" in row) == ("prompt" in row):
         raise ValueError('either "client", its words, or "prompt", a list of messages, is needed')
     if "client" in row:
-        row["prompt"] = [{"role": "user", "content": row["client"]}]
-    check_messages("prompt", row["prompt"], ("user", "assistant"))
-    roles = [message["role"] for message in row["prompt"]]
+        require(row, {"client": str})
+    messages = row.get("prompt", [{"role": "user", "content": row.get("client")}])
+    if messages and isinstance(messages[0], dict) and messages[0].get("role") == "system":
+        raise ValueError('"prompt" has a system message; each condition brings its own')
+    check_messages("client" if "client" in row else "prompt", messages, ("user", "assistant"))
+    roles = [message["role"] for message in messages]
     if roles != ["user", "assistant"] * (len(roles) // 2) + ["user"]:
         raise ValueError('"prompt" is not user and assistant in turn, a user message last')
-    about = row.get("form"), row.get("item")
-    if about != (None, None) and about not in DIRECTIONS:
-        raise ValueError(f'"form" and "item" are {about[0]} {about[1]}, an item of no form')
+    return [message["content"].strip() for message in messages]
+
+
+def read_pair(row: dict, source: str) -> Pair:
+    """The matched pair of a row. Raises ValueError for what is none."""
+    require(row, dict.fromkeys(("id", *SIDES), str))
+    replies = {side: row[side].strip() for side in SIDES}
+    if not all(replies.values()):
+        raise ValueError('"shows" or "lacks" is empty')
+    if replies["shows"] == replies["lacks"]:
+        raise ValueError('"shows" and "lacks" are the same')
+    *past, client = conversation(row)
+    before = zip(past[::2], past[1::2], strict=True)
+    turns = [{"client": said, "answer": answer} for said, answer in before]
+    return Pair(row["id"], turns, client, replies, named_item(row), source)
 
 
 def read_pairs(path: Path) -> list[Pair]:
     """The matched pairs of a JSONL file. InputError names the line of what is none."""
-    pairs, check = [], once(check_row, "id")
+    source = "bundled" if path.resolve() == BUNDLED else path.name
+    pairs: dict[str, Pair] = {}
     for place, row in read_placed(path):
         try:
-            check(row)
+            pair = read_pair(row, source)
+            if pair.id in pairs:
+                raise ValueError(f"a second pair with id {pair.id}")
         except ValueError as error:
-            system = "; each condition brings its own system prompt" * ("'system'" in str(error))
-            raise InputError(f"{place}: {error}{system}") from None
-        *past, client = [message["content"].strip() for message in row["prompt"]]
-        turns = [
-            {"client": said, "answer": answer}
-            for said, answer in zip(past[::2], past[1::2], strict=True)
-        ]
-        about = {"form": row.get("form"), "item": row.get("item")}
-        about["direction"] = DIRECTIONS.get(tuple(about.values())) or None
-        replies = {side: row[side].strip() for side in SIDES}
-        source = "bundled" if path == BUNDLED else path.name
-        pairs.append(Pair(row["id"], turns, client, replies, about, source))
+            raise InputError(f"{place}: {error}") from None
+        pairs[pair.id] = pair
     if not pairs:
         raise InputError(f"{path}: no records")
-    return pairs
+    return list(pairs.values())
 
 
 def think(therapist: LocalChat, pairs: Sequence[Pair]) -> list[str]:
     """The therapist's greedy reasoning about each pair's client, up to "Answer:", to its own end,
     or to half of the reply's tokens, where an enforced reply puts "Answer:" in."""
-    model, tokenizer = therapist.model, therapist.tokenizer
-    forced = tuple(tokenizer.encode(THINKING))
-
-    def answers(ids: list[int]) -> bool:
-        return f"\n{ANSWER}" in tokenizer.decode(ids)
-
-    limit = max(1, therapist.sampling.max_new_tokens // 2)
-    sampler = Sampler(model, tokenizer.end_ids, Sampling(0.0, 1.0, limit))
-    prompts = {pair.id: tokenizer.prompt(pair.prompt(cot=True)) for pair in pairs}
-    sampler.add([Request(key, ids, forced=forced, until=answers) for key, ids in prompts.items()])
+    tokenizer, longest = therapist.tokenizer, therapist.sampling.max_new_tokens
+    limit = longest // 2
+    if limit <= len(therapist.thinking):
+        raise InputError(f"--max-new-tokens {longest}: half of it leaves nothing to think with")
+    requests = []
+    for pair in pairs:
+        prompt = tokenizer.prompt(pair.prompt(cot=True))
+        check_room(therapist, pair, len(prompt) + limit)
+        requests.append(Request(pair.id, prompt, 0, therapist.thinking, until=therapist.answers))
+    sampler = Sampler(therapist.model, tokenizer.end_ids, Sampling(0.0, 1.0, limit))
+    sampler.add(requests)
     thoughts = {}
     while sampler.pending:
         for key, decoded in sampler.step():
@@ -130,7 +134,14 @@ def think(therapist: LocalChat, pairs: Sequence[Pair]) -> list[str]:
     return [thoughts[pair.id] for pair in pairs]
 
 
-def sequences(therapist: LocalChat, pair: Pair, thinking: str | None) -> list[Answer]:
+def check_room(therapist: LocalChat, pair: Pair, tokens: int) -> None:
+    """Raises InputError for a pair that the model's context does not hold."""
+    if tokens > therapist.context:
+        room = f"the context of {therapist.base} holds {therapist.context}"
+        raise InputError(f"pair {pair.id}: prompt and reply have {tokens} tokens; {room}")
+
+
+def sequences(therapist: LocalChat, pair: Pair, thinking: str | None) -> Example:
     """Prompt and reply as tokens, of either reply; a CoT reply's own tokens follow "Answer:"."""
     tokenizer = therapist.tokenizer
     prompt = tokenizer.prompt(pair.prompt(cot=thinking is not None))
@@ -142,61 +153,70 @@ def sequences(therapist: LocalChat, pair: Pair, thinking: str | None) -> list[An
             opening = tokenizer.encode(text.removesuffix(f" {reply}"))
             start = common_prefix(opening, tokenizer.reply(text))
         ids = [*prompt, *tokenizer.reply(text)]
-        if len(ids) > therapist.context:
-            room = f"the context of {therapist.base} holds {therapist.context}"
-            raise InputError(f"pair {pair.id}: prompt and reply have {len(ids)} tokens; {room}")
+        check_room(therapist, pair, len(ids))
         answers.append(Answer(ids, len(prompt) + start))
-    return answers
+    return Example(pair.id, *answers, cut_turns=0)
 
 
 def score(logps: Tensor) -> dict[str, float]:
     """The log-probs of a reply's tokens, its end last, (|y| + 1,) -> what a record has of it."""
     *own, end = logps.tolist()
-    return {"logp": sum(own) / len(own), "tokens": len(own), "end_logp": end}
+    return {"logp": math.fsum(own) / len(own), "tokens": len(own), "end_logp": end}
 
 
 @torch.inference_mode()
 def measure(therapist: LocalChat, pairs: Sequence[Pair], cot: bool) -> Iterator[dict]:
-    """{"shows", "lacks", "thinking"} of each pair; all of them are read as one tree of tokens."""
+    """{"shows", "lacks", "thinking"} of each pair, read as trees of tokens that fit."""
     thoughts = think(therapist, pairs) if cot else [None] * len(pairs)
-    answers = []
-    for pair, thinking in zip(pairs, thoughts, strict=True):
-        answers += sequences(therapist, pair, thinking)
-    logps, _ = answer_logps(therapist.model, answers)  # shows, lacks, shows, ...
-    scores = map(score, logps)
-    for thinking in thoughts:
-        yield {side: next(scores) for side in SIDES} | {"thinking": thinking}
+    examples = list(map(sequences, [therapist] * len(pairs), pairs, thoughts))
+    thinking = iter(thoughts)
+    for group in group_by_budget(examples, TREE):
+        answers = [answer for example in group for answer in example.answers]
+        scores = map(score, answer_logps(therapist.model, answers)[0])  # shows, lacks, shows, ...
+        for example in group:
+            found = {side: next(scores) for side in SIDES}
+            if not all(math.isfinite(one["logp"] + one["end_logp"]) for one in found.values()):
+                cause = "did the adapter's training diverge?"
+                raise InputError(f"pair {example.session}: a log-prob is not finite; {cause}")
+            yield found | {"thinking": next(thinking)}
 
 
-def wanted_of(condition: str, pairs: Sequence[Pair], store: Store) -> list[Pair]:
-    """The pairs that `store` lacks of a condition. InputError where it holds one in other words."""
-    texts = {pair.id: pair.digest for pair in pairs}
-    for held in store.records():
-        if texts.get(held["pair"], held["text"]) != held["text"]:
-            raise InputError(f"{store.path}: {held['id']} had other words; choose another --out")
-    return [pair for pair in pairs if f"{condition}/{pair.id}" not in store]
-
-
-def settings_of(therapist: LocalChat, condition: str, store: Store) -> dict:
-    """What a condition's records are made with. InputError where `store` holds others of it."""
-    settings = made_with({"therapist": therapist}, "enforce", 0)
-    for held in store.records():
-        if held["condition"] == condition:
-            check_made_with(store.path, held, settings, "; choose another --out")
+def settings_of(therapist: LocalChat, adapters: Path | None) -> dict[str, dict]:
+    """Condition -> what its records are made with, of all whose adapters are at hand."""
+    settings = {}
+    for condition in CONDITIONS:
+        made = made_with({"therapist": therapist}, "enforce", 0)
+        if condition.startswith("instruct"):
+            settings[condition] = made
+        elif has_adapter(condition, adapters):
+            made["models"] = {"therapist": f"{therapist.base}+{adapters / condition}"}
+            made["adapters"] = {"therapist": fingerprint(adapters / condition)}
+            settings[condition] = made
     return settings
 
 
+def check_held(store: Store, pairs: Sequence[Pair], settings: dict[str, dict]) -> None:
+    """Refuse to add to preferences of pairs in other words, or that were made otherwise."""
+    texts = {pair.id: pair.digest for pair in pairs}
+    for held in store.records():
+        if texts.get(held["pair"]) not in (None, held.get("text")):
+            raise InputError(f"{store.path}: {held['id']} had other words; choose another --out")
+        # of an adapter that is not at hand nothing says here which it was
+        there = {name: held.get(name) for name in ("models", "adapters")}
+        now = settings.get(held["condition"], settings["instruct"] | there)
+        check_made_with(store.path, held, now, "; choose another --out")
+
+
 def add_preferences(
-    therapist: LocalChat, condition: str, pairs: Sequence[Pair], store: Store, batch: int
+    therapist: LocalChat, condition: str, pairs: Sequence[Pair], store: Store, made: dict
 ) -> None:
-    """Append a condition's records of these pairs, `batch` of them read at a time."""
-    settings = settings_of(therapist, condition, store)
+    """Append a condition's records of these pairs; what they are `made` with stands in each."""
     with tqdm(total=len(pairs), desc=condition, unit="pair") as bar:
-        for first in range(0, len(pairs), batch):
-            some = pairs[first : first + batch]
+        for first in range(0, len(pairs), BATCH):
+            some = pairs[first : first + BATCH]
             found = measure(therapist, some, condition.endswith("-cot"))
             for pair, scores in zip(some, found, strict=True):
                 record = {"id": f"{condition}/{pair.id}", "condition": condition, "pair": pair.id}
                 record |= pair.about | scores | {"text": pair.digest, "source": pair.source}
-                store.append(record | settings)
+                store.append(record | made)
             bar.update(len(some))

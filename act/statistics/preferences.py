@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from act.forms import DIRECTIONS, FORMS
+from act.forms import DIRECTIONS, FORMS, named_item
 from act.records import read_unique, require
 from act.statistics.analysis import analyse
 from act.statistics.contrasts import COMPARED, wilson
@@ -23,12 +23,11 @@ from act.statistics.ratings import Scores, check_comparable, check_names
 
 SIDES = ("shows", "lacks")
 MOST = 1_000_000  # tokens, and nats below 0
-ITEMS = {form.name: form.items for form in FORMS}
 # (form, item) -> the part of the forms it belongs to: a half of ACT-FM ("stance_consistent"), "tes"
 PARTS = {
-    (form, item.number): f"{item.subscale}_{item.direction}" if item.direction else form.lower()
-    for form, items in ITEMS.items()
-    for item in items
+    (form.name, item.number): f"{item.subscale}_{item.direction}" if item.direction else "tes"
+    for form in FORMS
+    for item in form.items
 }
 
 
@@ -53,37 +52,22 @@ def check_preference(record: dict) -> None:
             if value is False or not -MOST <= value <= 0:  # NaN is neither
                 said = f'"{name}" is {value}, no log-probability: finite, at most 0'
                 raise ValueError(f'"{side}": {said}')
-    form, item, direction = (record.get(name) for name in ("form", "item", "direction"))
-    if form is None and item is None:
-        if direction not in (None, "", *DIRECTIONS):
-            raise ValueError(f'"direction" is {direction!r}, none of {", ".join(DIRECTIONS)}')
-        return
-    if not isinstance(form, str) or form not in ITEMS:
-        raise ValueError(f'"form" is {form!r}, none of {", ".join(ITEMS)}')
-    if type(item) is not int or not 1 <= item <= len(ITEMS[form]):
-        raise ValueError(f'"item" is {item!r}; {form} has items 1 to {len(ITEMS[form])}')
-    if (direction or "") != ITEMS[form][item - 1].direction:
-        said = ITEMS[form][item - 1].direction or "without one"
-        raise ValueError(f'"direction" is {direction!r}, and {form} item {item} is {said}')
-
-
-def about(record: dict) -> tuple:
-    """The form, item and direction of a record's pair."""
-    return record.get("form"), record.get("item"), record.get("direction") or ""
+    named_item(record)
 
 
 def read_preferences(path: str | Path) -> list[dict]:
     """The preferences of a file. Raises InputError with file and line for a bad record, a second
     one of a pair and condition, and a pair that is about something else in another condition."""
-    pairs: dict[str, tuple] = {}  # pair -> what it is about
+    pairs: dict[str, dict] = {}  # pair -> what it is about, and its words' digest
 
     def check(record: dict) -> None:
         check_preference(record)
-        pair, mine = record["pair"], about(record)
-        if pairs.setdefault(pair, mine) != mine:
-            there, here = (" ".join(map(str, filter(None, one))) for one in (pairs[pair], mine))
-            said = f'pair "{pair}" is about "{here}" here, and "{there}" in another condition'
-            raise ValueError(f"{said}: one set of pairs a file")
+        mine = named_item(record) | {"text": record.get("text")}
+        there = pairs.setdefault(record["pair"], mine)
+        for name, value in mine.items():
+            if there[name] != value:
+                said = f"{name} {value} here, and {there[name]} in another condition"
+                raise ValueError(f'pair "{record["pair"]}" has {said}: one set of pairs a file')
 
     return read_unique(path, check)
 
@@ -95,7 +79,7 @@ def score_preferences(records: list[dict], path: str | Path) -> Scores:
     """
     found = {}
     for record in records:
-        inconsistent = record.get("direction") == "inconsistent"
+        inconsistent = named_item(record)["direction"] == "inconsistent"
         wanted, unwanted = (record[side] for side in (SIDES[::-1] if inconsistent else SIDES))
         ended = []
         for one in (wanted, unwanted):
@@ -118,7 +102,10 @@ def explore(records: list[dict], scores: Scores) -> dict:
     conditions on the pairs of that part alone; "right" counts the pairs whose margin is above 0;
     "sensitivity" asks whether the answer hangs on the end token, or on the replies' lengths.
     """
-    part_of = {record["pair"]: PARTS.get(about(record)[:2], "") for record in records}
+    part_of = {
+        record["pair"]: PARTS.get((record.get("form"), record.get("item")), "")
+        for record in records
+    }
     part = np.array([part_of[pair] for pair in scores.profile])  # (N,)
     members = {half: part == half for half in dict.fromkeys(PARTS.values())}
     by_subscale = {half: rows for half, rows in members.items() if rows.any()}

@@ -101,7 +101,7 @@ def turns_begin(messages: Messages) -> int:
     return int(messages[0]["role"] == "system")
 
 
-def checked_row(row: dict) -> tuple[Messages, dict[str, str], list[str]]:
+def checked_row(row: dict) -> tuple[Messages, dict[str, str], set[str]]:
     """(prompt, answers by name, names of those that were cut off) of a row; the answers are the
     completion, or the chosen one and the rejected."""
     # 1. the prompt
@@ -129,10 +129,10 @@ def checked_row(row: dict) -> tuple[Messages, dict[str, str], list[str]]:
     if len(set(answers.values())) < len(answers):
         raise ValueError('"chosen" and "rejected" are the same')
     # 3. which of them have no end
-    cut = row.get("cut", [])
+    cut = row.get("cut") or []
     if not isinstance(cut, list) or not all(name in names for name in cut):
         raise ValueError(f'"cut" is {cut!r}; it is a list of answers, of {", ".join(names)}')
-    return row["prompt"], answers, cut
+    return row["prompt"], answers, set(cut)
 
 
 def fit_prompt(
