@@ -1,10 +1,12 @@
-"""The figures of docs/: `python -m docs.plots` writes orpo.png, kernel.svg and tree.svg there.
+"""The figures of docs/: `python -m docs.plots` writes orpo.png, kernel.svg, tree.svg and study.png.
 
 The curves are computed by act/training/losses.py and its derivatives by autograd, the tree and its
 rectangles by build_tree and rectangles, so that a figure shows what the code does. White ground,
-for light and dark pages.
+for light and dark pages. study.png shows study.json, the preferences of `make study` with three
+seeds, which `--study SUMMARY.json ...` makes of the reports' summary.json.
 """
 
+import json
 from argparse import ArgumentParser
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import torch.nn.functional as F
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, Polygon, Rectangle
 
@@ -23,6 +26,14 @@ from kernels.tree_attention import rectangles
 
 # told apart by the colour-blind
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
+STEPS = (  # README's contrasts
+    ("orpo", "sft"),
+    ("sft", "instruct"),
+    ("orpo", "instruct"),
+    ("instruct-cot", "instruct"),
+    ("sft-cot", "sft"),
+    ("orpo-cot", "orpo"),
+)
 EXAMPLE = torch.tensor([1 / 4, 3 / 4]).log()  # the worked example's two mean log-probs
 
 
@@ -176,13 +187,60 @@ def tree_drawing() -> plt.Figure:
     return figure
 
 
+def study_numbers(summaries: list[Path]) -> list[dict]:
+    """Of each report what README says of it: means and contrasts, preference being the outcome."""
+    numbers = []
+    for path in summaries:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+        found = summary["outcomes"]["preference"]
+        apart = {(row["a"], row["b"]): row for row in found["contrasts"]}
+        steps = {}
+        for a, b in STEPS:
+            row = apart.get((a, b)) or apart[b, a]
+            sign = 1 if row["a"] == a else -1
+            ci = sorted(sign * end for end in row["ci"])
+            known = {"difference": sign * row["difference"], "ci": ci, "p": row["p_holm_sidak"]}
+            steps[f"{a} - {b}"] = known
+        emm = {name: {"mean": one["mean"], "ci": one["ci"]} for name, one in found["emm"].items()}
+        numbers.append({"omnibus": found["omnibus"], "emm": emm, "contrasts": steps})
+    return numbers
+
+
+def study_drawing(seeds: list[dict]) -> plt.Figure:
+    """Preference by condition, and what each step of training does to it, a mark a seed."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.4), layout="constrained")
+    for axes, part, middle in ((left, "emm", "mean"), (right, "contrasts", "difference")):
+        names = list(seeds[0][part])
+        for i, (seed, mark) in enumerate(zip(seeds, "os^", strict=False)):
+            rows = np.arange(len(names)) + 0.2 * (i - 1)
+            values = np.array([seed[part][name][middle] for name in names])
+            low, high = np.transpose([seed[part][name]["ci"] for name in names])
+            bars = {"xerr": [values - low, high - values], "fmt": mark, "color": BLUE}
+            axes.errorbar(values, rows, ms=4, lw=1, label=f"seed {i}", **bars)
+        axes.axvline(0, color=GREY, lw=0.8, ls="--")
+        axes.set_yticks(range(len(names)), names)
+        axes.invert_yaxis()
+    left.set_xlabel("preference for the wanted reply, nats a token")
+    right.set_xlabel("difference, nats a token")
+    left.legend(fontsize=8)
+    return figure
+
+
 def main() -> None:
     parser = ArgumentParser(description=__doc__)
     here = Path(__file__).parent
     parser.add_argument("--out", type=Path, default=here, help="folder to write to")
-    out = parser.parse_args().out
+    about = "summary.json of each seed's report: their numbers become study.json"
+    parser.add_argument("--study", type=Path, nargs="+", metavar="SUMMARY", help=about)
+    args = parser.parse_args()
+    out = args.out
+    if args.study:
+        numbers = json.dumps(study_numbers(args.study), indent=1)
+        (here / "study.json").write_text(numbers + "\n", encoding="utf-8")
     matplotlib.rcParams |= {"svg.hashsalt": "act", "font.size": 10}
     loss_curves().savefig(out / "orpo.png", dpi=110, facecolor="white")
+    seeds = json.loads((here / "study.json").read_text(encoding="utf-8"))
+    study_drawing(seeds).savefig(out / "study.png", dpi=110, facecolor="white")
     for name, draw in (("kernel", kernel_drawing), ("tree", tree_drawing)):
         draw().savefig(out / f"{name}.svg", facecolor="white", metadata={"Date": None})
 
