@@ -8,7 +8,7 @@ condition, named sft, sft-cot, orpo, orpo-cot; instruct and instruct-cot are the
 conditions share one sampling setting, one client model and, for each profile, the same hidden
 notes. A CoT reply out of form is drawn once more, and counted. What ended a session early (a reply
 out of form again, a full context) is its status. Sessions already in --out are skipped, so the same
-command goes on after any death.
+command goes on after any death; one with other settings or adapters is refused.
 
 The client may be an endpoint (NAME@URL), and so may --model: its server is then asked for NAME in
 the instruct conditions and for models named sft, sft-cot, orpo and orpo-cot in the others (vLLM:
@@ -22,7 +22,7 @@ and "turns" of "client"; --profiles may pick some of them, by id. With --client 
 """
 
 from argparse import Namespace
-from collections.abc import Callable
+from functools import cache
 from itertools import count
 from pathlib import Path
 
@@ -39,11 +39,12 @@ from act.dialogue.local import (
     fingerprint,
     has_adapter,
     open_speaker,
+    unloaded,
 )
 from act.dialogue.person import Person
 from act.dialogue.profiles import ME
 from act.dialogue.prompts import check_client
-from act.dialogue.replay import Replayed, pick, read_clients
+from act.dialogue.replay import Replayed, client_of, pick, read_clients
 from act.dialogue.session import Session, check_held, ends, hold_sessions, new_session
 from act.model.checkpoint import base_folder, is_endpoint, split_endpoint
 from act.model.sampler import Sampling
@@ -51,18 +52,32 @@ from act.records import CONDITIONS, InputError, Store, check_session, read_uniqu
 
 
 def therapist_of(condition: str, args: Namespace) -> str:
-    """A condition's MODEL; a local one wears its adapter, a server is asked for it by name."""
-    if condition.startswith("instruct"):
-        return args.model
-    if is_endpoint(args.model):
+    """The MODEL that speaks in a condition: a server is asked for it by name, and local weights
+    wear its adapter."""
+    if is_endpoint(args.model) and not condition.startswith("instruct"):
         return f"{condition}@{split_endpoint(args.model)[1]}"
-    return f"{args.model}+{condition}"  # a record knows it by its adapter's fingerprint
+    return args.model
+
+
+def wears_adapter(condition: str, args: Namespace) -> bool:
+    """Is a condition's therapist a local model with an adapter?"""
+    return not (condition.startswith("instruct") or is_endpoint(args.model))
+
+
+def therapist_sampling(args: Namespace) -> Sampling:
+    """Of every condition's therapist."""
+    return Sampling(args.temperature, args.top_p, args.max_new_tokens)
+
+
+def client_sampling(args: Namespace) -> Sampling:
+    """Of a model that plays the clients."""
+    return Sampling(args.client_temperature, 1.0, args.client_max_new_tokens)
 
 
 def take_therapist(condition: str, before: ChatModel | None, args: Namespace) -> ChatModel:
     """A condition's therapist. `before` is the previous condition's, or None: local weights are
     loaded once, and wear each condition's adapter."""
-    sampling = Sampling(args.temperature, args.top_p, args.max_new_tokens)
+    sampling = therapist_sampling(args)
     if is_endpoint(args.model):
         if before and before.name == therapist_of(condition, args):
             return before
@@ -104,6 +119,7 @@ def main() -> None:
         if args.client == "me":
             talk_with_me(store, journal, args)
         else:
+            check_store(store, profiles, recorded, args)
             simulate(profiles, recorded, store, journal, args)
         print(f"{len(store)} sessions in {args.out}: {ends(store.records())}")
         print(describe(store.records()))
@@ -123,6 +139,15 @@ def read_profiles(args: Namespace) -> tuple[list[dict], dict[str, Replayed]]:
     return read_unique(args.profiles, check_client), {}
 
 
+def begin(
+    condition: str, profile: dict, therapist: ChatModel, client: ChatModel, args: Namespace
+) -> Session:
+    """A session with no turns yet."""
+    speakers = {"therapist": therapist, "client": client}
+    record = new_session(condition, profile, speakers, args.format, args.seed)
+    return Session(record, speakers, args.turns)
+
+
 def simulate(
     profiles: list[dict],
     recorded: dict[str, Replayed],
@@ -138,23 +163,15 @@ def simulate(
             wanted[condition] = missing
     if not wanted:
         return
-    words = Sampling(args.client_temperature, 1.0, args.client_max_new_tokens)
-    player = None if recorded else open_speaker(args.client, words, args)
+    player = None if recorded else open_speaker(args.client, client_sampling(args), args)
     # does every adapter fit? A served one shows when it is asked
     therapist = None
     for condition in list(wanted)[:1] if is_endpoint(args.model) else wanted:
         therapist = take_therapist(condition, therapist, args)
 
-    def new(condition: str, profile: dict, held: dict | None = None) -> Session:
-        client = recorded.get(profile["id"], player)
-        if client is None:  # recorded in another file: what was said is what can be known here
-            client = Replayed(profile, [turn["client"] for turn in held["turns"]])
-            client.words = held.get("client_words")
-        speakers = {"therapist": therapist, "client": client}
-        record = new_session(condition, profile, speakers, args.format, args.seed)
-        return Session(record, speakers, args.turns)
+    def new(condition: str, profile: dict) -> Session:
+        return begin(condition, profile, therapist, player or recorded[profile["id"]], args)
 
-    check_store(store, profiles, new, args)
     turns = [new(condition, one).turns for condition in wanted for one in wanted[condition]]
     with tqdm(total=sum(turns), unit="turn") as bar:
         for condition, missing in wanted.items():
@@ -174,11 +191,11 @@ def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
     number = next(n for n in count(1) if f"{condition}/me-{n}" not in store)
     me = {"id": f"me-{number}", "archetype": ME}
     client = Person(args.out, in_danger)
-    speakers = {"therapist": take_therapist(condition, None, args), "client": client}
-    record = new_session(condition, me, speakers, args.format, args.seed)
+    session = begin(condition, me, take_therapist(condition, None, args), client, args)
+    record = session.record
     with tqdm(disable=True) as bar:
         try:
-            hold_sessions([Session(record, speakers, args.turns)], journal, bar, 1)
+            hold_sessions([session], journal, bar, 1)
         except EOFError:
             if record["turns"]:
                 store.append(record)  # a session as long as the person wished
@@ -188,25 +205,33 @@ def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
 
 
 def check_store(
-    store: Store, profiles: list[dict], new: Callable[..., Session], args: Namespace
+    store: Store, profiles: list[dict], recorded: dict[str, Replayed], args: Namespace
 ) -> None:
-    """Refuse to add to sessions of other settings: conditions must differ in one thing only."""
-    prints = {}  # condition -> its adapter's fingerprint, of those at hand
-    if not is_endpoint(args.model):
-        at_hand = [condition for condition in CONDITIONS if has_adapter(condition, args.adapters)]
-        prints = {condition: fingerprint(args.adapters / condition) for condition in at_hand}
+    """Refuse sessions of other settings, also where none is missing: conditions must differ in one
+    thing only. No weights are loaded for it."""
+    if not len(store):
+        return
+    player = None if recorded else unloaded(args.client, client_sampling(args), args)
+
+    @cache
+    def speaker(condition: str) -> ChatModel:
+        """A condition's therapist; its adapter is None where it is not at hand."""
+        therapist = unloaded(therapist_of(condition, args), therapist_sampling(args), args)
+        if wears_adapter(condition, args):
+            therapist.name += f"+{condition}"  # a record knows it by the adapter's fingerprint
+            if has_adapter(condition, args.adapters):
+                therapist.adapter = fingerprint(args.adapters / condition)
+        return therapist
 
     def now(profile: dict, held: dict) -> Session:
+        """A held session as it would begin now."""
         condition = held["condition"]
-        session = new(condition, profile, held)
-        # its therapist is the one that speaks now: the held session had its own
-        session.record["models"]["therapist"] = therapist_of(condition, args)
-        adapters = session.record["adapters"]
-        adapters.pop("therapist", None)
-        if not (condition.startswith("instruct") or is_endpoint(args.model)):
+        client = player or recorded.get(profile["id"]) or client_of(held, args.turns)
+        session = begin(condition, profile, speaker(condition), client, args)
+        if wears_adapter(condition, args):
             # where it is not at hand, nothing says here which adapter it was
             there = held.get("adapters", {}).get("therapist")
-            adapters["therapist"] = prints.get(condition, there)
+            session.record["adapters"].setdefault("therapist", there)
         return session
 
     check_held(store, profiles, now)

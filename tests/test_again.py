@@ -10,7 +10,7 @@ import torch
 
 from act.dialogue.chat import Ask
 from act.dialogue.endpoint import Endpoint
-from act.dialogue.local import LocalChat, fingerprint
+from act.dialogue.local import LocalChat, fingerprint, load_base
 from act.dialogue.profiles import make_profiles
 from act.dialogue.prompts import cot_reply, therapist_prompt
 from act.model.checkpoint import load_model, save_adapter
@@ -265,6 +265,52 @@ def test_an_adapter_that_was_trained_again_does_not_go_on_with_the_old_ones_sess
         assert said in refused(*words(*more, "instruct"))
         save_drawn_adapter(folder, adapter, 1)
         assert f"{4 * N} sessions" in run(*words(*more, "instruct"))
+
+
+def test_whole_files_are_compared_too_and_no_weights_are_loaded_for_it(
+    run, refused, profiles, tmp_path, folder, monkeypatch
+):
+    """Nothing is missing, and still what was held with other settings is refused."""
+    save_drawn_adapter(folder, tmp_path / "adapters/sft", 1)
+    first = fingerprint(tmp_path / "adapters/sft")
+    with serving(say) as fake:
+        words = partial(simulate_at, fake, "--model", folder, "--adapters", "adapters")
+        words = partial(words, "--max-new-tokens", 4, "--conditions", "sft,instruct")
+        run(*words())
+        before, asked = (tmp_path / "s.jsonl").read_bytes(), len(fake.requests)
+        for name in ("load_model", "load_adapter"):
+            monkeypatch.setattr(f"act.dialogue.local.{name}", None)
+        load_base.cache_clear()
+        assert f"{2 * N} sessions" in run(*words())
+        assert "has 1 turns, not 2; name another --out" in refused(*words("--turns", 2))
+        for more, name in (
+            (("--temperature", 0.5), "sampling"),
+            (("--client-temperature", 0.5), "sampling"),
+            (("--seed", 1), "seed"),
+            (("--format", "enforce"), "sampling"),
+            (("--client", f"other@{fake.url}"), "models"),
+            (("--client", folder), "models"),
+        ):
+            assert f"was made with {name} " in refused(*words(*more))
+        save_drawn_adapter(folder, tmp_path / "adapters/sft", 2)
+        now = fingerprint(tmp_path / "adapters/sft")
+        said = f"was made with adapters {{'therapist': '{first}'}}, not {{'therapist': '{now}'}}"
+        assert f"{said}; name another --out" in refused(*words())
+        # where the adapter is not at hand, nothing says which it was
+        (tmp_path / "adapters/sft").rename(tmp_path / "gone")
+        assert f"{2 * N} sessions" in run(*words("--conditions", "instruct"))
+        assert (tmp_path / "s.jsonl").read_bytes() == before and len(fake.requests) == asked
+
+
+def test_a_client_with_an_adapter_is_known_by_it_unloaded(run, refused, profiles, tmp_path, folder):
+    save_drawn_adapter(folder, tmp_path / "a", 1)
+    with serving(say) as fake:
+        words = partial(simulate_at, fake, "--client", f"{folder}+a")
+        words = partial(words, "--client-max-new-tokens", 4)
+        run(*words())
+        assert f"{N} sessions" in run(*words())
+        save_drawn_adapter(folder, tmp_path / "a", 2)
+        assert "was made with adapters {'client'" in refused(*words())
 
 
 def test_base_weights_are_loaded_once_and_each_wears_its_own_adapter(tmp_path, folder):

@@ -214,6 +214,12 @@ def test_ids_pick_who_is_replayed(run, refused, tmp_path):
         write_rows(tmp_path / "p.jsonl", [{"id": "g2"}, {"id": "g3"}])
         said = refused(*words_at(fake, "--profiles", "p.jsonl"))
         assert "p.jsonl: client g3 is not in f.jsonl" in said
+        write_rows(tmp_path / "p.jsonl", [{"id": "g2"}, {"id": "g1"}, {"id": "g2"}])
+        said = refused(*words_at(fake, "--profiles", "p.jsonl", conditions="sft"))
+        assert "p.jsonl:3: a second record with id g2" in said
+        (tmp_path / "p.jsonl").write_text("")
+        assert "p.jsonl: no records" in refused(*words_at(fake, "--profiles", "p.jsonl"))
+        assert len(fake.requests) == 1 + 3
 
 
 def test_other_words_and_other_settings_are_not_mixed(run, refused, tmp_path):
@@ -248,6 +254,29 @@ def test_clients_of_another_file_may_be_added(run, refused, tmp_path):
         assert "instruct/g1 has 2 turns, not 1" in refused(*more, "--turns", 1)
         assert "was made with sampling" in refused(*more, "--temperature", 0.5)
         assert "3 sessions" in run(*more, "--turns", 2) and len(fake.requests) == 4
+
+
+def test_turns_are_the_held_sessions_own_or_all_that_its_client_has(run, refused, tmp_path):
+    """One rule, whether the client of a held session stands in the file or not: g1 has three lines,
+    g2 one. Cut at two, g1's session is of --turns 2 alone; with all it fits any number from 3."""
+    write_rows(tmp_path / "f.jsonl", [graded("g1"), graded("g2")])
+    write_rows(tmp_path / "more.jsonl", [graded("g3", ["Hm."])])
+    both = ("f.jsonl", "more.jsonl")
+    with serving(say) as fake:
+        run(*words_at(fake, "--turns", 2))
+        for client in both:
+            for turns, now in ((25, 25 if client == "more.jsonl" else 3), (1, 1)):
+                said = refused(*words_at(fake, "--turns", turns, client=client))
+                assert f"instruct/g1 has 2 turns, not {now}; name another --out" in said
+        (tmp_path / "s.jsonl").unlink()
+        run(*words_at(fake, "--turns", 3))
+        asked = len(fake.requests)
+        for client in both:
+            said = refused(*words_at(fake, "--turns", 2, client=client))
+            assert "instruct/g1 has 3 turns, not 2" in said
+        assert len(fake.requests) == asked
+        assert "2 sessions" in run(*words_at(fake, "--turns", 25))
+        assert "3 sessions" in run(*words_at(fake, "--turns", 25, client="more.jsonl"))
 
 
 def test_a_session_begun_goes_on_with_the_same_words_only(run, monkeypatch, capsys, tmp_path):

@@ -222,6 +222,12 @@ LABELLED = """
     1 0 What have you tried? Have you tried to sleep? Have you tried tea?
     1 0 You can start by taking a walk. We could start by breathing. You should be proud of that.
     0 0 I won't try to talk you out of it. I remember that you wanted to make sure she was safe.
+    0 0 What do you need to hear right now? Do you need to stop? Why do you need to be sure?
+    0 0 Rest whenever you need to. I keep in mind what you said. You work hard and try to please.
+    0 0 Does he say it's better to wait? They could try to help. You said it gets better.
+    4 0 I really think you should rest. I'd say you need to. This time you must. You can try tea.
+    3 0 I do think it's important to eat. You should sit and try. You can keep in mind he is old.
+    0 3 I think you'll be fine. You know it'll be okay. I told her: things will get better.
 """
 
 
@@ -236,6 +242,23 @@ def test_advice_and_reassurance_as_labelled_by_hand(line):
     found = of_one(answer)
     wanted = (int(advice), int(reassurance))
     assert (found["advice_per_reply"], found["reassurance_per_reply"]) == wanted
+
+
+def test_how_many_fresh_sentences_are_read_right():
+    """As it is: 29 of 40 pieces of advice and reassurance are found, and 3 of 40 others counted.
+
+    When they were labelled, before questions and what others say were excepted, these were 28 and
+    27. The exceptions were written with every other sentence in view; of the 20 others that were
+    not, they leave 2 counted. What is missed is mostly a bare order ("Tell your sister").
+    """
+    lines = (ROOT / "tests/style_sentences.txt").read_text().splitlines()
+    given = {"+": [], "-": []}  # label -> phrases counted, by sentence
+    for mark, answer in (line.split(" ", 1) for line in lines if line[:1] in ("+", "-")):
+        found = of_one(answer)
+        given[mark].append(found["advice_per_reply"] + found["reassurance_per_reply"])
+    assert len(given["+"]) == len(given["-"]) == 40
+    assert given["+"].count(1) == 29 and given["+"].count(0) == 11
+    assert given["-"].count(0) == 37
 
 
 def test_the_bundled_replies_hardly_advise():

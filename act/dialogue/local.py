@@ -5,6 +5,7 @@ behind an endpoint.
 
 from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +14,14 @@ import torch
 from act.dialogue.chat import Ask, ChatModel, Reply
 from act.dialogue.endpoint import Endpoint
 from act.dialogue.prompts import ANSWER, THINKING
-from act.model.checkpoint import is_endpoint, load_adapter, load_model, sha256, split_spec
+from act.model.checkpoint import (
+    is_endpoint,
+    load_adapter,
+    load_model,
+    read_config,
+    sha256,
+    split_spec,
+)
 from act.model.llama import Llama
 from act.model.lora import detach
 from act.model.sampler import Request, Sampler, Sampling
@@ -118,6 +126,16 @@ class LocalChat(ChatModel):
         return [] if self.answers(ids) else self.answer
 
 
+@dataclass
+class Unloaded(ChatModel):
+    """A model of this process without its weights: what a record says of it, and no word."""
+
+    name: str
+    sampling: Sampling
+    context: int
+    adapter: str | None = None
+
+
 def fingerprint(adapter: Path) -> str:
     """The first 12 letters of the SHA-256 of an adapter's weights."""
     return sha256(adapter / "adapter_model.safetensors")[:12]
@@ -150,6 +168,16 @@ def open_speaker(spec: str, sampling: Sampling, args: Namespace) -> ChatModel:
     if is_endpoint(spec):
         return Endpoint(spec, sampling, args.concurrency, args.timeout, args.room_to_think)
     return LocalChat.load(spec, sampling, args.device)
+
+
+def unloaded(spec: str, sampling: Sampling, args: Namespace) -> ChatModel:
+    """The same speaker where nothing is asked of it: no weights are loaded."""
+    if is_endpoint(spec):
+        return open_speaker(spec, sampling, args)
+    folder, adapter = split_spec(spec)
+    name = f"{folder}+{adapter}" if adapter else str(folder)
+    context = read_config(folder).max_position_embeddings
+    return Unloaded(name, sampling, context, fingerprint(adapter) if adapter else None)
 
 
 def check_enforced(cot_format: str, spec: str) -> None:

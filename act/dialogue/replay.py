@@ -13,7 +13,7 @@ from pathlib import Path
 
 from act.dialogue.chat import ChatModel
 from act.model.sampler import Sampling
-from act.records import WITH_WORDS, InputError, read_jsonl, read_placed, require
+from act.records import WITH_WORDS, InputError, read_placed, read_unique, require
 
 REPLAYED = "replayed"  # in a session's "models"; the archetype of who has none in the file
 
@@ -57,6 +57,20 @@ def read_clients(path: str | Path) -> dict[str, Replayed]:
     return {name: client for name, (_, client) in found.items()}
 
 
+def client_of(session: dict, turns: int) -> Replayed:
+    """The client of a session that was held, as far as the session knows it: to compare with.
+
+    By its fingerprint it had more lines than it said, or none. Which, is not known: "" stands for
+    them, up to `turns`.
+    """
+    said = [turn["client"] for turn in session["turns"]]
+    client, words = Replayed(session["profile"], said), session.get("client_words")
+    if client.words != words:
+        client = Replayed(session["profile"], said + [""] * (turns - len(said)))
+        client.words = words
+    return client
+
+
 def profile_of(row: dict) -> dict:
     """A session's own profile; of other rows the id and, where it is told, the issue."""
     profile = row.get("profile") or {}
@@ -91,7 +105,7 @@ def lines_of(row: dict) -> list[str]:
 def pick(clients: dict[str, Replayed], path: str | Path, source: str) -> list[dict]:
     """The profiles of those clients of `source` whose ids stand in a file of profiles."""
     profiles = []
-    for row in read_jsonl(path, lambda row: require(row, {"id": str})):
+    for row in read_unique(path, lambda row: require(row, {"id": str})):
         if row["id"] not in clients:
             raise InputError(f"{path}: client {row['id']} is not in {source}")
         profiles.append(clients[row["id"]].profile)

@@ -22,6 +22,7 @@ from act.model.tokenizer import Messages
 from act.records import WITH_WORDS, InputError, Store
 
 TRANSCRIPT = "transcript"  # the condition of sessions made to train on: the therapist thinks first
+CURE = "; name another --out"  # where sessions have other settings
 REVISIONS = 2  # how often a draft may be sent back
 
 Speakers = dict[str, ChatModel]  # "therapist", "client" and, where drafts are read, "supervisor"
@@ -166,15 +167,15 @@ class Session:
 
 
 def check_held(store: Store, profiles: list[dict], new: Callable[[dict, dict], Session]) -> None:
-    """Refuse to add to sessions of other settings; `new(client, held)` is one held now."""
+    """Refuse a store whose sessions have other settings; `new(profile, held)` is one begun now."""
     # a client of the same id must be the same client; others in the file need not be wanted here
     clients = {profile["id"]: profile for profile in profiles}
     for held in store.records():
         now = new(clients.get(held["profile"]["id"], held["profile"]), held)
-        check_made_with(store.path, held, now.record)
+        check_made_with(store.path, held, now.record, CURE)
         there = len(held["turns"])
         if held["status"] == "complete" and there != now.turns:
-            raise InputError(f"{store.path}: {held['id']} has {there} turns, not {now.turns}")
+            raise InputError(f"{store.path}: {held['id']} has {there} turns, not {now.turns}{CURE}")
 
 
 def hold_sessions(sessions: Iterable[Session], journal: Journal, bar: tqdm, batch: int) -> None:

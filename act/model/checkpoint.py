@@ -67,6 +67,14 @@ def model_name(spec: str) -> str:
     return "+".join(path.resolve().name for path in split_spec(spec) if path)
 
 
+def read_config(folder: Path) -> LlamaConfig:
+    """What a model folder's config.json says. Raises InputError for what this model is not."""
+    try:
+        return LlamaConfig.from_dict(read_json(folder / "config.json"))
+    except ValueError as error:
+        raise InputError(f"{folder / 'config.json'}: {error}") from None
+
+
 def load_model(spec: str | Path, device: str = "cpu", dtype: torch.dtype | None = None) -> Llama:
     """The model of FOLDER or FOLDER+ADAPTER, frozen. `dtype` None: the file's.
 
@@ -74,10 +82,7 @@ def load_model(spec: str | Path, device: str = "cpu", dtype: torch.dtype | None 
     """
     folder, adapter = split_spec(spec)
     # 1. the shapes alone, from the config; the file's tensors take their places
-    try:
-        config = LlamaConfig.from_dict(read_json(folder / "config.json"))
-    except ValueError as error:
-        raise InputError(f"{folder / 'config.json'}: {error}") from None
+    config = read_config(folder)
     with torch.device("meta"):
         model = Llama(config)
     # 2. name -> tensor, memory-mapped: exactly the model's, of its shapes, of one type
