@@ -138,12 +138,13 @@ def prefer(args: Namespace) -> None:
     pairs = read_pairs(args.pairs)
     with Store(args.out, check_preference) as store:
         sampling = Sampling(0.0, 1.0, args.max_new_tokens)
-        therapist = LocalChat.load(str(folder), sampling, args.device)
-        settings = settings_of(therapist, args.adapters)
+        settings = settings_of(folder, sampling, args)
         check_held(store, pairs, settings)
+        therapist = None
         for condition in args.conditions:
             wanted = [pair for pair in pairs if f"{condition}/{pair.id}" not in store]
             if wanted:
+                therapist = therapist or LocalChat.load(str(folder), sampling, args.device)
                 therapist.play(condition, args.adapters)
                 add_preferences(therapist, condition, wanted, store, settings[condition])
         print(f"{len(store)} preferences in {args.out}")

@@ -18,6 +18,7 @@ is not: what a model finds likely is not what it says.
 """
 
 import math
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from act.dialogue.journal import check_made_with, made_with
-from act.dialogue.local import LocalChat, fingerprint, has_adapter
+from act.dialogue.local import LocalChat, has_adapter, unloaded
 from act.dialogue.prompts import ANSWER, THINKING, cot_reply, therapist_messages
 from act.forms import named_item
 from act.judging.judge import digest
@@ -181,17 +182,17 @@ def measure(therapist: LocalChat, pairs: Sequence[Pair], cot: bool) -> Iterator[
             yield found | {"thinking": next(thinking)}
 
 
-def settings_of(therapist: LocalChat, adapters: Path | None) -> dict[str, dict]:
+def settings_of(folder: Path, sampling: Sampling, args: Namespace) -> dict[str, dict]:
     """Condition -> what its records are made with, of all whose adapters are at hand."""
     settings = {}
     for condition in CONDITIONS:
-        made = made_with({"therapist": therapist}, "enforce", 0)
-        if condition.startswith("instruct"):
-            settings[condition] = made
-        elif has_adapter(condition, adapters):
-            made["models"] = {"therapist": f"{therapist.base}+{adapters / condition}"}
-            made["adapters"] = {"therapist": fingerprint(adapters / condition)}
-            settings[condition] = made
+        spec = str(folder)
+        if not condition.startswith("instruct"):
+            if not has_adapter(condition, args.adapters):
+                continue
+            spec = f"{folder}+{args.adapters / condition}"
+        therapist = unloaded(spec, sampling, args)
+        settings[condition] = made_with({"therapist": therapist}, "enforce", 0)
     return settings
 
 
