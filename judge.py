@@ -23,13 +23,10 @@ from inspect import getdoc
 from pathlib import Path
 
 from act.cli import Parser, conditions, not_negative, positive, run_script, set_up_device, whole
-from act.dialogue.endpoint import Endpoint
 from act.dialogue.local import LocalChat, check_adapters
 from act.forms import FORMS, load_wording
 from act.judging import check as known_groups
 from act.judging.judge import (
-    Judge,
-    LocalJudge,
     examples,
     rate_missing,
     refuse_others,
@@ -39,7 +36,7 @@ from act.judging.judge import (
 )
 from act.judging.prefer import BUNDLED, add_preferences, check_held, read_pairs, settings_of
 from act.judging.rating_page import rating_page
-from act.judging.served import MAX_NEW_TOKENS, EndpointJudge
+from act.judging.served import open_judge, times
 from act.model.checkpoint import base_folder, is_endpoint, model_name
 from act.model.sampler import Sampling
 from act.records import (
@@ -56,20 +53,6 @@ from act.records import (
 )
 from act.statistics.agreement import as_table, compare
 from act.statistics.preferences import check_preference
-
-
-def open_judge(spec: str, args: Namespace) -> Judge:
-    """The judge that a MODEL argument names."""
-    if not is_endpoint(spec):
-        return LocalJudge(spec, args.forms, args.long, args.device)
-    sampling = Sampling(args.temperature, 1.0, MAX_NEW_TOKENS)
-    endpoint = Endpoint(spec, sampling, args.concurrency, args.timeout, args.room_to_think)
-    return EndpointJudge(endpoint, args.forms, args.attempts, args.seed)
-
-
-def times(judge: Judge, args: Namespace) -> int:
-    """How often a judge rates a text: a local one says the same each time."""
-    return args.replicates if isinstance(judge, EndpointJudge) else 1
 
 
 def refuse_early(path: Path) -> None:

@@ -7,6 +7,7 @@ a bounded number of times; the refusals are stored.
 
 import math
 import re
+from argparse import Namespace
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -18,12 +19,16 @@ from act.dialogue.session import seed_from
 from act.forms import FORMS, Form, Refused, Slot, parse_forms, slots
 from act.judging.judge import (
     WHOLE_FORMS,
+    Judge,
     Judgement,
+    LocalJudge,
     Text,
     expected_rating,
     form_messages,
     wording_digest,
 )
+from act.model.checkpoint import is_endpoint
+from act.model.sampler import Sampling
 
 MAX_NEW_TOKENS = 1500  # the 34 lines are about 700
 TOP_LOGPROBS = 20  # candidates for each token: the most that OpenAI gives
@@ -169,3 +174,17 @@ def rating_tokens(reply: Reply, ratings: Sequence[int]) -> list[dict]:
             raise ValueError("a rating shares its token with other text")
         tokens.append(token)
     return tokens
+
+
+def open_judge(spec: str, args: Namespace) -> Judge:
+    """The judge that a MODEL argument names."""
+    if not is_endpoint(spec):
+        return LocalJudge(spec, args.forms, args.long, args.device)
+    sampling = Sampling(args.temperature, 1.0, MAX_NEW_TOKENS)
+    endpoint = Endpoint(spec, sampling, args.concurrency, args.timeout, args.room_to_think)
+    return EndpointJudge(endpoint, args.forms, args.attempts, args.seed)
+
+
+def times(judge: Judge, args: Namespace) -> int:
+    """How often a judge rates a text: a local one says the same each time."""
+    return args.replicates if isinstance(judge, EndpointJudge) else 1
