@@ -46,6 +46,7 @@ def make_preferences(each=4, seed=0, means=MEANS, longer=0, per_token=None):
                             "id": f"{condition}/{pair}",
                             "condition": condition,
                             "pair": pair,
+                            "source": "bundled",
                             "form": form.name,
                             "item": item.number,
                             "direction": item.direction or None,
