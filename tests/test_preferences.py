@@ -336,7 +336,7 @@ def test_from_preferences_alone_to_the_report(tmp_path):
     low, high = (number(-end, 3) for end in reversed(pair["ci_adjusted"]))
     told = "not " * (pair["p_holm_sidak"] >= 0.05)
     step = f"orpo \u2212 sft {number(-pair['difference'], 3)} ({low} to {high}), {told}told from 0"
-    assert step in said
+    assert step in said and "a studentised cluster bootstrap, 100 resamples of clients" in said
     for there in ("What the therapists prefer", "is not what it says", "nats a token above"):
         assert there in said
     for absent in ("judge of what follows", "Scores by condition", "speak", "went wrong", "rater"):
@@ -349,7 +349,14 @@ def test_from_preferences_alone_to_the_report(tmp_path):
     assert len(rows) == 813 and set(rows[0]) == {
         "condition", "profile", "preference", "with_end", "longer"
     }  # fmt: skip
-    for name in ("preference_parts", "preference_right", "sensitivity"):
+    part = summary["preferences"]["by_direction"]["consistent"]["contrasts"]
+    pair = next(row for row in part if (row["a"], row["b"]) == ("sft", "orpo"))
+    with open(tmp_path / "out/preference_parts.csv", newline="") as file:
+        row = next(csv.DictReader(file))
+    assert (row["part"], row["a"], row["b"]) == ("consistent", "orpo", "sft")
+    assert float(row["p_adjusted"]) == pair["p_holm_sidak"]
+    assert float(row["ci_adjusted_low"]) == -pair["ci_adjusted"][1]
+    for name in ("preference_right", "sensitivity"):
         assert (tmp_path / f"out/{name}.csv").exists()
 
 
@@ -382,6 +389,9 @@ def test_from_replayed_sessions_alone_to_the_report(tmp_path):
     page = " ".join(Page((tmp_path / "out/report.html").read_text()).words).replace("\xa0", " ")
     assert "In 36 of 36 sessions the client is replayed" in page and f in page
     assert "Only 6 clients (Words a reply)" in page
+    # no page shows an interval of style's ICC: it is not drawn, and methods do not say so
+    assert summary["outcomes"]["words_per_reply"]["icc"]["ci"] is None
+    assert "Head-to-head wins leave ties out" in page and "bootstrap, 50 resamples" not in page
     assert "36 sessions of 6 clients in 6 conditions, not rated." in page
     assert "How the therapists speak" in page and "Scores by condition" not in page
     assert "What each condition answered to one client: p00, turn 2" in page

@@ -307,7 +307,8 @@ def methods(summary: dict) -> Iterator[str]:
     parts = {"preferences": "preference" in outcomes, "data": TOTALS[0] in outcomes}
     parts |= {"style": any(within(name, "style") for name in outcomes)}
     parts |= {"model": outcomes, "factorial": any(one["factorial"] for one in outcomes.values())}
-    parts |= {"intervals": outcomes, "length": (summary["sensitivity"] or {}).get("length")}
+    drawn = any(one["icc"] and one["icc"]["ci"] for one in outcomes.values())
+    parts |= {"intervals": drawn, "length": (summary["sensitivity"] or {}).get("length")}
     parts |= {"archetype": summary["archetype"], "subgroups": summary["subgroups"]}
     parts["versions"] = True
     yield " ".join(say(f"methods {part}", **fields) for part, done in parts.items() if done)

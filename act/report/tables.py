@@ -193,7 +193,8 @@ def steps(name: str, result: dict | None) -> list[dict]:
             row = {"outcome": name, "a": more, "b": less} | verdict(result, pair)
             row |= {field: -pair[field] for field in ("difference", "z", "d")}
             row["ci"], row["_ci"] = ([-high, -low] for low, high in (pair["ci"], row["_ci"]))
-            row |= {"df": pair["df"], "p_adjusted": row["_p"], "_step": f"{more} − {less}"}
+            row |= {"df": pair["df"], "p_adjusted": row["_p"], "ci_adjusted": row["_ci"]}
+            row["_step"] = f"{more} − {less}"
             rows.append(row)
     return sorted(rows, key=lambda row: STEPS.index((row["a"], row["b"])))
 

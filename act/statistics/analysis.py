@@ -9,6 +9,7 @@ from collections import Counter
 import numpy as np
 import scipy
 
+from act.forms import OUTCOMES
 from act.records import CONDITIONS
 from act.statistics import contrasts
 from act.statistics.bootstrap import icc_interval
@@ -23,6 +24,7 @@ BROKEN = ("format", "context", "error")
 OF_THE_MODEL = (*contrasts.COMPARED, "variance", "icc", "r2", "factorial", "diagnostics")
 OF_THE_MODEL += ("singular",)
 LENGTH = "words_per_reply"  # the outcome of style that is a session's length
+DRAWN = ("preference", *OUTCOMES)  # outcomes whose ICC has an interval: those of style have none
 
 
 def summarise(
@@ -41,8 +43,11 @@ def summarise(
         "replayed": sum(map(replayed, sessions or [])),
         "versions": {"numpy": np.__version__, "scipy": scipy.__version__},
     }
+    outcomes = {}
+    for name, scores in held.items():
+        outcomes[name] = analyse(scores, name, resamples if name in DRAWN else 0, seed)
     summary = {
-        "outcomes": {name: analyse(scores, name, resamples, seed) for name, scores in held.items()},
+        "outcomes": outcomes,
         "failures": count_failures(ratings, sessions),
         **dict.fromkeys(("sensitivity", "archetype", "subgroups", "replicates", "missing")),
         "input": inputs | made,
