@@ -46,13 +46,13 @@ def make_preferences(each=4, seed=0, means=MEANS, longer=0, per_token=None):
                             "id": f"{condition}/{pair}",
                             "condition": condition,
                             "pair": pair,
-                            "source": "bundled",
                             "form": form.name,
                             "item": item.number,
                             "direction": item.direction or None,
                             "shows": sides[0],
                             "lacks": sides[1],
                             "thinking": None,
+                            "source": "bundled",
                             "models": {},
                         }
                     )

@@ -21,14 +21,14 @@ COUNTS = {
     "out_of_form": "replies out of form",
 }
 STYLES = {
-    "words_per_reply": "words a reply",
-    "questions_per_reply": "questions a reply",
-    "ends_in_question": "replies that end in a question",
-    "advice_per_reply": "advice phrases a reply",
-    "reassurance_per_reply": "reassuring phrases a reply",
-    "list_share": "replies with a list",
-    "repeat_share": "replies that repeat an earlier one",
-    "echo_share": "replies that repeat the client's words",
+    "words_per_reply": "Words a reply",
+    "questions_per_reply": "Questions a reply",
+    "ends_in_question": "Replies that end in a question",
+    "advice_per_reply": "Advice phrases a reply",
+    "reassurance_per_reply": "Reassuring phrases a reply",
+    "list_share": "Replies with a list",
+    "repeat_share": "Replies that repeat an earlier one",
+    "echo_share": "Replies that repeat the client's words",
 }
 PHRASES = read_topics(Path(__file__).with_suffix(".txt").read_text(encoding="utf-8"))
 # A client who plays the therapist says, and a therapist who plays the client:

@@ -19,8 +19,7 @@ DASH = "–"
 PREFERENCE = Outcome("Preference for the wanted reply", unit="nats a token", group="preference")
 OUTCOMES = {"preference": PREFERENCE}
 OUTCOMES |= OF_FORMS
-for name, title in STYLES.items():
-    OUTCOMES[name] = Outcome(title.capitalize(), unit="", group="style")
+OUTCOMES |= {name: Outcome(title, unit="", group="style") for name, title in STYLES.items()}
 # outcomes that are shown in full
 LEADING = [name for name, one in OUTCOMES.items() if one.group in ("preference", "totals")]
 
