@@ -22,7 +22,8 @@ which counts as missing. A profile is a client: the same name in every condition
 failures, safety. With ratings, which all must be of these sessions, also the analysis without
 failed sessions and at equal length of the replies, and kinds of client.
 
-Where a condition is not there, training x chain of thought is not tested. Into --out go:
+Where a condition is not there, training x chain of thought is not tested; with one alone nothing
+is compared, and the page holds the rest. Into --out go:
     summary.json   every number
     report.html    the page to read, print and send: one file, nothing fetched from outside; its
                    figures need matplotlib, without it the rest is done
@@ -129,18 +130,20 @@ def main() -> None:
     add("--check", metavar="FILE", help="of `judge.py check` on the judge: the report repeats it")
     add("--out", required=True, metavar="DIR", help="folder of everything that is written")
     add("--figures", choices=("png", "svg"), help="each figure as a file too, beside the page's")
-    add("--resamples", type=positive, default=2000, help="bootstrap, for ICC's and R2's intervals")
+    add("--resamples", type=positive, default=2000, help="of the ICC's bootstrap")
     add("--seed", type=whole, default=0, help="seed of the bootstrap")
     args = parser.parse_args()
 
     if not (args.ratings or args.preferences or args.sessions):
         raise InputError("nothing to analyse: give --preferences, --ratings or --sessions")
+    if args.check and not args.ratings:
+        raise InputError("--check says whether the judge of --ratings can be trusted: give both")
     ratings = read_ratings(args.ratings, args.score) if args.ratings else None
     preferences = read_preferences(args.preferences) if args.preferences else None
     sessions = read_sessions(args.sessions, ratings or []) if args.sessions else None
     held = {}  # outcome -> the scores that have it, in the order of the report
     if preferences:
-        held["preference"] = score_preferences(preferences, args.preferences)
+        held["preference"] = score_preferences(preferences)
     if ratings:
         scores = score_sessions(ratings, args.score, args.ratings)
         held |= dict.fromkeys(scores.values, scores)

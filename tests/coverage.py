@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from act.records import CONDITIONS
 from act.statistics import contrasts
-from act.statistics.bootstrap import cluster_intervals
+from act.statistics.bootstrap import icc_interval
 from act.statistics.mixed import fit
 
 MEANS = np.array([26.26, 26.87, 22.12, 24.79, 29.48, 29.56])
@@ -52,7 +52,7 @@ def study(seed: int, size: str, resamples: int) -> dict[str, float]:
     truth = dict(zip(names, MEANS, strict=True))
     means, pairs = contrasts.means(model, names), contrasts.pairwise(model, names)
     differences = [truth[row["a"]] - truth[row["b"]] for row in pairs]
-    fixed, total = np.var(MEANS[cell], ddof=1), SESSION + RESIDUAL
+    total = SESSION + RESIDUAL
     result = {
         "means, normal": share([row["ci"] for row in means.values()], MEANS),
         "means, t": share([row["ci_satterthwaite"] for row in means.values()], MEANS),
@@ -68,14 +68,8 @@ def study(seed: int, size: str, resamples: int) -> dict[str, float]:
             share([row["ci_adjusted"] for row in pairs], differences) == 1
         ),
     }
-    shares = {
-        "ICC": SESSION / total,
-        "marginal R2": fixed / (fixed + total),
-        "conditional R2": (fixed + SESSION) / (fixed + total),
-    }
-    found = cluster_intervals(X, y, cluster, resamples, seed)
-    for (title, value), ci in zip(shares.items(), found.values(), strict=True):
-        result[title] = float(ci is not None and ci[0] <= value <= ci[1])
+    ci = icc_interval(X, y, cluster, resamples, seed)
+    result["ICC"] = float(ci is not None and ci[0] <= SESSION / total <= ci[1])
     every = contrasts.all_equal(6)
     families = {
         "family of 15, all equal": contrasts.pairwise(null, names),

@@ -86,15 +86,8 @@ def damage(name):
         message = r'ratings\.jsonl:3: session "sft/p02" is not "sft/p00"'
     elif name == "empty":
         return "", r"ratings\.jsonl:1: no rating in this file"
-    elif name == "one condition":
-        lines = [json.dumps(rating) for rating in ratings if rating["condition"] == "sft"]
-        return "\n".join(
-            [*lines, ""]
-        ), r"rated sessions of 1 condition\(s\); a comparison needs at least 2"
-    elif name == "one session":
-        lines = [line for line in lines if '"orpo"' not in line or '"p01"' in line]
-        return "\n".join([*lines, ""]), r'ratings\.jsonl: condition "orpo" has 1 rated session'
-    elif name == "one profile":
-        lines = [json.dumps(rating) for rating in ratings if rating["profile"] == "p00"]
-        return "\n".join([*lines, ""]), r"at least 2"
+    elif name == "all failed":
+        failed = {"act_fm": None, "tes": None, "status": "form"}
+        lines = [json.dumps(rating | failed) for rating in ratings]
+        return "\n".join([*lines, ""]), r"ratings\.jsonl: all ratings failed"
     return "\n".join([*lines[:2], json.dumps(third), *lines[3:], ""]), message

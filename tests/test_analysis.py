@@ -22,8 +22,8 @@ from tests.made_ratings import damage, make_ratings, make_session, write
         "duplicate",
         "other session",
         "empty",
-    ]
-    + ["one condition", "one session", "one profile"],
+        "all failed",
+    ],
 )
 def test_trap_24_bad_ratings_give_one_line(name, tmp_path):
     text, message = damage(name)

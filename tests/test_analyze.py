@@ -17,11 +17,12 @@ from act.audit.style import STYLES
 from act.forms import OUTCOMES, score
 from act.records import CONDITIONS
 from act.report.figures import Figure, write_figures
+from tests.made_preferences import make_preferences
 from tests.made_ratings import damage, make_ratings, make_session, write
 from tests.test_spreadsheet import as_excel, table
 
 ROOT = Path(__file__).resolve().parent.parent
-KINDS = ("contrasts", "wins", "diagnostics")
+KINDS = ("contrasts", "diagnostics")
 FIGURES = {*OUTCOMES}
 FIGURES |= {f"{total}_{kind}" for total in ("act_fm_total", "tes_mean") for kind in KINDS}
 
@@ -108,27 +109,15 @@ def test_summary_has_the_format_that_design_fixes(study):
         assert set(result["omnibus"]) == {"chi2", "df", "p"}
         assert set(result["variance"]) == {"session", "residual"}
         assert set(result["icc"]) == {"estimate", "ci"} and len(result["icc"]["ci"]) == 2
-        shares = {"marginal", "conditional"}
-        assert set(result["r2"]) == shares | {f"{share}_ci" for share in shares}
+        assert set(result["r2"]) == {"marginal", "conditional"}
         assert list(result["emm"]) == list(CONDITIONS)
         mean = {"mean", "se", "ci", "df", "ci_satterthwaite"}
         assert all(set(row) == mean for row in result["emm"].values())
         assert len(result["contrasts"]) == len(result["wins"]) == 15
-        effect = {
-            "difference",
-            "se",
-            "z",
-            "p",
-            "p_holm_sidak",
-            "ci",
-            "df",
-            "d",
-            "d_ci",
-            "d_residual",
-        }
+        effect = {"difference", "se", "z", "p", "p_holm_sidak", "ci", "df", "d", "d_ci"}
         effect |= {"p_satterthwaite", "p_satterthwaite_holm_sidak"}
-        pair = {"a", "b", "ci_adjusted", "ci_adjusted_satterthwaite"}
-        assert set(result["contrasts"][0]) == effect | pair
+        effect |= {"ci_adjusted", "ci_adjusted_satterthwaite"}
+        assert set(result["contrasts"][0]) == effect | {"a", "b"}
         assert [set(row) for row in result["factorial"]["cot_in"]] == [effect | {"training"}] * 3
         shape = {"skew", "excess_kurtosis", "normality_p", "spread_p", "outliers"}
         assert set(result["diagnostics"]) >= shape
@@ -346,7 +335,7 @@ def test_help_reads_like_a_manual():
         assert text in shown.stdout
 
 
-@pytest.mark.parametrize("name", ["broken line", "one session", "missing file"])
+@pytest.mark.parametrize("name", ["broken line", "all failed", "missing file"])
 def test_bad_input_ends_with_status_2_and_one_line_on_stderr(name, tmp_path):
     path = tmp_path / "ratings.jsonl"
     message = r"ratings\.jsonl: no such file"
@@ -357,6 +346,35 @@ def test_bad_input_ends_with_status_2_and_one_line_on_stderr(name, tmp_path):
     assert done.returncode == 2 and done.stdout == ""
     assert re.fullmatch(rf"error: .*{message}.*\n", done.stderr)
     assert not (tmp_path / "out").exists()
+
+
+def test_one_condition_alone_ends_no_report(tmp_path):
+    """Of each kind of file: nothing is compared, what was observed is there."""
+    only = [rating for rating in make_ratings(4) if rating["condition"] == "sft"]
+    sessions = [make_session("sft", client) for client in range(4)]
+    preferences = [one for one in make_preferences(1) if one["condition"] == "sft"]
+    words = []
+    files = {"ratings": only, "sessions": sessions, "preferences": preferences}
+    for name, records in files.items():
+        words += [f"--{name}", write(tmp_path / f"{name}.jsonl", records)]
+    done = run(*words, "--out", tmp_path / "out")
+    assert done.returncode == 0 and done.stderr == ""
+    outcomes = json.loads((tmp_path / "out/summary.json").read_text())["outcomes"]
+    assert list(outcomes) == ["preference", *OUTCOMES, *STYLES]
+    assert {result["refused"] for result in outcomes.values()} == {"1 condition(s) only"}
+    mean = np.mean([score(one["act_fm"], one["tes"])["tes_mean"] for one in only])
+    assert outcomes["tes_mean"]["observed"]["sft"]["mean"] == pytest.approx(mean)
+    page = " ".join(Page((tmp_path / "out/report.html").read_text()).words)
+    for title in ("Preference for the wanted reply", "ACT-FM consistency", "TES empathy"):
+        assert f"{title} could not be compared: 1 condition(s) only." in page
+
+
+def test_a_check_without_ratings_is_refused(tmp_path, refused):
+    sessions = write(tmp_path / "s.jsonl", [make_session("sft", 0)])
+    (tmp_path / "check.json").write_text(json.dumps(CHECK))
+    words = ["--sessions", sessions, "--check", tmp_path / "check.json", "--out", tmp_path / "out"]
+    said = "--check says whether the judge of --ratings can be trusted: give both"
+    assert said in refused("analyze.py", *words) and not (tmp_path / "out").exists()
 
 
 CHECK = {

@@ -163,8 +163,7 @@ def test_replicates_spread_by_hand_and_inside_the_residual_variance():
     """Two replicates: variance within = mean of (difference)^2 / 2; reliability 1 - variance / 2 /
     V.
 
-    Balanced, so V (session means about their condition's) is exact; noise_share is of the model's
-    residual variance.
+    Balanced, so V (session means about their condition's) is exact.
     """
     ratings = make_ratings(30, replicates=2)
     scores = score_sessions(ratings, "expected", "r")
@@ -177,8 +176,6 @@ def test_replicates_spread_by_hand_and_inside_the_residual_variance():
     table = values.mean(1).reshape(30, 6)
     V = ((table - table.mean(0)) ** 2).sum() / (180 - 6)
     assert found["reliability"]["tes_mean"] == pytest.approx(1 - variance / 2 / V)
-    residual = analysis.analyse(scores, "tes_mean", 0, 0)["variance"]["residual"]
-    assert found["noise_share"]["tes_mean"] == pytest.approx(min(1, variance / 2 / residual))
     assert found["per_session"] == {"min": 2, "mean": 2.0, "max": 2}
 
 

@@ -10,7 +10,7 @@ from scipy import stats
 from statsmodels.regression.mixed_linear_model import MixedLM
 
 from act.records import CONDITIONS
-from act.statistics.length import with_length
+from act.statistics.length import equal_length, with_length
 from act.statistics.ratings import TOTALS, Scores, score_sessions
 from tests.made_ratings import make_ratings, make_session
 from tests.test_report import page_of
@@ -84,13 +84,24 @@ def test_a_difference_that_is_all_length_goes_at_equal_length():
 
 
 def test_lengths_that_do_not_vary_are_refused():
+    """Nor where they differ by condition alone, or by one same number of tokens in all pairs."""
     scores, length = make_scores(clients=4)
+    same, by_condition = np.full(len(length), 9.0), 40.0 + scores.cells.argmax(1)
+    found = [equal_length(scores, "tes_mean", same), equal_length(scores, "tes_mean", by_condition)]
+    found.append(with_length(scores, by_condition)["tes_mean"])
+    for one in found:
+        assert one["refused"] == "the lengths do not vary within the conditions"
     found = with_length(scores, np.full(len(length), 30.0))["tes_mean"]
-    assert found["refused"] == "the lengths do not vary" and found["within"] is None
+    assert found["refused"] == "the lengths do not vary within the conditions"
+    assert found["within"] is None
     assert found["between"] is None and found["emm"] is None
     one = scores.where(scores.condition == "sft")
     found = with_length(one, length[scores.condition == "sft"])["tes_mean"]
     assert found["refused"] == "1 condition(s) only"
+    rows = np.isin(scores.profile, ["p00", "p01"])
+    found = equal_length(scores.where(rows), "tes_mean", length[rows])
+    few = f"{rows.sum()} rows cannot tell {2 * len(scores.where(rows).conditions)} fixed effects"
+    assert found["refused"] == f"{few} from noise"
 
 
 def test_length_of_rated_sessions_goes_into_the_summary_and_on_the_page(tmp_path):

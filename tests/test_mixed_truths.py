@@ -227,6 +227,5 @@ def test_standardised_differences_and_the_spread_of_the_total_variance():
     assert spread == pytest.approx(2 * (msb / 6) ** 2 / 39 + 2 * (5 * msw / 6) ** 2 / 195, rel=1e-9)
     row = pairwise(model, NAMES)[4]
     assert row["d"] == pytest.approx(row["difference"] / total**0.5)
-    assert row["d_residual"] == pytest.approx(row["difference"] / msw**0.5)
     half = 1.959964 * (row["se"] ** 2 / total + row["d"] ** 2 * spread / (4 * total**2)) ** 0.5
     assert row["d_ci"] == pytest.approx([row["d"] - half, row["d"] + half], rel=1e-6)

@@ -13,8 +13,9 @@ from statsmodels.regression.mixed_linear_model import MixedLM
 
 from act.records import CONDITIONS, InputError
 from act.report import sentences
-from act.report.table import number
+from act.report.table import number, p_value
 from act.report.tables import make_tables
+from act.report.terminal import answer
 from act.statistics.analysis import analyse, summarise
 from act.statistics.preferences import explore, read_preferences, score_preferences
 from tests.made_preferences import MEANS, PAIR_SD, RESIDUAL_SD, make_preferences
@@ -49,7 +50,7 @@ def test_a_margin_is_of_the_wanted_reply_by_hand():
     about = {"form": "ACT-FM", "item": 5, "direction": "inconsistent"}
     records = [record(c, pair) for c in ("instruct", "sft") for pair in "ab"]
     records += [record(c, "c", **about) for c in ("instruct", "sft")]
-    scores = score_preferences(records, "p.jsonl")
+    scores = score_preferences(records)
     assert scores.profile.tolist() == ["a", "a", "b", "b", "c", "c"]
     assert scores.condition.tolist() == ["instruct", "sft"] * 3
     assert scores.values["preference"].tolist() == [1.5] * 4 + [-1.5] * 2
@@ -96,13 +97,16 @@ def test_a_bad_preference_gives_one_line(broken, said, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_a_comparison_takes_two_conditions_with_two_pairs_each(tmp_path):
-    path = write(tmp_path / "p.jsonl", [record(), record(pair="b")])
-    with pytest.raises(InputError, match=r"scored pairs of 1 condition\(s\); a comparison needs"):
-        score_preferences(read_preferences(path), path)
-    path = write(tmp_path / "p.jsonl", [record(), record(pair="b"), record("orpo")])
-    with pytest.raises(InputError, match='condition "orpo" has 1 scored pair; its variation'):
-        score_preferences(read_preferences(path), path)
+def test_one_condition_is_not_compared_and_its_right_pairs_are_counted(tmp_path):
+    summary, tables = summary_of([record(), record(pair="b")])
+    result = summary["outcomes"]["preference"]
+    assert result["refused"] == "1 condition(s) only" and result["contrasts"] is None
+    assert result["observed"] == {"sft": {"n": 2, "mean": 1.5, "sd": 0.0}}
+    assert summary["preferences"]["right"]["sft"]["right"] == 2
+    (said,) = sentences.answers(summary)
+    assert said == "Preference for the wanted reply could not be compared: 1 condition(s) only."
+    lines = list(answer(summary, tables))
+    assert "sft               2  1.50 (no interval)" in lines
     with pytest.raises(InputError, match="no records"):
         read_preferences(write(tmp_path / "p.jsonl", []))
 
@@ -111,7 +115,7 @@ def test_the_model_of_preferences_is_statsmodels_where_pairs_are_missing():
     """A fifth of 816 records lost at random: means, errors, variances and contrasts, by REML."""
     keep = np.random.default_rng(1).random(816) < 0.8
     records = [one for one, kept in zip(make_preferences(), keep, strict=True) if kept]
-    scores = score_preferences(records, "p")
+    scores = score_preferences(records)
     result = analyse(scores, "preference", 0, 0)
     assert (result["n"], result["sessions"]) == (len(records), 136) and len(records) < 680
     beta, covariance, between, fitted = mixed(*scores.data("preference")[1::-1], scores.profile)
@@ -132,7 +136,7 @@ def test_balanced_preferences_have_the_truth_and_the_paired_t():
     the difference is theirs, and its error, from all conditions, is sqrt(2 / pairs) x residual SD.
     """
     records = make_preferences()
-    scores = score_preferences(records, "p")
+    scores = score_preferences(records)
     result = analyse(scores, "preference", 0, 0)
     table = scores.values["preference"].reshape(136, 6)
     assert result["variance"]["session"] ** 0.5 == pytest.approx(PAIR_SD, rel=0.15)
@@ -147,7 +151,7 @@ def test_balanced_preferences_have_the_truth_and_the_paired_t():
         wins = next(w for w in result["wins"] if (w["a"], w["b"]) == (row["a"], row["b"]))
         assert (wins["wins"], wins["losses"], wins["ties"]) == (won, 136 - won, 0)
     two = [one for one in records if one["condition"] in ("sft", "orpo")]
-    (row,) = analyse(score_preferences(two, "p"), "preference", 0, 0)["contrasts"]
+    (row,) = analyse(score_preferences(two), "preference", 0, 0)["contrasts"]
     paired = stats.ttest_rel(table[:, 2], table[:, 4])
     assert row["z"] == pytest.approx(paired.statistic, rel=1e-9)
     assert row["df"] == pytest.approx(135) and paired.df == 135
@@ -162,7 +166,7 @@ def test_at_equal_length_the_model_is_statsmodels_and_has_the_truth():
     tokens longer. As it is orpo lies .25 above sft, at equal length they are the same."""
     means = MEANS | {"orpo": MEANS["sft"]}
     records = make_preferences(means=means, **LONGER)[:-40]  # not balanced
-    scores = score_preferences(records, "p")
+    scores = score_preferences(records)
     found = explore(records, scores)["sensitivity"]["equal_length"]
     longer = scores.values["longer"]
     X = np.hstack([scores.cells, scores.cells * longer[:, None]])
@@ -183,7 +187,7 @@ def test_at_equal_length_the_model_is_statsmodels_and_has_the_truth():
 
 def summary_of(records):
     """What analyze.py makes of preferences alone: summary and tables."""
-    scores = score_preferences(records, "p")
+    scores = score_preferences(records)
     held = {"preference": scores}
     inputs = {"score": "integer", "resamples": 0, "seed": 0, "sessions": None}
     summary = summarise(None, None, held, inputs) | {"judge_check": None, "safety": None}
@@ -226,9 +230,57 @@ def test_steps_of_training_are_the_contrasts_turned_round():
         assert (row["z"] > 0) == (row["difference"] > 0)
 
 
+def test_with_few_pairs_steps_and_thinking_first_are_judged_by_t_everywhere():
+    """12 pairs, all of direction consistent. The interval and the p beside it are of one kind."""
+    records = [one for one in make_preferences() if one["pair"].startswith("act-fm-01")]
+    records += [one for one in make_preferences() if one["pair"].startswith("act-fm-02")]
+    records += [one for one in make_preferences() if one["pair"].startswith("act-fm-03")]
+    summary, tables = summary_of(records)
+    result, lines = summary["outcomes"]["preference"], "\n".join(answer(summary, tables))
+    assert result["sessions"] == 12
+    pair = next(row for row in result["contrasts"] if (row["a"], row["b"]) == ("instruct", "sft"))
+    thinking = result["factorial"]["cot_in"][0]
+    assert pair["ci"] != pair["ci_adjusted"] != pair["ci_adjusted_satterthwaite"]
+    d = tables["steps"].fine["preference"]
+    for name, row, sign in (
+        ("sft - instruct", pair, -1),
+        ("thinking first in instruct", thinking, 1),
+    ):
+        low, high = sorted(sign * end for end in row["ci_adjusted_satterthwaite"])
+        p = p_value(row["p_satterthwaite_holm_sidak"])
+        said = f"{sign * row['difference']:.{d}f} [{low:.{d}f}, {high:.{d}f}], p {p}, adjusted by t"
+        assert f"  {name:<28}{said}" in lines
+    low, high = sorted(-end for end in pair["ci_adjusted_satterthwaite"])
+    head, _, step, _ = tables["steps"].to_cells()
+    cells = dict(zip(head, step, strict=True))
+    assert cells["95% interval, all pairs at once"] == f"{number([low, high], d)} by t"
+    assert cells["adjusted p"] == f"{p_value(pair['p_satterthwaite_holm_sidak'])} by t"
+    head, first, *_ = tables["thinking"].to_cells()
+    cells = dict(zip(head, first, strict=True))
+    adjusted = number(thinking["ci_adjusted_satterthwaite"], d)
+    assert cells["all three at once"] == f"{adjusted} by t"
+
+
+def test_pairs_that_a_condition_lacks_are_said():
+    """orpo lacks 96 of 136 pairs: 720 margins of 816."""
+    records = make_preferences()
+    lacking = {one["id"] for one in records if one["condition"] == "orpo"}
+    lacking = set(sorted(lacking)[:96])
+    summary, _ = summary_of([one for one in records if one["id"] not in lacking])
+    said = " ".join(sentences.cautions(summary))
+    assert (
+        "96 of 816 preferences (every pair in every condition) are not in the file (orpo 96)"
+        in said
+    )
+    (methods,) = sentences.methods(summary)
+    assert "of 136 matched pairs were scored in 6 conditions (720 margins)" in methods
+    whole, _ = summary_of(records)
+    assert "not in the file" not in " ".join(sentences.cautions(whole))
+
+
 def test_parts_are_the_analysis_of_their_pairs_alone_and_right_ones_are_counted():
     records = make_preferences()
-    scores = score_preferences(records, "p")
+    scores = score_preferences(records)
     found = explore(records, scores)
     sizes = {name: part["sessions"] for name, part in found["by_subscale"].items()}
     halves = [f"{s}_{d}" for s in ("stance", "open", "aware", "engaged") for d in DIRECTIONS]
@@ -270,9 +322,16 @@ def test_from_preferences_alone_to_the_report(tmp_path):
     chi2, f = result["omnibus"]["chi2"], result["omnibus_f"]["f"]
     assert f"chi2(5) = {chi2:.2f}, p < .001; F(5, " in done.stdout and f" = {f:.2f}," in done.stdout
     emm = result["emm"]
-    gain = emm["sft"]["mean"] - emm["instruct"]["mean"]
-    assert f"  sft - instruct              {gain:.3f} [" in done.stdout
-    assert "thinking first in orpo" in done.stdout and "no clinician has read" in done.stdout
+    # a step is a contrast turned round, thinking first one of three: both with what is adjusted
+    pair = next(row for row in result["contrasts"] if (row["a"], row["b"]) == ("instruct", "sft"))
+    low, high = (-end for end in reversed(pair["ci_adjusted"]))
+    told = f"{-pair['difference']:.3f} [{low:.3f}, {high:.3f}], p {p_value(pair['p_holm_sidak'])}"
+    assert f"  sft - instruct              {told}, adjusted\n" in done.stdout
+    row = result["factorial"]["cot_in"][2]
+    low, high = row["ci_adjusted"]
+    told = f"{row['difference']:.3f} [{low:.3f}, {high:.3f}], p {p_value(row['p_holm_sidak'])}"
+    assert f"  thinking first in orpo      {told}, adjusted\n" in done.stdout
+    assert "no clinician has read" in done.stdout
     # the page
     page = Page((tmp_path / "out/report.html").read_text())
     said = " ".join(page.words)
@@ -280,7 +339,7 @@ def test_from_preferences_alone_to_the_report(tmp_path):
     low, high = (number(-end, 3) for end in reversed(pair["ci_adjusted"]))
     told = "not " * (pair["p_holm_sidak"] >= 0.05)
     step = f"orpo \u2212 sft {number(-pair['difference'], 3)} ({low} to {high}), {told}told from 0"
-    assert step in said
+    assert step in said and "a studentised cluster bootstrap, 100 resamples of clients" in said
     for there in ("What the therapists prefer", "is not what it says", "nats a token above"):
         assert there in said
     for absent in ("judge of what follows", "Scores by condition", "speak", "went wrong", "rater"):
@@ -293,7 +352,14 @@ def test_from_preferences_alone_to_the_report(tmp_path):
     assert len(rows) == 813 and set(rows[0]) == {
         "condition", "profile", "preference", "with_end", "longer"
     }  # fmt: skip
-    for name in ("preference_parts", "preference_right", "sensitivity"):
+    part = summary["preferences"]["by_direction"]["consistent"]["contrasts"]
+    pair = next(row for row in part if (row["a"], row["b"]) == ("sft", "orpo"))
+    with open(tmp_path / "out/preference_parts.csv", newline="") as file:
+        row = next(csv.DictReader(file))
+    assert (row["part"], row["a"], row["b"]) == ("consistent", "orpo", "sft")
+    assert float(row["p_adjusted"]) == pair["p_holm_sidak"]
+    assert float(row["ci_adjusted_low"]) == -pair["ci_adjusted"][1]
+    for name in ("preference_right", "sensitivity"):
         assert (tmp_path / f"out/{name}.csv").exists()
 
 
@@ -319,9 +385,17 @@ def test_from_replayed_sessions_alone_to_the_report(tmp_path):
         for name in CONDITIONS  # the second reply, "And now?", has two
     ]
     assert list(means.values()) == pytest.approx(np.mean(words, axis=1))
-    assert "Words a reply: chi2(5) = " in done.stdout
-    page = " ".join(Page((tmp_path / "out/report.html").read_text()).words)
-    assert "In 36 of 36 sessions the client is replayed" in page
+    # six clients are few: F on the terminal and on the page
+    test = summary["outcomes"]["words_per_reply"]["omnibus_f"]
+    f = f"F(5, {test['df2']:.1f}) = {test['f']:.2f}"
+    assert f"Words a reply: {f}, p < .001; highest orpo-cot" in done.stdout
+    page = " ".join(Page((tmp_path / "out/report.html").read_text()).words).replace("\xa0", " ")
+    assert "In 36 of 36 sessions the client is replayed" in page and f in page
+    assert "Only 6 clients (Words a reply)" in page
+    # no page shows an interval of style's ICC: it is not drawn, and methods do not say so
+    assert summary["outcomes"]["words_per_reply"]["icc"]["ci"] is None
+    assert "Head-to-head wins leave ties out" in page and "bootstrap, 50 resamples" not in page
+    assert "36 sessions of 6 clients in 6 conditions, not rated." in page
     assert "How the therapists speak" in page and "Scores by condition" not in page
     assert "What each condition answered to one client: p00, turn 2" in page
 

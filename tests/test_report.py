@@ -209,9 +209,6 @@ def test_text_alternatives_state_the_numbers(made):
         name = f"{pair['a']} minus {pair['b']} {number(pair['difference'])} ("
         told = pair["p_holm_sidak"] < 0.05
         assert name in listed[not told] and name not in listed[told]
-    pair = result["wins"][0]
-    won = f"{100 * pair['rate']:.0f}% ({pair['wins']} to {pair['losses']})"
-    assert won in texts["act_fm_total_wins"]
     result = outcomes["stance_inconsistent"]
     sft = number(result["emm"]["sft"]["mean"], decimals(result))
     assert "ACT-FM stance, inconsistent, mean and 95% interval: " in texts["stance_inconsistent"]
@@ -243,7 +240,8 @@ def test_each_place_of_the_page_has_what_fills_it():
 def test_what_a_reader_would_believe_too_much(made):
     summary = copy.deepcopy(made[0])
     said = " ".join(sentences.cautions(summary))
-    assert "simulated" in said and "No check of this rater" in said
+    assert "simulated, made up or recorded" in said and "No check of this rater" in said
+    assert "client is replayed" not in said
     best, ties = sentences.ties_with_best(summary["outcomes"]["act_fm_total"])
     others = sentences.enumerated(ties)
     assert f"on ACT-FM consistency, {best} cannot be told from {others}" in said
@@ -257,7 +255,8 @@ def test_what_a_reader_would_believe_too_much(made):
         for pair in outcomes["tes_mean"]["contrasts"]:
             if (pair["a"], pair["b"]) == ("sft", "orpo"):
                 pair["p_holm_sidak"] = p
-    assert "sft against orpo (TES empathy)" in sentences.changed(summary)
+    without = [line for line in sentences.hangs_on(summary, "totals") if "without failed" in line]
+    assert re.search("test says otherwise of .*sft against orpo[, .]", without[1])
     assert "1 of 180 sessions have no valid rating (orpo-cot 1)" in said
     assert "not in the files" not in said and "on a scale" not in said
     summary["failures"]["sft"]["unrated_sessions"], summary["missing"]["rated"] = 2, 175
@@ -273,6 +272,21 @@ def test_what_a_reader_would_believe_too_much(made):
         summary["input"]["raters"] = raters
         line = f"Judge check: other measures nothing.{more}"
         assert list(sentences.judge_check(summary)) == [line]
+
+
+def test_recorded_clients_are_counted_and_not_called_simulated(tmp_path):
+    """Those of two conditions are replayed: 6 of 18 sessions."""
+    ratings, sessions = make_ratings(3), []
+    for rating in ratings:
+        session = make_session(rating["condition"], int(rating["profile"][1:]))
+        client = "replayed" if rating["condition"] in ("sft", "orpo") else "models/smollm2"
+        sessions.append(session | {"models": {"client": client}})
+    summary, held = summarise(ratings, sessions)
+    assert summary["input"]["replayed"] == 6
+    page = Seen(page_of(summary, held, tmp_path, sessions)).text
+    assert "In 6 of 18 sessions the client is replayed: the client's lines were recorded" in page
+    assert "18 rated sessions of 3 clients in 6 conditions" in page
+    assert page.count("simulated") == 1 and "The clients are simulated, made up or recorded" in page
 
 
 def test_a_page_without_figures_sessions_or_a_single_fitted_outcome_says_why(tmp_path):

@@ -181,10 +181,6 @@ def broken(name):
         rows.append(["again", *rows[1][1:-1], "b"])
         here, there = 'instruct/p00 is session "again"', 'instruct/p00 is "instruct/p00"'
         return text(rows), rf"a\.csv:20: {here} here, and {there} on line 2"
-    if name == "condition with one session":
-        rows = [row for row in rows if row[1] != "orpo" or row[2] == "p01"]
-        lost = 'condition "orpo" has 1 rated session; its variation needs at least 2'
-        return text(rows), rf"a\.csv: {lost}"
     if name == "unknown condition":
         put("condition", "SFT")
         return text(rows), r'a\.csv:4: unknown condition "SFT"; the six are instruct, instruct-cot'
@@ -240,7 +236,7 @@ def broken(name):
 
 NAMES = """out of range|out of range, TES|negative|text|Excel's error|half a rating
 decimal comma between commas|duplicate|one session, two clients|one client, two sessions
-condition with one session|unknown condition|no profile|replicate|missing column|no header
+unknown condition|no profile|replicate|missing column|no header
 other delimiter|column twice|after a cell of two lines|after empty rows|open quote|empty
 two lines in a cell|only separators|only a header|Windows' letters|a workbook
 item of no form|NUL""".splitlines()

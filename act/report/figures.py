@@ -1,8 +1,8 @@
 """The figures of the report, each drawn from the rows of a table, whose words are its text.
 
 Nothing is told by colour alone: training is colour (Okabe & Ito's palette) with a name or a shape
-beside it, chain of thought is a filled mark where none is hollow, a matrix holds its numbers. Only
-`Figure.render` imports matplotlib: the rest of the report does without.
+beside it, chain of thought is a filled mark where none is hollow. Only `Figure.render` imports
+matplotlib: the rest of the report does without.
 """
 
 from collections.abc import Callable
@@ -19,8 +19,6 @@ from act.report.table import OUTCOMES, SPECS, Table
 
 COLOURS = {"instruct": "#0072B2", "sft": "#D55E00", "orpo": "#009E73"}
 SHAPES = {"instruct": "o", "sft": "s", "orpo": "^"}
-TYPES = ("#000000", "#E69F00", "#56B4E9", "#CC79A7", "#F0E442", "#999999")  # kinds of client
-TYPE_SHAPES = "ovsDPX"
 GOLDEN = 0.6180339887498949
 WIDTH = 4.8  # inches: 460 pixels, so that text of 10 points can still be read on a phone's 360
 STYLE = Path(__file__).with_suffix(".mplstyle")
@@ -132,51 +130,6 @@ def forest(rows: list[dict], _, figure) -> None:
     lines_of(axes, names, f"first minus second, {OUTCOMES[rows[0]['outcome']].unit}")
 
 
-def win_matrix(rows: list[dict], _, figure) -> None:
-    """Of the clients (or pairs) that tell two conditions apart, the share with the row above."""
-    names = list(dict.fromkeys(row[one] for one in "ab" for row in rows))  # in the study's order
-    # (row, column): share of clients with the row's condition rated above the column's
-    share = np.full((len(names), len(names)), np.nan)
-    figure.set_figheight(0.45 * len(names) + 1.2)
-    axes = figure.subplots()
-    for row in rows:
-        if row["rate"] is None:  # nothing but ties
-            continue
-        i, j = names.index(row["a"]), names.index(row["b"])  # each pair fills two cells
-        star, weight = ("*", "bold") if row["p"] < 0.05 else ("", "normal")
-        look = {"ha": "center", "va": "center", "fontsize": 9, "fontweight": weight}
-        look["color"] = "white" if abs(row["rate"] - 0.5) > 0.3 else "black"
-        for y, x, rate in ((i, j, row["rate"]), (j, i, 1 - row["rate"])):
-            share[y, x] = rate
-            axes.text(x, y, f"{100 * rate:.0f}%{star}", **look)
-    axes.imshow(share, cmap="PuOr_r", vmin=0, vmax=1)
-    axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(names)), names)
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0)
-    axes.set_title(f"{OUTCOMES[rows[0]['outcome']].title}: row above column", fontsize=10)
-
-
-def archetypes(rows: list[dict], _, figure) -> None:
-    """The mean of each kind of client in each condition, with its 95% interval."""
-    figure.set_figheight(5)
-    axes = figure.subplots()
-    lines, kinds = (
-        list(dict.fromkeys(row[of] for row in rows)) for of in ("condition", "archetype")
-    )
-    for row in rows:
-        line, kind = lines.index(row["condition"]), kinds.index(row["archetype"])
-        # kinds share three quarters of the line, under one another
-        y = line + (kind - (len(kinds) - 1) / 2) * 0.75 / len(kinds)
-        colour, shape = TYPES[kind % len(TYPES)], TYPE_SHAPES[kind % len(TYPES)]
-        edge = {"markeredgecolor": "black", "markeredgewidth": 0.7, "markersize": 5.5}
-        axes.hlines(y, *row["ci"], color=colour, linewidth=1.6, zorder=2)
-        first = row["archetype"][:28] if line == 0 else None  # one entry of the legend each
-        axes.plot(row["mean"], y, shape, color=colour, label=first, **edge)
-    lines_of(axes, lines, SPECS["scale"](rows[0]["outcome"]))
-    figure.legend(loc="outside lower center", ncols=2)
-
-
 def diagnostics(rows: list[dict], tables: dict[str, Table], figure) -> None:
     """Two quantile plots, and residuals against fitted values: a level band of even width where the
     assumptions hold."""
@@ -200,7 +153,5 @@ def diagnostics(rows: list[dict], tables: dict[str, Table], figure) -> None:
 DRAWN = {  # a table with its name says it in words -> what draws it
     "estimates": estimates,
     "contrasts": forest,
-    "wins": win_matrix,
-    "archetypes": archetypes,
     "diagnostics": diagnostics,
 }

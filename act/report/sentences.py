@@ -6,13 +6,14 @@ names the functions of a summary that it shows: each yields a paragraph or a lis
 
 import re
 from collections.abc import Iterator
-from itertools import product
 from pathlib import Path
 
+from act.audit.style import STYLES
 from act.forms import FORMS
 from act.records import CONDITIONS
 from act.report.table import LEADING, OUTCOMES, Writer, within
-from act.report.tables import adjusted, alternatives, decimals, few, steps
+from act.report.tables import alternatives, decimals, steps
+from act.report.verdicts import adjusted, few, test_of, told_apart
 from act.statistics.ratings import TOTALS
 
 # Below this share of a scale (about one step on a single item) a difference is called small.
@@ -37,11 +38,6 @@ def by_condition(counts: dict[str, int]) -> str:
     return ", ".join(f"{name} {n}" for name, n in counts.items() if n)
 
 
-def told_apart(result: dict, pair: dict) -> bool:
-    """Does the adjusted test tell the two conditions of a pair apart?"""
-    return adjusted(result, pair)[0] < 0.05
-
-
 def ties_with_best(result: dict) -> tuple[str, list[str]]:
     """The highest condition and those that the adjusted test does not tell from it."""
     best = max(result["emm"], key=lambda name: result["emm"][name]["mean"])
@@ -59,10 +55,10 @@ def fitted(summary: dict, group: str = "leading") -> dict[str, dict]:
 
 
 def kinds(summary: dict) -> dict[str, dict]:
-    """One outcome of preferences and one of ratings; of style where there is neither."""
-    outcomes = summary["outcomes"]
-    names = [name for name in ("preference", TOTALS[0]) if name in outcomes]
-    return {name: outcomes[name] for name in names or list(outcomes)[:1]}
+    """One outcome of preferences, and one of ratings; where there are none, one of style."""
+    of_ratings = TOTALS[0] if TOTALS[0] in summary["outcomes"] else next(iter(STYLES))
+    names = "preference", of_ratings
+    return {name: one for name, one in summary["outcomes"].items() if name in names}
 
 
 def demonstration(summary: dict) -> Iterator[str]:
@@ -102,11 +98,11 @@ def answer(name: str, result: dict) -> str:
     # 2. their difference, a minus b: turned where b is best
     pair = next(row for row in result["contrasts"] if {row["a"], row["b"]} == {best, other})
     low, high = adjusted(result, pair)[1]
-    said = {"best": best, "lead": abs(pair["difference"]), "by_t": " by t" * few(result)}
+    said = {"best": best, "lead": abs(pair["difference"]), "by_t": " by t" if few(result) else ""}
     said["ci"] = [low, high] if pair["a"] == best else [-high, -low]
     said["other"] = "the untrained model, instruct" if other == "instruct" else other
     # 3. the test of all conditions: F where clients are few
-    test = "omnibus_f" if few(result) else "omnibus"  # of words.txt, too
+    test = test_of(result)
     said["test"] = say(test, **result[test])
     said["found"] = say("differ" if result[test]["p"] < 0.05 else "by chance", many=len(means))
     return say("answer", decimals(result), outcome=name, **said)
@@ -126,7 +122,7 @@ def unresolved(summary: dict, group: str) -> Iterator[str]:
         told = [told_apart(result, pair) for pair in result["contrasts"]]  # one a pair
         best, ties = ties_with_best(result)
         said = {"last": say("not alone" if ties else "alone", best=best, others=enumerated(ties))}
-        said |= {"by_t": " by t" * few(result), "told": sum(told), "pairs": len(told)}
+        said |= {"by_t": " by t" if few(result) else "", "told": sum(told), "pairs": len(told)}
         yield say("pairs", outcome=name, **said)
 
 
@@ -215,7 +211,15 @@ def sample(summary: dict) -> Iterator[str]:
 
 
 def missing(summary: dict) -> Iterator[str]:
-    """What is not in the scores, and whether it matters."""
+    """What was not measured, and what went wrong."""
+    preferred = summary["outcomes"].get("preference")
+    if preferred:
+        pairs, seen = preferred["sessions"], preferred["observed"]
+        lacking = {name: pairs - row["n"] for name, row in seen.items()}
+        absent, of = sum(lacking.values()), pairs * len(seen)
+        if absent:
+            where = by_condition(lacking)
+            yield say("pairs missing", absent=absent, expected=of, where=where)
     if summary["missing"] is None:  # no ratings
         return
     counts, failures = summary["missing"], summary["failures"]
@@ -230,37 +234,25 @@ def missing(summary: dict) -> Iterator[str]:
     broken = {name: row["failed_sessions"] or 0 for name, row in failures.items()}
     failed = sum(broken.values())
     if failed:
-        yield say("failed", n=failed, of=of, where=by_condition(broken), changed=changed(summary))
+        yield say("failed", n=failed, of=of, where=by_condition(broken))
     if summary["input"]["sessions"] is None:
         yield say("no sessions")
 
 
-def moved(everyone: dict, kept: dict) -> list[str]:
-    """The pairs of which two entries of an outcome decide otherwise."""
-    found = []
-    # two lists of pairs; in one of them some may be missing
-    for pair, other in product(everyone["contrasts"] or [], kept["contrasts"] or []):
-        same = (pair["a"], pair["b"]) == (other["a"], other["b"])
-        if same and told_apart(everyone, pair) != told_apart(everyone, other):
-            found.append(f"{pair['a']} against {pair['b']}")
-    return found
-
-
 def decided(everyone: dict, other: dict) -> str:
-    """Does another entry of an outcome tell the same pairs apart?"""
-    why, pairs = everyone["refused"] or other["refused"], moved(everyone, other)
+    """Does another entry of an outcome, maybe of fewer conditions, tell the same pairs apart?"""
+    why = everyone["refused"] or other["refused"]
     if why:
         return say("not compared", why=why)
-    return say("decides otherwise", pairs=enumerated(pairs)) if pairs else say("decides the same")
-
-
-def changed(summary: dict) -> str:
-    """Does leaving failed sessions out change which pairs are told apart?"""
-    found = []
-    for name, kept in summary["sensitivity"]["outcomes"].items():
-        pairs = moved(summary["outcomes"][name], kept)
-        found += [f"{pair} ({OUTCOMES[name].title})" for pair in pairs]
-    return say("otherwise", pairs=enumerated(found)) if found else say("the same")
+    told = {(pair["a"], pair["b"]): told_apart(everyone, pair) for pair in everyone["contrasts"]}
+    changed = []
+    for pair in other["contrasts"]:
+        a, b = pair["a"], pair["b"]
+        if told_apart(other, pair) != told[a, b]:
+            changed.append(f"{a} against {b}")
+    return (
+        say("decides otherwise", pairs=enumerated(changed)) if changed else say("decides the same")
+    )
 
 
 def danger(summary: dict) -> Iterator[str]:
@@ -292,19 +284,6 @@ def judge_check(summary: dict) -> Iterator[str]:
         yield line if check["judge"] in raters else f"{line} {other}"
 
 
-def left_out(summary: dict) -> Iterator[str]:
-    """What is left of the answer without failed sessions."""
-    found = summary["sensitivity"]
-    if found is None and not summary["input"]["raters"]:
-        return
-    if found is None:
-        yield say("sensitivity needs")
-    elif found["excluded"] == 0:
-        yield say("none failed")
-    else:
-        yield say("left out", excluded=found["excluded"])
-
-
 def replicates(summary: dict) -> Iterator[str]:
     """How far ratings of one session scatter."""
     if summary["replicates"]:
@@ -328,7 +307,8 @@ def methods(summary: dict) -> Iterator[str]:
     parts = {"preferences": "preference" in outcomes, "data": TOTALS[0] in outcomes}
     parts |= {"style": any(within(name, "style") for name in outcomes)}
     parts |= {"model": outcomes, "factorial": any(one["factorial"] for one in outcomes.values())}
-    parts |= {"intervals": outcomes, "length": (summary["sensitivity"] or {}).get("length")}
+    drawn = any(one["icc"] and one["icc"]["ci"] for one in outcomes.values())
+    parts |= {"intervals": drawn, "length": (summary["sensitivity"] or {}).get("length")}
     parts |= {"archetype": summary["archetype"], "subgroups": summary["subgroups"]}
     parts["versions"] = True
     yield " ".join(say(f"methods {part}", **fields) for part, done in parts.items() if done)

@@ -68,7 +68,7 @@ class Writer(Formatter):
 
     Two numbers are an interval, None is a dash. Of SPECS, "{p:=p}" writes "= .031" or "< .001" and
     "{outcome:scale}" an outcome's name and the ends of its scale, or its unit; "{outcome:of}" is
-    whose the random intercepts are, "{outcome:row}" what was measured."
+    whose the random intercepts are, "{outcome:row}" what was measured.
     """
 
     def __init__(self, fine: int = 2):
@@ -106,7 +106,8 @@ class Table:
     per: str = ""  # a field: on the page there is a table for each of its values
     turned: bool = False  # on its side there: a column a row
     columns: dict[str, str] = field(default_factory=dict)  # head -> cell
-    by_t: dict[str, str] = field(default_factory=dict)  # more of them where clients are few
+    # more of them, or others under the same heads, where clients are few
+    by_t: dict[str, str] = field(default_factory=dict)
     across: str = ""  # a field: rows of one `columns` stand side by side, a column a value,
     cell: str = ""  # with this in it
     say: str = ""  # a row in words, for those who cannot see the figure

@@ -14,11 +14,11 @@ import numpy as np
 from act.audit.style import STYLES
 from act.records import CONDITIONS
 from act.report.table import LEADING, OUTCOMES, Table
+from act.report.verdicts import few, test_of, verdict
 from act.statistics.diagnostics import residuals_of
 from act.statistics.ratings import TOTALS, Scores
 
 LOOKS = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
-FEW_CLIENTS = 30  # below this the normal approximation is visibly too sure
 NOTHING = {  # what stands for a part that is None: it needs another file
     "archetype": {},
     "subgroups": [],
@@ -43,18 +43,6 @@ SENSITIVITY = {
     "equal_length": "at equal length",
 }
 SHOWN = 30  # of the words that a therapist said first; the CSV has them all
-
-
-def few(result: dict) -> bool:
-    """Are an outcome's clients too few for the normal approximation? ("sessions" counts them.)"""
-    return result["sessions"] < FEW_CLIENTS
-
-
-def adjusted(result: dict, pair: dict) -> tuple[float, list[float]]:
-    """A pair's p and interval adjusted for all pairs: by t where clients are few, else by z."""
-    if few(result):
-        return pair["p_satterthwaite_holm_sidak"], pair["ci_adjusted_satterthwaite"]
-    return pair["p_holm_sidak"], pair["ci_adjusted"]
 
 
 def decimals(result: dict) -> int:
@@ -153,7 +141,8 @@ def means(outcomes: dict[str, dict], held: dict[str, Scores]) -> list[dict]:
     unknown = dict.fromkeys(("mean", "se", "ci", "df", "ci_satterthwaite"))
     rows = []
     for name, result in outcomes.items():
-        flags = {"_fitted": bool(result["emm"]), "_few": few(result), "_test": result["omnibus"]}
+        flags = {"_fitted": bool(result["emm"]), "_few": few(result)}
+        flags |= {f"_{test}": result[test] for test in ("omnibus", "omnibus_f")}
         for condition, seen in result["observed"].items():
             estimate = unknown | (result["emm"] or {}).get(condition, {})
             row = {"outcome": name, "condition": condition, **seen, "emm": estimate.pop("mean")}
@@ -184,6 +173,7 @@ def tests(outcomes: dict[str, dict]) -> list[dict]:
         row["_highest"] = max(ranked, key=itemgetter(0), default=None)
         row["_note"] = known.get("refused", "client variance 0" if known.get("singular") else "")
         row["_outliers"] = len(row["diagnostics"].get("outliers", []))
+        row["_test"] = test_of(result)
         rows.append(row | {"_tests": len(outcomes)})
     return rows
 
@@ -192,14 +182,6 @@ def contrasts(outcomes: dict[str, dict]) -> list[dict]:
     """All pairs of conditions, with the p and the interval that are adjusted for all of them."""
     rows = parts(outcomes, "contrasts")
     return [row | verdict(outcomes[row["outcome"]], row) for row in rows]
-
-
-def verdict(result: dict, pair: dict) -> dict:
-    """What decides whether a pair differs, for readers and to be drawn."""
-    p, ci = adjusted(result, pair)
-    told = "told from 0" if p < 0.05 else "not told from 0"
-    look = {"_few": few(result), "_by_t": " by t" * few(result), "_star": "*" * (p < 0.05)}
-    return look | {"_p": p, "_ci": ci, "_told": told}
 
 
 def steps(name: str, result: dict | None) -> list[dict]:
@@ -211,7 +193,8 @@ def steps(name: str, result: dict | None) -> list[dict]:
             row = {"outcome": name, "a": more, "b": less} | verdict(result, pair)
             row |= {field: -pair[field] for field in ("difference", "z", "d")}
             row["ci"], row["_ci"] = ([-high, -low] for low, high in (pair["ci"], row["_ci"]))
-            row |= {"df": pair["df"], "p_adjusted": row["_p"], "_step": f"{more} − {less}"}
+            row |= {"df": pair["df"], "p_adjusted": row["_p"], "ci_adjusted": row["_ci"]}
+            row["_step"] = f"{more} − {less}"
             rows.append(row)
     return sorted(rows, key=lambda row: STEPS.index((row["a"], row["b"])))
 
@@ -219,7 +202,7 @@ def steps(name: str, result: dict | None) -> list[dict]:
 def thinking(outcomes: dict[str, dict]) -> list[dict]:
     """What thinking first does in each training."""
     rows = parts({name: result["factorial"] for name, result in outcomes.items()}, "cot_in")
-    return [row | {"_few": few(outcomes[row["outcome"]])} for row in rows]
+    return [row | verdict(outcomes[row["outcome"]], row) for row in rows]
 
 
 def preference_parts(preferred: dict) -> list[dict]:
@@ -228,7 +211,7 @@ def preference_parts(preferred: dict) -> list[dict]:
     for part, result in (preferred["by_direction"] | preferred["by_subscale"]).items():
         title = OUTCOMES[part].title if part in OUTCOMES else PARTS[part]
         about = {"part": part, "_title": title, "pairs": result["sessions"]}
-        about["_test"] = result["omnibus_f" if few(result) else "omnibus"]
+        about["_test"] = result[test_of(result)]
         rows += [about | row for row in steps("preference", result)]
     return rows
 
@@ -280,9 +263,10 @@ def subgroups(found: list[dict]) -> list[dict]:
 
 def scatter(found: dict) -> list[dict]:
     """How far the ratings of one session differ."""
-    kinds = [kind for kind in ("sd_within", "reliability", "noise_share") if kind in found]
-    rows = [{"outcome": name} for name in found.get("sd_within", ())]
-    return [row | {kind: found[kind][row["outcome"]] for kind in kinds} for row in rows]
+    rows = []
+    for name, sd in found.get("sd_within", {}).items():
+        rows.append({"outcome": name, "sd": sd, "reliability": found["reliability"][name]})
+    return rows
 
 
 def left_over(outcomes: dict[str, dict], held: dict[str, Scores]) -> dict[str, dict]:

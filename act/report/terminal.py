@@ -1,6 +1,7 @@
 """The answer in short, as a terminal shows it: preferences, style, then ratings and their judge.
 
-By z and chi-square, however few the clients; the page then answers by F and t.
+Means' intervals are by z, each outcome is tested by chi-square and by F. Differences' intervals and
+p are adjusted for one another, by t where pairs are few; styles are tested by F where clients are.
 """
 
 from collections.abc import Iterator
@@ -63,13 +64,14 @@ def interval(value: float, ci: list[float], d: int) -> str:
 
 
 def effects(result: dict, tables: dict[str, Table]) -> Iterator[str]:
-    """What each step of training does to preferences, and thinking first in each training."""
-    steps = [(f"{row['a']} - {row['b']}", row, row["_p"]) for row in tables["steps"].rows]
+    """What each step of training does to preferences, and thinking first in each training: the
+    interval and the p that are adjusted for all pairs, or for all three trainings."""
+    named = [(f"{row['a']} - {row['b']}", row) for row in tables["steps"].rows]
     for row in tables["thinking"].of("outcome", "preference").rows:
-        steps.append((f"thinking first in {row['training']}", row, row["p_holm_sidak"]))
-    for name, row, p in steps:
-        said = interval(row["difference"], row["ci"], decimals(result))
-        yield f"  {name:<28}{said}, adjusted p {p_value(p)}"
+        named.append((f"thinking first in {row['training']}", row))
+    for name, row in named:
+        said = interval(row["difference"], row["_ci"], decimals(result))
+        yield f"  {name:<28}{said}, p {p_value(row['_p'])}, adjusted{row['_by_t']}"
     if result["factorial"]:
         tested = say("omnibus", **result["factorial"]["interaction"])
         yield f"  {'training x thinking first':<28}{tested}"
@@ -80,4 +82,5 @@ def style(row: dict) -> str:
     if row["refused"]:
         return f"not compared: {row['refused'].partition(':')[0]}"
     ends = [f"{name} {mean:.2f}" for mean, name in (row["_highest"], row["_lowest"])]
-    return f"{say('omnibus', **row['omnibus'])}; highest {ends[0]}, lowest {ends[1]}"
+    tested = say(row["_test"], **row[row["_test"]])
+    return f"{tested}; highest {ends[0]}, lowest {ends[1]}"

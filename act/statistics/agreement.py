@@ -130,7 +130,6 @@ OF_OUTCOMES = {
     "ICC(A,1)": partial(icc, absolute=True),
     "ICC(C,1)": partial(icc, absolute=False),
     "mean absolute error": mean_absolute_error,
-    "absolute bias": lambda table, weights: np.abs(bias(table, weights)),
     "Spearman": spearman,
 }
 OF_ITEMS = {"weighted kappa": weighted_kappa, "exact agreement": exact}
@@ -166,19 +165,6 @@ def rated(ratings: Ratings, sessions: list[str], suffix: str = "") -> dict[str, 
     return tables
 
 
-def levels(table: Array) -> list[tuple[str, Array]]:
-    """("low", ...), ("middle", ...), ("high", ...): (n,) of bool, by the mean of both raters.
-
-    The cuts are the terciles of these means; a session on a cut belongs below it. Sorted by one
-    rater's scores, chance alone would make a bias (regression to the mean; Bland & Altman 1986).
-    """
-    mean = table.mean(axis=1)
-    known = mean[~np.isnan(mean)]  # of sessions that both rated
-    first, second = np.quantile(known, [1 / 3, 2 / 3]) if len(known) else (np.nan, np.nan)
-    middle = (mean > first) & (mean <= second)
-    return [("low", mean <= first), ("middle", middle), ("high", mean > second)]
-
-
 @dataclass(frozen=True)
 class Rows:
     """Makes the rows of `compare`: of what, by whom, which statistic, from which table."""
@@ -198,9 +184,7 @@ class Rows:
         value = float(statistic(table, np.ones((1, n)))[0])
         row = {"of": of, "raters": raters, "statistic": name, "sessions": n, "clusters": m}
         row |= {"estimate": None if np.isnan(value) else value, "ci": None}
-        # an absolute bias is folded at 0, which percentiles would not hold
-        has_interval = row["estimate"] is not None and name != "absolute bias"
-        if has_interval and self.resamples and m > 1:
+        if row["estimate"] is not None and self.resamples and m > 1:
             # how often each cluster is drawn, (resamples, m), and with it each of its sessions
             stream = np.random.default_rng(self.seed)
             drawn = stream.multinomial(m, np.full(m, 1 / m), self.resamples)
@@ -222,14 +206,8 @@ class Rows:
     def with_mean(self, of: str, judge: str, table: Array) -> Iterator[dict]:
         """An outcome of a judge, the last column, with the mean of the humans."""
         two = np.stack([mean_rated(table[:, :-1]), table[:, -1]], axis=1)  # (n, 2)
-        for name in ("ICC(A,1)", "ICC(C,1)", "mean absolute error", "Spearman"):
-            yield self.row(of, judge, name, OF_OUTCOMES[name], two)
-        yield self.row(of, judge, "bias", bias, two)
-        for level, there in levels(two):
-            scores = two[there].mean(axis=1)
-            reach = [float(scores.min()), float(scores.max())] if len(scores) else None
-            part = np.where(there[:, None], two, np.nan)
-            yield self.row(of, judge, f"bias, {level} scores", bias, part, range=reach)
+        for name, statistic in (OF_OUTCOMES | {"bias": bias}).items():
+            yield self.row(of, judge, name, statistic, two)
 
 
 def compare(
@@ -240,9 +218,9 @@ def compare(
     Intervals draw what a field of the ratings names: a session, or a profile with all of its
     sessions. Three kinds of "raters":
       NAME              a judge with the mean of the humans, on outcomes; "bias" is judge less
-                        humans, also at low, middle and high scores ("range": where they lie)
+                        humans
       NAME, each human  the judge with one human, averaged over the humans ("pairs": over how many
-                        there was an answer); of a bias the sign is left out
+                        there was an answer)
       humans            the same of two humans, averaged over their pairs: what the row above is to
                         be compared with; and on items Krippendorff's alpha of all of them
     """
@@ -276,12 +254,9 @@ def as_table(rows: list[dict], cluster: str) -> Iterator[str]:
     interval = f"95% interval (bootstrap over {cluster}s)"
     yield line("of", "raters", "statistic", "sessions", "estimate", interval)
     for row in rows:
-        name = row["statistic"]
-        if row.get("range"):
-            name += " {:.1f}-{:.1f}".format(*row["range"])
         estimate = "none" if row["estimate"] is None else f"{row['estimate']:.3f}"
         interval = "[{:.3f}, {:.3f}]".format(*row["ci"]) if row["ci"] else ""
-        yield line(row["of"], row["raters"], name, row["sessions"], estimate, interval)
+        yield line(row["of"], row["raters"], row["statistic"], row["sessions"], estimate, interval)
     most = max((row["clusters"] for row in rows if row["ci"]), default=FEW_CLUSTERS)
     if most < FEW_CLUSTERS:
         caution = f"Caution: the intervals stand on {most} {cluster}s"

@@ -1,7 +1,7 @@
 """From scores to the numbers of the report: every outcome's analysis, and what could be wrong.
 
 `summarise` is what analyze.py calls between reading its files and writing: the model (mixed.py) of
-each outcome, what it says (contrasts.py), its intervals (bootstrap.py), clients, raters, failures.
+each outcome, what it says (contrasts.py), ICC's interval (bootstrap.py), clients, raters, failures.
 """
 
 from collections import Counter
@@ -9,9 +9,10 @@ from collections import Counter
 import numpy as np
 import scipy
 
+from act.forms import OUTCOMES
 from act.records import CONDITIONS
 from act.statistics import contrasts
-from act.statistics.bootstrap import cluster_intervals
+from act.statistics.bootstrap import icc_interval
 from act.statistics.clients import archetypes, subgroups
 from act.statistics.diagnostics import diagnose, replicates
 from act.statistics.length import with_length
@@ -23,6 +24,7 @@ BROKEN = ("format", "context", "error")
 OF_THE_MODEL = (*contrasts.COMPARED, "variance", "icc", "r2", "factorial", "diagnostics")
 OF_THE_MODEL += ("singular",)
 LENGTH = "words_per_reply"  # the outcome of style that is a session's length
+DRAWN = ("preference", *OUTCOMES)  # outcomes whose ICC has an interval: those of style have none
 
 
 def summarise(
@@ -41,8 +43,11 @@ def summarise(
         "replayed": sum(map(replayed, sessions or [])),
         "versions": {"numpy": np.__version__, "scipy": scipy.__version__},
     }
+    outcomes = {}
+    for name, scores in held.items():
+        outcomes[name] = analyse(scores, name, resamples if name in DRAWN else 0, seed)
     summary = {
-        "outcomes": {name: analyse(scores, name, resamples, seed) for name, scores in held.items()},
+        "outcomes": outcomes,
         "failures": count_failures(ratings, sessions),
         **dict.fromkeys(("sensitivity", "archetype", "subgroups", "replicates", "missing")),
         "input": inputs | made,
@@ -100,21 +105,13 @@ def analyse(scores: Scores, outcome: str, resamples: int, seed: int) -> dict:
         model = scores.fit(outcome)
     except ValueError as reason:
         return result | {"refused": str(reason)} | dict.fromkeys(OF_THE_MODEL)
-    ci = dict.fromkeys(("icc", "marginal", "conditional"))
-    if resamples:
-        ci = cluster_intervals(cells, y, profile, resamples, seed)
-    marginal, conditional = model.r2
+    ci = icc_interval(cells, y, profile, resamples, seed) if resamples else None
     return result | {
         "refused": None,
         **contrasts.compare(model, names),
         "variance": {"session": model.variance_cluster, "residual": model.variance_residual},
-        "icc": {"estimate": model.icc, "ci": ci["icc"]},
-        "r2": {
-            "marginal": marginal,
-            "conditional": conditional,
-            "marginal_ci": ci["marginal"],
-            "conditional_ci": ci["conditional"],
-        },
+        "icc": {"estimate": model.icc, "ci": ci},
+        "r2": dict(zip(("marginal", "conditional"), model.r2, strict=True)),
         "factorial": contrasts.factorial(model, names),
         "diagnostics": diagnose(model, cells, y, profile, scores.sessions),
         "singular": model.singular,
@@ -133,15 +130,12 @@ def failed(session: dict) -> bool:
 
 
 def without_failed(scores: Scores, sessions: list[dict]) -> dict:
-    """Do the answers hang on sessions that went wrong? Each analysis without them, no bootstrap."""
+    """Do the answers hang on sessions that went wrong? Both totals without them, no bootstrap."""
     broken = [session["id"] for session in sessions if failed(session)]
     kept = scores.where(~np.isin(scores.sessions, broken))
-    results = {name: analyse(kept, name, 0, 0) for name in scores.values}
     return {
         "excluded": len(scores.profile) - len(kept.profile),
-        "outcomes": {name: results.pop(name) for name in TOTALS},
-        "subscales": results,
-        "archetype": archetypes(kept, sessions),
+        "outcomes": {name: analyse(kept, name, 0, 0) for name in TOTALS},
     }
 
 

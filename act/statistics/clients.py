@@ -34,8 +34,8 @@ def crossed(scores: Scores, outcome: str, group: np.ndarray) -> dict:
     """One outcome by condition x group, group (N,) of text, "" for none (see `archetypes`)."""
     result = dict.fromkeys(("interaction", "archetype", "condition", "emm", "refused"))
     names, groups = scores.conditions, sorted(set(group.tolist()))
-    if not groups:
-        return result | {"refused": "no rated session is left"}
+    if len(names) < 2:
+        return result | {"refused": f"{len(names)} condition(s) only"}
     if "" in groups:
         lacking = len(set(scores.profile[group == ""].tolist()))
         return result | {"refused": f"{lacking} profile(s) have no archetype"}

@@ -90,9 +90,8 @@ def holm_sidak(p: np.ndarray) -> np.ndarray:
 def difference(fit: Fit, c: np.ndarray) -> dict:
     """The difference c'beta, its tests by z and by t on Satterthwaite's df, and its size.
 
-    d = difference / sqrt(V), V = s2_b + s2, in SDs of one session of any client. d_residual =
-    difference / sqrt(s2), in SDs of one session of the same client: what paired designs speak of.
-    d_ci is normal, Var(d) = se^2 / V + d^2 Var(V) / (4 V^2) (delta method; V, beta independent).
+    d = difference / sqrt(V), V = s2_b + s2, in SDs of one session of any client. d_ci is normal,
+    Var(d) = se^2 / V + d^2 Var(V) / (4 V^2) (delta method; V, beta independent).
     """
     value, se = float(c @ fit.beta), float(np.sqrt(c @ fit.covariance @ c))
     df = fit.freedom_of(c)
@@ -109,32 +108,30 @@ def difference(fit: Fit, c: np.ndarray) -> dict:
         "p_satterthwaite": float(2 * stats.t.sf(abs(z), df)),
         "d": d,
         "d_ci": interval(d, se_d),
-        "d_residual": value / fit.variance_residual**0.5,
     }
 
 
 def pairwise(fit: Fit, names: list[str]) -> list[dict]:
-    """All k pairs, difference = a minus b, with the fields of `difference`, and adjusted ones.
-
-    p_holm_sidak adjusts p over all pairs. ci_adjusted holds all differences at once with 95%
-    (Sidak's level .95^(1/k) for each): it does not step down, so it may touch 0 where p_holm_sidak
-    is just under .05. The same two by t are what to read where clients are few.
-    """
-    pairs = list(combinations(range(len(names)), 2))
-    level = LEVEL ** (1 / len(pairs))
+    """All pairs, difference = a minus b: the fields of `difference`, and adjusted ones."""
     one, rows = np.eye(len(names)), []
-    for i, j in pairs:
+    for i, j in combinations(range(len(names)), 2):
         # c = (0, .., 1, .., -1, ..)
-        row = {"a": names[i], "b": names[j]} | difference(fit, one[i] - one[j])
-        value, se, df = row["difference"], row["se"], row["df"]
-        row["ci_adjusted"] = interval(value, se, level=level)
-        row["ci_adjusted_satterthwaite"] = interval(value, se, df, level)
-        rows.append(row)
+        rows.append({"a": names[i], "b": names[j]} | difference(fit, one[i] - one[j]))
     return with_adjusted(rows)
 
 
 def with_adjusted(rows: list[dict]) -> list[dict]:
-    """The rows of one family, each with p and p_satterthwaite adjusted over all of them."""
+    """The k rows of one family, each with what is adjusted over all of them.
+
+    p_holm_sidak is of p. ci_adjusted holds all differences at once with 95% (Sidak's level
+    .95^(1/k) for each): it does not step down, so it may touch 0 where p_holm_sidak is just under
+    .05. The same two by t ("satterthwaite") are what to read where clients are few.
+    """
+    level = LEVEL ** (1 / len(rows))
+    for row in rows:
+        value, se = row["difference"], row["se"]
+        row["ci_adjusted"] = interval(value, se, level=level)
+        row["ci_adjusted_satterthwaite"] = interval(value, se, row["df"], level)
     for kind in ("p", "p_satterthwaite"):
         adjusted = holm_sidak([row[kind] for row in rows])
         for row, p in zip(rows, adjusted.tolist(), strict=True):
@@ -154,7 +151,7 @@ def factorial(fit: Fit, names: list[str]) -> dict | None:
 
     training: equal means over CoT, 2 df. cot: 1 df, with its average effect (yes minus no).
     interaction: the effect of CoT equal in all trainings, 2 df. cot_in: that effect in each
-    training, with Holm-Sidak p over the three, by z and by t.
+    training, its p and interval adjusted over the three, by z and by t.
     """
     if set(CONDITIONS) - set(names):
         return None

@@ -72,8 +72,7 @@ def replicates(ratings: list[dict], kind: str, scores: Scores) -> dict | None:
     Per outcome: sd_within, the SD of one rating about its session's mean, each rater's leniency
     taken out (it blurs no comparison): sqrt of squares / (ratings - sessions - (raters - 1));
     reliability of the mean, 1 - noise / V, noise = sd_within^2 x mean(1 / ratings), V the variance
-    of session means within conditions; noise_share, noise as part of the model's residual variance:
-    what more ratings could save.
+    of session means within conditions.
     """
     by_session = scores_by_session(ratings, kind)
     # (sessions,): how many ratings each has
@@ -89,7 +88,7 @@ def replicates(ratings: list[dict], kind: str, scores: Scores) -> dict | None:
         return values - (np.bincount(session, values) / numbers)[session]
 
     freedom = max(1, len(every) - len(numbers) - (len(raters) - 1))
-    spread, reliability, share = {}, {}, {}
+    spread, reliability = {}, {}
     for name in OUTCOMES:
         # (ratings,): distance from the session's mean, then without the raters' leniency
         deviation = centred(np.array([outcomes[name] for _, outcomes in every]))
@@ -97,21 +96,16 @@ def replicates(ratings: list[dict], kind: str, scores: Scores) -> dict | None:
         deviation -= centred(leniency[rater])
         variance = deviation @ deviation / freedom
         noise = variance * (1 / numbers).mean()
-        # Noise beside the variance of session means within conditions, and beside the model's
+        # Noise beside the variance of session means within conditions
         cells, means, _ = scores.data(name)
         left = means - cells @ np.linalg.lstsq(cells, means)[0]
         V = left @ left / (len(means) - cells.shape[1])
         spread[name] = float(variance**0.5)
         reliability[name] = float(max(0.0, 1 - noise / V)) if V > 0 else None
-        try:
-            share[name] = float(min(1.0, noise / scores.fit(name).variance_residual))
-        except ValueError:  # no model: the outcome's own entry says why
-            share[name] = None
     each = {"min": int(numbers.min()), "mean": float(numbers.mean()), "max": int(numbers.max())}
     return {
         "raters": raters.tolist(),
         "per_session": each,
         "sd_within": spread,
         "reliability": reliability,
-        "noise_share": share,
     }

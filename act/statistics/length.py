@@ -25,9 +25,10 @@ def at_zero(scores: Scores, outcome: str, covariates: np.ndarray) -> tuple[dict,
     try:
         if len(names) < 2:
             raise ValueError(f"{len(names)} condition(s) only")
-        if np.ptp(covariates) == 0:
-            raise ValueError("the lengths do not vary")
-        model = fit(np.hstack([cells, covariates]), y, profile)
+        X = np.hstack([cells, covariates])
+        if np.linalg.matrix_rank(X) < min(X.shape):  # conditions alone give the lengths
+            raise ValueError("the lengths do not vary within the conditions")
+        model = fit(X, y, profile)
     except ValueError as reason:
         none = dict.fromkeys(contrasts.COMPARED)
         return result | {"refused": str(reason)} | none, None

@@ -212,11 +212,11 @@ def fit(X: np.ndarray, y: np.ndarray, cluster: np.ndarray) -> Fit:
     n, p = X.shape
     if not (np.isfinite(X).all() and np.isfinite(y).all()):
         raise ValueError("there are values that are not finite")
+    if n <= p:
+        raise ValueError(f"{n} rows cannot tell {p} fixed effects from noise")
     rank = np.linalg.matrix_rank(X)
     if rank < p:
         raise ValueError(f"the {p} columns of the design have rank {rank}: some cell has no rows")
-    if n <= p:
-        raise ValueError(f"{n} rows cannot tell {p} fixed effects from noise")
     clusters = Clusters.of(X, y, cluster)
     residual = y - X @ clusters.start
     none = "there is no residual variance"

@@ -19,7 +19,7 @@ from act.records import read_unique, require
 from act.statistics.analysis import analyse
 from act.statistics.contrasts import COMPARED, wilson
 from act.statistics.length import equal_length
-from act.statistics.ratings import Scores, check_comparable, check_names
+from act.statistics.ratings import Scores, check_names
 
 SIDES = ("shows", "lacks")
 MOST = 1_000_000  # tokens, and nats below 0
@@ -72,10 +72,10 @@ def read_preferences(path: str | Path) -> list[dict]:
     return read_unique(path, check)
 
 
-def score_preferences(records: list[dict], path: str | Path) -> Scores:
+def score_preferences(records: list[dict]) -> Scores:
     """Preferences as scores, a pair being a `profile`: "preference", the margin; "with_end", the
     same with each reply's end token counted, (logp tokens + end_logp) / (tokens + 1); and "longer",
-    tokens(wanted) - tokens(unwanted). Raises InputError where there is nothing to compare.
+    tokens(wanted) - tokens(unwanted).
     """
     found = {}
     for record in records:
@@ -90,9 +90,7 @@ def score_preferences(records: list[dict], path: str | Path) -> Scores:
             "with_end": ended[0] - ended[1],
             "longer": float(wanted["tokens"] - unwanted["tokens"]),
         }
-    scores = Scores.of(found)
-    check_comparable(scores.condition, path, "scored pair")
-    return scores
+    return Scores.of(found)
 
 
 def explore(records: list[dict], scores: Scores) -> dict:

@@ -71,7 +71,7 @@ class Scores:
     def fit(self, outcome: str) -> Fit:
         """The model of an outcome; raises ValueError where it has no answer."""
         if len(self.conditions) < 2:
-            raise ValueError(f"sessions of {len(self.conditions)} condition(s) only")
+            raise ValueError(f"{len(self.conditions)} condition(s) only")
         return fit(*self.data(outcome))
 
     @property
@@ -99,17 +99,6 @@ def check_names(session: str, condition: str, profile: str) -> None:
         raise ValueError(f'unknown condition "{condition}"; the six are {six}')
     if session != f"{condition}/{profile}":
         raise ValueError(f'session "{session}" is not "{condition}/{profile}"')
-
-
-def check_comparable(condition: np.ndarray, path: str | Path, what: str) -> None:
-    """Raises InputError for rows of one condition, or a condition with a single row."""
-    names, counts = np.unique(condition, return_counts=True)
-    if len(names) < 2:
-        lost = f"{what}s of {len(names)} condition(s)"
-        raise InputError(f"{path}: {lost}; a comparison needs at least 2")
-    if counts.min() < 2:
-        lost = f'condition "{names[counts.argmin()]}" has 1 {what}'
-        raise InputError(f"{path}: {lost}; its variation needs at least 2")
 
 
 def read_ratings(path: str | Path, kind: str) -> list[dict]:
@@ -165,7 +154,7 @@ def scores_by_session(ratings: list[dict], kind: str) -> dict[tuple[str, str], l
 def score_sessions(ratings: list[dict], kind: str, path: str | Path) -> Scores:
     """Score each rating that did not fail, average a session's over raters and replicates.
 
-    Raises InputError where no comparison is possible: one condition, or one with a single session.
+    Raises InputError where none is left. With too few to be compared the outcomes say so.
     """
     by_session = scores_by_session(ratings, kind)
     found, counts = {}, {}
@@ -173,7 +162,8 @@ def score_sessions(ratings: list[dict], kind: str, path: str | Path) -> Scores:
         each = [outcomes for _, outcomes in held]  # of its ratings
         means = {name: float(np.mean([one[name] for one in each])) for name in OUTCOMES}
         found[profile, condition], counts[profile, condition] = means, len(each)
-    check_comparable(np.array([condition for _, condition in found]), path, "rated session")
+    if not found:
+        raise InputError(f"{path}: all ratings failed: nothing to analyse")
     scores = Scores.of(found)
     rows = zip(scores.profile.tolist(), scores.condition.tolist(), strict=True)
     return replace(scores, ratings=np.array([counts[row] for row in rows]))
