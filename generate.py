@@ -14,6 +14,7 @@ refuses. `generate.py COMMAND --help` is each one's manual.
 """
 
 from argparse import Namespace
+from collections.abc import Callable
 from itertools import chain
 
 from tqdm import tqdm
@@ -23,7 +24,7 @@ from act.audit.style import describe
 from act.cli import Parser, positive, run_script, set_up_device
 from act.dialogue.chat import Ask, ChatModel, Reply, Talk, hold_talks, read_reply
 from act.dialogue.journal import Journal, check_made_with, made_with
-from act.dialogue.local import check_enforced, open_speaker
+from act.dialogue.local import check_enforced, open_speaker, unloaded
 from act.dialogue.profiles import make_profiles
 from act.dialogue.prompts import check_client, cot_reply, message, therapist_messages
 from act.dialogue.session import (
@@ -39,6 +40,7 @@ from act.model.checkpoint import split_endpoint
 from act.model.sampler import Sampling
 from act.records import InputError, Store, read_unique, require
 
+Opener = Callable[[str, Sampling, Namespace], ChatModel]
 MODEL = {"required": True, "metavar": "MODEL"}  # what a flag that names one has
 ATTEMPTS = 3  # how often an answer is drawn before its pair is left out
 # what is chosen is learned as it stands; what is rejected may be cut or out of form
@@ -58,38 +60,49 @@ def make_profiles_file(args: Namespace) -> None:
         print(f"{len(store)} profiles in {args.out}")
 
 
-def make_sessions(args: Namespace) -> None:
-    """`generate.py sessions`: hold a session with each client that has none yet."""
-    profiles = read_unique(args.profiles, check_client)
-    # where nothing is wanted, the journal clears away what a death has left
-    with Store(args.out, records.check_session) as store, Journal(store) as journal:
-        if any(f"{TRANSCRIPT}/{profile['id']}" not in store for profile in profiles):
-            hold_wanted(profiles, store, journal, args)
-        print(f"{len(store)} sessions in {args.out}: {ends(store.records())}")
-        print(describe(store.records()))
-
-
-def hold_wanted(profiles: list[dict], store: Store, journal: Journal, args: Namespace) -> None:
-    """Hold the sessions that are missing, unless the others were held with other settings."""
-    check_enforced(args.format, args.therapist)
+def session_speakers(opened: Opener, args: Namespace) -> dict[str, ChatModel]:
+    """Who speaks, by role. `opened`: open_speaker, or unloaded."""
     roles = {  # a supervisor is greedy, and brief
         "therapist": (args.therapist, Sampling(0.8, 1.0, args.max_new_tokens)),
         "client": (args.client, Sampling(0.95, 1.0, args.client_max_new_tokens)),
         "supervisor": (args.supervisor, Sampling(0.0, 1.0, max_new_tokens=200)),
     }
-    speakers = {}
-    for role, (spec, sampling) in roles.items():
-        if spec:
-            speakers[role] = open_speaker(spec, sampling, args)
+    return {role: opened(spec, how, args) for role, (spec, how) in roles.items() if spec}
 
-    def new(profile: dict, held: dict | None = None) -> Session:
+
+def make_sessions(args: Namespace) -> None:
+    """`generate.py sessions`: hold a session with each client that has none yet, unless the others
+    were held with other settings."""
+    profiles = read_unique(args.profiles, check_client)
+    check_enforced(args.format, args.therapist)
+
+    def new(speakers: dict[str, ChatModel], profile: dict) -> Session:
         record = new_session(TRANSCRIPT, profile, speakers, args.format, args.seed)
         return Session(record, speakers, args.turns)
 
-    check_held(store, profiles, new)
-    sessions = [session for session in map(new, profiles) if session.record["id"] not in store]
-    with tqdm(total=len(sessions) * args.turns, unit="turn") as bar:
-        hold_sessions(sessions, journal, bar, args.batch)
+    # where nothing is wanted, the journal clears away what a death has left
+    with Store(args.out, records.check_session) as store, Journal(store) as journal:
+        if len(store):
+            speakers = session_speakers(unloaded, args)
+            check_held(store, profiles, lambda profile, held: new(speakers, profile))
+        missing = [one for one in profiles if f"{TRANSCRIPT}/{one['id']}" not in store]
+        if missing:
+            speakers = session_speakers(open_speaker, args)
+            with tqdm(total=len(missing) * args.turns, unit="turn") as bar:
+                sessions = [new(speakers, profile) for profile in missing]
+                hold_sessions(sessions, journal, bar, args.batch)
+        print(f"{len(store)} sessions in {args.out}: {ends(store.records())}")
+        print(describe(store.records()))
+
+
+def pair_speakers(opened: Opener, args: Namespace) -> dict[str, ChatModel]:
+    """Who draws answers, by role. `opened`: open_speaker, or unloaded."""
+    samples = Sampling(0.8, 1.0, args.max_new_tokens)
+    models = {"rejected": opened(args.rejected, samples, args)}
+    if args.chosen != TRANSCRIPT:
+        answers = Sampling(0.7, 0.8, args.max_new_tokens)
+        models = {"chosen": opened(args.chosen, answers, args)} | models
+    return models
 
 
 def make_pairs(args: Namespace) -> None:
@@ -102,20 +115,25 @@ def make_pairs(args: Namespace) -> None:
     for session in read_unique(args.sessions, records.check_session):
         contexts.append(pair_contexts(session, args))
     prompts = {context["id"]: context["prompt"] for context in chain(*contexts)}
+    for spec in (args.chosen, args.rejected):
+        check_enforced(args.format, spec)
+    settings = made_with(pair_speakers(unloaded, args), args.format, args.seed)
+    settings["models"] = {"chosen": TRANSCRIPT} | settings["models"]  # or the model's name
     lost = f"{args.out}.left-out"
     with Store(args.out, records.check_pair) as store, Store(lost, check_left_out) as left_out:
         for held in chain(store.records(), left_out.records()):
             if prompts.get(held["id"], held["prompt"]) != held["prompt"]:
                 other = "has another prompt; of other sessions, or with other --cot?"
                 raise InputError(f"{args.out}: {held['id']} {other}")
-            ends = [draws[-1] for draws in held["draws"].values()]
-            if "length" in ends and "chosen" in held and "cut" not in held:
+            check_made_with(args.out, held, settings)
+            last = [draws[-1] for draws in held["draws"].values()]
+            if "length" in last and "chosen" in held and "cut" not in held:
                 old = "was cut, and made before pairs said so"
                 raise InputError(f"{args.out}: {held['id']} {old}; choose another --out")
         there = store.keys | left_out.keys
         wanted = [[one for one in group if one["id"] not in there] for group in contexts]
         if any(wanted):
-            draw_wanted(wanted, store, left_out, args)
+            draw_wanted(wanted, store, left_out, settings, args)
         print(f"{len(store)} pairs in {args.out}")
         if left_out.keys:
             why = f"no room, no reply, or no usable answer in {ATTEMPTS} draws"
@@ -140,19 +158,11 @@ def pair_contexts(session: dict, args: Namespace) -> list[dict]:
     return contexts
 
 
-def draw_wanted(wanted: list[list[dict]], store: Store, left_out: Store, args: Namespace) -> None:
-    """Draw the wanted pairs, session by session, unless others were drawn with other settings."""
-    for spec in (args.chosen, args.rejected):
-        check_enforced(args.format, spec)
-    samples = Sampling(0.8, 1.0, args.max_new_tokens)
-    models = {"rejected": open_speaker(args.rejected, samples, args)}
-    if args.chosen != TRANSCRIPT:
-        answers = Sampling(0.7, 0.8, args.max_new_tokens)
-        models = {"chosen": open_speaker(args.chosen, answers, args)} | models
-    settings = made_with(models, args.format, args.seed)
-    settings["models"] = {"chosen": TRANSCRIPT} | settings["models"]  # or the model's name
-    for held in chain(store.records(), left_out.records()):
-        check_made_with(args.out, held, settings)
+def draw_wanted(
+    wanted: list[list[dict]], store: Store, left_out: Store, settings: dict, args: Namespace
+) -> None:
+    """Draw the wanted pairs, session by session; each record has its settings."""
+    models = pair_speakers(open_speaker, args)
 
     def talk(contexts: list[dict]) -> Talk[None]:
         """A pair for each context of one session, in order: its cache is read on."""

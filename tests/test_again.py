@@ -159,6 +159,9 @@ def test_trap_27_a_pair_says_which_answer_was_cut(run, refused, profiles, tmp_pa
     with serving(some_cut) as fake:
         run(*sessions_at(fake))
         run(*pairs_at(fake))
+        # nothing is missing, and still other settings are refused
+        for words in (sessions_at, pairs_at):
+            assert "was made with seed 0, not 1" in refused(*words(fake, "--seed", 1))
     for pair in read_jsonl(tmp_path / "d.jsonl"):
         first = len(pair["prompt"]) == 2
         assert pair.get("cut") == (["rejected"] if first else None)
