@@ -187,22 +187,29 @@ def tree_drawing() -> plt.Figure:
     return figure
 
 
+def difference(entry: dict, a: str, b: str) -> dict:
+    """a minus b of a summary's entry: difference, 95% interval and adjusted p."""
+    row = next(row for row in entry["contrasts"] if {row["a"], row["b"]} == {a, b})
+    sign = 1 if row["a"] == a else -1
+    ci = sorted(sign * end for end in row["ci"])
+    return {"difference": sign * row["difference"], "ci": ci, "p": row["p_holm_sidak"]}
+
+
 def study_numbers(summaries: list[Path]) -> list[dict]:
     """Of each report what README says of it: means and contrasts, preference being the outcome."""
     numbers = []
     for path in summaries:
         summary = json.loads(path.read_text(encoding="utf-8"))
-        found = summary["outcomes"]["preference"]
-        apart = {(row["a"], row["b"]): row for row in found["contrasts"]}
-        steps = {}
-        for a, b in STEPS:
-            row = apart.get((a, b)) or apart[b, a]
-            sign = 1 if row["a"] == a else -1
-            ci = sorted(sign * end for end in row["ci"])
-            known = {"difference": sign * row["difference"], "ci": ci, "p": row["p_holm_sidak"]}
-            steps[f"{a} - {b}"] = known
+        found, parts = summary["outcomes"]["preference"], summary["preferences"]
+        others = {name.replace("_", " "): one for name, one in parts["sensitivity"].items()}
+        others |= {f"{name} items": one for name, one in parts["by_direction"].items()}
+        apart = {}  # of which pairs, or how counted -> the first two steps
+        for name, entry in others.items():
+            apart[name] = {f"{a} - {b}": difference(entry, a, b) for a, b in STEPS[:2]}
         emm = {name: {"mean": one["mean"], "ci": one["ci"]} for name, one in found["emm"].items()}
+        steps = {f"{a} - {b}": difference(found, a, b) for a, b in STEPS}
         numbers.append({"omnibus": found["omnibus"], "emm": emm, "contrasts": steps})
+        numbers[-1]["apart"] = apart
     return numbers
 
 

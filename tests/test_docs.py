@@ -3,6 +3,7 @@ its commands."""
 
 import ast
 import importlib
+import json
 import math
 import re
 import shlex
@@ -194,13 +195,35 @@ def test_the_example_runs_as_the_page_says(capsys):
     assert done.stdout == capsys.readouterr().out
 
 
+def test_the_readmes_preferences_are_those_of_three_runs():
+    """Every mean, difference and interval of study.json, which `python -m docs.plots --study` made
+    of three reports, stands in README in its seed's column."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = {}  # first cell -> the three others
+    for line in text.splitlines():
+        name, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        table.setdefault(name, cells)
+    seeds = json.loads((ROOT / "docs/study.json").read_text(encoding="utf-8"))
+    assert len(seeds) == 3
+    for column, seed in enumerate(seeds):
+        found = seed["emm"] | seed["contrasts"]
+        for part, steps in seed["apart"].items():
+            found |= {f"{part}: {step}": value for step, value in steps.items()}
+        assert len(found) == 6 + 6 + 4 * 2
+        for name, value in found.items():
+            low, high = value["ci"]
+            middle = value["mean"] if "mean" in value else value["difference"]
+            assert table[name][column].startswith(f"{middle:.3f} [{low:.3f}, {high:.3f}]"), name
+        assert f"{seed['omnibus']['chi2']:.1f}, p" in table["all equal? chi2(5)"][column]
+
+
 @pytest.mark.slow
 def test_the_figures_are_drawn(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     plots = importlib.import_module("docs.plots")
     monkeypatch.setattr(sys, "argv", ["plots", "--out", str(tmp_path)])
     plots.main()
-    for name in ("orpo.png", "kernel.svg", "tree.svg"):
+    for name in ("orpo.png", "study.png", "kernel.svg", "tree.svg"):
         made, kept = ((folder / name).read_bytes() for folder in (tmp_path, ROOT / "docs"))
         assert made[:4] == kept[:4] and len(made) > 10_000
     assert [len(s) for s in plots.toy_session()] == [
