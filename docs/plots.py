@@ -188,10 +188,10 @@ def tree_drawing() -> plt.Figure:
 
 
 def difference(entry: dict, a: str, b: str) -> dict:
-    """a minus b of a summary's entry: difference, 95% interval and adjusted p."""
+    """a minus b of a summary's entry: difference, 95% interval and p, adjusted for all pairs."""
     row = next(row for row in entry["contrasts"] if {row["a"], row["b"]} == {a, b})
     sign = 1 if row["a"] == a else -1
-    ci = sorted(sign * end for end in row["ci"])
+    ci = sorted(sign * end for end in row["ci_adjusted"])
     return {"difference": sign * row["difference"], "ci": ci, "p": row["p_holm_sidak"]}
 
 
@@ -229,7 +229,7 @@ def study_drawing(seeds: list[dict]) -> plt.Figure:
         axes.invert_yaxis()
     left.set_xlabel("preference for the wanted reply, nats a token")
     right.set_xlabel("difference, nats a token")
-    left.legend(fontsize=8)
+    right.legend(fontsize=8, loc="lower right")
     return figure
 
 

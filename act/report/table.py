@@ -30,7 +30,7 @@ def number(value: float | list[float] | None, digits: int = 2) -> str:
         return DASH
     if isinstance(value, list):  # an interval
         return " to ".join(number(end, digits) for end in value)
-    return f"{value:.{digits}f}".replace("-", "−")
+    return f"{value:z.{digits}f}".replace("-", "−")  # z: what rounds to 0 has no sign
 
 
 def p_value(p: float | None) -> str:

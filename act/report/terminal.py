@@ -60,7 +60,7 @@ def means(outcomes: dict[str, dict]) -> Iterator[str]:
 
 def interval(value: float, ci: list[float], d: int) -> str:
     """0.123 [0.100, 0.146]."""
-    return f"{value:.{d}f} [{ci[0]:.{d}f}, {ci[1]:.{d}f}]"
+    return f"{value:z.{d}f} [{ci[0]:z.{d}f}, {ci[1]:z.{d}f}]"
 
 
 def effects(result: dict, tables: dict[str, Table]) -> Iterator[str]:
@@ -81,6 +81,6 @@ def style(row: dict) -> str:
     """A measure's test, and the conditions with the highest and the lowest mean."""
     if row["refused"]:
         return f"not compared: {row['refused'].partition(':')[0]}"
-    ends = [f"{name} {mean:.2f}" for mean, name in (row["_highest"], row["_lowest"])]
+    ends = [f"{name} {mean:z.2f}" for mean, name in (row["_highest"], row["_lowest"])]
     tested = say(row["_test"], **row[row["_test"]])
     return f"{tested}; highest {ends[0]}, lowest {ends[1]}"
