@@ -129,7 +129,9 @@ def make_pairs(args: Namespace) -> None:
             last = [draws[-1] for draws in held["draws"].values()]
             if "length" in last and "chosen" in held and "cut" not in held:
                 old = "was cut, and made before pairs said so"
-                raise InputError(f"{args.out}: {held['id']} {old}; choose another --out")
+                raise InputError(
+                    f"{args.out}: {held['id']} {old}; delete it, or take another --out"
+                )
         there = store.keys | left_out.keys
         wanted = [[one for one in group if one["id"] not in there] for group in contexts]
         if any(wanted):

@@ -111,11 +111,9 @@ def prefer(args: Namespace) -> None:
     condition's own system prompt, with chain of thought behind its own greedy reasoning. A line of
     --pairs: {"id": "p1", "client": "I never sleep.", "shows": "That hurts.", "lacks": "Cheer up."};
     "prompt", messages, may stand for "client"; "form" ("ACT-FM") and "item" say what it is about.
-    What a model finds likely is not what it says.
+    What a model finds likely is not what it says. Endpoints give no log-probs of a text that they
+    did not write.
     """
-    if is_endpoint(args.model):
-        lacks = "is an endpoint, which gives no log-probs of a text that it did not write"
-        raise InputError(f"--model {args.model} {lacks}; give a model's folder")
     folder = base_folder(args.model)
     check_adapters(args.conditions, args.adapters)
     pairs = read_pairs(args.pairs)

@@ -12,12 +12,14 @@ import pytest
 from act.dialogue import endpoint, wire
 from act.dialogue.chat import Ask, hold_talks
 from act.dialogue.endpoint import Endpoint
+from act.dialogue.profiles import make_profiles
 from act.dialogue.wire import find_dialect, retry_after
 from act.model.sampler import Sampling
 from act.records import InputError
 from tests import fake_server
 from tests.fake_server import HANG, LOADING, QUOTA, completion, serving, status
 from tests.replies import answer_all
+from tests.tiny import pair_row, write_rows
 
 KEY = "sk-test-5f2b9c"
 TALK = [{"role": "system", "content": "You listen."}, {"role": "user", "content": "It hurts."}]
@@ -514,3 +516,23 @@ def test_no_part_of_a_key_is_left_where_a_server_quotes_it_across_the_cut(capsys
     with serving(lambda body, n: quoting) as fake, pytest.raises(InputError) as stop:
         answer_all(open_at(fake), [ask()])
     assert "sk-" not in str(stop.value) + capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train.py", "--method", "sft", "--data", "d.jsonl", "--out", "o", "--model"),
+        ("judge.py", "prefer", "--conditions", "instruct", "--out", "o", "--model"),
+        (
+            *("generate.py", "sessions", "--profiles", "p.jsonl", "--client", "c@http://h/v1"),
+            *("--format", "enforce", "--out", "o", "--therapist"),
+        ),
+    ],
+)
+def test_trap_17_an_endpoint_where_a_folder_is_wanted_shows_no_key(refused, tmp_path, words):
+    """Its address may hold one: it is refused by its name."""
+    (profile,) = make_profiles(1, 0)
+    for name, row in (("p.jsonl", profile), ("d.jsonl", pair_row())):
+        write_rows(tmp_path / name, [row])
+    said = refused(*words, "m@http://sk-secret@h/v1?key=sk-secret")
+    assert "m@..." in said and "endpoint" in said and "sk-secret" not in said

@@ -222,6 +222,7 @@ def test_the_command(run, refused, folder, adapters, tmp_path):
     weights = adapters / "sft/adapter_model.safetensors"
     weights.write_bytes((adapters / "orpo/adapter_model.safetensors").read_bytes())
     assert "sft/p1 was made with adapters" in refused(*words)
-    assert "is an endpoint" in refused(*words[:3], "m@http://h/v1", *words[4:])
+    said = refused(*words[:3], "m@http://sk-1@h/v1", *words[4:])
+    assert "m@...: an endpoint; a model folder is wanted here" in said and "sk-1" not in said
     (adapters / "orpo/adapter_model.safetensors").unlink()
     assert "orpo: no adapter there; train it, or leave orpo" in refused(*words)

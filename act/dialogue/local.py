@@ -18,6 +18,7 @@ from act.model.checkpoint import (
     is_endpoint,
     load_adapter,
     load_model,
+    model_name,
     read_config,
     sha256,
     split_spec,
@@ -184,4 +185,4 @@ def check_enforced(cot_format: str, spec: str) -> None:
     """Refuse --format enforce for a model whose decoding is out of our hands."""
     if cot_format == "enforce" and is_endpoint(spec):
         ours = "--format enforce works on a model of this process"
-        raise InputError(f"{ours}; {spec} is an endpoint")
+        raise InputError(f"{ours}; {model_name(spec)}@... is an endpoint")

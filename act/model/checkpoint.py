@@ -42,7 +42,8 @@ def split_endpoint(spec: str) -> tuple[str, str]:
 def split_spec(spec: str | Path) -> tuple[Path, Path | None]:
     """FOLDER or FOLDER+ADAPTER as paths; a folder with a + in its name is taken as it stands."""
     if is_endpoint(spec):
-        raise InputError(f"{spec}: an endpoint; a model folder is wanted here")
+        name = model_name(spec)  # an address may hold a key
+        raise InputError(f"{name}@...: an endpoint; a model folder is wanted here")
     folder, plus, adapter = str(spec).rpartition("+")
     if not plus or Path(spec).is_dir():
         folder, adapter = str(spec), ""
@@ -60,10 +61,10 @@ def base_folder(spec: str | Path) -> Path:
     return folder
 
 
-def model_name(spec: str) -> str:
+def model_name(spec: str | Path) -> str:
     """In short: gpt-5 of gpt-5@https://..., smollm2+judge of models/smollm2+runs/judge."""
     if is_endpoint(spec):
-        return split_endpoint(spec)[0]
+        return split_endpoint(str(spec))[0]
     return "+".join(path.resolve().name for path in split_spec(spec) if path)
 
 
