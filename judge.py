@@ -111,12 +111,13 @@ def prefer(args: Namespace) -> None:
     condition's own system prompt, with chain of thought behind its own greedy reasoning. A line of
     --pairs: {"id": "p1", "client": "I never sleep.", "shows": "That hurts.", "lacks": "Cheer up."};
     "prompt", messages, may stand for "client"; "form" ("ACT-FM") and "item" say what it is about.
+    "shows" is wanted, unless the item, or "direction", is "inconsistent".
     What a model finds likely is not what it says. Endpoints give no log-probs of a text that they
     did not write.
     """
     folder = base_folder(args.model)
     check_adapters(args.conditions, args.adapters)
-    pairs = read_pairs(args.pairs)
+    pairs = read_pairs(args.pairs or BUNDLED)
     with Store(args.out, check_preference) as store:
         sampling = Sampling(0.0, 1.0, args.max_new_tokens)
         settings = settings_of(folder, sampling, args)
@@ -241,7 +242,7 @@ def main() -> None:
     add("--adapters", type=Path, metavar="DIR", help="folder of the trained conditions' adapters")
     every = ",".join(CONDITIONS)
     add("--conditions", type=conditions, default=every, help="which, comma-separated")
-    add("--pairs", type=Path, default=BUNDLED, help="JSONL file of matched pairs")
+    add("--pairs", type=Path, help="JSONL file of matched pairs; if not given the bundled 136")
     about = "of a CoT reply, half of it at most reasoning"
     add("--max-new-tokens", type=positive, default=512, help=about)
     commands.choices["prefer"].add_device_flags()

@@ -109,6 +109,12 @@ BAD = {
     "blank client": ({**ROWS[0], "client": " "}, '"client" has an empty user message'),
     "equal": ({**ROWS[0], "shows": "b", "lacks": " b"}, "are the same"),
     "no client": ({"id": "x", "shows": "b", "lacks": "c"}, 'either "client"'),
+    "prompt is a message": (
+        {"id": "x", "prompt": message("user", "a"), "shows": "b", "lacks": "c"},
+        '"prompt" is dict, not list',
+    ),
+    "prompt is a number": ({"id": "x", "prompt": 5, "shows": "b", "lacks": "c"}, "is int, not"),
+    "no id": ({**ROWS[0], "id": " "}, '"id" is empty'),
     "both": ({**ROWS[0], "prompt": [message("user", "a")]}, 'either "client"'),
     "a system prompt": (
         {"id": "x", "prompt": [message("system", "a")], "shows": "b", "lacks": "c"},

@@ -286,7 +286,24 @@ def test_recorded_clients_are_counted_and_not_called_simulated(tmp_path):
     page = Seen(page_of(summary, held, tmp_path, sessions)).text
     assert "In 6 of 18 sessions the client is replayed: the client's lines were recorded" in page
     assert "18 rated sessions of 3 clients in 6 conditions" in page
+    assert "replies were cut at the token limit" not in page
     assert page.count("simulated") == 1 and "The clients are simulated, made up or recorded" in page
+
+
+def test_replies_that_a_token_limit_ended_are_said(tmp_path):
+    """One turn of the two in each of sft's three sessions: 3 of 36 replies are few; with orpo's 6
+    of 36 are more than a tenth."""
+    ratings = make_ratings(3)
+    for conditions, said in ((["sft"], False), (["sft", "orpo"], True)):
+        sessions = []
+        for rating in ratings:
+            session = make_session(rating["condition"], int(rating["profile"][1:]))
+            if rating["condition"] in conditions:
+                session["turns"][0]["status"] = "length"
+            sessions.append(session)
+        page = Seen(page_of(*summarise(ratings, sessions), tmp_path, sessions)).text
+        line = "6 of 36 replies were cut at the token limit (sft 3, orpo 3): there words a reply"
+        assert (line in page) == ("replies were cut at the token limit" in page) == said
 
 
 def test_a_page_without_figures_sessions_or_a_single_fitted_outcome_says_why(tmp_path):

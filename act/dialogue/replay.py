@@ -79,6 +79,8 @@ def profile_of(row: dict) -> dict:
     told = {name: row[name] for name in ("id", "issue") if name in row}
     profile = told | {"archetype": REPLAYED} | profile
     require(profile, {"id": str, "archetype": str})
+    if not profile["id"].strip():
+        raise ValueError('"id" is empty')
     return profile
 
 

@@ -266,8 +266,8 @@ def facts_of(
     share, own, items = pairs["pairs"], pairs["own"], len(pairs["items"])
     right = f"{share['right']:g} of {share['n']} matched pairs in the right direction"
     if share["n"]:
-        low, high = share["ci"]
-        right += f" ({share['share']:.0%}, 95% interval {low:.0%} to {high:.0%})"
+        of_95, of_99 = ("{:.0%} to {:.0%}".format(*share[name]) for name in ("ci", "ci99"))
+        right += f" ({share['share']:.0%}; 95% interval {of_95}, 99% {of_99})"
     yield right
     yield f"the pair's own item moved most in {own['right']:g} of {own['n']}"
     if short:

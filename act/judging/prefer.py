@@ -7,7 +7,8 @@ and is asked for neither: what is measured is its mean log-probability a token o
     logp = (1 / |y|) sum over t of log p(y_t | prompt, y_<t),
 
 the end token apart. With chain of thought the therapist first thinks, greedily and once for both
-replies, and y is what stands behind "Answer:". A line of a file of pairs ("form" and "item" are
+replies, and y is what stands behind "Answer:" (in most vocabularies its first word has its space
+with it there, which may be a token less). A line of a file of pairs ("form" and "item" are
 left out where the pair is about none):
 
     {"id": "p1", "client": "I never sleep.", "form": "ACT-FM", "item": 3,
@@ -70,12 +71,12 @@ def conversation(row: dict) -> list[str]:
     """What was said, client and therapist in turn, the client last. ValueError for anything else"""
     if ("client" in row) == ("prompt" in row):
         raise ValueError('either "client", its words, or "prompt", a list of messages, is needed')
-    if "client" in row:
-        require(row, {"client": str})
+    name, kind = ("client", str) if "client" in row else ("prompt", list)
+    require(row, {name: kind})
     messages = row.get("prompt", [{"role": "user", "content": row.get("client")}])
-    if messages and isinstance(messages[0], dict) and messages[0].get("role") == "system":
+    if any(isinstance(one, dict) and one.get("role") == "system" for one in messages):
         raise ValueError('"prompt" has a system message; each condition brings its own')
-    check_messages("client" if "client" in row else "prompt", messages, ("user", "assistant"))
+    check_messages(name, messages, ("user", "assistant"))
     roles = [message["role"] for message in messages]
     if roles != ["user", "assistant"] * (len(roles) // 2) + ["user"]:
         raise ValueError('"prompt" is not user and assistant in turn, a user message last')
@@ -85,6 +86,8 @@ def conversation(row: dict) -> list[str]:
 def read_pair(row: dict, source: str) -> Pair:
     """The matched pair of a row. Raises ValueError for what is none."""
     require(row, dict.fromkeys(("id", *SIDES), str))
+    if not row["id"].strip():
+        raise ValueError('"id" is empty')
     replies = {side: row[side].strip() for side in SIDES}
     if not all(replies.values()):
         raise ValueError('"shows" or "lacks" is empty')

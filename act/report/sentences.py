@@ -166,11 +166,21 @@ def cautions(summary: dict) -> Iterator[str]:
     if summary["input"]["replayed"]:
         of = sum(row["sessions"] for row in summary["failures"].values())
         yield say("replayed", n=summary["input"]["replayed"], of=of)
+    yield from cut_replies(summary)
     yield from judge_check(summary)
     for name, result in fitted(summary).items():
         yield from doubts(name, result)
     for found in (sample, missing, danger):
         yield from found(summary)
+
+
+def cut_replies(summary: dict) -> Iterator[str]:
+    """Where a token limit ends many replies, it says how long they are, and how they end."""
+    held = {name: row for name, row in summary["failures"].items() if row["turns"]}
+    cut = {name: row["turn_statuses"].get("length", 0) for name, row in held.items()}
+    n, of = sum(cut.values()), sum(row["turns"] for row in held.values())
+    if n > of / 10:
+        yield say("cut replies", n=n, of=of, where=by_condition(cut))
 
 
 def doubts(name: str, result: dict) -> Iterator[str]:
