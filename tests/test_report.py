@@ -286,7 +286,6 @@ def test_recorded_clients_are_counted_and_not_called_simulated(tmp_path):
     page = Seen(page_of(summary, held, tmp_path, sessions)).text
     assert "In 6 of 18 sessions the client is replayed: the client's lines were recorded" in page
     assert "18 rated sessions of 3 clients in 6 conditions" in page
-    assert "replies were cut at the token limit" not in page
     assert page.count("simulated") == 1 and "The clients are simulated, made up or recorded" in page
 
 
@@ -298,8 +297,11 @@ def test_replies_that_a_token_limit_ended_are_said(tmp_path):
         sessions = []
         for rating in ratings:
             session = make_session(rating["condition"], int(rating["profile"][1:]))
-            if rating["condition"] in conditions:
-                session["turns"][0]["status"] = "length"
+            is_cut = rating["condition"] in conditions
+            for turn, status in zip(
+                session["turns"], ("length" if is_cut else "ok", "ok"), strict=True
+            ):
+                turn["status"] = status
             sessions.append(session)
         page = Seen(page_of(*summarise(ratings, sessions), tmp_path, sessions)).text
         line = "6 of 36 replies were cut at the token limit (sft 3, orpo 3): there words a reply"
