@@ -48,20 +48,20 @@ from act.dialogue.replay import Replayed, client_of, pick, read_clients
 from act.dialogue.session import Session, check_held, ends, hold_sessions, new_session
 from act.model.checkpoint import base_folder, is_endpoint, split_endpoint
 from act.model.sampler import Sampling
-from act.records import CONDITIONS, InputError, Store, check_session, read_unique
+from act.records import CONDITIONS, InputError, Store, check_session, is_trained, read_unique
 
 
 def therapist_of(condition: str, args: Namespace) -> str:
     """The MODEL that speaks in a condition: a server is asked for it by name, and local weights
     wear its adapter."""
-    if is_endpoint(args.model) and not condition.startswith("instruct"):
+    if is_endpoint(args.model) and is_trained(condition):
         return f"{condition}@{split_endpoint(args.model)[1]}"
     return args.model
 
 
 def wears_adapter(condition: str, args: Namespace) -> bool:
     """Is a condition's therapist a local model with an adapter?"""
-    return not (condition.startswith("instruct") or is_endpoint(args.model))
+    return is_trained(condition) and not is_endpoint(args.model)
 
 
 def therapist_sampling(args: Namespace) -> Sampling:

@@ -5,10 +5,11 @@ Every script reads one kind and appends another, so each can be killed and start
 """
 
 import fcntl
+import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import UnionType
@@ -16,6 +17,11 @@ from types import UnionType
 TURN_STATUSES = ("ok", "length", "format", "context", "error")
 WITH_WORDS = ("ok", "length")  # statuses of a turn with an answer, behind which a session goes on
 CONDITIONS = ("instruct", "instruct-cot", "sft", "sft-cot", "orpo", "orpo-cot")
+
+
+def is_trained(condition: str) -> bool:
+    """Has a condition's therapist learned anything, or is it the base model?"""
+    return not condition.startswith("instruct")
 
 
 class InputError(Exception):
@@ -210,6 +216,11 @@ class Store(AbstractContextManager):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def digest(words: Sequence[str]) -> str:
+    """Twelve letters that stand for these texts in this order."""
+    return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:12]
 
 
 def require(record: dict, types: dict[str, type | UnionType]) -> None:

@@ -64,14 +64,15 @@ def conduct(session: dict) -> dict[str, int]:
     for turn in session["turns"]:
         counts["out_of_form"] += turn.get("out_of_form", 0)
         for speaker, text in (("client", turn["client"]), ("therapist", turn["answer"] or "")):
-            if not letters(text):
+            same = letters(text)
+            if not same:
                 continue
             lower = plain(text).lower()
             flipped = LABEL[speaker].search(text) or FLIPPED[speaker].hits(lower)
             counts["goodbyes"] += speaker == "client" and bool(PHRASES["goodbye"].hits(lower))
             counts["role_flips"] += bool(flipped)
-            counts["repeats"] += letters(text) in said
-            said.add(letters(text))
+            counts["repeats"] += same in said
+            said.add(same)
     return counts
 
 
@@ -95,16 +96,16 @@ def style(session: dict) -> dict[str, float] | None:
     for turn in session["turns"]:
         if not (text := turn["answer"]):
             continue
-        lower, own = plain(text).lower(), words(ITEM.sub("", text))
+        lower, own, same = plain(text).lower(), words(ITEM.sub("", text)), letters(text)
         total["words_per_reply"] += len(own)
         total["questions_per_reply"] += len(QUESTION.findall(text))
         total["ends_in_question"] += bool(re.search(r"\?[\W_]*\Z", text))
         total["advice_per_reply"] += len(PHRASES["advice"].hits(lower))
         total["reassurance_per_reply"] += len(PHRASES["reassurance"].hits(lower))
         total["list_share"] += len(ITEM.findall(text)) > 1
-        total["repeat_share"] += letters(text) in said
+        total["repeat_share"] += same in said
         total["echo_share"] += not runs(own).isdisjoint(runs(words(turn["client"])))
-        said.append(letters(text))
+        said.append(same)
     return {name: n / len(said) for name, n in total.items()} if said else None
 
 

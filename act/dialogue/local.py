@@ -27,7 +27,7 @@ from act.model.llama import Llama
 from act.model.lora import detach
 from act.model.sampler import Request, Sampler, Sampling
 from act.model.tokenizer import ChatTokenizer
-from act.records import InputError
+from act.records import InputError, is_trained
 
 
 class LocalChat(ChatModel):
@@ -68,7 +68,7 @@ class LocalChat(ChatModel):
 
     def play(self, condition: str, adapters: Path | None) -> None:
         """Be a condition's therapist: wear its adapter, or none."""
-        self.wear(None if condition.startswith("instruct") else adapters / condition)
+        self.wear(adapters / condition if is_trained(condition) else None)
 
     def wear(self, adapter: Path | None) -> None:
         """Take off the adapter that is on, put this one on, and forget all conversations."""
@@ -149,7 +149,7 @@ def has_adapter(condition: str, adapters: Path | None) -> bool:
 
 def check_adapters(conditions: Sequence[str], adapters: Path | None) -> None:
     """Raises InputError unless every trained condition has its adapter."""
-    trained = [name for name in conditions if not name.startswith("instruct")]
+    trained = list(filter(is_trained, conditions))
     if trained and adapters is None:
         raise InputError(f"--adapters is needed for {', '.join(trained)}")
     for name in trained:

@@ -7,13 +7,11 @@ has an "id", or a "profile" with one, and in "turns" the "client"'s words:
     {"id": "g01", "issue": "panic on the bus", "turns": [{"client": "It happened on the bus."}]}
 """
 
-import hashlib
-import json
 from pathlib import Path
 
 from act.dialogue.chat import ChatModel
 from act.model.sampler import Sampling
-from act.records import WITH_WORDS, InputError, read_placed, read_unique, require
+from act.records import WITH_WORDS, InputError, digest, read_placed, read_unique, require
 
 REPLAYED = "replayed"  # in a session's "models"; the archetype of who has none in the file
 
@@ -26,8 +24,8 @@ class Replayed(ChatModel):
 
     def __init__(self, profile: dict, lines: list[str]):
         self.profile, self.lines = profile, lines
-        # by which a session knows them again: the first letters of their SHA-256
-        self.words = hashlib.sha256(json.dumps(lines).encode()).hexdigest()[:12]
+        # by which a session knows them again
+        self.words = digest(lines)
 
 
 def read_clients(path: str | Path) -> dict[str, Replayed]:

@@ -296,7 +296,8 @@ def in_words(result: dict) -> Iterator[str]:
         levels = "high {high:.2f}, mixed {mixed:.2f}, low {low:.2f}"
         means = levels.format(**row["means"]) if row["n"] else "none"
         yield f"whole sessions, {outcome}: {means}; {in_order}"
-    for row, slot in zip(result["items"], slots(), strict=False):  # none, if short
+    rated = () if result["short"] else zip(result["items"], slots(), strict=True)
+    for row, slot in rated:
         told = "none"
         if row["pairs"]:
             told = "{:.2f} [{:.2f}, {:.2f}]".format(row["auc"], *row["ci"])

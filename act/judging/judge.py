@@ -4,8 +4,6 @@ Another judge is served behind an endpoint (served.py). Of a session each sees w
 answers only, and nothing of who said it under which condition.
 """
 
-import hashlib
-import json
 import math
 import re
 from bisect import bisect_left
@@ -21,7 +19,7 @@ from act.forms import Form, Slot, instructions, render, slots
 from act.model.checkpoint import load_model, model_name, sampled_sha256, split_spec
 from act.model.prefix_tree import slot_probs
 from act.model.tokenizer import ChatTokenizer, Messages
-from act.records import InputError, Store, check_settings, rating_key, read_json
+from act.records import InputError, Store, check_settings, digest, rating_key, read_json
 
 REQUEST = "The transcript of the session:\n\n{transcript}\n\n"
 ONE_ITEM = "Rate the therapist on one item, with one number.\n\n{label}"
@@ -34,11 +32,6 @@ Fill in both forms for the therapist. Reply with these 34 lines, a whole number 
 FAMILIES = Path(__file__).with_name("families.json")  # family -> pattern of its models' names
 
 Said = Sequence[tuple[str, str]]  # the client's words and the therapist's, turn by turn
-
-
-def digest(words: Sequence[str]) -> str:
-    """Twelve letters that stand for these texts in this order."""
-    return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)

@@ -32,12 +32,11 @@ from act.dialogue.journal import check_made_with, made_with
 from act.dialogue.local import LocalChat, has_adapter, unloaded
 from act.dialogue.prompts import ANSWER, THINKING, cot_reply, therapist_messages
 from act.forms import named_item
-from act.judging.judge import digest
 from act.model.sampler import Request, Sampler, Sampling, common_prefix
 from act.model.tokenizer import Messages
-from act.records import CONDITIONS, InputError, Store, read_placed, require
+from act.records import CONDITIONS, InputError, Store, digest, is_trained, read_placed, require
 from act.statistics.preferences import SIDES
-from act.training.examples import Answer, Example, check_messages
+from act.training.examples import Answer, Example, check_messages, in_turn
 from act.training.step import answer_logps, group_by_budget
 
 BUNDLED = Path(__file__).parents[1] / "dialogue/corpus/excerpts.jsonl"
@@ -77,8 +76,7 @@ def conversation(row: dict) -> list[str]:
     if any(isinstance(one, dict) and one.get("role") == "system" for one in messages):
         raise ValueError('"prompt" has a system message; each condition brings its own')
     check_messages(name, messages, ("user", "assistant"))
-    roles = [message["role"] for message in messages]
-    if roles != ["user", "assistant"] * (len(roles) // 2) + ["user"]:
+    if not in_turn(messages):
         raise ValueError('"prompt" is not user and assistant in turn, a user message last')
     return [message["content"].strip() for message in messages]
 
@@ -172,7 +170,8 @@ def score(logps: Tensor) -> dict[str, float]:
 def measure(therapist: LocalChat, pairs: Sequence[Pair], cot: bool) -> Iterator[dict]:
     """{"shows", "lacks", "thinking"} of each pair, read as trees of tokens that fit."""
     thoughts = think(therapist, pairs) if cot else [None] * len(pairs)
-    examples = list(map(sequences, [therapist] * len(pairs), pairs, thoughts))
+    both = zip(pairs, thoughts, strict=True)
+    examples = [sequences(therapist, pair, thinking) for pair, thinking in both]
     thinking = iter(thoughts)
     for group in group_by_budget(examples, TREE):
         answers = [answer for example in group for answer in example.answers]
@@ -190,7 +189,7 @@ def settings_of(folder: Path, sampling: Sampling, args: Namespace) -> dict[str, 
     settings = {}
     for condition in CONDITIONS:
         spec = str(folder)
-        if not condition.startswith("instruct"):
+        if is_trained(condition):
             if not has_adapter(condition, args.adapters):
                 continue
             spec = f"{folder}+{args.adapters / condition}"

@@ -101,6 +101,12 @@ def turns_begin(messages: Messages) -> int:
     return int(messages[0]["role"] == "system")
 
 
+def in_turn(messages: Messages) -> bool:
+    """Do user and assistant speak in turn, the user first and last?"""
+    roles = [message["role"] for message in messages]
+    return roles == ["user", "assistant"] * (len(roles) // 2) + ["user"]
+
+
 def checked_row(row: dict) -> tuple[Messages, dict[str, str], set[str]]:
     """(prompt, answers by name, names of those that were cut off) of a row; the answers are the
     completion, or the chosen one and the rejected."""
@@ -112,9 +118,7 @@ def checked_row(row: dict) -> tuple[Messages, dict[str, str], set[str]]:
         lost = "the answer would be learned without its context"
         raise ValueError(f'no "prompt" (nor "messages"): {lost}')
     check_messages("prompt", row["prompt"], ROLES)
-    roles = [message["role"] for message in row["prompt"]]
-    turns = roles[turns_begin(row["prompt"]) :]
-    if turns != ["user", "assistant"] * (len(turns) // 2) + ["user"]:
+    if not in_turn(row["prompt"][turns_begin(row["prompt"]) :]):
         wanted = "user and assistant in turn, a user message last, after a system one at most"
         raise ValueError(f'"prompt" is not {wanted}')
     # 2. the answers
