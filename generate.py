@@ -36,8 +36,8 @@ from act.dialogue.session import (
     new_session,
     seed_from,
 )
-from act.model.checkpoint import split_endpoint
 from act.model.sampler import Sampling
+from act.model.spec import split_endpoint
 from act.records import InputError, Store, read_unique, require
 
 Opener = Callable[[str, Sampling, Namespace], ChatModel]

@@ -37,8 +37,8 @@ from act.judging.judge import (
 from act.judging.prefer import BUNDLED, add_preferences, check_held, read_pairs, settings_of
 from act.judging.rating_page import rating_page
 from act.judging.served import open_judge, times
-from act.model.checkpoint import base_folder, is_endpoint, model_name
 from act.model.sampler import Sampling
+from act.model.spec import base_folder, is_endpoint, model_name
 from act.records import (
     CONDITIONS,
     RATING_KEY,

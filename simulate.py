@@ -46,8 +46,8 @@ from act.dialogue.profiles import ME
 from act.dialogue.prompts import check_client
 from act.dialogue.replay import Replayed, client_of, pick, read_clients
 from act.dialogue.session import Session, check_held, ends, hold_sessions, new_session
-from act.model.checkpoint import base_folder, is_endpoint, split_endpoint
 from act.model.sampler import Sampling
+from act.model.spec import base_folder, is_endpoint, split_endpoint
 from act.records import CONDITIONS, InputError, Store, check_session, is_trained, read_unique
 
 

@@ -27,18 +27,13 @@ from tqdm import tqdm
 
 from act.cli import Parser, not_negative, positive, run_script, set_up_device, share, stop_asked
 from act.dialogue.prompts import THINKING, parse_reply
-from act.model.checkpoint import (
-    base_folder,
-    load_model,
-    sampled_sha256,
-    save_adapter,
-    save_model,
-    sha256,
-    write_json,
-)
+from act.model.adapter import save_adapter
+from act.model.checkpoint import load_model, save_model
 from act.model.llama import Llama
 from act.model.lora import attach, trainable
+from act.model.spec import base_folder
 from act.model.tokenizer import ChatTokenizer
+from act.model.weights import sampled_sha256, sha256, write_json
 from act.records import InputError, check_settings, read_json
 from act.training import distributed, examples
 from act.training.examples import Example

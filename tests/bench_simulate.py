@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import save_file
 
 from act.dialogue.profiles import make_profiles
-from act.model.checkpoint import save_adapter
+from act.model.adapter import save_adapter
 from act.model.llama import Llama, LlamaConfig
 from act.model.lora import attach
 from act.records import CONDITIONS, check_session, read_jsonl

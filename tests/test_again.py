@@ -13,7 +13,8 @@ from act.dialogue.endpoint import Endpoint
 from act.dialogue.local import LocalChat, fingerprint, load_base
 from act.dialogue.profiles import make_profiles
 from act.dialogue.prompts import cot_reply, therapist_prompt
-from act.model.checkpoint import load_model, save_adapter
+from act.model.adapter import save_adapter
+from act.model.checkpoint import load_model
 from act.model.lora import attach, lora_layers
 from act.model.sampler import Sampling
 from act.records import check_pair, check_session, read_jsonl

@@ -7,7 +7,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from act.model.checkpoint import PEFT, load_adapter, load_model, save_adapter
+from act.model.adapter import PEFT, load_adapter, save_adapter
+from act.model.checkpoint import load_model
 from act.model.llama import Llama
 from act.model.lora import PROJECTIONS, attach, detach, lora_layers, trainable
 from tests.tiny import tiny_llama, with_adapter

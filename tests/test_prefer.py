@@ -10,7 +10,7 @@ from act.dialogue.local import LocalChat
 from act.dialogue.prompts import therapist_messages
 from act.judging.check import EXCERPTS
 from act.judging.prefer import measure, read_pairs, sequences, think
-from act.model.checkpoint import save_adapter
+from act.model.adapter import save_adapter
 from act.model.lora import attach, lora_layers
 from act.model.sampler import Sampling
 from act.records import InputError, read_jsonl

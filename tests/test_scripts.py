@@ -12,7 +12,8 @@ import torch
 from act.cli import run_script
 from act.dialogue.profiles import make_profile
 from act.dialogue.prompts import therapist_messages
-from act.model.checkpoint import load_model, save_adapter
+from act.model.adapter import save_adapter
+from act.model.checkpoint import load_model
 from act.model.lora import attach, lora_layers
 from act.records import check_rating, check_session, read_jsonl
 from tests.conftest import EMBEDDED, ROOT

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import train
-from act.model import checkpoint
+from act.model import weights
 from act.training.examples import counts, data_order, make_example
 from act.training.run_log import peak_memory_gib, shown
 from tests.tiny import (
@@ -38,7 +38,7 @@ def test_a_run_says_what_made_it(folder, tmp_path, data, tokenizer, monkeypatch,
     run_in_process(monkeypatch, *words)
     report = json.loads((tmp_path / "out/train.json").read_text())
     assert report["arguments"]["data_sha256"] == hashlib.sha256(data.read_bytes()).hexdigest()
-    assert report["arguments"]["model_sampled_sha256"] == checkpoint.sampled_sha256(folder)
+    assert report["arguments"]["model_sampled_sha256"] == weights.sampled_sha256(folder)
     wanted = {"nll_scope": "sequence", "lora_rank": 2, "seed": 3407}
     wanted |= {"max_prompt": limit, "precision": "high"}
     assert {name: report["arguments"][name] for name in wanted} == wanted
@@ -191,8 +191,8 @@ def test_another_base_model_at_the_same_path_is_not_gone_on_with(
 def test_a_sampled_checksum_sees_every_part_of_a_large_file(tmp_path, monkeypatch):
     """Files of 40 bytes by 4 pieces of 4: a byte in the first, the last and a middle piece, a name,
     a size."""
-    monkeypatch.setattr(checkpoint, "PIECE", 4)
-    monkeypatch.setattr(checkpoint, "PIECES", 4)
+    monkeypatch.setattr(weights, "PIECE", 4)
+    monkeypatch.setattr(weights, "PIECES", 4)
     large, small = tmp_path / "model.safetensors", tmp_path / "config.json"
 
     def digest(
@@ -203,7 +203,7 @@ def test_a_sampled_checksum_sees_every_part_of_a_large_file(tmp_path, monkeypatc
             content[place : place + 1] = byte
         large.write_bytes(content)
         small.write_bytes(config)
-        return checkpoint.sampled_sha256(tmp_path)
+        return weights.sampled_sha256(tmp_path)
 
     same = [
         digest(),
@@ -217,7 +217,7 @@ def test_a_sampled_checksum_sees_every_part_of_a_large_file(tmp_path, monkeypatc
     assert len(set(same)) == 1 and len({same[0], *others}) == 7
     large.rename(tmp_path / "model-1.safetensors")
     small.write_bytes(b"{}")
-    assert checkpoint.sampled_sha256(tmp_path) not in (same[0], *others)
+    assert weights.sampled_sha256(tmp_path) not in (same[0], *others)
 
 
 @pytest.mark.parametrize("name", VARIANTS)

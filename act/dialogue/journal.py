@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from act.dialogue.chat import ChatModel
-from act.model.checkpoint import is_endpoint, split_endpoint
+from act.model.spec import is_endpoint, split_endpoint
 from act.records import WITH_WORDS, InputError, Store, check_settings, require
 
 HISTORY = "answers only"  # what a prompt has of the session so far

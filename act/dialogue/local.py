@@ -14,19 +14,14 @@ import torch
 from act.dialogue.chat import Ask, ChatModel, Reply
 from act.dialogue.endpoint import Endpoint
 from act.dialogue.prompts import ANSWER, THINKING
-from act.model.checkpoint import (
-    is_endpoint,
-    load_adapter,
-    load_model,
-    model_name,
-    read_config,
-    sha256,
-    split_spec,
-)
+from act.model.adapter import load_adapter
+from act.model.checkpoint import load_model, read_config
 from act.model.llama import Llama
 from act.model.lora import detach
 from act.model.sampler import Request, Sampler, Sampling
+from act.model.spec import is_endpoint, model_name, split_spec
 from act.model.tokenizer import ChatTokenizer
+from act.model.weights import sha256
 from act.records import InputError, is_trained
 
 

@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 import httpx
 
 from act.dialogue.chat import Reply
-from act.model.checkpoint import split_endpoint
+from act.model.spec import split_endpoint
 from act.records import InputError
 
 

