@@ -7,7 +7,8 @@ Data are JSONL in TRL's conversational formats (pairs, prompt + completion, mess
 pair's chosen answer. Defaults are the study's own values but for --order and --nll-scope: SFT: 4
 examples a step at 5e-6, cosine; ORPO: 8 pairs a step at 8e-6, linear. --out becomes an adapter in
 PEFT's layout, with log.jsonl (a line a step), train.json (what made it, metrics) and targets.txt
-(the first example's tokens, a mark at those that are learned). Ctrl-C and SIGTERM save the state
+(the first example's tokens, a mark at those that are learned). --model DIR+ADAPTER goes on from an
+adapter (ORPO on top of SFT): what is written holds both, for DIR. Ctrl-C and SIGTERM save the state
 after the step under way. On N GPUs: torchrun --nproc-per-node N train.py ..., with the same result
 up to rounding; faster where a step spans several sessions, as with --batch 25*N.
 """
@@ -23,15 +24,16 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from act.cli import Parser, not_negative, positive, run_script, set_up_device, share, stop_asked
 from act.dialogue.prompts import THINKING, parse_reply
-from act.model.adapter import save_adapter
+from act.model.adapter import merge, save_adapter
 from act.model.checkpoint import load_model, save_model
 from act.model.llama import Llama
 from act.model.lora import attach, trainable
-from act.model.spec import base_folder
+from act.model.spec import split_spec
 from act.model.tokenizer import ChatTokenizer
 from act.model.weights import sampled_sha256, sha256, write_json
 from act.records import InputError, check_settings, read_json
@@ -55,7 +57,8 @@ def parse_arguments() -> Namespace:
     # 1. from what to what
     add("--method", choices=("sft", "orpo"), required=True, help="what to train with")
     add("--cot", action="store_true", help="answers begin with reasoning; that is checked")
-    add("--model", required=True, metavar="DIR", help="base model, in Hugging Face layout")
+    about = "base model, in Hugging Face layout; DIR+ADAPTER: with that adapter merged into it"
+    add("--model", required=True, metavar="DIR", help=about)
     add("--data", required=True, help="JSONL of pairs or of examples")
     add("--held-out-sessions", type=int, default=0, metavar="N", help="the last N: to evaluate")
     add("--out", type=Path, required=True, metavar="ADAPTER", help="folder to write")
@@ -133,6 +136,7 @@ class Run:
     objective: Objective
     batches: list[list[Example]]  # a step each
     held_out: list[Example]
+    merged: dict[str, Tensor] | None  # of --model FOLDER+ADAPTER the adapter, now in the weights
     data: dict  # how many examples there are, and what was cut from them
     state: TrainState
     log: RunLog
@@ -141,9 +145,11 @@ class Run:
 def prepare(args: Namespace, device: str, settings: dict) -> Run:
     """Model, data, optimiser and log, as they were at the last saved step."""
     # 1. the model and the data
-    folder, is_whole, first = base_folder(args.model), args.lora_rank == 0, distributed.is_first()
+    (folder, adapter), is_whole = split_spec(args.model), args.lora_rank == 0
+    first = distributed.is_first()
     dtype = torch.float32 if is_whole else args.dtype and getattr(torch, args.dtype)
-    model, tokenizer = load_model(folder, device, dtype), ChatTokenizer(folder)
+    model, tokenizer = load_model(args.model, device, dtype), ChatTokenizer(folder)
+    merged = merge(model) if adapter else None
     if model.head.dtype == torch.float16:
         raise InputError(f"{folder}: float16 overflows; give --dtype bfloat16 or float32")
     kept, held_out = read_data(args, tokenizer, model.config.max_position_embeddings)
@@ -177,7 +183,7 @@ def prepare(args: Namespace, device: str, settings: dict) -> Run:
             print(f"{name}: {told}".replace("_", " "))
         print(f"{trainable(model):,} trainable parameters; {len(batches)} steps", flush=True)
     log = RunLog(args.out / "log.jsonl" if first else None, state.step)
-    return Run(model, objective, batches, held_out, data, state, log)
+    return Run(model, objective, batches, held_out, merged, data, state, log)
 
 
 def loop(args: Namespace, device: str, settings: dict, run: Run) -> None:
@@ -229,10 +235,12 @@ def finish(args: Namespace, settings: dict, run: Run) -> None:
     report = {"arguments": settings, **provenance(), "data": run.data, **metrics}
     write_json(report, args.out / "train.json")
     # 2. the weights, which say that the run is finished
+    folder, _ = split_spec(args.model)
     if args.lora_rank == 0:
-        save_model(run.model, args.out, base_folder(args.model))
+        save_model(run.model, args.out, folder)
     else:
-        save_adapter(run.model, args.out, args.model, args.lora_rank, args.lora_alpha)
+        size = args.lora_rank, args.lora_alpha
+        save_adapter(run.model, args.out, str(folder), *size, run.merged)
     (args.out / STATE).unlink(missing_ok=True)
     for name in list(after)[1:]:  # all but the step
         was = before.get(name, math.nan)
@@ -259,7 +267,10 @@ def main() -> None:
     free = ("out", "resume", "save_every")
     settings = {name: value for name, value in vars(args).items() if name not in free}
     settings["data_sha256"] = sha256(args.data)
-    settings["model_sampled_sha256"] = sampled_sha256(base_folder(args.model))
+    folder, adapter = split_spec(args.model)
+    settings["model_sampled_sha256"] = sampled_sha256(folder)
+    if adapter:
+        settings["merged_sha256"] = sha256(adapter / "adapter_model.safetensors")
     weights = ("adapter_model.safetensors", "model.safetensors")
     if any((args.out / name).is_file() for name in weights):
         if not args.resume:

@@ -14,7 +14,7 @@ import torch
 from act.dialogue.chat import Ask, ChatModel, Reply
 from act.dialogue.endpoint import Endpoint
 from act.dialogue.prompts import ANSWER, THINKING
-from act.model.adapter import load_adapter
+from act.model.adapter import load_adapter, warn_other_base
 from act.model.checkpoint import load_model, read_config
 from act.model.llama import Llama
 from act.model.lora import detach
@@ -70,6 +70,7 @@ class LocalChat(ChatModel):
         detach(self.model)
         self.name, self.adapter = self.base, None
         if adapter:
+            warn_other_base(Path(self.base), adapter)
             load_adapter(self.model, adapter)
             self.name, self.adapter = f"{self.base}+{adapter}", fingerprint(adapter)
         self.forget_all()

@@ -3,6 +3,7 @@
 A fault is an InputError with the file and the setting or the tensor.
 """
 
+import sys
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from act.model.llama import Llama
 from act.model.lora import PROJECTIONS, attach, detach, lora_layers
-from act.model.weights import check_tensors, read_tensors, write_json, write_whole
+from act.model.weights import check_tensors, read_tensors, sampled_sha256, write_json, write_whole
 from act.records import InputError, read_json
 
 # What adapter_config.json says: as `written` here; `plain` settings with their values (of
@@ -52,18 +53,75 @@ def check_adapter(config: dict, folder: Path) -> None:
         raise InputError(f"{folder}: target_modules is {targets!r}; {read}")
 
 
-def save_adapter(model: Llama, folder: str | Path, base: str, rank: int, alpha: float) -> None:
-    """Write `adapter_config.json` and `adapter_model.safetensors` as PEFT does; weights last."""
+def save_adapter(
+    model: Llama,
+    folder: str | Path,
+    base: str,
+    rank: int,
+    alpha: float,
+    merged: dict[str, Tensor] | None = None,
+) -> None:
+    """Write `adapter_config.json` and `adapter_model.safetensors` as PEFT does; weights last.
+
+    With what `merge` gave, the adapter that is written holds both, for the base without either.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    tensors = adapter_tensors(model)
+    if merged:
+        tensors = stack(merged, tensors, alpha / rank)
+        # the scales are in B now: alpha / r is 1
+        rank = alpha = rank + len(next(iter(merged.values())))
     config = PEFT["written"] | {
         "base_model_name_or_path": base,
         "r": rank,
         "lora_alpha": alpha,
-        "target_modules": sorted({name.rpartition(".")[2] for name in lora_layers(model)}),
+        "target_modules": sorted({name.split(".")[-3] for name in tensors}),
     }
     write_json(config, folder / "adapter_config.json")
-    write_whole(adapter_tensors(model), folder / "adapter_model.safetensors")
+    write_whole(tensors, folder / "adapter_model.safetensors")
+
+
+@torch.no_grad()
+def merge(model: Llama) -> dict[str, Tensor]:
+    """Add the adapter that is worn to the weights, W + s B A, and take it off: a base model again.
+
+    Returns the adapter, s B in place of B, under PEFT's names.
+    """
+    for layer in lora_layers(model).values():
+        layer.lora_B.mul_(layer.scale)
+        weight = layer.weight.float() + layer.lora_B @ layer.lora_A  # (out, in)
+        layer.weight = nn.Parameter(weight.to(layer.weight.dtype), requires_grad=False)
+    merged = adapter_tensors(model)
+    detach(model)
+    return merged
+
+
+def stack(first: dict[str, Tensor], second: dict[str, Tensor], scale: float) -> dict[str, Tensor]:
+    """One adapter of scale 1 for two: [B1, s B2] [A1; A2] = B1 A1 + s B2 A2, of rank r1 + r2.
+
+    `first` is what `merge` gave; it may leave layers alone that the second has.
+    """
+    rank = len(next(tensor for name, tensor in first.items() if "lora_A" in name))  # r1
+    stacked = {}
+    for name, tensor in second.items():
+        if "lora_A" in name:
+            below = first.get(name, tensor.new_zeros(rank, tensor.shape[1]))
+            stacked[name] = torch.cat([below, tensor])  # (r1 + r2, in)
+        else:
+            below = first.get(name, tensor.new_zeros(len(tensor), rank))
+            stacked[name] = torch.cat([below, scale * tensor], dim=1)  # (out, r1 + r2)
+    return stacked
+
+
+def warn_other_base(base: Path, adapter: Path) -> None:
+    """A line on stderr where an adapter's train.json says that it was trained on another base."""
+    report = adapter / "train.json"
+    made_with = read_json(report).get("arguments", {}) if report.is_file() else {}
+    trained_on = made_with.get("model_sampled_sha256")
+    if trained_on and trained_on != sampled_sha256(base):
+        said = f"trained on another model than {base} (its train.json: {made_with.get('model')})"
+        print(f"warning: {adapter}: {said}", file=sys.stderr)
 
 
 def adapter_tensors(model: nn.Module) -> dict[str, Tensor]:

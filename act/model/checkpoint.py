@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from act.model.adapter import load_adapter
+from act.model.adapter import load_adapter, warn_other_base
 from act.model.llama import Llama, LlamaConfig
 from act.model.spec import split_spec
 from act.model.weights import check_tensors, read_folder, write_json, write_whole
@@ -49,6 +49,7 @@ def load_model(spec: str | Path, device: str = "cpu", dtype: torch.dtype | None 
         tensors[name] = tensor.to(device=device, dtype=dtype or tensor.dtype)
     model.load_state_dict(tensors, strict=True, assign=True)
     if adapter:
+        warn_other_base(folder, adapter)
         load_adapter(model, adapter)
     return model.requires_grad_(False)
 

@@ -3,6 +3,7 @@
 They are parsed here and nowhere else.
 """
 
+import re
 from pathlib import Path
 
 from act.records import InputError
@@ -20,17 +21,30 @@ def split_endpoint(spec: str) -> tuple[str, str]:
 
 
 def split_spec(spec: str | Path) -> tuple[Path, Path | None]:
-    """FOLDER or FOLDER+ADAPTER as paths; a folder with a + in its name is taken as it stands."""
+    """FOLDER or FOLDER+ADAPTER as paths; either may have a + in its name, the longest folder that
+    is there is taken. Raises InputError for one that is not."""
     if is_endpoint(spec):
         name = model_name(spec)  # an address may hold a key
         raise InputError(f"{name}@...: an endpoint; a model folder is wanted here")
-    folder, plus, adapter = str(spec).rpartition("+")
-    if not plus or Path(spec).is_dir():
-        folder, adapter = str(spec), ""
-    for path in (folder, adapter):
-        if path and not Path(path).is_dir():
-            raise InputError(f"{path}: no such folder")
-    return Path(folder), Path(adapter) if adapter else None
+    parts = str(spec).split("+")
+    for n in range(len(parts), 0, -1):
+        folder, adapter = Path("+".join(parts[:n])), "+".join(parts[n:])
+        if folder.is_dir():
+            if n < len(parts) and not (adapter and Path(adapter).is_dir()):
+                raise missing(adapter)
+            return folder, Path(adapter) if adapter else None
+    raise missing(parts[0])
+
+
+def missing(path: str) -> InputError:
+    """What is said of a folder that is not there; it may be a name on the Hub."""
+    if Path(path).is_file():
+        return InputError(f"{path}: a file; the folder that holds it is wanted")
+    said = f"{path or '+'}: no such folder"
+    if re.fullmatch(r"\w[\w.-]*/[\w.-]+", path):
+        fetch = f"hf download {path} --local-dir models/{path.rpartition('/')[2]}"
+        said += f"; a model of the Hub? {fetch} (a gated one: accept its licence there first)"
+    return InputError(said)
 
 
 def base_folder(spec: str | Path) -> Path:

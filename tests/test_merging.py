@@ -1,0 +1,138 @@
+"""An adapter merged into its base, and one trained on top of it; adapters on a base of others."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from torch import nn
+
+from act.model.adapter import load_adapter, merge, save_adapter
+from act.model.checkpoint import load_model
+from act.model.lora import attach, lora_layers, trainable
+from act.model.spec import split_spec
+from act.records import InputError
+from tests.inputs import told
+from tests.tiny import log_of, run_in_process, status_of, tiny_llama, train_flags, with_adapter
+
+TOLD = told("Models and adapters")
+METRICS = ("nll", "chosen_logp", "rejected_logp", "margin", "accuracy")
+
+
+def outputs(model) -> torch.Tensor:
+    with torch.no_grad():
+        return model.logits(model(torch.arange(9)[None]))
+
+
+def random_adapter(model, rank: int, alpha: int, projections: tuple[str, ...]) -> None:
+    attach(model, rank, alpha, projections)
+    for layer in lora_layers(model).values():
+        nn.init.normal_(layer.lora_B, std=0.1)
+
+
+def test_merged_weights_are_w_plus_s_b_a():
+    """alpha 8, r 4: s = 2; and the base's own weights are another tensor, left as they were."""
+    model, base = with_adapter(), tiny_llama()
+    layer, before = model.model.layers[1].mlp.up_proj, base.model.layers[1].mlp.up_proj.weight
+    A, B, worn = layer.lora_A.clone(), layer.lora_B.clone(), outputs(model)
+    shared = layer.weight
+    merge(model)
+    torch.testing.assert_close(layer.weight, before + 2 * B @ A, rtol=0, atol=1e-6)
+    assert torch.equal(shared, before) and not lora_layers(model) and trainable(model) == 0
+    torch.testing.assert_close(outputs(model), worn, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("first", [("q_proj", "down_proj"), ("v_proj",)])
+def test_two_adapters_are_written_as_one(tmp_path, first):
+    """The second on all projections, the first on some, other ranks and scales: on the bare base
+    the file gives what both gave one upon the other."""
+    model = tiny_llama()
+    random_adapter(model, 3, 6, first)
+    merged = merge(model)
+    random_adapter(model, 2, 8, ("q_proj", "v_proj", "down_proj"))
+    save_adapter(model, tmp_path, "base", 2, 8, merged)
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert (config["r"], config["lora_alpha"]) == (5, 5)
+    again = tiny_llama()
+    assert (outputs(again) - outputs(model)).abs().max() > 0.05
+    load_adapter(again, tmp_path)
+    torch.testing.assert_close(outputs(again), outputs(model), rtol=0, atol=1e-5)
+
+
+def test_orpo_on_top_of_sft(folder, data, tmp_path, monkeypatch):
+    """ORPO begins where SFT has ended, and its adapter on the bare folder is where it ends."""
+    flags = {"held_out_sessions": 1, "epochs": 2}
+    sft = train_flags(folder, data, tmp_path / "sft", method="sft", **flags)
+    run_in_process(monkeypatch, *sft)
+    both = f"{folder}+{tmp_path / 'sft'}"
+    orpo = train_flags(both, data, tmp_path / "orpo", **flags)
+    run_in_process(monkeypatch, *orpo)
+    ended = log_of(tmp_path / "sft")[-1]
+    began, *_, learned = log_of(tmp_path / "orpo")
+    for name in METRICS:
+        assert began[name] == pytest.approx(ended[name], abs=1e-5)
+    assert learned["margin"] > began["margin"] + 0.01
+    # what is written needs no SFT adapter: an untrained step on top measures the same
+    flags["lr"] = 0
+    on = f"{folder}+{tmp_path / 'orpo'}"
+    run_in_process(monkeypatch, *train_flags(on, data, tmp_path / "again", **flags))
+    for name in METRICS:
+        assert log_of(tmp_path / "again")[0][name] == pytest.approx(learned[name], abs=1e-5)
+    report = json.loads((tmp_path / "orpo/adapter_config.json").read_text())
+    assert report["r"] == 4 and report["base_model_name_or_path"] == str(folder)
+
+
+def test_another_adapter_under_the_same_name_is_not_gone_on_with(
+    folder, data, tmp_path, monkeypatch, capsys
+):
+    for name, seed in (("first", 1), ("second", 2)):
+        run_in_process(
+            monkeypatch, *train_flags(folder, data, tmp_path / name, method="sft", seed=seed)
+        )
+    words = train_flags(f"{folder}+{tmp_path / 'first'}", data, tmp_path / "orpo")
+    run_in_process(monkeypatch, *words)
+    shutil.rmtree(tmp_path / "first")
+    (tmp_path / "second").rename(tmp_path / "first")
+    assert status_of(monkeypatch, *words, "--resume") == 2
+    assert "was made with merged_sha256" in capsys.readouterr().err
+
+
+def test_the_whole_model_goes_on_from_an_adapter(folder, data, tmp_path, monkeypatch):
+    run_in_process(monkeypatch, *train_flags(folder, data, tmp_path / "sft", method="sft"))
+    both = f"{folder}+{tmp_path / 'sft'}"
+    words = train_flags(both, data, tmp_path / "whole", lora_rank=0, lr=0)
+    run_in_process(monkeypatch, *words)
+    torch.testing.assert_close(
+        outputs(load_model(tmp_path / "whole")), outputs(load_model(both)), rtol=0, atol=1e-5
+    )
+
+
+def test_an_adapter_on_another_base_is_warned_of(folder, data, tmp_path, monkeypatch, capsys):
+    run_in_process(monkeypatch, *train_flags(folder, data, tmp_path / "sft", method="sft"))
+    capsys.readouterr()
+    load_model(f"{folder}+{tmp_path / 'sft'}")
+    assert not capsys.readouterr().err
+    other = shutil.copytree(folder, tmp_path / "other")
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(config | {"rope_theta": 5000.0}))
+    load_model(f"{other}+{tmp_path / 'sft'}")
+    said = capsys.readouterr().err.strip().replace(f"{folder})", "base)")
+    assert said.replace(f"{tmp_path}/", "") == TOLD["an adapter on another base"]
+
+
+def test_a_plus_may_be_in_either_name(tmp_path):
+    for name in ("c++", "base", "a+b", "base+a"):
+        (tmp_path / name).mkdir()
+    for folder, adapter in [("c++", None), ("base", "a+b"), ("c++", "a+b"), ("base+a", "c++")]:
+        spec = str(tmp_path / folder) + (f"+{tmp_path / adapter}" if adapter else "")
+        assert split_spec(spec) == (tmp_path / folder, adapter and tmp_path / adapter)
+
+
+@pytest.mark.parametrize("spec", [spec for spec in TOLD if spec.startswith("--model ")])
+def test_a_folder_that_is_not_there(tmp_path, monkeypatch, spec):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models/base").mkdir(parents=True)
+    (tmp_path / "models/model.gguf").touch()
+    with pytest.raises(InputError) as refused:
+        split_spec(spec.removeprefix("--model "))
+    assert str(refused.value) == TOLD[spec]
