@@ -96,7 +96,7 @@ def test_trap_13_pickled_weights_are_refused(folder):
     ("config", "said"),
     [
         ("{", "not valid JSON"),
-        ('{"model_type": "llama"}', 'no "vocab_size"'),
+        ('{"model_type": "llama"}', '"vocab_size" is missing'),
         ("[]", "not a JSON object"),
     ],
 )

@@ -10,7 +10,8 @@ from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoTokenizer
 
-from act.model.tokenizer import ChatTokenizer, Special, llama3, mistral
+from act.model.templates import Special, llama31, mistral
+from act.model.tokenizer import ChatTokenizer
 from act.records import InputError
 from tests.conftest import EMBEDDED, ROOT
 
@@ -97,8 +98,8 @@ def test_llama3_template_is_as_written_by_hand():
         + head.format("assistant")
     )
     messages = [*TALK[:3], {"role": "user", "content": "ok?"}]
-    assert "".join(llama3(messages)) == truth
-    assert "".join(llama3(messages[1:])) == truth.replace("Be brief.", "")
+    assert "".join(llama31(messages)) == truth
+    assert "".join(llama31(messages[1:])) == truth.replace("Be brief.", "")
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +113,7 @@ def llama3_tokenizer(tmp_path_factory):
         "<|end_header_id|>",
         "<|eot_id|>",
         "<|end_of_text|>",
+        "<|eom_id|>",
     ]
     backend = Tokenizer(
         models.BPE(vocab={name: i for i, name in enumerate(sorted(names))}, merges=[])
