@@ -116,7 +116,7 @@ class LlamaConfig:
         L = self.max_position_embeddings
         if window is not None and window < L:
             said = f"sliding_window is {window}, below max_position_embeddings, {L}"
-            raise ValueError(f"{said}, and is not computed; give both the smaller number")
+            raise ValueError(f"{said}: not computed; with {window} for both it is the same")
 
 
 def rope_frequencies(config: LlamaConfig) -> Tensor:

@@ -153,6 +153,10 @@ def choose(folder: Path, has: Callable[[str], bool], asked: str | None) -> Templ
             said = f"the chat template {name} writes {token}, which its vocabulary lacks"
             raise InputError(f"{folder}: {said}; --template takes another of {all_names}")
     if not asked and not known:
-        has_own = "its own chat template is not known here" if own else "it has no chat template"
+        has_own = (
+            "its own chat template is not known here"
+            if own
+            else "it has no chat template (a base model?)"
+        )
         warn(f"{folder}: {has_own}; by its vocabulary {name} is taken, --template decides")
     return TEMPLATES[name]

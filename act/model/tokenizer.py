@@ -40,11 +40,11 @@ class ChatTokenizer:
         # 2. the template, and what ends a reply: its tokens, and those that the folder names
         self.template = choose(folder, lambda token: self.token_id(token) is not None, template)
         own = [self.token_id(token) for token in self.template.tokens()]
-        ends = [self.token_id(token) for token in self.template.ends]
-        ends = [i for i in ends if i is not None] + named_ends(folder)
-        self.end_ids = list(dict.fromkeys(ends))
+        ends, named = [self.token_id(token) for token in self.template.ends], named_ends(folder)
+        self.end_ids = list(dict.fromkeys([i for i in ends if i is not None] + named))
         self._hidden |= {*own, *self.end_ids}
-        check_room(folder, max(self._largest, *own, *self.end_ids))
+        check_room(folder, "its tokenizer has token ids up to", [self._largest, *own])
+        check_room(folder, "its eos_token_id are up to", named)
         # A conversation's texts come anew with every turn.
         self._encode_again = lru_cache(KEPT_TEXTS)(self.encode)
 
@@ -96,22 +96,22 @@ def named_ends(folder: Path) -> list[int]:
     """The end tokens that generation_config.json names, or config.json where that is not there."""
     files = [folder / name for name in ("generation_config.json", "config.json")]
     file = next((file for file in files if file.is_file()), None)
-    ids = read_json(file).get("eos_token_id") if file else None
-    ids = ids if isinstance(ids, list) else [ids]
-    if ids == [None]:
+    told = read_json(file).get("eos_token_id") if file else None
+    if told is None:
         return []
+    ids = told if isinstance(told, list) else [told]
     if not all(type(i) is int and i >= 0 for i in ids):
-        raise InputError(f'{file}: "eos_token_id" is {ids}, not a token id or a list of them')
+        raise InputError(f'{file}: "eos_token_id" is {told!r}, not a token id or a list of them')
     return ids
 
 
-def check_room(folder: Path, largest: int) -> None:
+def check_room(folder: Path, what: str, ids: list[int]) -> None:
     """Raises InputError where the embedding that config.json tells of has no row for an id."""
     file = folder / "config.json"
     rows = read_json(file).get("vocab_size") if file.is_file() else None
-    if isinstance(rows, int) and largest >= rows:
-        said = f"its tokenizer has token ids up to {largest}, but vocab_size is {rows}"
-        raise InputError(f"{folder}: {said} in config.json; is one of them another model's?")
+    if isinstance(rows, int) and ids and max(ids) >= rows:
+        said = f"{what} {max(ids)}, but vocab_size in config.json is {rows}"
+        raise InputError(f"{folder}: {said}; is one of these files another model's?")
 
 
 def without_user_defined(model: bytes) -> bytes:
