@@ -1,14 +1,18 @@
 """Other people's models: each row of docs/inputs.md is made, and gets the line that it shows."""
 
+import json
 import shutil
 
 import pytest
 
+from act.dialogue.profiles import make_profiles
 from act.model.checkpoint import load_model
 from act.model.tokenizer import ChatTokenizer
-from act.records import InputError
+from act.records import InputError, read_jsonl
 from tests.inputs import told
-from tests.strange_models import STRANGE
+from tests.made_ratings import make_session
+from tests.strange_models import STRANGE, config
+from tests.tiny import run_in_process, status_of, train_flags, write_rows
 
 TOLD = told("Models and adapters")
 
@@ -40,3 +44,58 @@ def test_trap_31_a_strange_folder_gets_the_line_of_the_page(tiny, capsys, given)
 
 def test_the_good_folder_is_read_without_a_word(tiny, capsys):
     assert said(tiny, capsys) == "read"
+
+
+@pytest.fixture
+def profiles(tmp_path):
+    """p.jsonl: two clients."""
+    write_rows(tmp_path / "p.jsonl", make_profiles(2, 0))
+
+
+def test_trap_31_sessions_of_another_template_are_not_mixed(
+    run, refused, profiles, folder, tmp_path
+):
+    """--template stands in the record; without it the file is of the folder's own."""
+    words = ("generate.py", "sessions", "--profiles", "p.jsonl", "--turns", 1, "--out", "s.jsonl")
+    words += ("--therapist", folder, "--client", folder, "--max-new-tokens", 4)
+    run(*words, "--template", "chatml")
+    for session in read_jsonl(tmp_path / "s.jsonl"):
+        assert session["sampling"]["template"] == {"therapist": "chatml", "client": "chatml"}
+    assert "was made with sampling" in refused(*words)
+    assert "was made with sampling" in refused(*words, "--template", "smollm2")
+    run(*words, "--template", "chatml")
+    (tmp_path / "s.jsonl").unlink()
+    run(*words)
+    assert all("template" not in s["sampling"] for s in read_jsonl(tmp_path / "s.jsonl"))
+    assert "was made with sampling" in refused(*words, "--template", "chatml")
+
+
+def test_trap_31_preferences_and_ratings_of_another_template_are_not_mixed(
+    run, refused, tiny, tmp_path
+):
+    config(max_position_embeddings=4096)(tiny)  # room for the system prompts
+    pair = {"id": "p", "client": "I never sleep.", "shows": "That hurts.", "lacks": "Cheer up."}
+    write_rows(tmp_path / "pairs.jsonl", [pair])
+    prefer = ("judge.py", "prefer", "--model", tiny, "--pairs", "pairs.jsonl")
+    prefer += ("--conditions", "instruct", "--out", "preferences.jsonl", "--max-new-tokens", 9)
+    write_rows(tmp_path / "s.jsonl", [make_session("sft", 0)])
+    rate = ("judge.py", "rate", "--sessions", "s.jsonl", "--judge", tiny, "--out", "r.jsonl")
+    for words in (prefer, rate):
+        run(*words, "--template", "chatml")
+        run(*words, "--template", "chatml")
+        assert "was made with" in refused(*words)
+    (rating,) = read_jsonl(tmp_path / "r.jsonl")
+    assert rating["judge"]["template"] == "chatml"
+
+
+def test_trap_31_a_run_of_another_template_is_another_run(
+    monkeypatch, capsys, folder, data, tmp_path
+):
+    """train.json has it, and --resume compares it."""
+    flags = [*train_flags(folder, data, tmp_path / "out"), "--template", "chatml"]
+    run_in_process(monkeypatch, *flags)
+    arguments = json.loads((tmp_path / "out/train.json").read_text())["arguments"]
+    assert arguments["template"] == "chatml"
+    run_in_process(monkeypatch, *flags, "--resume")
+    assert status_of(monkeypatch, *flags[:-2], "--resume") == 2
+    assert "was made with template chatml" in capsys.readouterr().err
