@@ -31,7 +31,7 @@ from act.model.adapter import save_adapter
 from act.model.checkpoint import load_model, save_model
 from act.model.llama import Llama
 from act.model.lora import attach, trainable
-from act.model.spec import base_folder
+from act.model.spec import base_folder, split_spec
 from act.model.tokenizer import ChatTokenizer
 from act.model.weights import sampled_sha256, sha256, write_json
 from act.records import InputError, check_settings, read_json
@@ -86,7 +86,7 @@ def parse_arguments() -> Namespace:
     add("--dtype", choices=("float32", "bfloat16"), help=about)
     parser.add_device_flags()
     args = parser.parse_args()
-    if args.out.resolve() == Path(args.model).resolve():
+    if args.out.resolve() == split_spec(args.model)[0].resolve():
         raise InputError(f"--out {args.out}: is the base model's own folder; choose another")
     if args.lora_rank < 0:
         raise InputError(f"--lora-rank {args.lora_rank}: LoRA's r, or 0 for the whole model")

@@ -99,6 +99,12 @@ def as_float8(tensors: dict) -> None:
     tensors[name] = tensors[name].to(torch.float8_e4m3fn)
 
 
+def tiktoken(folder: Path) -> None:
+    """Lines of a token in base64 and its rank, which is no sentencepiece model."""
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer.model").write_text("IQ== 0\nIg== 1\n")
+
+
 def shards(folder: Path) -> None:
     """Another model in shards beside the whole file, as where `--out` had held one."""
     tensors = {name: t * 0 for name, t in load_file(folder / WEIGHTS).items()}
@@ -130,6 +136,8 @@ STRANGE: dict[str, Change] = {
         ("<|im_start|>", "[INST]"), ("<|im_end|>", "[/INST]"), ("<repo_name>", "<s>")
     ),
     "no known tokens": renamed(("<|im_start|>", "<|start|>")),
+    "tokenizer.json cut off": lambda folder: (folder / "tokenizer.json").write_text('{"model"'),
+    "tokenizer.model of Llama 3's original": tiktoken,
     "no tokenizer": lambda folder: (folder / "tokenizer.json").unlink(),
     "tied, a head of other values": head(49152),
     "tied, a head of another shape": head(100),

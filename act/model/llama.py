@@ -101,14 +101,12 @@ class LlamaConfig:
     def check_numbers(self) -> None:
         """Raises ValueError for numbers that no model can have."""
         for name, value in (vars(self) | (self.rope_scaling or {})).items():
-            if isinstance(value, float | int) and not isinstance(value, bool):
-                low = 1 if isinstance(value, int) else 0
-                if not low <= value < math.inf:
-                    raise ValueError(f'"{name}" is {value}, out of range')
-        H, K = self.num_attention_heads, self.num_key_value_heads
-        if H % K or self.head_dim % 2:
-            said = f"{H} heads, {K} for keys and values, of {self.head_dim} numbers"
-            raise ValueError(f"{said}: heads must share key heads evenly, their width be even")
+            if isinstance(value, float | int) and not 0 <= value < math.inf:
+                raise ValueError(f'"{name}" is {value}, out of range')
+        H, K, D = self.num_attention_heads, self.num_key_value_heads, self.head_dim
+        if min(H, K, D) < 1 or H % K or D % 2:
+            said = f"{H} heads of {D} numbers, and {K} for keys and values"
+            raise ValueError(f"{said}: those must share these evenly, and each be of an even width")
 
     def check_window(self, window: int | None) -> None:
         """Raises ValueError where attention slides within the context: this model's does not."""

@@ -31,7 +31,8 @@ class ChatTokenizer:
         if not file.is_file():
             file = folder / "tokenizer.model"
         if not file.is_file():
-            raise InputError(f"{folder}: neither tokenizer.json nor tokenizer.model")
+            said = "neither tokenizer.json nor tokenizer.model; is the download complete?"
+            raise InputError(f"{folder}: {said}")
         try:
             self._read_json(file) if file.suffix == ".json" else self._read_pieces(file)
         except Exception as error:  # the tokenizers library raises plain Exception
@@ -67,7 +68,9 @@ class ChatTokenizer:
     def _read_pieces(self, file: Path) -> None:
         pieces = SentencePieceProcessor(model_proto=without_user_defined(file.read_bytes()))
         names = {pieces.id_to_piece(i): i for i in range(pieces.vocab_size())}
-        self._encode, self._decode = pieces.encode, pieces.decode
+        self._encode = pieces.encode
+        # an embedding may have more rows than there are pieces
+        self._decode = lambda ids: pieces.decode([i for i in ids if i < len(names)])
         self.token_id, self.piece = names.get, pieces.id_to_piece
         self._hidden, self._largest = set(), len(names) - 1
 
