@@ -17,7 +17,7 @@ from act.model.checkpoint import load_model, save_model
 from act.model.embedded import halves_layout, hf_name
 from act.model.lora import attach, detach, lora_layers
 from act.model.spec import split_spec
-from act.model.weights import write_json, write_whole
+from act.model.weights import sampled_sha256, write_json, write_whole
 from act.records import InputError
 from tests.inputs import told
 from tests.test_llama import tiny_checkpoint
@@ -201,6 +201,13 @@ def test_trap_29_what_is_written_beside_shards_is_what_is_read(folder, tmp_path)
 def test_trap_29_a_models_own_folder_is_no_place_for_an_adapter(folder, refused):
     said = refused("train.py", "--method", "sft", "--model", folder, "--data", "x", "--out", folder)
     assert said.replace(f"{folder.parent}/", "") == f"error: {TOLD['--out that is --model']}"
+
+
+def test_a_folders_checksum_covers_its_chat_template(folder):
+    """Ratings by a judge with another template are another judge's."""
+    before = sampled_sha256(folder)
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
+    assert sampled_sha256(folder) != before
 
 
 def test_trap_31_a_head_of_its_own_under_a_tied_config_is_computed_and_kept(tmp_path, capsys):

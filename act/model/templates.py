@@ -117,7 +117,7 @@ def own_template(folder: Path) -> str | None:
     """The text of a model folder's chat template, where transformers looks for it; None: none."""
     file = folder / "chat_template.jinja"
     if file.is_file():
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8", errors="replace")
     for file in (folder / "tokenizer_config.json", folder / "chat_template.json"):
         text = read_json(file).get("chat_template") if file.is_file() else None
         try:
