@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 from io import BytesIO
 from pathlib import Path
@@ -15,6 +16,7 @@ from sentencepiece import SentencePieceTrainer
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoTokenizer
 
+from act.cli import Parser
 from act.model.templates import KNOWN, TEMPLATES, Special, chatml, llama3, llama31, mistral
 from act.model.tokenizer import ChatTokenizer
 from act.records import InputError
@@ -311,6 +313,14 @@ def test_trap_31_a_template_that_is_asked_for_decides(tmp_path):
     assert str(refused.value) == told("Models and adapters")["--template alpaca"]
     with pytest.raises(InputError, match="the chat template llama3.1 writes <|begin_of_text|>"):
         ChatTokenizer(EMBEDDED, "llama3.1")
+
+
+def test_the_manual_names_every_template():
+    parser = Parser()
+    parser.add_device_flags()
+    (flag,) = [one for one in parser._actions if "--template" in one.option_strings]
+    named = re.findall(r"[a-z]+[\d.]*\d|chatml|mistral", flag.help)
+    assert named == list(TEMPLATES)
 
 
 def test_trap_31_a_template_is_looked_for_where_transformers_looks(tmp_path, capsys):
