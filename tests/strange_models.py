@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-Change = Callable[[Path], None]
+Change = Callable[[Path], object]
 PLAIN = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 WEIGHTS = "model.safetensors"
 MISTRAL = {"model_type": "mistral", "max_position_embeddings": 32768}
@@ -93,6 +93,13 @@ def quantised(method: str) -> Change:
     return config(quantization_config={"quant_method": method, "bits": 4})
 
 
+def fewer_rows(folder: Path) -> None:
+    """An embedding, and its config, of 49000 rows for 49152 tokens."""
+    name = "model.embed_tokens.weight"
+    config(vocab_size=49000)(folder)
+    weights(lambda t: t.update({name: t[name][:49000].clone()}))(folder)
+
+
 def as_float8(tensors: dict) -> None:
     """One tensor in eight bits."""
     name = "model.layers.0.mlp.up_proj.weight"
@@ -114,20 +121,11 @@ def shards(folder: Path) -> None:
 
 
 STRANGE: dict[str, Change] = {
-    "vocab_size 49000": lambda folder: (
-        config(vocab_size=49000)(folder),
-        weights(
-            lambda t: t.update(
-                {"model.embed_tokens.weight": t["model.embed_tokens.weight"][:49000].clone()}
-            )
-        )(folder),
-    ),
+    "vocab_size 49000": fewer_rows,
     "eos_token_id 60000": edit("generation_config.json", eos_token_id=[2, 60000]),
     'eos_token_id "</s>"': edit("generation_config.json", eos_token_id="</s>"),
     "a template not known here": edit("tokenizer_config.json", chat_template=PLAIN),
-    "chat_template.jinja": lambda folder: (
-        (folder / "chat_template.jinja").write_text(PLAIN) and None
-    ),
+    "chat_template.jinja": lambda folder: (folder / "chat_template.jinja").write_text(PLAIN),
     "no template": edit("tokenizer_config.json", chat_template=...),
     "chat_template 7": edit("tokenizer_config.json", chat_template=7),
     "ChatML without im_end": renamed(("<|im_end|>", "<|other|>")),

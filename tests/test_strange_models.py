@@ -5,14 +5,19 @@ import shutil
 
 import pytest
 
+from act.dialogue.local import LocalChat
 from act.dialogue.profiles import make_profiles
+from act.forms import FORMS
+from act.judging.judge import LocalJudge
 from act.model.checkpoint import load_model
+from act.model.sampler import Sampling
+from act.model.templates import TEMPLATES
 from act.model.tokenizer import ChatTokenizer
 from act.records import InputError, read_jsonl
 from tests.inputs import told
 from tests.made_ratings import make_session
 from tests.strange_models import STRANGE, config
-from tests.tiny import run_in_process, status_of, train_flags, write_rows
+from tests.tiny import pair_row, run_in_process, status_of, train_flags, write_rows
 
 TOLD = told("Models and adapters")
 
@@ -88,14 +93,26 @@ def test_trap_31_preferences_and_ratings_of_another_template_are_not_mixed(
     assert rating["judge"]["template"] == "chatml"
 
 
-def test_trap_31_a_run_of_another_template_is_another_run(
-    monkeypatch, capsys, folder, data, tmp_path
-):
-    """train.json has it, and --resume compares it."""
-    flags = [*train_flags(folder, data, tmp_path / "out"), "--template", "chatml"]
-    run_in_process(monkeypatch, *flags)
-    arguments = json.loads((tmp_path / "out/train.json").read_text())["arguments"]
-    assert arguments["template"] == "chatml"
-    run_in_process(monkeypatch, *flags, "--resume")
-    assert status_of(monkeypatch, *flags[:-2], "--resume") == 2
+def test_trap_31_a_run_of_another_template_is_another_run(monkeypatch, capsys, folder, tmp_path):
+    """train.json has it, --resume compares it, and the prompts are rendered by it: without a system
+    prompt in the data SmolLM2's own, "... named SmolLM ...", is there or not."""
+    rows = [pair_row(turn) for turn in (1, 2)]
+    for row in rows:
+        row["prompt"] = row["prompt"][1:]
+    data = write_rows(tmp_path / "data.jsonl", rows)
+    plain, own = (train_flags(folder, data, tmp_path / name) for name in ("plain", "own"))
+    run_in_process(monkeypatch, *own)
+    run_in_process(monkeypatch, *plain, "--template", "chatml")
+    shown = [(tmp_path / name / "targets.txt").read_text() for name in ("plain", "own")]
+    assert ["named" in targets for targets in shown] == [False, True]
+    reports = [json.loads((tmp_path / f"{n}/train.json").read_text()) for n in ("plain", "own")]
+    assert [report["arguments"].get("template") for report in reports] == ["chatml", None]
+    run_in_process(monkeypatch, *plain, "--template", "chatml", "--resume")
+    assert status_of(monkeypatch, *plain, "--resume") == 2
     assert "was made with template chatml" in capsys.readouterr().err
+
+
+def test_trap_31_speakers_and_judges_are_rendered_by_the_template(folder):
+    chat = LocalChat.load(str(folder), Sampling(0.0, 1.0, 8), "cpu", "chatml")
+    judge = LocalJudge(str(folder), FORMS, "refuse", "cpu", "chatml")
+    assert chat.tokenizer.template == judge.tokenizer.template == TEMPLATES["chatml"]
