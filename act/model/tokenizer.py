@@ -41,10 +41,11 @@ class ChatTokenizer:
         # 2. the template, and what ends a reply: its tokens, and those that the folder names
         self.template = choose(folder, lambda token: self.token_id(token) is not None, template)
         own = [self.token_id(token) for token in self.template.tokens()]
-        ends, named = [self.token_id(token) for token in self.template.ends], named_ends(folder)
-        self.end_ids = list(dict.fromkeys([i for i in ends if i is not None] + named))
+        ends = [i for i in map(self.token_id, self.template.ends) if i is not None]
+        named = named_ends(folder)
+        self.end_ids = list(dict.fromkeys(ends + named))
         self._hidden |= {*own, *self.end_ids}
-        check_room(folder, "its tokenizer has token ids up to", [self._largest, *own])
+        check_room(folder, "its tokenizer has token ids up to", [self._largest, *own, *ends])
         check_room(folder, "its eos_token_id are up to", named)
         # A conversation's texts come anew with every turn.
         self._encode_again = lru_cache(KEPT_TEXTS)(self.encode)
