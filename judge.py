@@ -126,7 +126,8 @@ def prefer(args: Namespace) -> None:
         for condition in args.conditions:
             wanted = [pair for pair in pairs if f"{condition}/{pair.id}" not in store]
             if wanted:
-                therapist = therapist or LocalChat.load(str(folder), sampling, args.device)
+                how = str(folder), sampling, args.device, args.template
+                therapist = therapist or LocalChat.load(*how)
                 therapist.play(condition, args.adapters)
                 add_preferences(therapist, condition, wanted, store, settings[condition])
         print(f"{len(store)} preferences in {args.out}")

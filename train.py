@@ -89,6 +89,8 @@ def parse_arguments() -> Namespace:
     add("--dtype", choices=("float32", "bfloat16"), help=about)
     parser.add_device_flags()
     args = parser.parse_args()
+    if args.out.resolve() == split_spec(args.model)[0].resolve():
+        raise InputError(f"--out {args.out}: is the base model's own folder; choose another")
     if args.lora_rank < 0:
         raise InputError(f"--lora-rank {args.lora_rank}: LoRA's r, or 0 for the whole model")
     if args.lora_rank and not args.lora_alpha:
@@ -148,7 +150,7 @@ def prepare(args: Namespace, device: str, settings: dict) -> Run:
     (folder, adapter), is_whole = split_spec(args.model), args.lora_rank == 0
     first = distributed.is_first()
     dtype = torch.float32 if is_whole else args.dtype and getattr(torch, args.dtype)
-    model, tokenizer = load_model(args.model, device, dtype), ChatTokenizer(folder)
+    model, tokenizer = load_model(args.model, device, dtype), ChatTokenizer(folder, args.template)
     merged = merge(model) if adapter else None
     if model.head.dtype == torch.float16:
         raise InputError(f"{folder}: float16 overflows; give --dtype bfloat16 or float32")
@@ -264,7 +266,9 @@ def main() -> None:
     args = parse_arguments()
     device = set_up_device(args)
     # what must be equal to go on with a run: its arguments, and what its files hold
-    free = ("out", "resume", "save_every")
+    free = ["out", "resume", "save_every"]
+    if args.template is None:  # the folder decides
+        free += ["template"]
     settings = {name: value for name, value in vars(args).items() if name not in free}
     settings["data_sha256"] = sha256(args.data)
     folder, adapter = split_spec(args.model)

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import NoReturn
 
 from act.records import CONDITIONS, InputError
@@ -28,7 +29,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(formatter_class=Manual, allow_abbrev=False, **options)
 
     def add_device_flags(self) -> None:
-        """The flags that `set_up_device` reads."""
+        """The flags of models of this process: their template, and what `set_up_device` reads."""
         import torch
 
         add, device = self.add_argument, "cuda" if torch.cuda.is_available() else "cpu"
@@ -36,6 +37,9 @@ class Parser(argparse.ArgumentParser):
         about = "float32 products: F.linear's to the bit (highest; the default of a GPU), "
         about += "or faster (high; that of a CPU): oneDNN on a CPU, TF32 on a GPU"
         add("--precision", choices=("high", "highest"), help=about)
+        about = "chat template of model folders: smollm2, chatml, llama3, llama3.1 or mistral; if "
+        about += "not given, the folder's own where it is one of these, else by its vocabulary"
+        add("--template", metavar="NAME", help=about)
 
     def add_endpoint_flags(self) -> None:
         """The flags of models behind an endpoint (NAME@URL)."""
@@ -159,6 +163,13 @@ def stop(line: str, status: int, error: BaseException) -> NoReturn:
 
         get_error_handler().record_exception(error)
     sys.exit(status)
+
+
+@cache
+def warn(line: str) -> None:
+    """Say a warning on stderr, once a process."""
+    if speaks():
+        print(f"warning: {line}", file=sys.stderr)
 
 
 def speaks() -> bool:

@@ -3,19 +3,26 @@
 
 import json
 import os
+import shlex
+import subprocess
+import sys
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 
 from act.model.adapter import load_adapter, save_adapter
 from act.model.checkpoint import load_model, save_model
 from act.model.embedded import halves_layout, hf_name
 from act.model.lora import attach, detach, lora_layers
 from act.model.spec import split_spec
-from act.model.weights import write_json, write_whole
+from act.model.weights import sampled_sha256, write_json, write_whole
 from act.records import InputError
+from tests.inputs import told
 from tests.test_llama import tiny_checkpoint
+
+TOLD = told("Models and adapters")
 
 NAME = "model.layers.1.mlp.up_proj.weight"
 
@@ -86,17 +93,11 @@ def test_trap_13_a_shard_that_lacks_its_tensor_is_named(tmp_path):
         load_model(tmp_path)
 
 
-def test_trap_13_pickled_weights_are_refused(folder):
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(InputError, match="pickled weights"):
-        load_model(folder)
-
-
 @pytest.mark.parametrize(
     ("config", "said"),
     [
         ("{", "not valid JSON"),
-        ('{"model_type": "llama"}', 'no "vocab_size"'),
+        ('{"model_type": "llama"}', '"vocab_size" is missing'),
         ("[]", "not a JSON object"),
     ],
 )
@@ -183,6 +184,62 @@ def test_a_whole_model_takes_every_file_of_its_tokenizer_along(folder, tmp_path)
     assert [(tmp_path / "saved" / name).read_text() for name in names] == [
         f"of {name}" for name in names
     ]
+
+
+def test_trap_29_what_is_written_beside_shards_is_what_is_read(folder, tmp_path):
+    """A folder that held another model's shards: model.safetensors counts, as in transformers."""
+    tiny_checkpoint(tmp_path / "out", False, shard_size="100KB", initializer_range=0.1)
+    model = load_model(folder)
+    save_model(model, tmp_path / "out", folder)
+    assert (tmp_path / "out/model.safetensors.index.json").is_file()
+    ids = torch.arange(20)[None]
+    assert torch.equal(load_model(tmp_path / "out")(ids), model(ids))
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.float32)
+    torch.testing.assert_close(model.logits(model(ids)), theirs(ids).logits, rtol=0, atol=1e-4)
+
+
+def test_trap_29_a_models_own_folder_is_no_place_for_an_adapter(folder, refused):
+    said = refused("train.py", "--method", "sft", "--model", folder, "--data", "x", "--out", folder)
+    assert said.replace(f"{folder.parent}/", "") == f"error: {TOLD['--out that is --model']}"
+
+
+def test_a_folders_checksum_covers_its_chat_template(folder):
+    """Ratings by a judge with another template are another judge's."""
+    before = sampled_sha256(folder)
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
+    assert sampled_sha256(folder) != before
+
+
+def test_trap_31_a_head_of_its_own_under_a_tied_config_is_computed_and_kept(tmp_path, capsys):
+    """Logits are the head's; what is saved says so, and is read without a word. One that repeats
+    the embedding is none."""
+    tiny_checkpoint(tmp_path / "tiny", tied=True)
+    tied = load_model(tmp_path / "tiny")
+    head = torch.randn(500, 96, generator=torch.Generator().manual_seed(3))
+    damage(tmp_path / "tiny", lambda t: t.update({"lm_head.weight": head}))
+    model, ids = load_model(tmp_path / "tiny"), torch.arange(20)[None]
+    assert "but its own differs: taken" in capsys.readouterr().err
+    assert torch.equal(model(ids), tied(ids))
+    torch.testing.assert_close(model.logits(model(ids)), tied(ids) @ head.T)
+    save_model(model, tmp_path / "saved", tmp_path / "tiny")
+    assert torch.equal(load_model(tmp_path / "saved").head, head)
+    embedding = tied.head.detach().clone()
+    damage(tmp_path / "tiny", lambda t: t.update({"lm_head.weight": embedding}))
+    assert load_model(tmp_path / "tiny").config.tie_word_embeddings
+    assert capsys.readouterr().err == ""
+
+
+def test_the_line_that_converts_pickled_weights_does(folder, tmp_path):
+    """The command that is said, word for word."""
+    ids = torch.arange(20)[None]
+    hidden = load_model(folder)(ids)
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(InputError) as refused:
+        load_model(folder)
+    words = shlex.split(str(refused.value).partition("convert them: ")[2])
+    subprocess.run([sys.executable, *words[1:]], check=True, cwd=tmp_path, capture_output=True)
+    assert torch.equal(load_model(folder)(ids), hidden)
 
 
 @pytest.mark.parametrize(

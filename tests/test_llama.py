@@ -5,7 +5,7 @@ import json
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 from transformers import LlamaConfig as HFConfig
 
 from act.model.checkpoint import load_model
@@ -73,6 +73,46 @@ def test_logits_equal_transformers_without_rope_scaling_and_with_as_many_key_hea
         tmp_path, False, rope_parameters=rope, num_key_value_heads=6, head_dim=16
     )
     assert largest_difference(load_model(tmp_path), theirs, torch.arange(100)[None]) <= 1e-4
+
+
+def test_logits_of_mistral_without_a_sliding_window_equal_transformers(tmp_path):
+    """The same mathematics under another name, in 128 tokens; a window as long as the context is
+    none. One that is shorter changes transformers' logits, and is refused here."""
+    torch.manual_seed(0)
+    shape = {
+        "vocab_size": 500,
+        "hidden_size": 96,
+        "intermediate_size": 256,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 6,
+        "num_key_value_heads": 2,
+        "head_dim": 32,
+        "max_position_embeddings": 128,
+        "initializer_range": 0.2,
+    }
+    theirs = MistralForCausalLM(MistralConfig(**shape, sliding_window=None)).eval()
+    theirs.save_pretrained(tmp_path)
+    ids = torch.randint(500, (2, 128), generator=torch.Generator().manual_seed(1))
+    assert largest_difference(load_model(tmp_path), theirs, ids) <= 1e-4
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["model_type"] == "mistral" and config["sliding_window"] is None
+    assert LlamaConfig.from_dict(config | {"sliding_window": 128}) == LlamaConfig.from_dict(config)
+    with pytest.raises(ValueError, match="sliding_window is 127, below max_position_embeddings"):
+        LlamaConfig.from_dict(config | {"sliding_window": 127})
+    del config["sliding_window"]  # transformers' own default counts
+    with pytest.raises(ValueError, match="sliding_window is 4096"):
+        LlamaConfig.from_dict(
+            config | {"max_position_embeddings": MistralConfig().sliding_window + 1}
+        )
+    assert LlamaConfig.from_dict(config).max_position_embeddings == 128
+
+
+def test_a_null_that_follows_from_other_fields_is_read():
+    bare = {name: value for name, value in LLAMA_3B.items() if name != "head_dim"}
+    bare |= {"head_dim": None, "num_key_value_heads": None, "rope_scaling": None}
+    config = LlamaConfig.from_dict(bare)
+    assert (config.head_dim, config.num_key_value_heads) == (128, 24)
+    assert LlamaConfig.from_dict(bare | {"quantization_config": None}) == config
 
 
 def test_old_and_new_config_layouts_give_one_model():

@@ -22,7 +22,7 @@ class Scripted:
     1."""
 
     name = "scripted"
-    adapter, context = None, 512
+    adapter, context, template = None, 512, None
     sampling = Sampling(1.0, 1.0, 50)
 
     def __init__(self, say, remote=False):

@@ -14,7 +14,7 @@ from act.dialogue.local import LocalChat
 from act.model.llama import Llama, LlamaConfig
 from act.model.lora import attach, lora_layers
 from act.model.sampler import Sampling
-from act.model.tokenizer import LLAMA3_DATE, llama3
+from act.model.templates import LLAMA3_DATE, llama31
 from act.records import InputError
 from act.training.examples import (
     Answer,
@@ -257,7 +257,7 @@ def test_trap_07_training_and_inference_render_the_same_ids(tokenizer, system):
 
 
 def test_trap_07_one_bos_and_a_pinned_date():
-    pieces = llama3(conversation(2))
+    pieces = llama31(conversation(2))
     assert pieces.count("<|begin_of_text|>") == 1 and pieces[0] == "<|begin_of_text|>"
     assert f"Today Date: {LLAMA3_DATE}\n" in "".join(pieces) and LLAMA3_DATE == "26 Jul 2024"
 

@@ -52,6 +52,7 @@ class ChatModel(Protocol):
     name: str
     adapter: str | None = None  # where it has one: the first letters of its weights' SHA-256
     context: int | None = None  # tokens of a prompt and its reply together; None: not known
+    template: str | None = None  # --template, where it was given
     sampling: Sampling
     busy: int  # replies begun and not ended
     remote: bool = False  # works by itself; a local model works in `step` only

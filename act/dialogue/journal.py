@@ -30,6 +30,9 @@ def made_with(models: Mapping[str, ChatModel], cot_format: str, seed: int) -> di
     # tokens that a context holds; None: the server's own
     room = {"policy": CONTEXT} | {role: model.context for role, model in models.items()}
     shared = {"format": cot_format, "history": HISTORY, "context": room}
+    # the template that a local model's folder does not decide
+    if asked := {role: model.template for role, model in models.items() if model.template}:
+        shared["template"] = asked
     return {
         "models": {role: model.name for role, model in models.items()},
         "adapters": {role: model.adapter for role, model in models.items() if model.adapter},

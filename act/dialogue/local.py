@@ -48,15 +48,18 @@ class LocalChat(ChatModel):
             raise InputError(f"{reply}: the context of {name} holds {self.context}")
 
     @classmethod
-    def load(cls, spec: str, sampling: Sampling, device: str) -> "LocalChat":
-        """From FOLDER or FOLDER+ADAPTER."""
+    def load(
+        cls, spec: str, sampling: Sampling, device: str, template: str | None = None
+    ) -> "LocalChat":
+        """From FOLDER or FOLDER+ADAPTER, with a chat template or the folder's own."""
         folder, adapter = split_spec(spec)
-        base, tokenizer = load_base(folder.resolve(), device)
+        base, tokenizer = load_base(folder.resolve(), device, template)
         # a model of its own on the same weights: what adapter it wears, no other does
         with torch.device("meta"):  # no memory for weights that are replaced
             model = Llama(base.config)
         model.load_state_dict(base.state_dict(), strict=True, assign=True)
         chat = cls(str(folder), model.requires_grad_(False), tokenizer, sampling)
+        chat.template = template
         if adapter:
             chat.wear(adapter)
         return chat
@@ -130,7 +133,8 @@ class Unloaded(ChatModel):
     name: str
     sampling: Sampling
     context: int
-    adapter: str | None = None
+    adapter: str | None
+    template: str | None
 
 
 def fingerprint(adapter: Path) -> str:
@@ -155,16 +159,16 @@ def check_adapters(conditions: Sequence[str], adapters: Path | None) -> None:
 
 
 @cache
-def load_base(folder: Path, device: str) -> tuple[Llama, ChatTokenizer]:
+def load_base(folder: Path, device: str, template: str | None) -> tuple[Llama, ChatTokenizer]:
     """A base model and its tokenizer, once a process, however many speak with them."""
-    return load_model(folder, device), ChatTokenizer(folder)
+    return load_model(folder, device), ChatTokenizer(folder, template)
 
 
 def open_speaker(spec: str, sampling: Sampling, args: Namespace) -> ChatModel:
     """The speaker that a MODEL argument names."""
     if is_endpoint(spec):
         return Endpoint(spec, sampling, args.concurrency, args.timeout, args.room_to_think)
-    return LocalChat.load(spec, sampling, args.device)
+    return LocalChat.load(spec, sampling, args.device, args.template)
 
 
 def unloaded(spec: str, sampling: Sampling, args: Namespace) -> ChatModel:
@@ -174,7 +178,8 @@ def unloaded(spec: str, sampling: Sampling, args: Namespace) -> ChatModel:
     folder, adapter = split_spec(spec)
     name = f"{folder}+{adapter}" if adapter else str(folder)
     context = read_config(folder).max_position_embeddings
-    return Unloaded(name, sampling, context, fingerprint(adapter) if adapter else None)
+    known = fingerprint(adapter) if adapter else None
+    return Unloaded(name, sampling, context, known, args.template)
 
 
 def check_enforced(cot_format: str, spec: str) -> None:

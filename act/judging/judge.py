@@ -229,17 +229,19 @@ class LocalJudge:
 
     batch = 4  # texts read side by side
 
-    def __init__(self, spec: str, forms: Sequence[Form], long: str, device: str):
+    def __init__(
+        self, spec: str, forms: Sequence[Form], long: str, device: str, template: str | None = None
+    ):
         folder, adapter = split_spec(spec)
         self.name = model_name(spec)
-        self.model, self.tokenizer = load_model(spec, device), ChatTokenizer(folder)
+        self.model, self.tokenizer = load_model(spec, device), ChatTokenizer(folder, template)
         self.slots, self.long = slots(forms), long
         self.settings = {
             "weights": sampled_sha256(folder)[:12],
             "adapter": adapter and sampled_sha256(adapter)[:12],
             "wording": wording_digest(forms),
             "long": long,
-        }
+        } | ({"template": template} if template else {})
         self.longest = max(self.slots, key=lambda slot: len(self._prompt([], slot)))
 
     def _prompt(self, said: Said, slot: Slot) -> list[int]:

@@ -179,7 +179,7 @@ def rating_tokens(reply: Reply, ratings: Sequence[int]) -> list[dict]:
 def open_judge(spec: str, args: Namespace) -> Judge:
     """The judge that a MODEL argument names."""
     if not is_endpoint(spec):
-        return LocalJudge(spec, args.forms, args.long, args.device)
+        return LocalJudge(spec, args.forms, args.long, args.device, args.template)
     sampling = Sampling(args.temperature, 1.0, MAX_NEW_TOKENS)
     endpoint = Endpoint(spec, sampling, args.concurrency, args.timeout, args.room_to_think)
     return EndpointJudge(endpoint, args.forms, args.attempts, args.seed)

@@ -3,12 +3,12 @@
 A fault is an InputError with the file and the setting or the tensor.
 """
 
-import sys
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from act.cli import warn
 from act.model.llama import Llama
 from act.model.lora import PROJECTIONS, attach, detach, lora_layers
 from act.model.weights import check_tensors, read_tensors, sampled_sha256, write_json, write_whole
@@ -121,7 +121,7 @@ def warn_other_base(base: Path, adapter: Path) -> None:
     trained_on = made_with.get("model_sampled_sha256")
     if trained_on and trained_on != sampled_sha256(base):
         said = f"trained on another model than {base} (its train.json: {made_with.get('model')})"
-        print(f"warning: {adapter}: {said}", file=sys.stderr)
+        warn(f"{adapter}: {said}")
 
 
 def adapter_tensors(model: nn.Module) -> dict[str, Tensor]:

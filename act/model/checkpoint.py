@@ -4,21 +4,26 @@ A fault is an InputError with the file and the setting or the tensor.
 """
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
+from act.cli import warn
 from act.model.adapter import load_adapter, warn_other_base
 from act.model.llama import Llama, LlamaConfig
 from act.model.spec import split_spec
-from act.model.weights import check_tensors, read_folder, write_json, write_whole
+from act.model.weights import check_layout, check_tensors, read_folder, write_json, write_whole
 from act.records import InputError, read_json
 
-TOKENIZER_FILES = ("*token*.*", "chat_template.jinja", "generation_config.json")
+TOKENIZER_FILES = ("*token*.*", "chat_template.j*", "generation_config.json")
 
 
 def read_config(folder: Path) -> LlamaConfig:
     """What a model folder's config.json says. Raises InputError for what this model is not."""
+    if not (folder / "config.json").is_file():
+        check_layout(folder)
     try:
         return LlamaConfig.from_dict(read_json(folder / "config.json"))
     except ValueError as error:
@@ -31,15 +36,19 @@ def load_model(spec: str | Path, device: str = "cpu", dtype: torch.dtype | None 
     Raises InputError for a config or a tensor that this model would compute wrongly.
     """
     folder, adapter = split_spec(spec)
-    # 1. the shapes alone, from the config; the file's tensors take their places
-    config = read_config(folder)
+    # 1. name -> tensor, memory-mapped; some files repeat the tied matrix, or have it untied
+    config, tensors = read_config(folder), read_folder(folder)
+    untied = config.tie_word_embeddings and not same_head(tensors)
+    if untied:
+        config = replace(config, tie_word_embeddings=False)
+    elif config.tie_word_embeddings:
+        tensors.pop("lm_head.weight", None)
+    # 2. the shapes alone, from the config: exactly the model's, of one type
     with torch.device("meta"):
         model = Llama(config)
-    # 2. name -> tensor, memory-mapped: exactly the model's, of its shapes, of one type
-    tensors = read_folder(folder)
-    if config.tie_word_embeddings:
-        tensors.pop("lm_head.weight", None)  # some files repeat the tied matrix
     check_tensors(model.state_dict(), tensors, folder)
+    if untied:
+        warn(f"{folder}: config.json ties the head to the embedding, but its own differs: taken")
     dtypes = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()})
     if dtype is None and len(dtypes) > 1:
         several = " and ".join(dtypes)
@@ -54,8 +63,18 @@ def load_model(spec: str | Path, device: str = "cpu", dtype: torch.dtype | None 
     return model.requires_grad_(False)
 
 
+def same_head(tensors: dict[str, Tensor]) -> bool:
+    """Is a file's head, if it has one, the embedding once more?"""
+    head = tensors.get("lm_head.weight")
+    embedding = tensors.get("model.embed_tokens.weight")
+    if head is None or embedding is None or head.dtype != embedding.dtype:
+        return head is None
+    return torch.equal(head, embedding)
+
+
 def save_model(model: Llama, folder: str | Path, source: Path) -> None:
-    """Write a whole model as a Hugging Face folder; config and tokenizer are those of `source`."""
+    """Write a whole model as a Hugging Face folder; config and tokenizer are those of `source`,
+    which is another folder."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for pattern in TOKENIZER_FILES:
@@ -63,5 +82,6 @@ def save_model(model: Llama, folder: str | Path, source: Path) -> None:
             shutil.copyfile(file, folder / file.name)
     dtype = str(model.head.dtype).removeprefix("torch.")
     config = read_json(source / "config.json") | {"dtype": dtype, "torch_dtype": dtype}
+    config["tie_word_embeddings"] = model.config.tie_word_embeddings
     write_json(config, folder / "config.json")
     write_whole(dict(model.named_parameters()), folder / "model.safetensors")

@@ -14,17 +14,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from act.records import require
 from kernels.linear import linear
 from kernels.tree_attention import Run, tree_attention
 
 STRETCH = {"cpu": 1024}  # tokens; on other devices 4096
 COMPUTED = {  # of config.json, what is computed; the first where none is given, but for model_type
-    "model_type": ("llama",),
+    "model_type": ("llama", "mistral"),
     "rope_type": ("default", "llama3"),
     "hidden_act": ("silu",),
     "attention_bias": (False,),
     "mlp_bias": (False,),
 }
+UNQUANTISED = "take the model's own folder, in bfloat16 or float32"
 ROPE_SCALING = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
 
 Attention = Callable[[int, Tensor, Tensor, Tensor], Tensor]
@@ -53,9 +55,18 @@ class LlamaConfig:
     def from_dict(cls, raw: dict) -> "LlamaConfig":
         """Of a `config.json` with `rope_scaling` or, newer, `rope_parameters`.
 
-        Raises ValueError for another architecture or a setting this model does not compute.
+        Raises ValueError for another architecture, a setting this model does not compute, and a
+        field that is missing, of another type or out of range.
         """
-        rope = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
+        # 1. is it computed here?
+        if quantised := raw.get("quantization_config"):
+            method = quantised.get("quant_method") if isinstance(quantised, dict) else quantised
+            raise ValueError(f"its weights are quantised ({method}); {UNQUANTISED}")
+        rope_name = "rope_parameters" if raw.get("rope_parameters") else "rope_scaling"
+        rope = raw.get(rope_name) or {}
+        require({rope_name: rope}, {rope_name: dict})
+        if any(isinstance(value, dict) for value in rope.values()):
+            raise ValueError(f"{rope_name} tells kinds of layers apart; one for all is read")
         rope_type = rope.get("rope_type", rope.get("type", "default"))
         # without a model_type (None) it is refused: it may be of another architecture
         said = {"model_type": None} | raw | {"rope_type": rope_type}
@@ -64,17 +75,46 @@ class LlamaConfig:
             if value not in computed:
                 readable = " or ".join(map(repr, computed))
                 raise ValueError(f"{name} is {value!r}; only {readable} is read")
-        given = {name: value for name, value in raw.items() if value is not None}
-        given["rope_theta"] = float(rope.get("rope_theta", raw.get("rope_theta", cls.rope_theta)))
-        H, C = raw.get("num_attention_heads", 1), raw.get("hidden_size", 0)
-        derived = {"num_key_value_heads": H, "head_dim": C // H}
-        try:
-            scaling = {name: rope[name] for name in ROPE_SCALING} if rope_type == "llama3" else None
-            # the class's own are the defaults
-            values = {**vars(cls), **derived, **given, "rope_scaling": scaling}
-            return cls(**{field.name: values[field.name] for field in fields(cls)})
-        except KeyError as missing:
-            raise ValueError(f'no "{missing.args[0]}"') from None
+        # 2. all fields: the class's own values are the defaults, and two may be null
+        values = vars(cls) | raw
+        values["rope_theta"] = rope.get("rope_theta", values["rope_theta"])
+        values["rope_scaling"] = None
+        if rope_type == "llama3":
+            require(rope, dict.fromkeys(ROPE_SCALING, float | int))
+            values["rope_scaling"] = {name: rope[name] for name in ROPE_SCALING}
+        H, C = values.get("num_attention_heads"), values.get("hidden_size")
+        if values.get("num_key_value_heads") is None:
+            values["num_key_value_heads"] = H
+        if values.get("head_dim") is None and isinstance(H, int) and isinstance(C, int):
+            values["head_dim"] = C // max(H, 1)
+        # 3. are they of their types, and possible?
+        numbers = {int: int, float: float | int}
+        kinds = {field.name: numbers.get(field.type, field.type) for field in fields(cls)}
+        require(values, kinds)
+        config = cls(**{name: values[name] for name in kinds})
+        config.check_numbers()
+        if raw["model_type"] == "mistral":
+            # without the key transformers takes 4096; null: none
+            config.check_window(raw.get("sliding_window", 4096))
+        return config
+
+    def check_numbers(self) -> None:
+        """Raises ValueError for numbers that no model can have."""
+        for name, value in (vars(self) | (self.rope_scaling or {})).items():
+            if isinstance(value, float | int) and not 0 <= value < math.inf:
+                raise ValueError(f'"{name}" is {value}, out of range')
+        H, K, D = self.num_attention_heads, self.num_key_value_heads, self.head_dim
+        if min(H, K, D) < 1 or H % K or D % 2:
+            said = f"{H} heads of {D} numbers, and {K} for keys and values"
+            raise ValueError(f"{said}: those must share these evenly, and each be of an even width")
+
+    def check_window(self, window: int | None) -> None:
+        """Raises ValueError where attention slides within the context: this model's does not."""
+        require({"sliding_window": window}, {"sliding_window": int | None})
+        L = self.max_position_embeddings
+        if window is not None and window < L:
+            said = f"sliding_window is {window}, below max_position_embeddings, {L}"
+            raise ValueError(f"{said}: not computed; with {window} for both it is the same")
 
 
 def rope_frequencies(config: LlamaConfig) -> Tensor:

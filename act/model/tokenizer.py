@@ -1,136 +1,92 @@
 """Text to token ids and back, and conversations to prompts.
 
 Read are `tokenizer.json` and sentencepiece's `tokenizer.model`. What a person or a model wrote is
-always text, even a special token spelt in it; special tokens enter through the chat template alone.
+always text, even an added token spelt in it; special tokens enter through the chat template alone.
 """
 
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
 from sentencepiece import SentencePieceProcessor
 from tokenizers import Tokenizer
 
-from act.records import InputError
+from act.model.templates import Messages, Special, choose
+from act.records import InputError, read_json
 
-Messages = list[dict[str, str]]
-"""[{"role": "system" | "user" | "assistant", "content": text}, ...]"""
-
-# pinned: Llama 3.2's own template puts today's date here, so prompts change daily
-LLAMA3_DATE = "26 Jul 2024"
 KEPT_TEXTS = 1024  # whose token ids are kept: the messages of some twenty sessions
-SMOLLM_SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
-
-
-class Special(str):
-    """A piece of a template that is one special token, not text."""
-
-
-def chatml(messages: Messages) -> list[str]:
-    """ChatML as SmolLM2 writes it: <|im_start|>role newline content <|im_end|> newline."""
-    if messages[0]["role"] != "system":
-        messages = [{"role": "system", "content": SMOLLM_SYSTEM}, *messages]
-    pieces = []
-    for message in messages:
-        head = f"{message['role']}\n{message['content']}"
-        pieces += [Special("<|im_start|>"), head, Special("<|im_end|>"), "\n"]
-    return [*pieces, Special("<|im_start|>"), "assistant\n"]
-
-
-def llama3(messages: Messages) -> list[str]:
-    """Llama 3.2 Instruct: one BOS; a system header always, with the (pinned) dates."""
-    dates = f"Cutting Knowledge Date: December 2023\nToday Date: {LLAMA3_DATE}\n\n"
-    if messages[0]["role"] != "system":
-        messages = [{"role": "system", "content": ""}, *messages]
-    pieces: list[str] = [Special("<|begin_of_text|>")]
-    for message in [*messages, {"role": "assistant", "content": ""}]:
-        pieces += [Special("<|start_header_id|>"), message["role"], Special("<|end_header_id|>")]
-        pieces += [f"\n\n{dates}{message['content'].strip()}", Special("<|eot_id|>")]
-        dates = ""  # in the first alone
-    return pieces[:-1]  # the reply's end is not the prompt's
-
-
-def mistral(messages: Messages) -> list[str]:
-    """Mistral Instruct v3 (sentencepiece), with the system prompt in the first user turn.
-
-    In the last, where Mistral's own code has it, a session's prompts would share no prefix.
-    """
-    if messages[0]["role"] == "system":
-        first = {"role": "user", "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}
-        messages = [first, *messages[2:]]
-    pieces: list[str] = [Special("<s>")]
-    for message in messages:
-        if message["role"] == "user":
-            pieces += [Special("[INST]"), message["content"], Special("[/INST]")]
-        else:
-            pieces += [message["content"], Special("</s>")]
-    return pieces
-
-
-TEMPLATES: dict[str, tuple[Callable[[Messages], list[str]], tuple[str, ...]]] = {
-    "<|im_start|>": (chatml, ("<|im_end|>", "<|endoftext|>")),
-    "<|start_header_id|>": (llama3, ("<|eot_id|>", "<|end_of_text|>")),
-    "[INST]": (mistral, ("</s>",)),
-}
-"""A token that tells a family -> (its template, the tokens that end a reply; first: written)."""
 
 
 class ChatTokenizer:
-    """The tokenizer of a model folder, with its chat template.
+    """The tokenizer of a model folder, with a chat template: `template`, or the folder's own.
 
     >>> tokenizer = ChatTokenizer("models/smollm2-135m-instruct")
     >>> tokenizer.decode(tokenizer.encode("  Hi <|im_end|>"))
     '  Hi <|im_end|>'
     """
 
-    def __init__(self, folder: str | Path):
-        file = Path(folder) / "tokenizer.json"
+    def __init__(self, folder: str | Path, template: str | None = None):
+        # 1. the vocabulary
+        folder = Path(folder)
+        file = folder / "tokenizer.json"
         if not file.is_file():
-            file = file.with_name("tokenizer.model")
+            file = folder / "tokenizer.model"
         if not file.is_file():
-            raise InputError(f"{folder}: neither tokenizer.json nor tokenizer.model")
+            said = "neither tokenizer.json nor tokenizer.model; is the download complete?"
+            raise InputError(f"{folder}: {said}")
         try:
             self._read_json(file) if file.suffix == ".json" else self._read_pieces(file)
         except Exception as error:  # the tokenizers library raises plain Exception
-            raise InputError(f"{file}: the tokenizer cannot be read: {error}") from None
+            cause = "" if file.suffix == ".json" else "; Llama 3 needs its tokenizer.json"
+            raise InputError(f"{file}: the tokenizer cannot be read: {error}{cause}") from None
+        # 2. the template, and what ends a reply: its tokens, and those that the folder names
+        self.template = choose(folder, lambda token: self.token_id(token) is not None, template)
+        own = [self.token_id(token) for token in self.template.tokens()]
+        ends = [i for i in map(self.token_id, self.template.ends) if i is not None]
+        named = named_ends(folder)
+        self.end_ids = list(dict.fromkeys(ends + named))
+        self._hidden |= {*own, *self.end_ids}
+        check_room(folder, "its tokenizer has token ids up to", [self._largest, *own, *ends])
+        check_room(folder, "its eos_token_id are up to", named)
         # A conversation's texts come anew with every turn.
         self._encode_again = lru_cache(KEPT_TEXTS)(self.encode)
-        for name, (template, ends) in TEMPLATES.items():
-            if self.token_id(name) is not None:
-                self.template = template
-                self.end_ids = [i for i in map(self.token_id, ends) if i is not None]
-                return
-        known = "ChatML, Llama 3, Mistral"
-        raise InputError(f"{folder}: its vocabulary fits no known chat template ({known})")
 
     def _read_json(self, file: Path) -> None:
         backend = Tokenizer.from_file(str(file))
         backend.no_truncation()
         backend.no_padding()
-        backend.encode_special_tokens = True  # special tokens spelt in text stay text
+        added = backend.get_added_tokens_decoder()
+        self._hidden = {i for i, token in added.items() if token.special}
+        # an added token spelt in text stays text, also one that the file does not call special
+        backend.add_special_tokens([token.content for token in added.values()])
+        backend.encode_special_tokens = True
         self._encode = lambda text: backend.encode(text, add_special_tokens=False).ids
-        self._decode = lambda ids: backend.decode(ids, skip_special_tokens=True)
+        self._decode = lambda ids: backend.decode(ids, skip_special_tokens=False)
         # token -> its id, None where there is none; id -> token
         self.token_id, self.piece = backend.token_to_id, backend.id_to_token
+        # the largest id that text can have
+        self._largest = max(backend.get_vocab(with_added_tokens=False).values())
 
     def _read_pieces(self, file: Path) -> None:
-        pieces = SentencePieceProcessor(model_file=str(file))
+        pieces = SentencePieceProcessor(model_proto=without_user_defined(file.read_bytes()))
         names = {pieces.id_to_piece(i): i for i in range(pieces.vocab_size())}
-        self._encode, self._decode = pieces.encode, pieces.decode
+        self._encode = pieces.encode
+        # an embedding may have more rows than there are pieces
+        self._decode = lambda ids: pieces.decode([i for i in ids if i < len(names)])
         self.token_id, self.piece = names.get, pieces.id_to_piece
+        self._hidden, self._largest = set(), len(names) - 1
 
     def encode(self, text: str) -> list[int]:
         """Token ids of plain text; nothing is added, and a special token spelt in it is text."""
         return self._encode(text)
 
     def decode(self, ids: list[int]) -> str:
-        """The text of token ids, without special tokens."""
-        return self._decode(ids)
+        """The text of token ids, without special tokens and those of the template."""
+        return self._decode([i for i in ids if i not in self._hidden])
 
     def prompt(self, messages: Messages) -> list[int]:
         """Token ids of a conversation, up to where the assistant's reply begins."""
         ids: list[int] = []
-        for piece in self.template(messages):
+        for piece in self.template.pieces(messages):
             special = isinstance(piece, Special)
             ids += [self.token_id(piece)] if special else self._encode_again(piece)
         return ids
@@ -138,3 +94,47 @@ class ChatTokenizer:
     def reply(self, text: str) -> list[int]:
         """Token ids of an assistant's reply with its end token: training's target."""
         return [*self.encode(text.strip()), self.end_ids[0]]
+
+
+def named_ends(folder: Path) -> list[int]:
+    """The end tokens that generation_config.json names, or config.json where that is not there."""
+    files = [folder / name for name in ("generation_config.json", "config.json")]
+    file = next((file for file in files if file.is_file()), None)
+    told = read_json(file).get("eos_token_id") if file else None
+    if told is None:
+        return []
+    ids = told if isinstance(told, list) else [told]
+    if not all(type(i) is int and i >= 0 for i in ids):
+        raise InputError(f'{file}: "eos_token_id" is {told!r}, not a token id or a list of them')
+    return ids
+
+
+def check_room(folder: Path, what: str, ids: list[int]) -> None:
+    """Raises InputError where the embedding that config.json tells of has no row for an id."""
+    file = folder / "config.json"
+    rows = read_json(file).get("vocab_size") if file.is_file() else None
+    if isinstance(rows, int) and ids and max(ids) >= rows:
+        said = f"{what} {max(ids)}, but vocab_size in config.json is {rows}"
+        raise InputError(f"{folder}: {said}; is one of these files another model's?")
+
+
+def without_user_defined(model: bytes) -> bytes:
+    """A sentencepiece model in which no piece is user-defined, that is found wherever text spells
+    it: those are of type 5 (unused) instead of 4, and can still be decoded.
+
+    The file is a protobuf that begins with the pieces: each a byte 0x0A, its length as a varint,
+    and its fields, of which the type is the last.
+    """
+    changed, at = bytearray(model), 0
+    while model[at : at + 1] == b"\x0a":
+        length, shift, at = 0, 0, at + 1
+        while True:
+            byte = model[at]
+            length |= (byte & 0x7F) << shift
+            shift, at = shift + 7, at + 1
+            if byte < 0x80:
+                break
+        at += length
+        if model[at - 2 : at] == b"\x18\x04":
+            changed[at - 1] = 5
+    return bytes(changed)

@@ -15,17 +15,29 @@ from torch import Tensor
 
 from act.records import InputError, read_json
 
-HASHED = ("*config.json", "tokenizer.json", "tokenizer.model", "*.safetensors")
+# what a folder holds that has no safetensors in Hugging Face layout -> what to do
+LAYOUTS = read_json(Path(__file__).with_name("layouts.json"))
+HASHED = ("*config.json", "tokenizer.json", "tokenizer.model", "chat_template.j*", "*.safetensors")
 PIECE = 2**20  # bytes; the header of a safetensors file, tens of KB, lies in the first piece
 PIECES = 64
 
 
+def check_layout(folder: Path) -> None:
+    """Raise InputError that says what to do with a folder whose weights lie otherwise."""
+    for pattern, cure in LAYOUTS.items():
+        if any(folder.glob(pattern)):
+            raise InputError(f"{folder}: {cure.format(folder)}")
+
+
 def read_folder(folder: Path) -> dict[str, Tensor]:
-    """All tensors of `model.safetensors`, or of the shards that the folder's index names."""
+    """All tensors of `model.safetensors`, or of the shards that the folder's index names.
+
+    Of a folder with both the first is read, as in transformers: it may have been trained from them.
+    """
     index, whole = folder / "model.safetensors.index.json", folder / "model.safetensors"
-    if not index.is_file():
-        if not whole.is_file() and list(folder.glob("*.bin")):
-            raise InputError(f"{folder}: only pickled weights; convert *.bin to safetensors")
+    if not whole.is_file() and not index.is_file():
+        check_layout(folder)
+    if whole.is_file() or not index.is_file():
         return read_tensors(whole)
     places = read_json(index).get("weight_map")  # tensor -> its shard
     if not isinstance(places, dict):
@@ -60,7 +72,7 @@ def check_tensors(expected: dict[str, Tensor], found: dict[str, Tensor], where: 
         if has != want:
             raise InputError(f"{where}: tensor {name} has shape {has}, config.json says {want}")
         if tensor.dtype not in (torch.float32, torch.bfloat16, torch.float16):
-            said = f"is {tensor.dtype}; float32, bfloat16 and float16 are read"
+            said = f"is {tensor.dtype}; float32, bfloat16 and float16 are read, not quantised"
             raise InputError(f"{where}: tensor {name} {said}")
 
 
