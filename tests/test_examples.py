@@ -8,8 +8,16 @@ import pytest
 
 import train
 from act.records import InputError
-from act.training.examples import counts, fit_prompt, hold_out, make_example, read_examples
-from tests.tiny import conversation, message, pair_row, run_in_process, train_flags, write_rows
+from act.training.examples import counts, fit_prompt, hold_out, read_examples
+from tests.tiny import (
+    conversation,
+    example_of,
+    message,
+    pair_row,
+    run_in_process,
+    train_flags,
+    write_rows,
+)
 
 
 def test_trap_04_oldest_turns_go_whole_and_are_counted(tokenizer):
@@ -26,10 +34,10 @@ def test_trap_04_oldest_turns_go_whole_and_are_counted(tokenizer):
     least = len(prompts[4])
     with pytest.raises(ValueError, match=f"take {least} tokens; --max-prompt is {least - 1}"):
         fit_prompt(messages, tokenizer, least - 1, 512)
-    example = make_example(pair_row(5), tokenizer, 512, len(prompts[2]))
+    example = example_of(pair_row(5), tokenizer, 512, len(prompts[2]))
     assert example.cut_turns == 2 and example.chosen.cut == example.rejected.cut == 0
     # known by its uncut start
-    assert example.session == make_example(pair_row(3), tokenizer, 512, 512).session
+    assert example.session == example_of(pair_row(3), tokenizer, 512, 512).session
 
 
 def test_trap_04_without_a_system_prompt_the_first_turn_may_go(tokenizer):
@@ -45,20 +53,20 @@ def test_trap_27_an_answer_that_does_not_fit_has_no_end(tokenizer):
     prompt = tokenizer.prompt(row["prompt"])
     replies = [tokenizer.reply(row[name][0]["content"]) for name in ("chosen", "rejected")]
     for room in range(1, 20):
-        example = make_example(row, tokenizer, len(prompt) + room, 512)
+        example = example_of(row, tokenizer, len(prompt) + room, 512)
         for answer, reply in zip(example.answers, replies, strict=True):
             assert answer.ids == prompt + reply[:room] and answer.start == len(prompt)
             assert answer.ends == (answer.ids[-1] == tokenizer.end_ids[0]) == (len(reply) <= room)
             assert answer.cut == max(0, len(reply) - room)
     said = f"the prompt takes {len(prompt)} tokens of {len(prompt)}: no room"
     with pytest.raises(ValueError, match=said):
-        make_example(row, tokenizer, len(prompt), 512)
+        example_of(row, tokenizer, len(prompt), 512)
 
 
 @pytest.mark.parametrize("cut", [None, [], ["chosen"], ["rejected"] * 2, ["chosen", "rejected"]])
 def test_trap_27_an_answer_that_was_cut_when_written_has_no_end(tokenizer, cut):
     row = pair_row(cut=cut)
-    example = make_example(row, tokenizer, 512, 512)
+    example = example_of(row, tokenizer, 512, 512)
     for name, answer in zip(("chosen", "rejected"), example.answers, strict=True):
         text = tokenizer.encode(row[name][0]["content"])
         end = [] if name in (cut or []) else [tokenizer.end_ids[0]]
@@ -78,10 +86,10 @@ def test_trap_04_old_turns_go_before_answers(tokenizer):
     prompts = [tokenizer.prompt(messages[:1] + messages[n:]) for n in (1, 3, 5)]
     longest = max(len(tokenizer.reply(row[name][0]["content"])) for name in ("chosen", "rejected"))
     for cut, prompt in enumerate(prompts):
-        example = make_example(row, tokenizer, len(prompt) + longest, 512)
+        example = example_of(row, tokenizer, len(prompt) + longest, 512)
         assert (example.cut_turns, sum(answer.cut for answer in example.answers)) == (cut, 0)
         assert example.chosen.ids[: example.chosen.start] == prompt
-    example = make_example(row, tokenizer, len(prompts[2]) + longest - 1, 512)
+    example = example_of(row, tokenizer, len(prompts[2]) + longest - 1, 512)
     assert (example.cut_turns, sum(answer.cut for answer in example.answers)) == (2, 1)
 
 
@@ -108,7 +116,7 @@ def test_turns_of_one_session_are_known_by_how_it_begins(tokenizer, system):
     rows = [pair_row(turn, session) for session in (0, 1) for turn in (1, 2, 3)]
     for row in rows if not system else ():
         row["prompt"] = row["prompt"][1:]
-    examples = [make_example(row, tokenizer, 512, 512) for row in rows]
+    examples = [example_of(row, tokenizer, 512, 512) for row in rows]
     kept, held_out = hold_out(examples, 1)
     assert (kept, held_out) == (examples[:3], examples[3:])
 
