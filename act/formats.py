@@ -1,21 +1,22 @@
 """What a file that should be JSONL may be instead, and how its text is read.
 
-Formats are known by a file's first bytes, whatever its name; formats.json says of each what it is
-and which command makes JSONL of it. A JSON array is read by whoever asks for it.
+Formats are known by a file's first bytes, whatever its name, but CSV, which has none; formats.json
+says of each what it is and which command makes JSONL of it.
 """
 
 import json
 from pathlib import Path
 
-# first bytes, as Latin-1 -> the format and the command
+# first bytes, as Latin-1, or the end of a name -> the format and the command
 FORMATS = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # of UTF-8, as some editors write it
 
 
 def other_format(path: Path, start: bytes) -> str | None:
     """What a file that begins like this is, and the way out; None of one that may be JSON."""
+    is_text = start.lstrip()[:1] not in (b"", b"{", b"[")  # and no JSON
     for known, told in FORMATS.items():
-        if start.startswith(known.encode("latin-1")):
+        if start.startswith(known.encode("latin-1")) or (is_text and path.suffix == known):
             return told.replace("FILE", str(path))
     return None
 

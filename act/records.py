@@ -90,7 +90,8 @@ def read_placed(path: str | Path, arrays: bool = False) -> Iterator[tuple[str, d
                     print(f"warning: {place}: torn last line left out", file=sys.stderr)
                     return
                 if isinstance(error, json.JSONDecodeError) and error.pos >= len(text.rstrip()):
-                    error = f"the object does not end on its line: jq -c . {path} > rows.jsonl"
+                    cure = f"to JSONL: jq -c . {path} > {path}.jsonl"
+                    error = f"the object does not end on its line; {cure}"
                 raise InputError(f"{place}: {error}") from None
             yield place, record
 
@@ -98,7 +99,7 @@ def read_placed(path: str | Path, arrays: bool = False) -> Iterator[tuple[str, d
 def read_array(path: Path, wanted: bool) -> Iterator[tuple[str, dict]]:
     """Yield ("file: row 3", record) of a file that is one JSON array, where that is `wanted`."""
     if not wanted:
-        cure = f"an object a line is read: jq -c '.[]' {path} > rows.jsonl"
+        cure = f"an object a line is read; to JSONL: jq -c '.[]' {path} > {path}.jsonl"
         raise InputError(f"{path}: begins as a JSON array; {cure}")
     try:
         records = parsed(path.read_text(encoding="utf-8-sig"))

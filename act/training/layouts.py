@@ -17,6 +17,7 @@ names and lines of layouts.json: nothing is learned whose context is in doubt.
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,13 +27,7 @@ KNOWN = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8
 ROLES = ("system", "user", "assistant")
 ABSENT = (None, "", [], {})  # a column that a row does not have, in tables that need a value
 TARGETS = ("last", "all")  # of "messages": which of the assistant's messages are learned
-ANSWERS = {  # columns beside one another -> those that hold the answers
-    ("chosen", "rejected"): ("chosen", "rejected"),
-    ("chosen", "rejected", "messages"): ("chosen", "rejected"),  # messages: the chosen one's
-    ("completion",): ("completion",),
-    ("messages",): ("messages",),
-}
-COLUMNS = {"prompt", "chosen", "rejected", "completion", "messages"}
+COLUMNS = ("chosen", "rejected", "completion", "messages")  # that may hold answers
 MARK = re.compile(r"(?:^|\n\n)(Human|Assistant):")
 SPEAKERS = {"Human": "user", "Assistant": "assistant"}
 
@@ -55,11 +50,9 @@ def read_row(row: dict, targets: str = "last") -> list[Row]:
     # 1. what would mean something else
     given = {name: value for name, value in row.items() if value not in ABSENT}
     refuse_other_meaning(given)
-    columns = tuple(n for n in ("chosen", "rejected", "completion", "messages") if n in given)
-    if columns not in ANSWERS:
-        raise ValueError(other_layout(given))
+    columns = answer_columns(given)
     # 2. conversations that end with the answers, taken apart
-    talks = {name: conversation(name, given[name], "assistant") for name in ANSWERS[columns]}
+    talks = {name: conversation(name, given[name], "assistant") for name in columns}
     beginning, *others = (talk[:-1] for talk in talks.values())
     if others and others[0] != beginning:
         alike = "all but the last message must be the same: it is the prompt"
@@ -73,14 +66,25 @@ def read_row(row: dict, targets: str = "last") -> list[Row]:
     answers = {name: talk[-1]["content"].strip() for name, talk in talks.items()}
     if len(set(answers.values())) < len(answers):
         raise ValueError('"chosen" and "rejected" are the same')
-    every = columns == ("messages",) and targets == "all"
-    if columns == ("messages",):
+    if "messages" in answers:
         answers = {"completion": answers["messages"]}
     cut = given.get("cut", [])
     if not isinstance(cut, list) or not all(name in answers for name in cut):
         raise ValueError(f'"cut" is {cut!r}; it is a list of answers, of {", ".join(answers)}')
     last = Row(prompt, answers, set(cut), str(given.get("session", "")))
-    return [*earlier_turns(last), last] if every else [last]
+    return [*earlier_turns(last), last] if "messages" in talks and targets == "all" else [last]
+
+
+def answer_columns(row: dict) -> list[str]:
+    """The columns that hold the answers. Raises ValueError where there are none, or too many."""
+    here = [name for name in COLUMNS if name in row]
+    if here[:2] == ["chosen", "rejected"] and "completion" not in here:
+        return here[:2]  # messages beside them are the chosen conversation
+    if here in (["completion"], ["messages"]):
+        return here
+    needed = '"completion", "messages", or "chosen" and "rejected" hold what is learned'
+    why = f"{needed}; here is {quoted(row) or 'nothing'}; {shown('pair')}"
+    raise ValueError(other_layout(row) or why)
 
 
 def earlier_turns(row: Row) -> list[Row]:
@@ -106,19 +110,23 @@ def shown(kind: str) -> str:
     return f"a row of {kind}s: {json.dumps(KNOWN['rows'][kind])}"
 
 
-def other_layout(row: dict) -> str:
-    """Why a row is in no layout that is read, and the line of Python that brings it into one."""
+def quoted(names: Iterable[str]) -> str:
+    """Names in quotes, with commas between them."""
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def other_layout(row: dict) -> str | None:
+    """What layout of others a row is in, and the line of Python that brings it into one of ours."""
     for layout in KNOWN["other layouts"]:
         if all(name in row for name in layout["columns"]):
-            names = ", ".join(f'"{name}"' for name in layout["columns"])
-            python = f"{layout['python']}; " if "python" in layout else ""
-            return f"{names} ({layout['is']}) is not read: {python}{shown(layout['row'])}"
-    for name, value in row.items() if not row.keys() & COLUMNS else ():
-        if isinstance(value, list) and isinstance(value[0], dict):
-            return f'rows under "{name}"? A row a line is read: jq -c ".{name}[]" FILE > rows.jsonl'
-    needed = '"chosen" and "rejected", "completion" or "messages" is needed'
-    names = ", ".join(f'"{name}"' for name in row) or "none"
-    return f"{needed}, of the columns {names}; {shown('pair')}"
+            names = quoted(layout["columns"])
+            python = f"in Python: {layout['python']}; " if "python" in layout else ""
+            return f"{names}: {layout['is']}, not read; {python}{shown(layout['row'])}"
+    for name, value in row.items():
+        if isinstance(value, list) and isinstance(value[0], dict) and "content" not in value[0]:
+            cure = f'jq -c ".{name}[]" FILE > FILE.jsonl'
+            return f'rows under "{name}"? A row is an object of its own: {cure}'
+    return None
 
 
 def conversation(name: str, value: object, speaker: str) -> Messages:
@@ -173,7 +181,7 @@ def with_text(name: str, message: object) -> object:
         return message
     refuse_other_meaning(message)
     if "from" in message:
-        raise ValueError(f'"{name}" has "from" for "role": {KNOWN["from"]}')
+        raise ValueError(f'"{name}" has "from" for "role"; in Python: {KNOWN["from"]}')
     parts = message.get("content")
     if not isinstance(parts, list):
         return message
@@ -203,7 +211,8 @@ def whole_prompt(row: dict, beginning: Messages) -> Messages:
     prompt = conversation("prompt", row["prompt"], "user") if "prompt" in row else []
     if not prompt and not beginning:
         lost = "the answer would be learned without its context"
-        raise ValueError(f'no "prompt", and no conversation that begins with one: {lost}')
+        why = f'no "prompt": {lost}; where it ends in plain text cannot be told; {shown("pair")}'
+        raise ValueError(other_layout(row) or why)
     # 1. the prompt beside the answers and the one in them
     texts = [one["content"].strip() for one in beginning if one["role"] == "user"]
     is_one_of_them = isinstance(row.get("prompt"), str) and row["prompt"].strip() in texts
@@ -212,7 +221,7 @@ def whole_prompt(row: dict, beginning: Messages) -> Messages:
     elif prompt[-len(beginning) :] != beginning and beginning:
         if prompt[-1]["role"] == "user":
             cure = "leave out the one that is wrong"
-            raise ValueError(f'"prompt" is not how the answers\' conversation begins; {cure}')
+            raise ValueError(f'"prompt" is not what is said before the answer; {cure}')
         prompt = prompt + beginning
     # 2. the system message
     for name in ("system", "system_prompt"):
@@ -247,4 +256,4 @@ def check_turns(prompt: Messages) -> None:
     why = "user and assistant in turn, a user message last, after a system one at most"
     if turns and turns[0]["role"] == "assistant":
         why += "; the assistant begins: leave its first message out, or put it into the system one"
-    raise ValueError(f'"prompt" is not {why}')
+    raise ValueError(f"what is said before the answer is not {why}")
