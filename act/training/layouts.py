@@ -53,13 +53,13 @@ def read_row(row: dict, targets: str = "last") -> list[Row]:
     columns = answer_columns(given)
     # 2. conversations that end with the answers, taken apart
     talks = {name: conversation(name, given[name], "assistant") for name in columns}
+    for name, talk in talks.items():
+        if talk[-1]["role"] != "assistant":
+            raise ValueError(f'"{name}" ends with a {talk[-1]["role"]} message: no answer to learn')
     beginning, *others = (talk[:-1] for talk in talks.values())
     if others and others[0] != beginning:
         alike = "all but the last message must be the same: it is the prompt"
         raise ValueError(f'"chosen" and "rejected" do not begin alike; {alike}')
-    for name, talk in talks.items():
-        if talk[-1]["role"] != "assistant":
-            raise ValueError(f'"{name}" ends with a {talk[-1]["role"]} message: no answer to learn')
     prompt = whole_prompt(given, beginning)
     check_turns(prompt)
     # 3. the answers
@@ -68,9 +68,9 @@ def read_row(row: dict, targets: str = "last") -> list[Row]:
         raise ValueError('"chosen" and "rejected" are the same')
     if "messages" in answers:
         answers = {"completion": answers["messages"]}
-    cut = given.get("cut", [])
-    if not isinstance(cut, list) or not all(name in answers for name in cut):
-        raise ValueError(f'"cut" is {cut!r}; it is a list of answers, of {", ".join(answers)}')
+    cut, names = given.get("cut", []), list(answers)
+    if not isinstance(cut, list) or not all(name in names for name in cut):
+        raise ValueError(f'"cut" is {cut!r}; it is a list of answers, of {", ".join(names)}')
     last = Row(prompt, answers, set(cut), str(given.get("session", "")))
     return [*earlier_turns(last), last] if "messages" in talks and targets == "all" else [last]
 
