@@ -168,6 +168,13 @@ def test_marked_turns():
         read_row({"chosen": f"{said}\n\nAssistant:", "rejected": f"{said}\n\nAssistant: Oh."})
 
 
+def test_trap_32_an_answer_may_begin_as_a_short_prompt_does():
+    """ "Hi." is no sign that the answer holds the prompt; nor is it where one answer alone does."""
+    assert read_row({"prompt": "Hi", "completion": "Hi, what brings you here?"})
+    long = "Why can I not sleep?"
+    assert read_row({"prompt": long, "chosen": f"{long} Hm.", "rejected": "Drink less coffee."})
+
+
 TALK = [*conversation(3), message("assistant", "Thinking: Worry.\n\nAnswer: What then?")]
 
 

@@ -40,7 +40,7 @@ def test_a_run_says_what_made_it(folder, tmp_path, data, tokenizer, monkeypatch,
     report = json.loads((tmp_path / "out/train.json").read_text())
     assert report["arguments"]["data_sha256"] == hashlib.sha256(data.read_bytes()).hexdigest()
     assert report["arguments"]["model_sampled_sha256"] == weights.sampled_sha256(folder)
-    wanted = {"nll_scope": "sequence", "lora_rank": 2, "seed": 3407}
+    wanted = {"nll_scope": "sequence", "targets": "last", "lora_rank": 2, "seed": 3407}
     wanted |= {"max_prompt": limit, "precision": "high"}
     assert {name: report["arguments"][name] for name in wanted} == wanted
     packages = ["python", "torch", "safetensors", "tokenizers", "sentencepiece"]

@@ -66,6 +66,10 @@ def read_row(row: dict, targets: str = "last") -> list[Row]:
     answers = {name: talk[-1]["content"].strip() for name, talk in talks.items()}
     if len(set(answers.values())) < len(answers):
         raise ValueError('"chosen" and "rejected" are the same')
+    asked = given["prompt"].strip() if isinstance(given.get("prompt"), str) else ""
+    echo = not beginning and all(text.startswith(asked) for text in answers.values())
+    if echo and len(asked.split()) > 3:  # as where texts are whole, though a prompt is beside them
+        raise ValueError("what was asked stands in the answer again: leave it out there")
     if "messages" in answers:
         answers = {"completion": answers["messages"]}
     cut, names = given.get("cut", []), list(answers)
@@ -180,7 +184,7 @@ def with_text(name: str, message: object) -> object:
     if not isinstance(message, dict):
         return message
     refuse_other_meaning(message)
-    if "from" in message:
+    if "from" in message and "role" not in message:
         raise ValueError(f'"{name}" has "from" for "role"; in Python: {KNOWN["from"]}')
     parts = message.get("content")
     if not isinstance(parts, list):
@@ -220,7 +224,7 @@ def whole_prompt(row: dict, beginning: Messages) -> Messages:
         prompt = beginning
     elif prompt[-len(beginning) :] != beginning and beginning:
         if prompt[-1]["role"] == "user":
-            cure = "leave out the one that is wrong"
+            cure = "give the conversation once, whole"
             raise ValueError(f'"prompt" is not what is said before the answer; {cure}')
         prompt = prompt + beginning
     # 2. the system message
