@@ -3,8 +3,12 @@
     train.py --method orpo --model DIR --data pairs.jsonl --out adapters/orpo
     train.py --method sft --cot --model DIR --data cot.jsonl --held-out-sessions 2 --out sft-cot
 
-Data are JSONL in TRL's conversational formats (pairs, prompt + completion, messages); SFT takes a
-pair's chosen answer. Defaults are the study's own values but for --order and --nll-scope: SFT: 4
+Data are JSONL, or a JSON array, in TRL's layouts (README, "Your own pairs"): pairs, of which SFT
+takes the chosen answer, prompt + completion, or messages. A row of pairs:
+
+    {"prompt": "I cannot sleep.", "chosen": "What keeps you up?", "rejected": "Less coffee."}
+
+Defaults are the study's own values but for --order and --nll-scope: SFT: 4
 examples a step at 5e-6, cosine; ORPO: 8 pairs a step at 8e-6, linear. --out becomes an adapter in
 PEFT's layout, with log.jsonl (a line a step), train.json (what made it, metrics) and targets.txt
 (the first example's tokens, a mark at those that are learned). --model DIR+ADAPTER goes on from an
@@ -39,11 +43,13 @@ from act.model.weights import sampled_sha256, sha256, write_json
 from act.records import InputError, check_settings, read_json
 from act.training import distributed, examples
 from act.training.examples import Example
+from act.training.layouts import TARGETS
 from act.training.run_log import RunLog, peak_memory_gib
 from act.training.state import TrainState, learning_rate
 from act.training.step import Objective, count_targets, evaluate, run_examples
 
 STATE = "state.safetensors"
+FEW = 10  # steps, below which a run says before it starts what would help
 STUDY = {  # what the two methods do not share; schedule and weight_decay have no flag
     "sft": {"lr": 5e-6, "schedule": "cosine", "batch": 4, "weight_decay": 0.01},
     "orpo": {"lr": 8e-6, "schedule": "linear", "batch": 8, "weight_decay": 0.0},
@@ -74,6 +80,8 @@ def parse_arguments() -> Namespace:
     add("--lambda-or", type=not_negative, default=0.1, help="weight of ORPO's odds-ratio term")
     about = "tokens of the NLL term: the answer's, or the prompt's too (the authors' code, TRL)"
     add("--nll-scope", choices=("response", "sequence"), default="response", help=about)
+    about = 'which of the assistant\'s "messages" are learned; all: an example of each'
+    add("--targets", choices=TARGETS, default="last", help=about)
     about = "session by session, so that most steps' examples come from one; or shuffled"
     add("--order", choices=("session", "random"), default="session", help=about)
     add("--lora-rank", type=int, default=64, help="r; 0: the whole model, in float32")
@@ -122,7 +130,8 @@ def read_data(
 ) -> tuple[list[Example], list[Example]]:
     """(examples to train on, held-out ones), cut to what a model of this context can read."""
     is_pairs, length = args.method == "orpo", min(args.max_length, context)
-    rows = examples.read_examples(args.data, tokenizer, is_pairs, length, args.max_prompt)
+    limits = length, args.max_prompt, args.targets
+    rows = examples.read_examples(args.data, tokenizer, is_pairs, *limits)
     for example in rows:
         check_form(example, tokenizer, args.cot)
     kept, held_out = examples.hold_out(rows, args.held_out_sessions)
@@ -184,6 +193,9 @@ def prepare(args: Namespace, device: str, settings: dict) -> Run:
             told = ", ".join(f"{n} {what}" for what, n in count.items())
             print(f"{name}: {told}".replace("_", " "))
         print(f"{trainable(model):,} trainable parameters; {len(batches)} steps", flush=True)
+        if len(batches) < FEW:
+            cure = "--epochs N makes more, --lr LR larger ones"
+            print(f"warning: {len(batches)} steps: few to learn from; {cure}", flush=True)
     log = RunLog(args.out / "log.jsonl" if first else None, state.step)
     return Run(model, objective, batches, held_out, merged, data, state, log)
 

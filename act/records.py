@@ -14,6 +14,8 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import UnionType
 
+from act.formats import begins_array, other_format, parsed
+
 TURN_STATUSES = ("ok", "length", "format", "context", "error")
 WITH_WORDS = ("ok", "length")  # statuses of a turn with an answer, behind which a session goes on
 CONDITIONS = ("instruct", "instruct-cot", "sft", "sft-cot", "orpo", "orpo-cot")
@@ -57,32 +59,57 @@ def read_check(path: str | Path) -> dict:
     return check
 
 
-def read_placed(path: str | Path) -> Iterator[tuple[str, dict]]:
+def read_placed(path: str | Path, arrays: bool = False) -> Iterator[tuple[str, dict]]:
     """Yield ("file:line", record) of a JSONL file: whoever refuses a record can say where it is.
 
-    A torn last line (no newline, not JSON) is left out with a warning. Raises InputError for a line
-    that is not one JSON object.
+    With `arrays` also ("file: row 3", record) of a file that is one JSON array. A torn last line
+    (no newline, not JSON) is left out with a warning. Raises InputError for a line that is not one
+    JSON object, and for a file of another format.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     with open(path, "rb") as file:
+        start = file.peek(80)
+        if told := other_format(path, start):
+            raise InputError(f"{path}: {told}")
+        if begins_array(start):
+            yield from read_array(path, arrays)
+            return
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
             place = f"{path}:{number}"
             try:
-                record = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                record = parsed(text)
                 if not isinstance(record, dict):
                     raise ValueError("not a JSON object")
-                if b"\\u" in line:  # half a surrogate pair is no text
-                    json.dumps(record, ensure_ascii=False).encode()
             except (ValueError, RecursionError) as error:  # of JSON, of UTF-8; nested too deep
                 if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) and is_torn(line):
                     print(f"warning: {place}: torn last line left out", file=sys.stderr)
                     return
+                if isinstance(error, json.JSONDecodeError) and error.pos >= len(text.rstrip()):
+                    cure = f"to JSONL: jq -c . {path} > {path}.jsonl"
+                    error = f"the object does not end on its line; {cure}"
                 raise InputError(f"{place}: {error}") from None
             yield place, record
+
+
+def read_array(path: Path, wanted: bool) -> Iterator[tuple[str, dict]]:
+    """Yield ("file: row 3", record) of a file that is one JSON array, where that is `wanted`."""
+    if not wanted:
+        cure = f"an object a line is read; to JSONL: jq -c '.[]' {path} > {path}.jsonl"
+        raise InputError(f"{path}: begins as a JSON array; {cure}")
+    try:
+        records = parsed(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: begins as a JSON array, but: {error}") from None
+    for number, record in enumerate(records, 1):
+        place = f"{path}: row {number}"
+        if not isinstance(record, dict):
+            raise InputError(f"{place}: not a JSON object")
+        yield place, record
 
 
 def read_jsonl(
@@ -286,7 +313,7 @@ def check_session(record: dict) -> None:
 
 def check_pair(record: dict) -> None:
     """A pair as generate.py writes it, with an "id" and where one was cut off at the token limit
-    "cut": ["rejected"] (training reads more: examples.checked_row)."""
+    "cut": ["rejected"] (training reads more: training/layouts.py)."""
     require(record, {"id": str, "prompt": list, "chosen": list, "rejected": list})
 
 

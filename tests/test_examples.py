@@ -8,8 +8,17 @@ import pytest
 
 import train
 from act.records import InputError
-from act.training.examples import counts, fit_prompt, hold_out, make_example, read_examples
-from tests.tiny import conversation, message, pair_row, run_in_process, train_flags, write_rows
+from act.training.examples import counts, fit_prompt, hold_out, read_examples
+from act.training.layouts import shown
+from tests.tiny import (
+    conversation,
+    example_of,
+    message,
+    pair_row,
+    run_in_process,
+    train_flags,
+    write_rows,
+)
 
 
 def test_trap_04_oldest_turns_go_whole_and_are_counted(tokenizer):
@@ -26,10 +35,10 @@ def test_trap_04_oldest_turns_go_whole_and_are_counted(tokenizer):
     least = len(prompts[4])
     with pytest.raises(ValueError, match=f"take {least} tokens; --max-prompt is {least - 1}"):
         fit_prompt(messages, tokenizer, least - 1, 512)
-    example = make_example(pair_row(5), tokenizer, 512, len(prompts[2]))
+    example = example_of(pair_row(5), tokenizer, 512, len(prompts[2]))
     assert example.cut_turns == 2 and example.chosen.cut == example.rejected.cut == 0
     # known by its uncut start
-    assert example.session == make_example(pair_row(3), tokenizer, 512, 512).session
+    assert example.session == example_of(pair_row(3), tokenizer, 512, 512).session
 
 
 def test_trap_04_without_a_system_prompt_the_first_turn_may_go(tokenizer):
@@ -45,20 +54,20 @@ def test_trap_27_an_answer_that_does_not_fit_has_no_end(tokenizer):
     prompt = tokenizer.prompt(row["prompt"])
     replies = [tokenizer.reply(row[name][0]["content"]) for name in ("chosen", "rejected")]
     for room in range(1, 20):
-        example = make_example(row, tokenizer, len(prompt) + room, 512)
+        example = example_of(row, tokenizer, len(prompt) + room, 512)
         for answer, reply in zip(example.answers, replies, strict=True):
             assert answer.ids == prompt + reply[:room] and answer.start == len(prompt)
             assert answer.ends == (answer.ids[-1] == tokenizer.end_ids[0]) == (len(reply) <= room)
             assert answer.cut == max(0, len(reply) - room)
     said = f"the prompt takes {len(prompt)} tokens of {len(prompt)}: no room"
     with pytest.raises(ValueError, match=said):
-        make_example(row, tokenizer, len(prompt), 512)
+        example_of(row, tokenizer, len(prompt), 512)
 
 
 @pytest.mark.parametrize("cut", [None, [], ["chosen"], ["rejected"] * 2, ["chosen", "rejected"]])
 def test_trap_27_an_answer_that_was_cut_when_written_has_no_end(tokenizer, cut):
     row = pair_row(cut=cut)
-    example = make_example(row, tokenizer, 512, 512)
+    example = example_of(row, tokenizer, 512, 512)
     for name, answer in zip(("chosen", "rejected"), example.answers, strict=True):
         text = tokenizer.encode(row[name][0]["content"])
         end = [] if name in (cut or []) else [tokenizer.end_ids[0]]
@@ -68,21 +77,39 @@ def test_trap_27_an_answer_that_was_cut_when_written_has_no_end(tokenizer, cut):
     assert counts([example])["cut_answer_tokens"] == 0
 
 
-def test_trap_04_old_turns_go_before_answers(tokenizer):
-    """A length that holds the prompt of three turns, but not with its answers: turns go until the
-    longer one is whole.
+@pytest.mark.parametrize("other", [1, 400])
+def test_trap_04_old_turns_go_before_answers(tokenizer, other):
+    """A length that holds the prompt of three turns, but not with the chosen answer: turns go until
+    that is whole, however long the other answer is.
 
-    With no turn left to go the answers are cut.
+    With no turn left to go the answer is cut.
     """
-    row, messages = pair_row(3), conversation(3)
+    row, messages = pair_row(3, rejected=[message("assistant", "so " * other)]), conversation(3)
     prompts = [tokenizer.prompt(messages[:1] + messages[n:]) for n in (1, 3, 5)]
-    longest = max(len(tokenizer.reply(row[name][0]["content"])) for name in ("chosen", "rejected"))
+    chosen = len(tokenizer.reply(row["chosen"][0]["content"]))
     for cut, prompt in enumerate(prompts):
-        example = make_example(row, tokenizer, len(prompt) + longest, 512)
-        assert (example.cut_turns, sum(answer.cut for answer in example.answers)) == (cut, 0)
+        example = example_of(row, tokenizer, len(prompt) + chosen, 512)
+        assert (example.cut_turns, example.chosen.cut) == (cut, 0)
         assert example.chosen.ids[: example.chosen.start] == prompt
-    example = make_example(row, tokenizer, len(prompts[2]) + longest - 1, 512)
-    assert (example.cut_turns, sum(answer.cut for answer in example.answers)) == (2, 1)
+    example = example_of(row, tokenizer, len(prompts[2]) + chosen - 1, 512)
+    assert (example.cut_turns, example.chosen.cut) == (2, 1)
+
+
+def test_trap_28_a_long_rejected_answer_is_cut_and_takes_nothing_from_the_context(tokenizer):
+    """A rejected answer of 401 tokens where 300 are left behind a whole prompt of three turns: it
+    keeps 300 and no end, 101 are counted; prompt and chosen answer are what they are without it."""
+    row = pair_row(3, rejected=[message("assistant", "so " * 400)])
+    prompt = tokenizer.prompt(row["prompt"])
+    reply = tokenizer.reply(row["rejected"][0]["content"])
+    assert len(reply) == 401
+    example = example_of(row, tokenizer, len(prompt) + 300, 512)
+    alone = {"prompt": row["prompt"], "completion": row["chosen"]}
+    assert example.chosen == example_of(alone, tokenizer, len(prompt) + 300, 512).chosen
+    assert example.chosen.ids[: example.chosen.start] == prompt and example.chosen.ends
+    assert example.rejected.ids == prompt + reply[:300]
+    assert (example.cut_turns, example.rejected.cut, example.rejected.ends) == (0, 101, False)
+    counted = {"cut_turns": 0, "cut_answer_tokens": 101, "answers_without_end": 1}
+    assert counts([example]) == {"examples": 1} | counted
 
 
 def test_trap_04_a_cut_answer_keeps_its_form(tokenizer, tmp_path):
@@ -108,7 +135,7 @@ def test_turns_of_one_session_are_known_by_how_it_begins(tokenizer, system):
     rows = [pair_row(turn, session) for session in (0, 1) for turn in (1, 2, 3)]
     for row in rows if not system else ():
         row["prompt"] = row["prompt"][1:]
-    examples = [make_example(row, tokenizer, 512, 512) for row in rows]
+    examples = [example_of(row, tokenizer, 512, 512) for row in rows]
     kept, held_out = hold_out(examples, 1)
     assert (kept, held_out) == (examples[:3], examples[3:])
 
@@ -119,8 +146,8 @@ def without(name: str) -> dict:
 
 BAD_PAIRS = {
     "no prompt": (without("prompt"), 'no "prompt"'),
-    "empty prompt": (pair_row(prompt=[]), '"prompt" is empty'),
-    "prompt as text": (pair_row(prompt="Hi"), '"prompt" is empty or not a list'),
+    "empty prompt": (pair_row(prompt=[]), 'no "prompt"'),
+    "prompt of another type": (pair_row(prompt=3), '"prompt" is empty or not a list'),
     "prompt without client": (
         pair_row(prompt=[message("user", "a"), message("assistant", "b")]),
         "is not user and assistant in turn",
@@ -136,17 +163,20 @@ BAD_PAIRS = {
     "content of a wrong type": (pair_row(prompt=[message("user", 3)]), '"prompt" holds something'),
     "message as text": (pair_row(prompt=["Hi"]), '"prompt" holds something'),
     "role nobody has": (pair_row(prompt=[message("client", "Hi")]), "role 'client'"),
-    "no rejected": (without("rejected"), 'neither "completion" nor both'),
-    "no chosen": (without("chosen"), 'neither "completion" nor both'),
-    "rejected null": (pair_row(rejected=None), '"rejected" is empty'),
+    "no rejected": (without("rejected"), '; here is "prompt", "chosen"; a row of pairs: {'),
+    "no chosen": (without("chosen"), '; here is "prompt", "rejected"; a row of pairs: {'),
+    "rejected null": (pair_row(rejected=None), '; here is "prompt", "chosen"; a row of pairs: {'),
     "empty chosen": (
         pair_row(chosen=[message("assistant", "")]),
         '"chosen" has an empty assistant message',
     ),
-    "chosen by the user": (pair_row(chosen=[message("user", "Hi")]), "\"chosen\" has role 'user'"),
+    "chosen by the user": (
+        pair_row(chosen=[message("user", "Hi")]),
+        '"chosen" ends with a user message: no answer',
+    ),
     "two chosen messages": (
         pair_row(chosen=[message("assistant", "a")] * 2),
-        '"chosen" has 2 messages',
+        '"chosen" and "rejected" do not begin alike',
     ),
     "chosen equal to rejected": (
         pair_row(chosen=[message("assistant", "So?")], rejected=[message("assistant", " So?\n")]),
@@ -154,7 +184,7 @@ BAD_PAIRS = {
     ),
     "completion and pair": (
         pair_row(completion=[message("assistant", "a")]),
-        'neither "completion" nor both',
+        '; here is "prompt", "chosen", "rejected", "completion"; a row of pairs: {',
     ),
     "completion for ORPO": (
         {"prompt": conversation(1), "completion": [message("assistant", "a")]},
@@ -166,9 +196,9 @@ BAD_PAIRS = {
     ),
     "messages without answer": (
         {"messages": conversation(2)},
-        '"prompt" is not user and assistant in turn',
+        '"messages" ends with a user message: no answer',
     ),
-    "messages of one": ({"messages": [message("assistant", "a")]}, '"prompt" is empty'),
+    "messages of one": ({"messages": [message("assistant", "a")]}, 'no "prompt"'),
     "cut of no answer": (pair_row(cut=["completion"]), "\"cut\" is ['completion']"),
     "cut as a flag": (pair_row(cut=True), '"cut" is True; it is a list of answers'),
     "too long a prompt": (pair_row(prompt=[message("user", "so " * 600)]), "--max-prompt is 300"),
@@ -234,9 +264,10 @@ def test_trap_12_status_2_and_one_line(folder, tmp_path, monkeypatch, capsys, fa
         run_in_process(monkeypatch, *(x for flag in flags.items() for x in flag))
     assert raised.value.code == 2
     lost = "the answer would be learned without its context"
+    text = f"where it ends in plain text cannot be told; {shown('pair')}"
     left = "the data have 1 sessions, and one must be left to train on"
     line = {
-        "row": f'{data}:2: no "prompt" (nor "messages"): {lost}',
+        "row": f'{data}:2: no "prompt": {lost}; {text}',
         "form": f'{data}:2: the answer begins with "Thinking:": is --cot missing?',
         "sessions": f"--held-out-sessions 1: {left}",
         "folder": "none: no such folder",

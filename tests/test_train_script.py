@@ -11,11 +11,12 @@ from safetensors.torch import load_file, save_file
 
 import train
 from act.model import weights
-from act.training.examples import counts, data_order, make_example
+from act.training.examples import counts, data_order
 from act.training.run_log import peak_memory_gib, shown
 from tests.tiny import (
     VARIANTS,
     conversation,
+    example_of,
     log_of,
     message,
     pair_row,
@@ -39,7 +40,7 @@ def test_a_run_says_what_made_it(folder, tmp_path, data, tokenizer, monkeypatch,
     report = json.loads((tmp_path / "out/train.json").read_text())
     assert report["arguments"]["data_sha256"] == hashlib.sha256(data.read_bytes()).hexdigest()
     assert report["arguments"]["model_sampled_sha256"] == weights.sampled_sha256(folder)
-    wanted = {"nll_scope": "sequence", "lora_rank": 2, "seed": 3407}
+    wanted = {"nll_scope": "sequence", "targets": "last", "lora_rank": 2, "seed": 3407}
     wanted |= {"max_prompt": limit, "precision": "high"}
     assert {name: report["arguments"][name] for name in wanted} == wanted
     packages = ["python", "torch", "safetensors", "tokenizers", "sentencepiece"]
@@ -57,7 +58,7 @@ def test_a_run_says_what_made_it(folder, tmp_path, data, tokenizer, monkeypatch,
     losses = "loss nll odds_ratio_loss chosen_logp rejected_logp margin accuracy"
     assert report["last_step"] == {name: log[2][name] for name in losses.split()}
     rows = [json.loads(line) for line in data.read_text().splitlines()]
-    examples = [make_example(row, tokenizer, 512, limit) for row in rows]
+    examples = [example_of(row, tokenizer, 512, limit) for row in rows]
     order = data_order(examples[:4], "session", 3407, 1)
     for line, batch in zip(log[1:3], (order[:2], order[2:]), strict=True):
         assert line["prompt_tokens_per_example"] == sum(e.chosen.start for e in batch) / 2
@@ -103,10 +104,7 @@ def test_counts_of_what_was_cut(tokenizer):
     row = pair_row(2, chosen=[message("assistant", "so " * 30)])
     limit = len(tokenizer.prompt(row["prompt"][:1] + row["prompt"][3:])) + 20
     assert len(tokenizer.reply(row["chosen"][0]["content"])) == 31
-    examples = [
-        make_example(row, tokenizer, limit, 512),
-        make_example(pair_row(), tokenizer, 512, 512),
-    ]
+    examples = [example_of(row, tokenizer, limit, 512), example_of(pair_row(), tokenizer, 512, 512)]
     counted = {"cut_turns": 1, "cut_answer_tokens": 11, "answers_without_end": 1}
     assert counts(examples) == {"examples": 2} | counted
 

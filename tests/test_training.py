@@ -16,15 +16,7 @@ from act.model.lora import attach, lora_layers
 from act.model.sampler import Sampling
 from act.model.templates import LLAMA3_DATE, llama31
 from act.records import InputError
-from act.training.examples import (
-    Answer,
-    Example,
-    chosen_alone,
-    data_order,
-    hold_out,
-    make_example,
-    read_examples,
-)
+from act.training.examples import Answer, Example, chosen_alone, data_order, hold_out, read_examples
 from act.training.losses import log_odds_margin, odds_ratio_loss
 from act.training.state import TrainState, learning_rate
 from act.training.step import evaluate, run_examples
@@ -32,6 +24,7 @@ from tests.tiny import (
     CONFIG,
     conversation,
     drawn_pairs,
+    example_of,
     gradients,
     message,
     objective,
@@ -122,7 +115,7 @@ def test_trap_05_the_end_token_is_learned(tokenizer, monkeypatch):
     """The end token closes every answer in the loss, though it also closes the prompt's turns,
     which are not in it."""
     row = pair_row(3)
-    example = make_example(row, tokenizer, 512, 512)
+    example = example_of(row, tokenizer, 512, 512)
     end = tokenizer.end_ids[0]
     assert (
         example.chosen.ids[: example.chosen.start].count(end) == 6
@@ -135,7 +128,7 @@ def test_trap_27_no_end_token_is_learned_behind_a_cut_answer(tokenizer, monkeypa
     """A rejected answer that was cut at the token limit: its text alone is a target, in training
     and of held-out pairs, and its mean log-prob is over the text's tokens."""
     row = pair_row(3, cut=["rejected"])
-    example = make_example(row, tokenizer, 512, 512)
+    example = example_of(row, tokenizer, 512, 512)
     chosen, rejected = (
         tokenizer.encode(row[name][0]["content"]) for name in ("chosen", "rejected")
     )
@@ -244,7 +237,7 @@ def test_trap_07_training_and_inference_render_the_same_ids(tokenizer, system):
     """
     row = pair_row(2, chosen=[message("assistant", "Thinking: He is stuck.\n\nAnswer: And then?")])
     row["prompt"] = row["prompt"] if system else row["prompt"][1:]
-    example = make_example(row, tokenizer, 512, 512)
+    example = example_of(row, tokenizer, 512, 512)
     chat = LocalChat(
         "tiny", Llama(LlamaConfig.from_dict(CONFIG)), tokenizer, Sampling(0.0, 1.0, 30)
     )
@@ -280,7 +273,7 @@ def test_trap_08_only_the_answer_is_learned(tokenizer, tmp_path, monkeypatch, ki
 
 
 def test_trap_08_nll_scope_sequence_learns_the_prompt_too(tokenizer, monkeypatch):
-    example = make_example(pair_row(2), tokenizer, 512, 512)
+    example = example_of(pair_row(2), tokenizer, 512, 512)
     targets = targets_of([example], monkeypatch, "sequence")
     assert targets == sorted(
         [*example.chosen.ids[1:], *example.rejected.ids[example.rejected.start :]]

@@ -13,7 +13,9 @@ import train
 from act.cli import run_script
 from act.model.llama import Llama, LlamaConfig
 from act.model.lora import attach, lora_layers
-from act.training.examples import Answer, Example
+from act.model.tokenizer import ChatTokenizer
+from act.training.examples import Answer, Example, make_example
+from act.training.layouts import read_row
 from act.training.step import Objective
 
 CONFIG = {
@@ -106,6 +108,12 @@ def pair_row(turns: int = 1, session: int = 0, **changes) -> dict:
         "chosen": chosen,
         "rejected": rejected,
     } | changes
+
+
+def example_of(row: dict, tokenizer: ChatTokenizer, max_length: int, max_prompt: int) -> Example:
+    """The one example of a row."""
+    (read,) = read_row(row)
+    return make_example(read, tokenizer, max_length, max_prompt)
 
 
 def write_rows(path: Path, rows: list) -> Path:

@@ -36,7 +36,8 @@ from act.model.sampler import Request, Sampler, Sampling, common_prefix
 from act.model.tokenizer import Messages
 from act.records import CONDITIONS, InputError, Store, digest, is_trained, read_placed, require
 from act.statistics.preferences import SIDES
-from act.training.examples import Answer, Example, check_messages, in_turn
+from act.training.examples import Answer, Example
+from act.training.layouts import check_messages, in_turn
 from act.training.step import answer_logps, group_by_budget
 
 BUNDLED = Path(__file__).parents[1] / "dialogue/corpus/excerpts.jsonl"

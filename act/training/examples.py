@@ -1,7 +1,7 @@
-"""JSONL rows -> token ids and where the target begins, some held out, the others in order.
+"""Rows of JSONL -> token ids and where the target begins, some held out, the others in order.
 
-Reads TRL's conversational formats: pairs {"prompt", "chosen", "rejected"}, examples {"prompt",
-"completion"}, and {"messages"}, whose last message is the completion. A pair, one line:
+layouts.py says which rows are read, and takes each apart into prompt and answers; here they are cut
+to the lengths that fit. A pair, one line:
 
     {"prompt": [{"role": "system", "content": "Be brief."},
                 {"role": "user", "content": "I cannot sleep."}],
@@ -18,8 +18,7 @@ from pathlib import Path
 
 from act.model.tokenizer import ChatTokenizer, Messages
 from act.records import InputError, read_placed
-
-ROLES = ("system", "user", "assistant")
+from act.training.layouts import Row, read_row, shown, turns_begin
 
 
 @dataclass(frozen=True)
@@ -82,63 +81,6 @@ def show_targets(example: Example, tokenizer: ChatTokenizer, scope: str) -> str:
     return "".join(f"{mark} {piece!r}\n" for mark, piece in zip(marks, pieces, strict=True))
 
 
-def check_messages(name: str, messages: object, roles: tuple[str, ...]) -> None:
-    """Raise ValueError unless `messages` is a list of {"role", "content"}, with text in each."""
-    if not isinstance(messages, list) or not messages:
-        raise ValueError(f'"{name}" is empty or not a list of messages')
-    for message in messages:
-        if not isinstance(message, dict) or not isinstance(message.get("content"), str):
-            raise ValueError(f'"{name}" holds something that has no "content" with text')
-        role = message.get("role")
-        if role not in roles:
-            raise ValueError(f'"{name}" has role {role!r}; {", ".join(roles)} are read')
-        if not message["content"].strip():
-            raise ValueError(f'"{name}" has an empty {role} message')
-
-
-def turns_begin(messages: Messages) -> int:
-    """The place of the first turn: behind a system prompt, where there is one."""
-    return int(messages[0]["role"] == "system")
-
-
-def in_turn(messages: Messages) -> bool:
-    """Do user and assistant speak in turn, the user first and last?"""
-    roles = [message["role"] for message in messages]
-    return roles == ["user", "assistant"] * (len(roles) // 2) + ["user"]
-
-
-def checked_row(row: dict) -> tuple[Messages, dict[str, str], set[str]]:
-    """(prompt, answers by name, names of those that were cut off) of a row; the answers are the
-    completion, or the chosen one and the rejected."""
-    # 1. the prompt
-    if "messages" in row:
-        check_messages("messages", row["messages"], ROLES)
-        row = row | {"prompt": row["messages"][:-1], "completion": row["messages"][-1:]}
-    if "prompt" not in row:
-        lost = "the answer would be learned without its context"
-        raise ValueError(f'no "prompt" (nor "messages"): {lost}')
-    check_messages("prompt", row["prompt"], ROLES)
-    if not in_turn(row["prompt"][turns_begin(row["prompt"]) :]):
-        wanted = "user and assistant in turn, a user message last, after a system one at most"
-        raise ValueError(f'"prompt" is not {wanted}')
-    # 2. the answers
-    names = [name for name in ("chosen", "rejected", "completion") if name in row]
-    if names not in (["completion"], ["chosen", "rejected"]):
-        raise ValueError('neither "completion" nor both "chosen" and "rejected"')
-    for name in names:
-        check_messages(name, row[name], ("assistant",))
-        if len(row[name]) != 1:
-            raise ValueError(f'"{name}" has {len(row[name])} messages, not one')
-    answers = {name: row[name][0]["content"].strip() for name in names}
-    if len(set(answers.values())) < len(answers):
-        raise ValueError('"chosen" and "rejected" are the same')
-    # 3. which of them have no end
-    cut = row.get("cut") or []
-    if not isinstance(cut, list) or not all(name in names for name in cut):
-        raise ValueError(f'"cut" is {cut!r}; it is a list of answers, of {", ".join(names)}')
-    return row["prompt"], answers, set(cut)
-
-
 def fit_prompt(
     messages: Messages, tokenizer: ChatTokenizer, limit: int, wish: int
 ) -> tuple[list[int], int]:
@@ -160,18 +102,18 @@ def fit_prompt(
         turns, cut = turns[2:], cut + 1
 
 
-def make_example(row: dict, tokenizer: ChatTokenizer, max_length: int, max_prompt: int) -> Example:
+def make_example(row: Row, tokenizer: ChatTokenizer, max_length: int, max_prompt: int) -> Example:
     """Token ids of a row. Old turns go before answers; an answer that is cut has no end token.
 
-    A pair's prompt is cut so that the longer of its answers fits, whatever is trained: SFT and ORPO
-    read the same. Limits are in tokens. Raises ValueError for a row that cannot be trained on.
+    The prompt is cut so that the chosen answer, or the completion, fits, whatever is trained: SFT
+    and ORPO read the same. A rejected answer that is longer is cut at its end, and takes nothing
+    from the other's context. Limits are in tokens. Raises ValueError for a row that does not fit.
     """
-    messages, texts, cut = checked_row(row)
-    replies = {name: tokenizer.reply(text) for name, text in texts.items()}  # ids, the end's last
-    for name in cut:
-        del replies[name][-1]
-    longest = max(map(len, replies.values()))
-    prompt, cut_turns = fit_prompt(messages, tokenizer, max_prompt, max_length - longest)
+    replies = {name: tokenizer.reply(text) for name, text in row.answers.items()}
+    for name in row.cut:
+        del replies[name][-1]  # the end token
+    wanted = len(next(iter(replies.values())))  # of the chosen answer, or the completion
+    prompt, cut_turns = fit_prompt(row.prompt, tokenizer, max_prompt, max_length - wanted)
     room = max_length - len(prompt)
     if room < 1:
         takes = f"the prompt takes {len(prompt)} tokens of {max_length}"
@@ -179,30 +121,39 @@ def make_example(row: dict, tokenizer: ChatTokenizer, max_length: int, max_promp
     answers = []
     for name, reply in replies.items():
         over = max(0, len(reply) - room)  # tokens that do not fit
-        ends = not over and name not in cut
+        ends = not over and name not in row.cut
         answers.append(Answer(prompt + reply[:room], len(prompt), over, ends))
     chosen, rejected = [*answers, None][:2]
     if rejected and chosen.ids == rejected.ids:
         raise ValueError(f'"chosen" and "rejected" are the same in {room} tokens (--max-length)')
-    # a session is known by its name in the row, or by how it begins: system prompt and first turn
-    beginning = messages[: turns_begin(messages) + 1]
+    # a session is known by how it begins, system prompt and first turn, where its row has no name
+    beginning = row.prompt[: turns_begin(row.prompt) + 1]
     begins = "\n".join(message["content"] for message in beginning)
-    return Example(str(row.get("session") or begins), chosen, rejected, cut_turns)
+    return Example(row.session or begins, chosen, rejected, cut_turns)
 
 
 def read_examples(
-    path: str | Path, tokenizer: ChatTokenizer, pairs: bool, max_length: int, max_prompt: int
+    path: str | Path,
+    tokenizer: ChatTokenizer,
+    pairs: bool,
+    max_length: int,
+    max_prompt: int,
+    targets: str = "last",
 ) -> list[Example]:
-    """The examples of a JSONL file; `pairs` refuses others. InputError names the line."""
+    """The examples of a file of rows, a line or a JSON array; `pairs` refuses others.
+
+    `targets` is layouts.read_row's. InputError names the line.
+    """
     examples: list[Example] = []
-    for place, row in read_placed(path):
+    for place, record in read_placed(path, arrays=True):
         try:
-            example = make_example(row, tokenizer, max_length, max_prompt)
-            if pairs and not example.rejected:
-                raise ValueError('no "rejected": ORPO learns from pairs')
+            for row in read_row(record, targets):
+                example = make_example(row, tokenizer, max_length, max_prompt)
+                if pairs and not example.rejected:
+                    raise ValueError(f'no "rejected": ORPO learns from pairs; {shown("pair")}')
+                examples.append(replace(example, place=place))
         except ValueError as error:
             raise InputError(f"{place}: {error}") from None
-        examples.append(replace(example, place=place))
     if not examples:
         raise InputError(f"{path}: no records")
     return examples

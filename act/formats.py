@@ -1,0 +1,34 @@
+"""What a file that should be JSONL may be instead, and how its text is read.
+
+Formats are known by a file's first bytes, whatever its name, but CSV, which has none; formats.json
+says of each what it is and which command makes JSONL of it.
+"""
+
+import json
+from pathlib import Path
+
+# first bytes, as Latin-1, or the end of a name -> the format and the command
+FORMATS = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # of UTF-8, as some editors write it
+
+
+def other_format(path: Path, start: bytes) -> str | None:
+    """What a file that begins like this is, and the way out; None of one that may be JSON."""
+    is_text = start.lstrip()[:1] not in (b"", b"{", b"[")  # and no JSON
+    for known, told in FORMATS.items():
+        if start.startswith(known.encode("latin-1")) or (is_text and path.suffix == known):
+            return told.replace("FILE", str(path))
+    return None
+
+
+def begins_array(start: bytes) -> bool:
+    """Is the first character of a file a bracket?"""
+    return start.removeprefix(BYTE_ORDER_MARK).lstrip().startswith(b"[")
+
+
+def parsed(text: str) -> object:
+    """What a JSON text holds. Raises ValueError where it is none, or spells what is no Unicode."""
+    value = json.loads(text)
+    if "\\u" in text:  # half a surrogate pair is no text
+        json.dumps(value, ensure_ascii=False).encode()
+    return value

@@ -1,0 +1,263 @@
+"""A row of training data, in whatever layout it came -> its prompt and its answers.
+
+Read are TRL's layouts: {"prompt", "chosen", "rejected"}, {"prompt", "completion"} and {"messages"},
+as text or as lists of messages. A prompt that is text is one user message. "prompt" may be missing
+where the answers are whole conversations: what all but their last message say is the prompt. Where
+a row has the prompt twice, or a "system" column, all must say the same. In text that begins with
+"Human:" the turns are marked, as Anthropic's hh-rlhf marks them. One row in three layouts:
+
+    {"prompt": "I cannot sleep.", "chosen": "What keeps you up?", "rejected": "Less coffee."}
+    {"chosen": [{"role": "user", "content": "I cannot sleep."},
+                {"role": "assistant", "content": "What keeps you up?"}], "rejected": [...]}
+    {"chosen": "\\n\\nHuman: I cannot sleep.\\n\\nAssistant: What keeps you up?", "rejected": ...}
+
+Columns that would make a row mean something else, and layouts that are not read, are refused by the
+names and lines of layouts.json: nothing is learned whose context is in doubt.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from act.model.tokenizer import Messages
+
+KNOWN = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+ROLES = ("system", "user", "assistant")
+ABSENT = (None, "", [], {})  # a column that a row does not have, in tables that need a value
+TARGETS = ("last", "all")  # of "messages": which of the assistant's messages are learned
+COLUMNS = ("chosen", "rejected", "completion", "messages")  # that may hold answers
+MARK = re.compile(r"(?:^|\n\n)(Human|Assistant):")
+SPEAKERS = {"Human": "user", "Assistant": "assistant"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is learned from: a prompt and the answers to it."""
+
+    prompt: Messages  # user and assistant in turn, the user last, behind one system message at most
+    answers: dict[str, str]  # by name: "completion", or "chosen" and "rejected"
+    cut: set[str]  # names of those that were cut off when they were written
+    session: str  # its name, or "" where the row says none
+
+
+def read_row(row: dict, targets: str = "last") -> list[Row]:
+    """The examples of a row: one, or of "messages" with targets "all" one an assistant message.
+
+    Raises ValueError for a row that is not read, with the way out.
+    """
+    # 1. what would mean something else
+    given = {name: value for name, value in row.items() if value not in ABSENT}
+    refuse_other_meaning(given)
+    columns = answer_columns(given)
+    # 2. conversations that end with the answers, taken apart
+    talks = {name: conversation(name, given[name], "assistant") for name in columns}
+    for name, talk in talks.items():
+        if talk[-1]["role"] != "assistant":
+            raise ValueError(f'"{name}" ends with a {talk[-1]["role"]} message: no answer to learn')
+    beginning, *others = (talk[:-1] for talk in talks.values())
+    if others and others[0] != beginning:
+        alike = "all but the last message must be the same: it is the prompt"
+        raise ValueError(f'"chosen" and "rejected" do not begin alike; {alike}')
+    prompt = whole_prompt(given, beginning)
+    check_turns(prompt)
+    # 3. the answers
+    answers = {name: talk[-1]["content"].strip() for name, talk in talks.items()}
+    if len(set(answers.values())) < len(answers):
+        raise ValueError('"chosen" and "rejected" are the same')
+    asked = given["prompt"].strip() if isinstance(given.get("prompt"), str) else ""
+    echo = not beginning and all(text.startswith(asked) for text in answers.values())
+    if echo and len(asked.split()) > 3:  # as where texts are whole, though a prompt is beside them
+        raise ValueError("what was asked stands in the answer again: leave it out there")
+    if "messages" in answers:
+        answers = {"completion": answers["messages"]}
+    cut, names = given.get("cut", []), list(answers)
+    if not isinstance(cut, list) or not all(name in names for name in cut):
+        raise ValueError(f'"cut" is {cut!r}; it is a list of answers, of {", ".join(names)}')
+    last = Row(prompt, answers, set(cut), str(given.get("session", "")))
+    return [*earlier_turns(last), last] if "messages" in talks and targets == "all" else [last]
+
+
+def answer_columns(row: dict) -> list[str]:
+    """The columns that hold the answers. Raises ValueError where there are none, or too many."""
+    here = [name for name in COLUMNS if name in row]
+    if here[:2] == ["chosen", "rejected"] and "completion" not in here:
+        return here[:2]  # messages beside them are the chosen conversation
+    if here in (["completion"], ["messages"]):
+        return here
+    needed = '"completion", "messages", or "chosen" and "rejected" hold what is learned'
+    why = f"{needed}; here is {quoted(row) or 'nothing'}; {shown('pair')}"
+    raise ValueError(other_layout(row) or why)
+
+
+def earlier_turns(row: Row) -> list[Row]:
+    """What the assistant said in a row's prompt, each behind what was said before it."""
+    rows = []
+    for place, message in enumerate(row.prompt):
+        if message["role"] == "assistant":
+            answers = {"completion": message["content"].strip()}
+            rows.append(replace(row, prompt=row.prompt[:place], answers=answers, cut=set()))
+    return rows
+
+
+def refuse_other_meaning(fields: dict) -> None:
+    """Raise ValueError for a field of a row, or of a message, that would change what is learned."""
+    for kind in KNOWN["other meaning"]:
+        for name in kind["names"]:
+            if fields.get(name) not in (*ABSENT, kind.get("unless")):
+                raise ValueError(f'"{name}": {kind["line"]}')
+
+
+def shown(kind: str) -> str:
+    """A row as it could be, to show; `kind` is "pair" or "example"."""
+    return f"a row of {kind}s: {json.dumps(KNOWN['rows'][kind])}"
+
+
+def quoted(names: Iterable[str]) -> str:
+    """Names in quotes, with commas between them."""
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def other_layout(row: dict) -> str | None:
+    """What layout of others a row is in, and the line of Python that brings it into one of ours."""
+    for layout in KNOWN["other layouts"]:
+        if all(name in row for name in layout["columns"]):
+            names = quoted(layout["columns"])
+            python = f"in Python: {layout['python']}; " if "python" in layout else ""
+            return f"{names}: {layout['is']}, not read; {python}{shown(layout['row'])}"
+    for name, value in row.items():
+        if isinstance(value, list) and isinstance(value[0], dict) and "content" not in value[0]:
+            cure = f'jq -c ".{name}[]" FILE > FILE.jsonl'
+            return f'rows under "{name}"? A row is an object of its own: {cure}'
+    return None
+
+
+def conversation(name: str, value: object, speaker: str) -> Messages:
+    """The messages of a column; text is one message of the `speaker`, if its turns are not marked.
+
+    Raises ValueError, which names the column, for what holds none.
+    """
+    if isinstance(value, str) and name != "messages":
+        return marked_turns(name, value) or [{"role": speaker, "content": plain(name, value)}]
+    if isinstance(value, dict):
+        value = [value]
+    if isinstance(value, list):
+        value = [with_text(name, message) for message in value]
+    check_messages(name, value, ROLES)
+    return [{"role": message["role"], "content": message["content"]} for message in value]
+
+
+def plain(name: str, text: str) -> str:
+    """The text. Raises ValueError where it is a rendered or a spelt conversation."""
+    bare = text.strip()
+    if not bare:
+        raise ValueError(f'"{name}" is empty')
+    for mark in KNOWN["rendered"]:
+        if bare.startswith(mark) or bare.endswith(mark):
+            cure = "give the messages as they were before a chat template"
+            raise ValueError(f'"{name}" holds {mark}: {cure}')
+    if re.match(r"""\[\s*\{\s*["'](role|from)""", bare):
+        cure = f'row["{name}"] = json.loads(row["{name}"])'
+        raise ValueError(f'"{name}" is text that spells a list of messages: {cure}')
+    return text
+
+
+def marked_turns(name: str, text: str) -> Messages:
+    """The turns of text that begins with "Human:", as hh-rlhf marks them; none of other text.
+
+    A last mark with nothing behind it says where the answer begins.
+    """
+    if not text.lstrip().startswith("Human:"):
+        return []
+    _, *pieces = MARK.split(text.strip())  # speaker, words, speaker, words, ...
+    turns = zip(pieces[::2], pieces[1::2], strict=True)
+    messages = [{"role": SPEAKERS[speaker], "content": words.strip()} for speaker, words in turns]
+    if not messages[-1]["content"]:
+        messages.pop()
+    check_messages(name, messages, ROLES)
+    return messages
+
+
+def with_text(name: str, message: object) -> object:
+    """A message whose content is text, joined of its parts where all of them are text."""
+    if not isinstance(message, dict):
+        return message
+    refuse_other_meaning(message)
+    if "from" in message and "role" not in message:
+        raise ValueError(f'"{name}" has "from" for "role"; in Python: {KNOWN["from"]}')
+    parts = message.get("content")
+    if not isinstance(parts, list):
+        return message
+    if not all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in parts):
+        raise ValueError(f'"{name}" has content that is not text; text alone is read')
+    return message | {"content": "".join(part["text"] for part in parts)}
+
+
+def check_messages(name: str, messages: object, roles: tuple[str, ...]) -> None:
+    """Raise ValueError unless `messages` is a list of {"role", "content"}, with text in each."""
+    if not isinstance(messages, list) or not messages:
+        raise ValueError(f'"{name}" is empty or not a list of messages')
+    for message in messages:
+        if not isinstance(message, dict) or not isinstance(message.get("content"), str):
+            raise ValueError(f'"{name}" holds something that has no "content" with text')
+        role = message.get("role")
+        if role not in roles:
+            cure = KNOWN["roles"].get(str(role), f"{', '.join(roles)} are read")
+            raise ValueError(f'"{name}" has role {role!r}; {cure}')
+        if not message["content"].strip():
+            raise ValueError(f'"{name}" has an empty {role} message')
+
+
+def whole_prompt(row: dict, beginning: Messages) -> Messages:
+    """The prompt of a row: its "prompt", or how its answers begin, which must agree where both are
+    there, behind its "system". ValueError where they do not, or nothing is there."""
+    prompt = conversation("prompt", row["prompt"], "user") if "prompt" in row else []
+    if not prompt and not beginning:
+        lost = "the answer would be learned without its context"
+        why = f'no "prompt": {lost}; where it ends in plain text cannot be told; {shown("pair")}'
+        raise ValueError(other_layout(row) or why)
+    # 1. the prompt beside the answers and the one in them
+    texts = [one["content"].strip() for one in beginning if one["role"] == "user"]
+    is_one_of_them = isinstance(row.get("prompt"), str) and row["prompt"].strip() in texts
+    if is_one_of_them or beginning[: len(prompt)] == prompt:
+        prompt = beginning
+    elif prompt[-len(beginning) :] != beginning and beginning:
+        if prompt[-1]["role"] == "user":
+            cure = "give the conversation once, whole"
+            raise ValueError(f'"prompt" is not what is said before the answer; {cure}')
+        prompt = prompt + beginning
+    # 2. the system message
+    for name in ("system", "system_prompt"):
+        if name not in row:
+            continue
+        own = {"role": "system", "content": row[name]}
+        check_messages(name, [own], ROLES)
+        if prompt[0]["role"] != "system":
+            prompt = [own, *prompt]
+        elif prompt[0]["content"].strip() != row[name].strip():
+            raise ValueError(f'"{name}" is not the conversation\'s own system message')
+    return prompt
+
+
+def turns_begin(messages: Messages) -> int:
+    """The place of the first turn: behind a system prompt, where there is one."""
+    return int(messages[0]["role"] == "system")
+
+
+def in_turn(messages: Messages) -> bool:
+    """Do user and assistant speak in turn, the user first and last?"""
+    roles = [message["role"] for message in messages]
+    return roles == ["user", "assistant"] * (len(roles) // 2) + ["user"]
+
+
+def check_turns(prompt: Messages) -> None:
+    """Raise ValueError unless user and assistant speak in turn, behind one system message at most,
+    the user last."""
+    turns = prompt[turns_begin(prompt) :]
+    if in_turn(turns):
+        return
+    why = "user and assistant in turn, a user message last, after a system one at most"
+    if turns and turns[0]["role"] == "assistant":
+        why += "; the assistant begins: leave its first message out, or put it into the system one"
+    raise ValueError(f"what is said before the answer is not {why}")
