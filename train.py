@@ -27,13 +27,14 @@ from tqdm import tqdm
 
 from act.cli import Parser, not_negative, positive, run_script, set_up_device, share, stop_asked
 from act.dialogue.prompts import THINKING, parse_reply
+from act.files import write_json, write_text
 from act.model.adapter import save_adapter
 from act.model.checkpoint import load_model, save_model
 from act.model.llama import Llama
 from act.model.lora import attach, trainable
 from act.model.spec import base_folder
 from act.model.tokenizer import ChatTokenizer
-from act.model.weights import sampled_sha256, sha256, write_json
+from act.model.weights import finite, sampled_sha256, sha256
 from act.records import InputError, check_settings, read_json
 from act.training import distributed, examples
 from act.training.examples import Example
@@ -168,7 +169,7 @@ def prepare(args: Namespace, device: str, settings: dict) -> Run:
     data = {"trained_on": examples.counts(kept), "held_out": examples.counts(held_out)}
     if first:
         marked = examples.show_targets(kept[0], tokenizer, args.nll_scope)
-        (args.out / "targets.txt").write_text(marked, encoding="utf-8")
+        write_text(marked, args.out / "targets.txt")
         if args.batch < distributed.processes():
             idle = f"some of the {distributed.processes()} processes without work"
             print(f"warning: --batch {args.batch} leaves {idle}")
@@ -252,6 +253,20 @@ def provenance() -> dict:
     return {"versions": versions, "processes": distributed.processes(), "commit": commit}
 
 
+def is_finished(args: Namespace) -> bool:
+    """Does --out hold what a finished run has left? Raises InputError for weights of anything else,
+    --model itself too: what is trained would lie beside them, or over them."""
+    patterns = ("*.safetensors", "*.safetensors.index.json", "*.bin")
+    held = {path.name for pattern in patterns for path in args.out.glob(pattern)} - {STATE}
+    own = "adapter_model.safetensors" if args.lora_rank else "model.safetensors"
+    is_base = args.out.is_dir() and args.out.samefile(args.model)
+    if is_base or (held and not (args.resume and held == {own})):
+        weights = ", ".join(sorted(held))
+        what = "the folder of --model" if is_base else f"holds weights ({weights})"
+        raise InputError(f"{args.out}: {what}; choose another --out, or remove it")
+    return bool(held)
+
+
 def main() -> None:
     args = parse_arguments()
     device = set_up_device(args)
@@ -260,11 +275,7 @@ def main() -> None:
     settings = {name: value for name, value in vars(args).items() if name not in free}
     settings["data_sha256"] = sha256(args.data)
     settings["model_sampled_sha256"] = sampled_sha256(base_folder(args.model))
-    weights = ("adapter_model.safetensors", "model.safetensors")
-    if any((args.out / name).is_file() for name in weights):
-        if not args.resume:
-            cure = "choose another --out, or remove it"
-            raise InputError(f"{args.out}: holds a trained model; {cure}")
+    if is_finished(args):
         report = args.out / "train.json"  # says what made it
         check_settings(report, read_json(report).get("arguments", {}), settings)
         (args.out / STATE).unlink(missing_ok=True)
@@ -272,8 +283,9 @@ def main() -> None:
         return
     distributed.start(device)
     run = prepare(args, device, settings)
-    loop(args, device, settings, run)
-    finish(args, settings, run)
+    with finite(args.model, "is the learning rate too high, or do the weights overflow?"):
+        loop(args, device, settings, run)
+        finish(args, settings, run)
     distributed.stop()
 
 

@@ -8,12 +8,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from act.files import write_json
 from act.model.adapter import load_adapter, save_adapter
 from act.model.checkpoint import load_model, save_model
 from act.model.embedded import halves_layout, hf_name
 from act.model.lora import attach, detach, lora_layers
 from act.model.spec import split_spec
-from act.model.weights import write_json, write_whole
+from act.model.weights import write_whole
 from act.records import InputError
 from tests.test_llama import tiny_checkpoint
 

@@ -3,15 +3,15 @@
 A fault is an InputError with the file and the setting or the tensor.
 """
 
-import shutil
 from pathlib import Path
 
 import torch
 
+from act.files import whole_file, write_json
 from act.model.adapter import load_adapter
 from act.model.llama import Llama, LlamaConfig
 from act.model.spec import split_spec
-from act.model.weights import check_tensors, read_folder, write_json, write_whole
+from act.model.weights import check_tensors, read_folder, write_whole
 from act.records import InputError, read_json
 
 TOKENIZER_FILES = ("*token*.*", "chat_template.jinja", "generation_config.json")
@@ -59,7 +59,8 @@ def save_model(model: Llama, folder: str | Path, source: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for pattern in TOKENIZER_FILES:
         for file in source.glob(pattern):
-            shutil.copyfile(file, folder / file.name)
+            with whole_file(folder / file.name) as partial:
+                partial.write_bytes(file.read_bytes())
     dtype = str(model.head.dtype).removeprefix("torch.")
     config = read_json(source / "config.json") | {"dtype": dtype, "torch_dtype": dtype}
     write_json(config, folder / "config.json")
