@@ -78,6 +78,7 @@ def number(kind: type, low: float, high: float, said: str) -> Callable[[str], fl
     return read
 
 
+LONGEST = 1000  # letters of what is said of an error
 LARGEST = sys.float_info.max
 positive = number(int, 1, LARGEST, "1 or more")
 whole = number(int, 0, LARGEST, "0 or more")
@@ -140,7 +141,8 @@ def run_script(main: Callable[[], None], again: str = "the same command goes on 
         main()
         sys.stdout.flush()
     except InputError as error:
-        stop(f"error: {error}", 2, error)
+        said = " ".join(str(error).splitlines())  # values from files may be of any length
+        stop(f"error: {said[:LONGEST]}", 2, error)
     except BrokenPipeError:  # the reader of our output (`| head`) has gone: not an error of ours
         let_go(sys.stdout)
         sys.exit(1)

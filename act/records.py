@@ -41,7 +41,9 @@ def read_json(path: Path) -> dict:
         cause = f"; is {path.parent} a folder in Hugging Face layout?"
         cause = cause if path.name == "config.json" else ""
         raise InputError(f"{path}: no such file{cause}") from None
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise InputError(f"{path}: not valid JSON: nested too deep") from None
+    except ValueError as error:
         raise InputError(f"{path}: not valid JSON: {error}") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: not a JSON object")
