@@ -11,12 +11,14 @@ import shutil
 import subprocess
 import sys
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from act.cli import run_script
 from act.dialogue.profiles import make_profiles
 from act.dialogue.wire import Fault, read_answer
 from act.files import whole_file, write_text
@@ -338,23 +340,39 @@ def test_a_damaged_log_is_cut_off_where_the_damage_begins(folder, tmp_path, data
         (tmp_path / "out/state.safetensors").write_bytes(state)
 
 
-@pytest.mark.parametrize("rank", [0, 2])
-@pytest.mark.parametrize("held_out", [0, 1])
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_no_numbers_are_named(
-    folder, tmp_path, data, refused, rank, held_out, value
-):
+@pytest.fixture
+def said(tmp_path, monkeypatch, capsys):
+    """said(words...) runs a script in this process, asserts exit status 2, and returns the last
+    line, behind those of the progress."""
+
+    def run(*words: object) -> str:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", list(map(str, words)))
+        with pytest.raises(SystemExit) as stop:
+            run_script(import_module(str(words[0]).removesuffix(".py")).main)
+        told_all = capsys.readouterr().err
+        assert stop.value.code == 2 and told_all.count("error: ") == 1, told_all
+        return told_all.strip().splitlines()[-1]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("rank", "held_out", "value"), [(0, 0, "nan"), (2, 0, "inf"), (0, 1, "inf"), (2, 1, "nan")]
+)
+def test_weights_that_are_no_numbers_are_named(folder, tmp_path, data, said, rank, held_out, value):
     """Before the first step where there is held-out data, else at it; nothing is left to resume."""
+    value = float(value)
     model = damaged(folder, tmp_path / "model", model__layers__1__mlp__up_proj__weight=value)
     words = train_flags(model, data, tmp_path / "out", lora_rank=rank, held_out_sessions=held_out)
-    line = refused("train.py", *words)
-    assert line.endswith(f"error: {tmp_path}/{TOLD['NaN in a base model, trained on']}"), line
+    line = said("train.py", *words)
+    assert line == f"error: {tmp_path}/{TOLD['NaN in a base model, trained on']}"
     assert not list((tmp_path / "out").glob("*.safetensors"))
 
 
-def test_a_learning_rate_that_is_too_high_is_still_that(folder, tmp_path, data, refused):
+def test_a_learning_rate_that_is_too_high_is_still_that(folder, tmp_path, data, said):
     words = train_flags(folder, data, tmp_path / "out", lr=1e30)
-    assert refused("train.py", *words) == f"error: {TOLD['--lr 1e30']}"
+    assert said("train.py", *words) == f"error: {TOLD['--lr 1e30']}"
 
 
 SPEAK = "--client model --turns 1 --max-new-tokens 4 --client-max-new-tokens 4 --out o.jsonl"
@@ -365,17 +383,23 @@ SPEAK = "--client model --turns 1 --max-new-tokens 4 --client-max-new-tokens 4 -
     [
         (f"simulate.py --model model --profiles p --conditions instruct {SPEAK}", "talked to"),
         (f"generate.py sessions --therapist model --profiles p {SPEAK}", "talked to"),
-        ("judge.py check --short --judge model", "as a judge"),
-        ("judge.py prefer --model model --conditions instruct --out o.jsonl", "as a judge"),
+        ("judge.py rate --sessions s --judge model --out o.jsonl", "as a judge"),
+        (
+            "judge.py prefer --pairs pairs --model model --conditions instruct-cot --out o.jsonl",
+            "as a judge",
+        ),
     ],
 )
-def test_a_model_of_nan_says_nothing(folder, tmp_path, refused, command, given):
+def test_a_model_of_nan_says_nothing(folder, tmp_path, said, command, given):
     """No token is drawn from NaN, and no digit rated."""
     model = damaged(folder, tmp_path / "model", model__norm__weight=float("nan"))
     config = json.loads((model / "config.json").read_text())
     (model / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 8192}))
     write_rows(tmp_path / "p", make_profiles(1, 0))
-    line = refused(*command.split())
+    write_rows(tmp_path / "s", make_study(1)[1][:1])
+    pair = {"id": "p1", "client": "I never sleep.", "shows": "That hurts.", "lacks": "Cheer up."}
+    write_rows(tmp_path / "pairs", [pair])
+    line = said(*command.split())
     assert line.endswith(TOLD[f"NaN in a base model, {given}"]), line
     assert not (tmp_path / "o.jsonl").exists()
 
@@ -388,6 +412,7 @@ def test_an_adapter_of_nan_is_refused_when_it_is_read(folder, tmp_path, data, mo
     tensors["base_model.model.model.layers.0.mlp.up_proj.lora_A.weight"][1, 2] = torch.nan
     save_file(tensors, path)
     words = ["judge.py", "prefer", "--model", folder, "--adapters", adapters, "--out", "o.jsonl"]
+    words += ["--max-new-tokens", 32]
     line = refused(*words, "--conditions", "orpo")
     assert line == f"error: {adapters}/{TOLD['NaN in an adapter']}"
 

@@ -47,8 +47,8 @@ def read_folder(folder: Path) -> dict[str, Tensor]:
 def shard_of(folder: Path) -> dict[str, str]:
     """Tensor -> the file that it is in, as the index of a folder of shards says."""
     places = read_json(folder / INDEX).get("weight_map")
-    if not isinstance(places, dict):
-        raise InputError(f'{folder / INDEX}: no "weight_map"')
+    if not isinstance(places, dict) or not all(isinstance(x, str) for x in places.values()):
+        raise InputError(f'{folder / INDEX}: no "weight_map" from tensors to files')
     return places
 
 
