@@ -71,7 +71,7 @@ COMMANDS = {  # given -> (the command, a limit of bytes that its first long writ
         " --conditions instruct --out out/o.jsonl",
         1500,
     ),
-    "ratings": ("judge.py rate --sessions s.jsonl --judge model --out out/o.jsonl", 9000),
+    "ratings": ("judge.py rate --sessions s.jsonl --judge model --out out/o.jsonl", 3000),
     "a judge's check": (f"{JUDGE_ALL} --out out/o.json", 400),
     "a table of agreement": (
         "judge.py agree --human h.jsonl --judge r.jsonl --resamples 20 --out out/o.json",
@@ -82,7 +82,10 @@ COMMANDS = {  # given -> (the command, a limit of bytes that its first long writ
         "judge.py tune-data --sessions s.jsonl --human h.jsonl --out out/o.jsonl",
         9000,
     ),
-    "preferences": ("judge.py prefer --model model --conditions instruct --out out/o.jsonl", 9000),
+    "preferences": (
+        "judge.py prefer --model model --conditions instruct --max-new-tokens 32 --out out/o.jsonl",
+        9000,
+    ),
     "the analysis": ("analyze.py --ratings r.jsonl --resamples 20 --out out/a", 9000),
     "the report": ("analyze.py --ratings r.jsonl --resamples 20 --out out/a", 500_000),
     "a figure": ("analyze.py --ratings r.jsonl --resamples 20 --figures png --out out/a", 250_000),
