@@ -45,6 +45,7 @@ from pathlib import Path
 from act.audit import safety
 from act.audit.style import COUNTS, STYLES, count_conduct, style
 from act.cli import Parser, conditions, not_negative, positive, run_script, share, whole
+from act.files import write_text
 from act.records import CONDITIONS, InputError, read_check
 from act.report import terminal
 from act.report.figures import make_figures, write_figures
@@ -161,8 +162,9 @@ def main() -> None:
     summary["preferences"] = explore(preferences, held["preference"]) if preferences else None
     add_audit(summary, sessions)
     text = json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False)
-    (out / "summary.json").write_text(text + "\n", encoding="utf-8")
     tables = make_tables(summary, held, sessions)
+    refuse_inputs(args, [out / f"{name}.csv" for name in tables])
+    write_text(text + "\n", out / "summary.json")
     for name, table in tables.items():
         if table.csv:
             table.to_csv(out / f"{name}.csv")
@@ -176,6 +178,14 @@ def main() -> None:
     write_page(out / "report.html", Report(summary, tables, figures, images))
     print(*terminal.answer(summary, tables), sep="\n")
     print(f"report: {out / 'report.html'}")
+
+
+def refuse_inputs(args: argparse.Namespace, written: list[Path]) -> None:
+    """Raises InputError where a file that is written would take the place of one that was read."""
+    for name in ("ratings", "preferences", "sessions"):
+        path = Path(getattr(args, name) or "")
+        if any(path.is_file() and path.resolve() == one.resolve() for one in written):
+            raise InputError(f"--{name} {path}: a table would overwrite it; choose another --out")
 
 
 def score_style(sessions: list[dict]) -> dict[str, Scores]:

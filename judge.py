@@ -15,7 +15,6 @@ how it compares with people. Each rating holds what its judge depends on (weight
 wording, temperature, seed): a file takes one setting of a judge and no other.
 """
 
-import json
 import sys
 from argparse import Namespace
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from pathlib import Path
 
 from act.cli import Parser, conditions, not_negative, positive, run_script, set_up_device, whole
 from act.dialogue.local import LocalChat, check_adapters
+from act.files import whole_file, write_json, write_text
 from act.forms import FORMS, load_wording
 from act.judging import check as known_groups
 from act.judging.judge import (
@@ -53,12 +53,6 @@ from act.records import (
 )
 from act.statistics.agreement import as_table, compare
 from act.statistics.preferences import check_preference
-
-
-def refuse_early(path: Path) -> None:
-    """Raises OSError for a file that could not be written at the end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    open(path, "a").close()
 
 
 def rate(args: Namespace) -> None:
@@ -142,12 +136,15 @@ def check(args: Namespace) -> None:
         return
     # what was judged is kept beside the result, so that the same command goes on from there
     kept = args.out.with_suffix(".judgements.jsonl")
-    with Store(kept, lambda record: require(record, {"id": str, "judgement": dict})) as store:
+    fields = {"id": str, "judgement": dict}
+    with (
+        Store(kept, lambda record: require(record, fields)) as store,
+        whole_file(args.out) as partial,  # refused here where it could not be written at the end
+    ):
         refuse_others(store, judge.settings)
-        refuse_early(args.out)
         result = known_groups.check(*how, store, args.short)
+        write_json(result, partial)
     print("\n".join(known_groups.in_words(result)))
-    args.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def agree(args: Namespace) -> None:
@@ -172,12 +169,10 @@ def agree(args: Namespace) -> None:
     if by_people.isdisjoint(record["session"] for record in valid):
         raise InputError(f"{args.human} and {args.judge}: no session that both rated")
     # 2. outcome by outcome, item by item
-    if args.out:
-        refuse_early(args.out)
     rows = compare(human, judge, suffix, args.resamples, args.seed, args.cluster)
     print("\n".join(as_table(rows, args.cluster)))
     if args.out:
-        args.out.write_text(json.dumps(rows, indent=1) + "\n")
+        write_json(rows, args.out)
 
 
 def tune_data(args: Namespace) -> None:
@@ -210,8 +205,7 @@ def page(args: Namespace) -> None:
     sessions = read_unique(args.sessions, check_session)
     answered = [session for session in sessions if said_in(session)]
     content = rating_page(answered, args.forms, args.wording)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(content, encoding="utf-8")
+    write_text(content, args.out)
     left = len(sessions) - len(answered)
     without = f"; {left} without an answer left out" if left else ""
     print(f"{len(answered)} sessions in {args.out}{without}")
@@ -291,6 +285,10 @@ def main() -> None:
 
     # 3. the forms in their wording, the device, and go
     args = parser.parse_args()
+    for name, path in vars(args).items():
+        read = name != "out" and isinstance(path, Path) and path.is_file()
+        if read and args.out and args.out.exists() and args.out.samefile(path):
+            raise InputError(f"--out {args.out}: that is --{name}; choose another")
     if "form" in args:
         args.forms = load_wording(args.form) if args.form else FORMS
         args.wording = args.form.name if args.form else "paraphrase"

@@ -18,13 +18,9 @@ up to rounding; faster where a step spans several sessions, as with --batch 25*N
 """
 
 import math
-import platform
-import shutil
-import subprocess
 import time
 from argparse import Namespace
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -33,18 +29,19 @@ from tqdm import tqdm
 
 from act.cli import Parser, not_negative, positive, run_script, set_up_device, share, stop_asked
 from act.dialogue.prompts import THINKING, parse_reply
+from act.files import write_json, write_text
 from act.model.adapter import merge, save_adapter
 from act.model.checkpoint import load_model, save_model
 from act.model.llama import Llama
 from act.model.lora import attach, trainable
 from act.model.spec import split_spec
 from act.model.tokenizer import ChatTokenizer
-from act.model.weights import sampled_sha256, sha256, write_json
+from act.model.weights import finite, sampled_sha256, sha256
 from act.records import InputError, check_settings, read_json
 from act.training import distributed, examples
 from act.training.examples import Example
 from act.training.layouts import TARGETS
-from act.training.run_log import RunLog, peak_memory_gib
+from act.training.run_log import RunLog, peak_memory_gib, provenance
 from act.training.state import TrainState, learning_rate
 from act.training.step import Objective, count_targets, evaluate, run_examples
 
@@ -97,8 +94,6 @@ def parse_arguments() -> Namespace:
     add("--dtype", choices=("float32", "bfloat16"), help=about)
     parser.add_device_flags()
     args = parser.parse_args()
-    if args.out.resolve() == split_spec(args.model)[0].resolve():
-        raise InputError(f"--out {args.out}: is the base model's own folder; choose another")
     if args.lora_rank < 0:
         raise InputError(f"--lora-rank {args.lora_rank}: LoRA's r, or 0 for the whole model")
     if args.lora_rank and not args.lora_alpha:
@@ -185,7 +180,7 @@ def prepare(args: Namespace, device: str, settings: dict) -> Run:
     data = {"trained_on": examples.counts(kept), "held_out": examples.counts(held_out)}
     if first:
         marked = examples.show_targets(kept[0], tokenizer, args.nll_scope)
-        (args.out / "targets.txt").write_text(marked, encoding="utf-8")
+        write_text(marked, args.out / "targets.txt")
         if args.batch < distributed.processes():
             idle = f"some of the {distributed.processes()} processes without work"
             print(f"warning: --batch {args.batch} leaves {idle}")
@@ -262,16 +257,18 @@ def finish(args: Namespace, settings: dict, run: Run) -> None:
     print(f"wrote {args.out}")
 
 
-def provenance() -> dict:
-    """Versions, processes, this project's commit ("-dirty": files differ), which may all change."""
-    packages = ("torch", "safetensors", "tokenizers", "sentencepiece")
-    versions = {"python": platform.python_version()} | {name: version(name) for name in packages}
-    project, commit = Path(__file__).parent, None
-    if (project / ".git").exists() and shutil.which("git"):
-        words = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-        done = subprocess.run(["git", "-C", project, *words], capture_output=True, text=True)
-        commit = done.stdout.strip() or None
-    return {"versions": versions, "processes": distributed.processes(), "commit": commit}
+def is_finished(args: Namespace) -> bool:
+    """Does --out hold what a finished run has left? Raises InputError for weights of anything else,
+    --model itself too: what is trained would lie beside them, or over them."""
+    patterns = ("*.safetensors", "*.safetensors.index.json", "*.bin")
+    held = {path.name for pattern in patterns for path in args.out.glob(pattern)} - {STATE}
+    own = "adapter_model.safetensors" if args.lora_rank else "model.safetensors"
+    if args.out.is_dir() and args.out.samefile(split_spec(args.model)[0]):
+        raise InputError(f"{args.out}: the folder of --model; choose another --out")
+    if held and not (args.resume and held == {own}):
+        there = f"holds weights ({', '.join(sorted(held))})"
+        raise InputError(f"{args.out}: {there}; choose another --out, or remove it")
+    return bool(held)
 
 
 def main() -> None:
@@ -287,11 +284,7 @@ def main() -> None:
     settings["model_sampled_sha256"] = sampled_sha256(folder)
     if adapter:
         settings["merged_sha256"] = sha256(adapter / "adapter_model.safetensors")
-    weights = ("adapter_model.safetensors", "model.safetensors")
-    if any((args.out / name).is_file() for name in weights):
-        if not args.resume:
-            cure = "choose another --out, or remove it"
-            raise InputError(f"{args.out}: holds a trained model; {cure}")
+    if is_finished(args):
         report = args.out / "train.json"  # says what made it
         check_settings(report, read_json(report).get("arguments", {}), settings)
         (args.out / STATE).unlink(missing_ok=True)
@@ -299,8 +292,9 @@ def main() -> None:
         return
     distributed.start(device)
     run = prepare(args, device, settings)
-    loop(args, device, settings, run)
-    finish(args, settings, run)
+    with finite(folder, "is the learning rate too high, or do the weights overflow?"):
+        loop(args, device, settings, run)
+        finish(args, settings, run)
     distributed.stop()
 
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from act.records import CONDITIONS, InputError
 
@@ -82,6 +82,7 @@ def number(kind: type, low: float, high: float, said: str) -> Callable[[str], fl
     return read
 
 
+LONGEST = 1000  # letters of what is said of an error
 LARGEST = sys.float_info.max
 positive = number(int, 1, LARGEST, "1 or more")
 whole = number(int, 0, LARGEST, "0 or more")
@@ -142,13 +143,16 @@ def run_script(main: Callable[[], None], again: str = "the same command goes on 
     """Run `main`; an InputError is one line on stderr and status 2. Ctrl-C says `again`."""
     try:
         main()
+        sys.stdout.flush()
     except InputError as error:
-        stop(f"error: {error}", 2, error)
+        said = " ".join(str(error).splitlines())  # values from files may be of any length
+        stop(f"error: {said[:LONGEST]}", 2, error)
     except BrokenPipeError:  # the reader of our output (`| head`) has gone: not an error of ours
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        let_go(sys.stdout)
         sys.exit(1)
     except OSError as error:  # a folder where a file should be, a full disk, no permission
-        stop(f"error: {error.filename or 'the system'}: {error.strerror or error}", 2, error)
+        # without a name it is what we print that cannot be written
+        stop(f"error: {error.filename or 'the output'}: {error.strerror or error}", 2, error)
     except KeyboardInterrupt as error:
         stop(f"stopped; {again}", 130, error)
 
@@ -156,12 +160,17 @@ def run_script(main: Callable[[], None], again: str = "the same command goes on 
 def stop(line: str, status: int, error: BaseException) -> NoReturn:
     """Leave with one line on stderr. Of torchrun's processes the first says it, the others tell
     torchrun's report."""
-    if speaks():
-        print(line, file=sys.stderr)
-    else:
+    if not speaks():
         from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
         get_error_handler().record_exception(error)
+        sys.exit(status)
+    for stream, said in ((sys.stdout, ""), (sys.stderr, f"{line}\n")):
+        try:
+            stream.write(said)
+            stream.flush()
+        except OSError:  # on a full disk, too
+            let_go(stream)
     sys.exit(status)
 
 
@@ -170,6 +179,11 @@ def warn(line: str) -> None:
     """Say a warning on stderr, once a process."""
     if speaks():
         print(f"warning: {line}", file=sys.stderr)
+
+
+def let_go(stream: TextIO) -> None:
+    """What a stream still holds goes nowhere, or Python would fail on its way out once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def speaks() -> bool:

@@ -10,10 +10,11 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import UnionType
 
+from act.files import append_whole
 from act.formats import begins_array, other_format, parsed
 
 TURN_STATUSES = ("ok", "length", "format", "context", "error")
@@ -33,12 +34,17 @@ class InputError(Exception):
 def read_json(path: Path) -> dict:
     """The object of a JSON file. Raises InputError for a file that is not there or holds none."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8-sig")
+        content = json.loads(text)
+        if "\\u" in text:  # half a surrogate pair is no text
+            json.dumps(content, ensure_ascii=False).encode()
     except FileNotFoundError:
         cause = f"; is {path.parent} a folder in Hugging Face layout?"
         cause = cause if path.name == "config.json" else ""
         raise InputError(f"{path}: no such file{cause}") from None
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise InputError(f"{path}: not valid JSON: nested too deep") from None
+    except ValueError as error:
         raise InputError(f"{path}: not valid JSON: {error}") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: not a JSON object")
@@ -175,10 +181,7 @@ class Store(AbstractContextManager):
         self.path, self.check, self.key = Path(path), check, key
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.file = open(self.path, "a+b")  # noqa: SIM115 (held as long as the store)
-        except OSError as error:
-            raise InputError(f"{self.path}: cannot be written: {error.strerror}") from None
-        try:
+            self.file = open(self.path, "a+b", buffering=0)  # noqa: SIM115 (as long as the store)
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # was it closed empty, and so removed, since it was opened here?
             if not os.fstat(self.file.fileno()).st_nlink:
@@ -186,6 +189,8 @@ class Store(AbstractContextManager):
         except BlockingIOError:
             busy = "another process is writing this file; wait for it or end it"
             raise InputError(f"{self.path}: {busy}") from None
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be written: {error.strerror}") from None
         # in the file's order; the records themselves stay in the file
         self.keys: dict[object, None] = {}
         for record in read_jsonl(self.path, self._check):
@@ -196,10 +201,9 @@ class Store(AbstractContextManager):
         try:
             if tail:
                 json.loads(tail)
-                self.file.write(b"\n")
+                append_whole(self.file, b"\n", sync=False)
         except ValueError:
             self.file.truncate(self.file.seek(0, os.SEEK_END) - len(tail))
-        self.file.flush()
 
     def records(self) -> Iterator[dict]:
         """What the file holds now, read again: a long run keeps none of it in memory."""
@@ -219,27 +223,15 @@ class Store(AbstractContextManager):
     def append(self, record: dict) -> None:
         """Write one record, synced. Raises ValueError where it is refused or its key is there."""
         self._check(record)
-        with self._named():  # one line, on the disk before the next is begun
-            self.file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
-            self.file.flush()
-            os.fsync(self.file.fileno())
+        # one line, on the disk before the next is begun
+        append_whole(self.file, json.dumps(record, ensure_ascii=False).encode() + b"\n", sync=True)
         self.keys[self.key(record)] = None
 
     def close(self) -> None:
         """Let the file go, and remove it where it is empty."""
-        with self._named():
-            if not os.fstat(self.file.fileno()).st_size:
-                self.path.unlink(missing_ok=True)
-            self.file.close()
-
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        """A full disk says which file was being written."""
-        try:
-            yield
-        except OSError as error:
-            error.filename = str(self.path)
-            raise
+        if not os.fstat(self.file.fileno()).st_size:
+            self.path.unlink(missing_ok=True)
+        self.file.close()
 
     def __exit__(self, *_: object) -> None:
         self.close()

@@ -24,6 +24,7 @@ BLOCK_LOGITS = {"cpu": 2**21, "cuda": 2**24}  # logits at a time: 8 and 64 MiB o
 
 def naive_logprob(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
     """What `logprob` replaces, by way of all logits (N, V) at once; for reading and tests."""
+    _check(hidden, weight, targets)
     logps = torch.log_softmax((hidden @ weight.T).float(), dim=-1)  # (N, V)
     return logps.gather(1, targets[:, None]).squeeze(1)
 
@@ -32,14 +33,23 @@ def logprob(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
     """Log-probability of each target token in nats, (N,) float32; (K1) of docs/kernel.md.
 
     hidden (N, C): hidden states at the positions that have a target; weight (V, C): the head;
-    targets (N,): ids. Gradients reach `hidden`, and `weight` if it is trainable. Raises ValueError
-    where the shapes do not fit.
+    targets (N,): ids 0..V-1. Gradients reach `hidden`, and `weight` if it is trainable. Raises
+    ValueError where the shapes do not fit, and for a target that is no row of the head.
     """
+    _check(hidden, weight, targets)
+    return _LogProb.apply(hidden, weight, targets, torch.is_grad_enabled() and hidden.requires_grad)
+
+
+def _check(hidden: Tensor, weight: Tensor, targets: Tensor) -> None:
     matrices = hidden.ndim == weight.ndim == 2
     if not matrices or targets.shape != hidden.shape[:1] or hidden.shape[1] != weight.shape[1]:
         shapes = f"hidden {tuple(hidden.shape)}, weight {tuple(weight.shape)}"
         raise ValueError(f"{shapes}, targets {tuple(targets.shape)}: want (N, C), (V, C), (N,)")
-    return _LogProb.apply(hidden, weight, targets, torch.is_grad_enabled() and hidden.requires_grad)
+    outside = (targets < 0) | (targets >= len(weight))
+    if outside.any():  # a GPU is waited for, once a call
+        first = int(outside.int().argmax())
+        said = f"target {first} is {targets[first].item()}, outside 0..{len(weight) - 1}"
+        raise ValueError(f"{said}: leave out what has no target, -100 too")
 
 
 class _LogProb(torch.autograd.Function):

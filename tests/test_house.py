@@ -12,8 +12,8 @@ from tests.conftest import ROOT
 SCRIPTS = ("generate", "train", "simulate", "judge", "analyze")
 MAY_IMPORT = {
     "kernels": {"kernels"},
-    "act/model": {"kernels", "act.model", "act.records", "act.cli"},
-    "act/training": {"kernels", "act.training", "act.model", "act.records"},
+    "act/model": {"kernels", "act.model", "act.records", "act.files", "act.cli"},
+    "act/training": {"kernels", "act.training", "act.model", "act.records", "act.files"},
     "act/dialogue": {"act.dialogue", "act.model", "act.records"},
     "act/statistics": {"act.statistics", "act.forms", "act.records"},
     "act/audit": {"act.audit", "act.records"},
@@ -26,7 +26,14 @@ MAY_IMPORT = {
         "act.forms",
         "act.records",
     },
-    "act/report": {"act.report", "act.statistics", "act.audit", "act.forms", "act.records"},
+    "act/report": {
+        "act.report",
+        "act.statistics",
+        "act.audit",
+        "act.forms",
+        "act.records",
+        "act.files",
+    },
 }
 
 

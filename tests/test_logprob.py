@@ -258,3 +258,14 @@ def test_a_frozen_weight_keeps_no_activation(way):
     anyway."""
     x, weight = torch.randn(50, 6, requires_grad=True), torch.randn(3, 6)
     assert all(t.data_ptr() == weight.data_ptr() for t in kept(lambda: linear(x, weight)))
+
+
+@pytest.mark.parametrize("function", [logprob, naive_logprob])
+@pytest.mark.parametrize("target", [-1, -100, 5, 2**40])
+def test_a_target_outside_the_vocabulary_is_refused_by_both(function, target):
+    """V = 5: ids are 0 to 4. Ids at both ends are read: with equal logits log p = -ln 5."""
+    hidden, weight = torch.zeros(3, 4), torch.ones(5, 4)
+    with pytest.raises(ValueError, match=f"^target 1 is {target}, outside 0..4: "):
+        function(hidden, weight, torch.tensor([0, target, 4]))
+    ends = function(hidden, weight, torch.tensor([0, 4, 4]))
+    torch.testing.assert_close(ends, torch.full((3,), -math.log(5)))

@@ -397,6 +397,6 @@ def test_a_gradient_that_is_no_number_stops_the_run():
     state = TrainState(model, 0.0, 1.0)
     model.weight.grad = torch.tensor([[math.nan]])
     before = model.weight.item()
-    with pytest.raises(InputError, match="step 1: the gradient is nan"):
+    with pytest.raises(FloatingPointError, match="step 1: the gradient is nan"):
         state.update(0.1)
     assert model.weight.item() == before and state.step == 0

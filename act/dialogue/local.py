@@ -21,7 +21,7 @@ from act.model.lora import detach
 from act.model.sampler import Request, Sampler, Sampling
 from act.model.spec import is_endpoint, model_name, split_spec
 from act.model.tokenizer import ChatTokenizer
-from act.model.weights import sha256
+from act.model.weights import DIVERGED, finite, sha256
 from act.records import InputError, is_trained
 
 
@@ -106,7 +106,9 @@ class LocalChat(ChatModel):
     def step(self, wait: float = 0) -> list[tuple[str, Reply]]:
         """Decode one token a row; (key, reply) of those that ended. Nothing is waited for."""
         done, self.refused = self.refused, []
-        for key, decoded in self.sampler.step() if self.sampler.pending else ():
+        with finite(self.base, DIVERGED):
+            decoded_now = self.sampler.step() if self.sampler.pending else ()
+        for key, decoded in decoded_now:
             text = self.tokenizer.decode(decoded.ids).strip()
             status = "ok" if decoded.finish == "stop" else "length"
             status = status if text else "error"

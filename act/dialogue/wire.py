@@ -107,7 +107,8 @@ def read_answer(answer: httpx.Response) -> dict:
     try:
         data = answer.json()
         message, usage = data["choices"][0]["message"], data.get("usage") or {}
-    except (ValueError, LookupError, TypeError, AttributeError):  # no JSON, or of another shape
+    # no JSON, nested too deep, or of another shape
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
         message = usage = None
     if not (isinstance(message, dict) and isinstance(usage, dict)):
         raise Fault(f"HTTP 200 with no chat completion: {text}", "time")

@@ -20,7 +20,7 @@ from act.model.checkpoint import load_model
 from act.model.prefix_tree import slot_probs
 from act.model.spec import model_name, split_spec
 from act.model.tokenizer import ChatTokenizer, Messages
-from act.model.weights import sampled_sha256
+from act.model.weights import DIVERGED, finite, sampled_sha256
 from act.records import InputError, Store, check_settings, digest, rating_key, read_json
 
 REQUEST = "The transcript of the session:\n\n{transcript}\n\n"
@@ -233,7 +233,7 @@ class LocalJudge:
         self, spec: str, forms: Sequence[Form], long: str, device: str, template: str | None = None
     ):
         folder, adapter = split_spec(spec)
-        self.name = model_name(spec)
+        self.name, self.folder = model_name(spec), folder
         self.model, self.tokenizer = load_model(spec, device), ChatTokenizer(folder, template)
         self.slots, self.long = slots(forms), long
         self.settings = {
@@ -269,7 +269,8 @@ class LocalJudge:
             for i in text.items:
                 prompts.append(self._prompt(text.said[first:], self.slots[i]))
                 digits.append(self.slots[i].digits)
-        probs = slot_probs(self.model, self.tokenizer, prompts, digits)
+        with finite(self.folder, DIVERGED):
+            probs = slot_probs(self.model, self.tokenizer, prompts, digits)
         # 2. a digit and an expectation from the probabilities at each prompt's end
         rated = zip(probs, digits, strict=True)
         for text, first in group:

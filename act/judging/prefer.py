@@ -34,6 +34,7 @@ from act.dialogue.prompts import ANSWER, THINKING, cot_reply, therapist_messages
 from act.forms import named_item
 from act.model.sampler import Request, Sampler, Sampling, common_prefix
 from act.model.tokenizer import Messages
+from act.model.weights import DIVERGED, finite
 from act.records import CONDITIONS, InputError, Store, digest, is_trained, read_placed, require
 from act.statistics.preferences import SIDES
 from act.training.examples import Answer, Example
@@ -180,8 +181,7 @@ def measure(therapist: LocalChat, pairs: Sequence[Pair], cot: bool) -> Iterator[
         for example in group:
             found = {side: next(scores) for side in SIDES}
             if not all(math.isfinite(one["logp"] + one["end_logp"]) for one in found.values()):
-                cause = "did the adapter's training diverge?"
-                raise InputError(f"pair {example.session}: a log-prob is not finite; {cause}")
+                raise FloatingPointError(f"pair {example.session}: a log-prob is not finite")
             yield found | {"thinking": next(thinking)}
 
 
@@ -215,7 +215,8 @@ def add_preferences(
     therapist: LocalChat, condition: str, pairs: Sequence[Pair], store: Store, made: dict
 ) -> None:
     """Append a condition's records of these pairs; what they are `made` with stands in each."""
-    with tqdm(total=len(pairs), desc=condition, unit="pair") as bar:
+    progress = tqdm(total=len(pairs), desc=condition, unit="pair")
+    with progress as bar, finite(therapist.base, DIVERGED):
         for first in range(0, len(pairs), BATCH):
             some = pairs[first : first + BATCH]
             found = measure(therapist, some, condition.endswith("-cot"))

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from act.cli import warn
+from act.files import write_json
 from act.model.llama import Llama
 from act.model.lora import PROJECTIONS, attach, detach, lora_layers
-from act.model.weights import check_tensors, read_tensors, sampled_sha256, write_json, write_whole
+from act.model.weights import check_finite, check_tensors, read_tensors, sampled_sha256, write_whole
 from act.records import InputError, read_json
 
 # What adapter_config.json says: as `written` here; `plain` settings with their values (of
@@ -30,6 +31,7 @@ def load_adapter(model: Llama, folder: str | Path) -> None:
     tensors = read_tensors(folder / "adapter_model.safetensors")
     expected = adapter_tensors(model)
     check_tensors(expected, tensors, folder)
+    check_finite(tensors, folder)
     with torch.no_grad():
         for name, parameter in expected.items():
             parameter.copy_(tensors[name])

@@ -3,7 +3,6 @@
 A fault is an InputError with the file and the setting or the tensor.
 """
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +10,11 @@ import torch
 from torch import Tensor
 
 from act.cli import warn
+from act.files import whole_file, write_json
 from act.model.adapter import load_adapter, warn_other_base
 from act.model.llama import Llama, LlamaConfig
 from act.model.spec import split_spec
-from act.model.weights import check_layout, check_tensors, read_folder, write_json, write_whole
+from act.model.weights import check_layout, check_tensors, read_folder, write_whole
 from act.records import InputError, read_json
 
 TOKENIZER_FILES = ("*token*.*", "chat_template.j*", "generation_config.json")
@@ -79,7 +79,8 @@ def save_model(model: Llama, folder: str | Path, source: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for pattern in TOKENIZER_FILES:
         for file in source.glob(pattern):
-            shutil.copyfile(file, folder / file.name)
+            with whole_file(folder / file.name) as partial:
+                partial.write_bytes(file.read_bytes())
     dtype = str(model.head.dtype).removeprefix("torch.")
     config = read_json(source / "config.json") | {"dtype": dtype, "torch_dtype": dtype}
     config["tie_word_embeddings"] = model.config.tie_word_embeddings

@@ -6,7 +6,6 @@ dequantised once into Hugging Face layout; configs and names lie in the folder s
 
 import hashlib
 import importlib.util
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from act.cli import Parser, run_script
+from act.files import write_text
 from act.model.weights import read_tensors, sha256, write_whole
 from act.records import InputError, read_json
 
@@ -95,12 +95,12 @@ def convert(gguf: Path, out: Path) -> None:
         tensors[hf_name(tensor.name)] = weight
     if weights_sha256(tensors) != WEIGHTS_SHA256:
         raise InputError(f"{gguf}: gives other weights than expected; is it gguf's version?")
-    out.mkdir(parents=True, exist_ok=True)
     for name in ("config.json", "tokenizer_config.json"):
-        shutil.copyfile(CONFIGS / name, out / name)
+        write_text((CONFIGS / name).read_text(), out / name)
     pieces = ("tokenizer.ggml.tokens", "tokenizer.ggml.merges")
     tokens, merges = (reader.fields[name].contents() for name in pieces)
-    tokenizer_json(tokens, merges).save(str(out / "tokenizer.json"))
+    text = tokenizer_json(tokens, merges).to_str(pretty=True)
+    write_text(text, out / "tokenizer.json")
     write_whole(tensors, out / "model.safetensors")
 
 

@@ -97,10 +97,12 @@ def slot_probs(
     """Each prompt's next token, decided among a few allowed digits: a rating always valid.
 
     p(digit | prompt, the reply begins with one of the digits), float32 (len(digits[i]),) for each
-    prompt i.
+    prompt i. Raises FloatingPointError where the model computes NaN.
     """
     allowed = [digit_ids(tokenizer, some) for some in digits]
     tree = build_tree([prompt + lead for prompt, (lead, _) in zip(prompts, allowed, strict=True)])
     ends = [places[-1] for places in tree.places]
     logits = model.logits(read_tree(model, tree)[ends])  # (prompts, V)
+    if not logits.amax(-1).isfinite().all():
+        raise FloatingPointError("a logit is not finite")
     return [row[ids].float().softmax(-1) for row, (_, ids) in zip(logits, allowed, strict=True)]

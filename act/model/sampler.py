@@ -157,7 +157,12 @@ class Sampler:
 
     @torch.inference_mode()
     def step(self) -> list[tuple[str, Decoded]]:
-        """One more token for every reply; (key, reply) of those that ended."""
+        """One more token for every reply; (key, reply) of those that ended.
+
+        Raises FloatingPointError where the model computes NaN.
+        """
+        if not self.logits.amax(-1).isfinite().all():
+            raise FloatingPointError("a logit is not finite")
         # 1. a token for each row, (B,), from its own stream
         for row, reply in enumerate(self.pending):
             if not reply.may_end:

@@ -3,9 +3,12 @@
 Only safetensors are read, never pickle. A fault is an InputError with the file and the tensor.
 """
 
+import errno
 import hashlib
-import json
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -13,13 +16,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from act.files import whole_file
 from act.records import InputError, read_json
 
 # what a folder holds that has no safetensors in Hugging Face layout -> what to do
 LAYOUTS = read_json(Path(__file__).with_name("layouts.json"))
-HASHED = ("*config.json", "tokenizer.json", "tokenizer.model", "chat_template.j*", "*.safetensors")
+INDEX = "model.safetensors.index.json"
+# what of a model's folder is read, beside its weights, and what of an adapter's
+CONFIGS = ("config.json", "generation_config.json", "chat_template.jinja", "chat_template.json")
+CONFIGS += ("tokenizer.json", "tokenizer.model", "tokenizer_config.json")
+ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 PIECE = 2**20  # bytes; the header of a safetensors file, tens of KB, lies in the first piece
 PIECES = 64
+DIVERGED = "did the adapter's training diverge?"
 
 
 def check_layout(folder: Path) -> None:
@@ -34,19 +43,25 @@ def read_folder(folder: Path) -> dict[str, Tensor]:
 
     Of a folder with both the first is read, as in transformers: it may have been trained from them.
     """
-    index, whole = folder / "model.safetensors.index.json", folder / "model.safetensors"
+    index, whole = folder / INDEX, folder / "model.safetensors"
     if not whole.is_file() and not index.is_file():
         check_layout(folder)
     if whole.is_file() or not index.is_file():
         return read_tensors(whole)
-    places = read_json(index).get("weight_map")  # tensor -> its shard
-    if not isinstance(places, dict):
-        raise InputError(f'{index}: no "weight_map"')
+    places = shard_of(folder)
     shards = {shard: read_tensors(folder / shard) for shard in sorted(set(places.values()))}
     for name, shard in places.items():
         if name not in shards[shard]:
             raise InputError(f"{folder / shard}: lacks {name}, which the index says it holds")
     return {name: shards[shard][name] for name, shard in places.items()}
+
+
+def shard_of(folder: Path) -> dict[str, str]:
+    """Tensor -> the file that it is in, as the index of a folder of shards says."""
+    places = read_json(folder / INDEX).get("weight_map")
+    if not isinstance(places, dict) or not all(isinstance(x, str) for x in places.values()):
+        raise InputError(f'{folder / INDEX}: no "weight_map" from tensors to files')
+    return places
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -76,32 +91,50 @@ def check_tensors(expected: dict[str, Tensor], found: dict[str, Tensor], where: 
             raise InputError(f"{where}: tensor {name} {said}")
 
 
+def check_finite(tensors: dict[str, Tensor], where: Path) -> None:
+    """Raise InputError for the first tensor that holds NaN or infinity."""
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            cause = "is the file damaged, or did its training diverge?"
+            raise InputError(f"{where}: tensor {name} holds NaN or infinity; {cause}")
+
+
+@contextmanager
+def finite(folder: str | Path, cause: str) -> Iterator[None]:
+    """A FloatingPointError of what is computed here becomes an InputError: with the tensor of this
+    model that is to blame, or, where all are finite, with another cause."""
+    try:
+        yield
+    except FloatingPointError as error:
+        check_finite(read_folder(Path(folder)), Path(folder))
+        raise InputError(f"{error}; {cause}") from None
+
+
 def write_whole(tensors: dict[str, Tensor], path: Path, metadata: dict | None = None) -> None:
     """Write a safetensors file that is there whole or not at all, even if the machine goes down."""
-    partial = path.with_name(path.name + ".part")
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(plain, partial, metadata=metadata or {"format": "pt"})
-    settle(partial, path)
-
-
-def write_json(record: dict, path: Path) -> None:
-    """Write a JSON file in the same way."""
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(json.dumps(record, indent=2) + "\n")
-    settle(partial, path)
-
-
-def settle(partial: Path, path: Path) -> None:
-    """Give a finished file its name, once its bytes are on the disk."""
-    with open(partial, "rb+") as file:
-        os.fsync(file.fileno())
-    partial.rename(path)
+    with whole_file(path) as partial:
+        try:
+            save_file(plain, partial, metadata=metadata or {"format": "pt"})
+        except SafetensorError as error:  # the library's own, of a full disk too
+            number = int(re.search(r"os error (\d+)|$", str(error))[1] or errno.EIO)
+            raise OSError(number, os.strerror(number)) from None
 
 
 def sha256(path: str | Path) -> str:
     """Checksum of a file's bytes, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hashed_files(folder: Path) -> list[Path]:
+    """The files of a model, or of an adapter, that are read; others in its folder do not matter."""
+    names = ADAPTER
+    if (folder / "config.json").is_file():
+        names = {*CONFIGS, "model.safetensors"}
+        if not (folder / "model.safetensors").is_file() and (folder / INDEX).is_file():
+            names |= {INDEX, *map(str, shard_of(folder).values())}
+    return [path for path in sorted(map(folder.joinpath, names)) if path.is_file()]
 
 
 def sampled_sha256(folder: str | Path) -> str:
@@ -112,7 +145,7 @@ def sampled_sha256(folder: str | Path) -> str:
     can be missed.
     """
     digest = hashlib.sha256()
-    for path in sorted({path for pattern in HASHED for path in Path(folder).glob(pattern)}):
+    for path in hashed_files(Path(folder)):
         size = path.stat().st_size
         digest.update(f"{path.name} {size}\n".encode())
         with open(path, "rb") as file:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
+from act.files import whole_file
 from act.report.sentences import say
 from act.report.table import OUTCOMES, SPECS, Table
 
@@ -65,10 +66,13 @@ def make_figures(tables: dict[str, Table]) -> dict[str, Figure]:
 def write_figures(folder: Path, figures: dict[str, Figure], kind: str | None) -> None:
     """Each figure as a file, <name>.svg or .png, or none. Those of an older analysis go first."""
     for name, figure in figures.items():
-        for old in ("svg", "png"):
-            (folder / f"{name}.{old}").unlink(missing_ok=True)
-        if kind:
-            (folder / f"{name}.{kind}").write_bytes(figure.render(kind))
+        for one in ("svg", "png"):
+            path = folder / f"{name}.{one}"
+            if one == kind:
+                with whole_file(path) as partial:
+                    partial.write_bytes(figure.render(kind))
+            else:
+                path.unlink(missing_ok=True)
 
 
 def jitter(n: int, width: float) -> np.ndarray:

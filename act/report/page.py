@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from act.files import write_text
 from act.report import sentences
 from act.report.figures import Figure
 from act.report.table import Table, within
@@ -135,4 +136,4 @@ def write_page(path: Path, report: Report) -> None:
     digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
     for name, content in (("digest", digest), ("style", STYLE), ("contents", contents)):
         page = page.replace(f"<!-- {name} -->", content, 1)
-    path.write_text(page, encoding="utf-8")
+    write_text(page, path)

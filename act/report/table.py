@@ -6,11 +6,13 @@ decides how a number looks. A field that begins with _ is for readers: no CSV ha
 """
 
 import csv
+import io
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import Formatter
 
 from act.audit.style import STYLES
+from act.files import write_text
 from act.forms import OUTCOMES as OF_FORMS
 from act.forms import Outcome
 
@@ -164,15 +166,17 @@ class Table:
 
     def to_csv(self, path: Path) -> None:
         """Numbers in full, None as an empty cell. No rows: no file, and no older one."""
-        path.unlink(missing_ok=True)
         rows = [flat(row) for row in self.rows]
         # columns of all rows: a refused outcome has fewer than others
         columns = list(dict.fromkeys(key for row in rows for key in row))
-        if columns:
-            with open(path, "w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, columns)
-                writer.writeheader()
-                writer.writerows(rows)
+        if not columns:
+            path.unlink(missing_ok=True)
+            return
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(text.getvalue(), path)
 
 
 def flat(value: object, name: str = "") -> dict:

@@ -6,12 +6,19 @@ of the step whose state it has.
 
 import json
 import os
+import platform
 import resource
+import shutil
+import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
+
+from act.files import append_whole
+from act.training.distributed import processes
 
 LOSSES = ("loss", "nll", "odds_ratio_loss", "chosen_logp", "rejected_logp", "margin", "accuracy")
 
@@ -27,18 +34,19 @@ class RunLog:
         """`path` is None in all processes but the first: they have no log."""
         self.before: dict = {"step": 0}  # held-out metrics of the untrained model
         self.last_step: dict = {}  # LOSSES of the last step
-        self.file = path and open(path, "ab+")  # noqa: SIM115 (held for the whole run)
+        self.file = path and open(path, "ab+", buffering=0)  # noqa: SIM115 (held for the whole run)
         if not path:
             return
         self.file.seek(0)
         size = lines = 0  # bytes and lines that stay
-        for line in self.file.readlines() if done else ():
+        for line in self.file.read().splitlines(keepends=True) if done else ():
             try:
                 record = json.loads(line)
-            except ValueError:  # torn
+                later = record["step"] > done
+            except (ValueError, LookupError, TypeError, RecursionError):  # torn, or damaged
                 break
             is_last = record["step"] and "loss" not in record  # the evaluation after all steps
-            if record["step"] > done or is_last or not line.endswith(b"\n"):
+            if later or is_last or not line.endswith(b"\n"):
                 break
             self._take(record)
             size, lines = size + len(line), lines + 1
@@ -58,8 +66,7 @@ class RunLog:
         """Append a line, show it, and return the record."""
         if self.file:
             self._take(record)
-            self.file.write(json.dumps(record).encode() + b"\n")
-            self.file.flush()
+            append_whole(self.file, json.dumps(record).encode() + b"\n", sync=False)
             tqdm.write(" | ".join(f"{name} {shown(value)}" for name, value in record.items()))
         return record
 
@@ -79,3 +86,16 @@ def peak_memory_gib(device: str) -> float:
     if device.startswith("cuda"):
         return torch.cuda.max_memory_allocated(device) / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def provenance() -> dict:
+    """What may change between runs: versions, processes, this project's commit ("-dirty": files
+    differ)."""
+    packages = ("torch", "safetensors", "tokenizers", "sentencepiece")
+    versions = {"python": platform.python_version()} | {name: version(name) for name in packages}
+    project, commit = Path(__file__).parents[2], None
+    if (project / ".git").exists() and shutil.which("git"):
+        words = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        done = subprocess.run(["git", "-C", project, *words], capture_output=True, text=True)
+        commit = done.stdout.strip() or None
+    return {"versions": versions, "processes": processes(), "commit": commit}

@@ -47,12 +47,11 @@ class TrainState:
     def update(self, lr: float) -> float:
         """One AdamW step on the gradients collected; clears them, returns their norm unclipped.
 
-        Raises InputError where that is no finite number.
+        Raises FloatingPointError where that is no finite number.
         """
         norm = whole(nn.utils.clip_grad_norm_(self.parameters.values(), self.max_grad_norm))
         if not torch.isfinite(norm):
-            said = f"the gradient is {norm.item()}; is the learning rate too high?"
-            raise InputError(f"step {self.step + 1}: {said}")
+            raise FloatingPointError(f"step {self.step + 1}: the gradient is {norm.item()}")
         for group in self.optimiser.param_groups:
             group["lr"] = lr
         self.optimiser.step()
@@ -81,17 +80,27 @@ class TrainState:
 
     def load(self, path: Path, settings: dict) -> None:
         """Go on from a state file. Raises InputError for one of other arguments or data."""
+        cure = "remove it to begin again"
         try:
             file = safe_open(path, framework="pt")
         except SafetensorError as error:
-            cure = "remove it to begin again"
             raise InputError(f"{path}: not a whole state file ({error}); {cure}") from None
         with file:
-            about = file.metadata()
             # 1. is it of this run?
-            check_settings(path, json.loads(about["run"]), settings)
-            self.step = int(about["step"])
-            # 2. each parameter, and its two moments
+            about = file.metadata() or {}
+            try:
+                run, self.step = dict(json.loads(about["run"])), int(about["step"])
+            except (KeyError, TypeError, ValueError, RecursionError):
+                said = "no state that train.py saved, or a damaged one"
+                raise InputError(f"{path}: {said}; {cure}") from None
+            check_settings(path, run, settings)
+            # 2. each parameter and its two moments, of this model's shapes
+            found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+            for name, p in self.parameters.items():
+                for kind in ("parameter", *MOMENTS):
+                    if found.get(f"{kind}.{name}") != list(p.shape):
+                        lacks = f"holds no {kind}.{name} of shape {tuple(p.shape)}"
+                        raise InputError(f"{path}: {lacks}; {cure}")
             with torch.no_grad():
                 for name, p in self.parameters.items():
                     p.copy_(part_of(file.get_tensor(f"parameter.{name}"), p))

@@ -5,6 +5,7 @@ step's counts, so parts add up however the step was cut. docs/tree.md says why a
 answers do one by one.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -147,4 +148,8 @@ def evaluate(model: Llama, examples: list[Example], objective: Objective) -> dic
     of_answers = replace(objective, method=method, nll_scope="response")
     totals = run_examples(model, examples, of_answers, backward=False)
     names = ("nll", "chosen_logp", "rejected_logp", "margin", "accuracy")
-    return {name: totals[name] for name in names if name in totals}
+    found = {name: totals[name] for name in names if name in totals}
+    for name, value in found.items():
+        if not math.isfinite(value):
+            raise FloatingPointError(f"the held-out {name} is {value}")
+    return found
