@@ -283,7 +283,7 @@ def main() -> None:
     folder, adapter = split_spec(args.model)
     settings["model_sampled_sha256"] = sampled_sha256(folder)
     if adapter:
-        settings["merged_sha256"] = sha256(adapter / "adapter_model.safetensors")
+        settings["merged_sha256"] = sampled_sha256(adapter)  # its scale, too
     if is_finished(args):
         report = args.out / "train.json"  # says what made it
         check_settings(report, read_json(report).get("arguments", {}), settings)

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from act.model.adapter import load_adapter, merge, save_adapter
+from act.model.adapter import load_adapter, merge, save_adapter, warn_other_base
 from act.model.checkpoint import load_model
 from act.model.lora import attach, lora_layers, trainable
 from act.model.spec import split_spec
+from act.model.weights import sampled_sha256
 from act.records import InputError
 from tests.inputs import told
 from tests.tiny import log_of, run_in_process, status_of, tiny_llama, train_flags, with_adapter
@@ -136,3 +137,18 @@ def test_a_folder_that_is_not_there(tmp_path, monkeypatch, spec):
     with pytest.raises(InputError) as refused:
         split_spec(spec.removeprefix("--model "))
     assert str(refused.value) == TOLD[spec]
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors"])
+def test_an_adapter_beside_a_config_has_its_own_checksum(tmp_path, name):
+    for file in ("config.json", "adapter_config.json", "adapter_model.safetensors"):
+        (tmp_path / file).write_text("{}")
+    before = sampled_sha256(tmp_path)
+    (tmp_path / name).write_text("{ }")
+    assert sampled_sha256(tmp_path) != before
+
+
+@pytest.mark.parametrize("arguments", [[], "lr", None])
+def test_a_train_json_of_another_program_says_nothing(tmp_path, arguments):
+    (tmp_path / "train.json").write_text(json.dumps({"arguments": arguments}))
+    warn_other_base(tmp_path, tmp_path)

@@ -119,7 +119,9 @@ def stack(first: dict[str, Tensor], second: dict[str, Tensor], scale: float) -> 
 def warn_other_base(base: Path, adapter: Path) -> None:
     """A line on stderr where an adapter's train.json says that it was trained on another base."""
     report = adapter / "train.json"
-    made_with = read_json(report).get("arguments", {}) if report.is_file() else {}
+    made_with = read_json(report).get("arguments") if report.is_file() else None
+    if not isinstance(made_with, dict):  # another program's file
+        return
     trained_on = made_with.get("model_sampled_sha256")
     if trained_on and trained_on != sampled_sha256(base):
         said = f"trained on another model than {base} (its train.json: {made_with.get('model')})"

@@ -129,9 +129,9 @@ def sha256(path: str | Path) -> str:
 
 def hashed_files(folder: Path) -> list[Path]:
     """The files of a model, or of an adapter, that are read; others in its folder do not matter."""
-    names = ADAPTER
-    if (folder / "config.json").is_file():
-        names = {*CONFIGS, "model.safetensors"}
+    names = {*ADAPTER}
+    if (folder / "config.json").is_file():  # some trainers leave one beside an adapter, too
+        names |= {*CONFIGS, "model.safetensors"}
         if not (folder / "model.safetensors").is_file() and (folder / INDEX).is_file():
             names |= {INDEX, *map(str, shard_of(folder).values())}
     return [path for path in sorted(map(folder.joinpath, names)) if path.is_file()]
