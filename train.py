@@ -24,16 +24,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from act.cli import Parser, not_negative, positive, run_script, set_up_device, share, stop_asked
 from act.dialogue.prompts import THINKING, parse_reply
 from act.files import write_json, write_text
-from act.model.adapter import merge, save_adapter
+from act.model.adapter import save_adapter
 from act.model.checkpoint import load_model, save_model
 from act.model.llama import Llama
-from act.model.lora import attach, trainable
+from act.model.lora import attach, merge, trainable
 from act.model.spec import split_spec
 from act.model.tokenizer import ChatTokenizer
 from act.model.weights import finite, sampled_sha256, sha256
@@ -60,7 +59,7 @@ def parse_arguments() -> Namespace:
     # 1. from what to what
     add("--method", choices=("sft", "orpo"), required=True, help="what to train with")
     add("--cot", action="store_true", help="answers begin with reasoning; that is checked")
-    about = "base model, in Hugging Face layout; DIR+ADAPTER: with that adapter merged into it"
+    about = "base model, in Hugging Face layout; DIR+ADAPTER: that adapter goes on, too"
     add("--model", required=True, metavar="DIR", help=about)
     add("--data", required=True, help="JSONL of pairs or of examples")
     add("--held-out-sessions", type=int, default=0, metavar="N", help="the last N: to evaluate")
@@ -142,7 +141,6 @@ class Run:
     objective: Objective
     batches: list[list[Example]]  # a step each
     held_out: list[Example]
-    merged: dict[str, Tensor] | None  # of --model FOLDER+ADAPTER the adapter, now in the weights
     data: dict  # how many examples there are, and what was cut from them
     state: TrainState
     log: RunLog
@@ -151,11 +149,10 @@ class Run:
 def prepare(args: Namespace, device: str, settings: dict) -> Run:
     """Model, data, optimiser and log, as they were at the last saved step."""
     # 1. the model and the data
-    (folder, adapter), is_whole = split_spec(args.model), args.lora_rank == 0
-    first = distributed.is_first()
+    folder, _ = split_spec(args.model)
+    is_whole, first = args.lora_rank == 0, distributed.is_first()
     dtype = torch.float32 if is_whole else args.dtype and getattr(torch, args.dtype)
     model, tokenizer = load_model(args.model, device, dtype), ChatTokenizer(folder, args.template)
-    merged = merge(model) if adapter else None
     if model.head.dtype == torch.float16:
         raise InputError(f"{folder}: float16 overflows; give --dtype bfloat16 or float32")
     kept, held_out = read_data(args, tokenizer, model.config.max_position_embeddings)
@@ -163,7 +160,11 @@ def prepare(args: Namespace, device: str, settings: dict) -> Run:
     batches = [order[i : i + args.batch] for i in range(0, len(order), args.batch)]
     # 2. what is trained
     torch.manual_seed(args.seed)
-    model.requires_grad_(True) if is_whole else attach(model, args.lora_rank, args.lora_alpha)
+    if is_whole:
+        merge(model)  # the adapter of --model, if there is one
+        model.requires_grad_(True)
+    else:
+        attach(model, args.lora_rank, args.lora_alpha)  # on top of it
     distributed.shard(model)
     state = TrainState(model, args.weight_decay, args.max_grad_norm or math.inf)
     limits = args.tree_tokens, args.keep_tokens
@@ -192,7 +193,7 @@ def prepare(args: Namespace, device: str, settings: dict) -> Run:
             cure = "--epochs N makes more, --lr LR larger ones"
             print(f"warning: {len(batches)} steps: few to learn from; {cure}", flush=True)
     log = RunLog(args.out / "log.jsonl" if first else None, state.step)
-    return Run(model, objective, batches, held_out, merged, data, state, log)
+    return Run(model, objective, batches, held_out, data, state, log)
 
 
 def loop(args: Namespace, device: str, settings: dict, run: Run) -> None:
@@ -248,8 +249,7 @@ def finish(args: Namespace, settings: dict, run: Run) -> None:
     if args.lora_rank == 0:
         save_model(run.model, args.out, folder)
     else:
-        size = args.lora_rank, args.lora_alpha
-        save_adapter(run.model, args.out, str(folder), *size, run.merged)
+        save_adapter(run.model, args.out, str(folder), args.lora_rank, args.lora_alpha)
     (args.out / STATE).unlink(missing_ok=True)
     for name in list(after)[1:]:  # all but the step
         was = before.get(name, math.nan)

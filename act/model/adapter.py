@@ -55,65 +55,23 @@ def check_adapter(config: dict, folder: Path) -> None:
         raise InputError(f"{folder}: target_modules is {targets!r}; {read}")
 
 
-def save_adapter(
-    model: Llama,
-    folder: str | Path,
-    base: str,
-    rank: int,
-    alpha: float,
-    merged: dict[str, Tensor] | None = None,
-) -> None:
+def save_adapter(model: Llama, folder: str | Path, base: str, rank: int, alpha: float) -> None:
     """Write `adapter_config.json` and `adapter_model.safetensors` as PEFT does; weights last.
 
-    With what `merge` gave, the adapter that is written holds both, for the base without either.
+    Where one adapter lies under another, both are written as one, for the base without either.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = adapter_tensors(model)
-    if merged:
-        tensors = stack(merged, tensors, alpha / rank)
-        # the scales are in B now: alpha / r is 1
-        rank = alpha = rank + len(next(iter(merged.values())))
+    r = len(next(tensor for name, tensor in tensors.items() if "lora_A" in name))
     config = PEFT["written"] | {
         "base_model_name_or_path": base,
-        "r": rank,
-        "lora_alpha": alpha,
-        "target_modules": sorted({name.split(".")[-3] for name in tensors}),
+        "r": r,
+        "lora_alpha": alpha if r == rank else r,  # of two the scales are in B
+        "target_modules": sorted({name.rpartition(".")[2] for name in lora_layers(model)}),
     }
     write_json(config, folder / "adapter_config.json")
     write_whole(tensors, folder / "adapter_model.safetensors")
-
-
-@torch.no_grad()
-def merge(model: Llama) -> dict[str, Tensor]:
-    """Add the adapter that is worn to the weights, W + s B A, and take it off: a base model again.
-
-    Returns the adapter, s B in place of B, under PEFT's names.
-    """
-    for layer in lora_layers(model).values():
-        layer.lora_B.mul_(layer.scale)
-        weight = layer.weight.float() + layer.lora_B @ layer.lora_A  # (out, in)
-        layer.weight = nn.Parameter(weight.to(layer.weight.dtype), requires_grad=False)
-    merged = adapter_tensors(model)
-    detach(model)
-    return merged
-
-
-def stack(first: dict[str, Tensor], second: dict[str, Tensor], scale: float) -> dict[str, Tensor]:
-    """One adapter of scale 1 for two: [B1, s B2] [A1; A2] = B1 A1 + s B2 A2, of rank r1 + r2.
-
-    `first` is what `merge` gave; it may leave layers alone that the second has.
-    """
-    rank = len(next(tensor for name, tensor in first.items() if "lora_A" in name))  # r1
-    stacked = {}
-    for name, tensor in second.items():
-        if "lora_A" in name:
-            below = first.get(name, tensor.new_zeros(rank, tensor.shape[1]))
-            stacked[name] = torch.cat([below, tensor])  # (r1 + r2, in)
-        else:
-            below = first.get(name, tensor.new_zeros(len(tensor), rank))
-            stacked[name] = torch.cat([below, scale * tensor], dim=1)  # (out, r1 + r2)
-    return stacked
 
 
 def warn_other_base(base: Path, adapter: Path) -> None:
@@ -129,9 +87,16 @@ def warn_other_base(base: Path, adapter: Path) -> None:
 
 
 def adapter_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """The adapter's parameters under PEFT's names: A (r, in) and B (out, r) of each layer."""
+    """The adapter under PEFT's names: A (r, in) and B (out, r) of each layer.
+
+    Of two, one under the other, B0 A0 + s B A = [B0, s B] [A0; A]: one of rank r0 + r and scale 1.
+    """
     tensors = {}
     for name, layer in lora_layers(model).items():
-        tensors[f"base_model.model.{name}.lora_A.weight"] = layer.lora_A
-        tensors[f"base_model.model.{name}.lora_B.weight"] = layer.lora_B
+        A, B = layer.lora_A, layer.lora_B
+        if layer.below:
+            A0, B0 = layer.below
+            A, B = torch.cat([A0, A]), torch.cat([B0, layer.scale * B], dim=1)
+        tensors[f"base_model.model.{name}.lora_A.weight"] = A
+        tensors[f"base_model.model.{name}.lora_B.weight"] = B
     return tensors

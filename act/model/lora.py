@@ -1,7 +1,7 @@
 """LoRA: a frozen weight plus a trained low-rank one, W + (alpha/r) B A (Hu et al. 2021, eq. 3).
 
-train.py trains adapters on a model's seven projections; checkpoint.py writes and reads them in
-PEFT's layout, and simulate.py switches them between conditions on one base model.
+train.py trains adapters on a model's seven projections; adapter.py writes and reads them in PEFT's
+layout, and simulate.py switches them between conditions on one base model.
 """
 
 import math
@@ -25,10 +25,16 @@ class LoRALinear(Linear):
     lora_A: nn.Parameter
     lora_B: nn.Parameter
     scale: float  # alpha / r
+    # A (r0, in) and scale * B (out, r0) of an adapter that stays, frozen, under this one
+    below: tuple[Tensor, Tensor] | None
 
     def forward(self, x: Tensor) -> Tensor:
-        low = linear(x.to(self.lora_A.dtype), self.lora_A)  # (B, T, r)
+        x32 = x.to(self.lora_A.dtype)
+        low = linear(x32, self.lora_A)  # (B, T, r)
         delta = linear(self.scale * low, self.lora_B)  # (B, T, out)
+        if self.below:
+            A, B = self.below
+            delta = delta + linear(linear(x32, A), B)
         # Last, since a frozen product saves no tensor: activation checkpointing stops recomputing
         # at the last saved one, and so skips it (see kernels/linear.py).
         return linear(x, self.weight) + delta.to(x.dtype)
@@ -42,13 +48,25 @@ def lora_layers(model: nn.Module) -> dict[str, LoRALinear]:
 def attach(
     model: Llama, rank: int, alpha: float, projections: tuple[str, ...] = PROJECTIONS
 ) -> None:
-    """Freeze the model and put an adapter on every linear layer named in `projections`."""
+    """Freeze the model and put an adapter on every linear layer named in `projections`.
+
+    One that is worn, on some of these layers, stays under it. It is not merged into the weights,
+    which in bfloat16 would round most of it away.
+    """
     model.requires_grad_(False)
+    worn = lora_layers(model)
+    r0 = max((len(layer.lora_A) for layer in worn.values()), default=0)
     for name, layer in model.named_modules():
         if name.rpartition(".")[2] in projections:
-            layer.__class__ = LoRALinear  # the same weight W (out, in), under the same name
             out, inputs = layer.weight.shape
             like = {"dtype": torch.float32, "device": layer.weight.device}
+            below = None
+            if name in worn:
+                below = layer.lora_A.detach(), layer.scale * layer.lora_B.detach()
+            elif worn:  # nothing, of the same rank
+                below = torch.zeros(r0, inputs, **like), torch.zeros(out, r0, **like)
+            layer.__class__ = LoRALinear  # the same weight W (out, in), under the same name
+            layer.below = below
             layer.lora_A = nn.Parameter(torch.empty(rank, inputs, **like))
             layer.lora_B = nn.Parameter(torch.zeros(out, rank, **like))
             layer.scale = alpha / rank
@@ -58,8 +76,16 @@ def attach(
 def detach(model: Llama) -> None:
     """Take the adapters off: the base model again, exactly."""
     for layer in lora_layers(model).values():
-        del layer.lora_A, layer.lora_B
+        del layer.lora_A, layer.lora_B, layer.below
         layer.__class__ = Linear
+
+
+@torch.no_grad()
+def merge(model: Llama) -> None:
+    """Add the adapter that is worn to the weights, W + (alpha/r) B A, and take it off."""
+    for layer in lora_layers(model).values():
+        layer.weight = nn.Parameter(layer.weight + layer.scale * layer.lora_B @ layer.lora_A)
+    detach(model)
 
 
 def trainable(model: nn.Module) -> int:
