@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import UnionType
 
-TURN_STATUSES = ("ok", "length", "format", "context", "error")
+TURN_STATUSES = ("ok", "length", "format", "context", "refused", "error")
 WITH_WORDS = ("ok", "length")  # statuses of a turn with an answer, behind which a session goes on
 CONDITIONS = ("instruct", "instruct-cot", "sft", "sft-cot", "orpo", "orpo-cot")
 

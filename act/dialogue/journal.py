@@ -29,13 +29,18 @@ def made_with(models: Mapping[str, ChatModel], cot_format: str, seed: int) -> di
     """
     # tokens that a context holds; None: the server's own
     room = {"policy": CONTEXT} | {role: model.context for role, model in models.items()}
-    shared = {"format": cot_format, "history": HISTORY, "context": room}
-    return {
+    sampling, served = {"format": cot_format, "history": HISTORY, "context": room}, {}
+    for role, model in models.items():
+        sampling[role] = asdict(model.sampling) | ({"fields": model.fields} if model.fields else {})
+        if model.served is not None:
+            served[role] = model.served
+    made = {
         "models": {role: model.name for role, model in models.items()},
         "adapters": {role: model.adapter for role, model in models.items() if model.adapter},
-        "sampling": {role: asdict(model.sampling) for role, model in models.items()} | shared,
+        "sampling": sampling,
         "seed": seed,
     }
+    return made | ({"served": served} if served else {})
 
 
 def check_made_with(path: Path | str, held: dict, new: dict, cure: str = "") -> None:
@@ -52,6 +57,17 @@ def check_made_with(path: Path | str, held: dict, new: dict, cure: str = "") -> 
         return {name: record[name] for name in SETTINGS if name in record} | {"models": models}
 
     check_settings(f"{path}: {held['id']}", settings(held), settings(new), cure)
+    check_served(path, held, new, cure)
+
+
+def check_served(path: Path | str, held: dict, new: dict, cure: str = "") -> None:
+    """Refuse to add to a record whose servers took other fields than those of `new` do, if they
+    were asked."""
+    if "served" in new:
+        there, here = (
+            {r: way for r, way in one.get("served", {}).items() if way} for one in (held, new)
+        )
+        check_settings(f"{path}: {held['id']}", {"served": there}, {"served": here}, cure)
 
 
 def check_turn(record: dict) -> None:
