@@ -143,7 +143,7 @@ def make_pairs(args: Namespace) -> None:
         if left_out.keys:
             why = f"no room, no reply, or no usable answer in {ATTEMPTS} draws"
             print(f"{len(left_out)} left out ({why}): delete {lost} to have them drawn again")
-    left = len(prompts.keys() - store.keys - left_out.keys)
+    left = sum(name not in store and name not in left_out for name in prompts)
     stop_unfinished(left, len(prompts), "pairs")
 
 

@@ -13,7 +13,7 @@ from functools import cache
 MINUTE = 60.0  # seconds
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds; a pause doubles while no reply comes
 QUICKER = 1.3  # of the pace, with each reply
-AT_ONCE = 0.05  # seconds between calls that are not waited for
+MOST = 1200  # calls a minute; above that they are not spaced
 
 
 class Pace:
@@ -45,7 +45,7 @@ class Pace:
             self.replies.append(time.monotonic())
             self.refused = 0
             self.interval /= QUICKER
-            if self.interval < AT_ONCE:
+            if self.interval < MINUTE / MOST:
                 self.interval = 0.0
 
     def too_fast(self, began: float, pause: float) -> None:

@@ -131,8 +131,13 @@ def read_answer(code: int, headers: httpx.Headers, raw: bytes, tokens: float) ->
     if code != 200:
         raise refusal(code, headers, text, tokens)
     try:
-        data = strict_json(text)
+        data = json.loads(text)
         choice, usage = data["choices"][0], data.get("usage") or {}
+        # what is not JSON is no answer: NaN, infinite numbers, half a surrogate pair. Not so with
+        # log-probs, which are not stored, and have pieces of letters and odd numbers
+        given = choice.pop("logprobs", None)
+        json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
+        choice["logprobs"] = given
         kinds = (choice, dict), (choice["message"], dict), (usage, dict)
         kinds += ((choice.get("finish_reason"), str | None),)
         whole = all(isinstance(value, kind) for value, kind in kinds)
@@ -145,20 +150,12 @@ def read_answer(code: int, headers: httpx.Headers, raw: bytes, tokens: float) ->
     return data
 
 
-def strict_json(text: str) -> dict:
-    """JSON that any file of ours may hold. Raises ValueError, or RecursionError, for NaN, infinite
-    numbers and half a surrogate pair (UnicodeEncodeError) too."""
-    data = json.loads(text)
-    json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
-    return data
-
-
 def refusal(code: int, headers: httpx.Headers, text: str, tokens: float) -> Fault:
     """What a server means by an HTTP status other than 200, and by the words behind it."""
     mend, said = MENDS.get(code, "time" if code >= 500 else "prompt"), text.casefold()
     if "location" in headers and 300 <= code < 400:
-        there = headers["location"].partition("?")[0].rpartition("@")[2]  # without what may be keys
-        text = f"it has moved; write NAME@{there.removesuffix('/chat/completions')}"
+        there = headers["location"].partition("?")[0].removesuffix("/chat/completions")
+        text = f"it has moved; write NAME@{re.sub('//[^/]*@', '//', there)}"  # without keys
     elif code == 429 and "insufficient_quota" in said:
         mend = "nothing"
     elif mend != "nothing" and is_too_long(said, tokens if mend != "pace" else 0):
