@@ -7,10 +7,10 @@
         --out pairs.jsonl
 
 A MODEL is a folder in Hugging Face layout, FOLDER+ADAPTER, or NAME@URL for an OpenAI-compatible
-endpoint, whose key comes from the environment (OPENAI_API_KEY, MISTRAL_API_KEY, DEEPSEEK_API_KEY,
-OLLAMA_API_KEY by address, else ACT_API_KEY). Each command appends to --out, skips what is already
-there, and can be killed and started again with the same words; with other models or settings it
-refuses. `generate.py COMMAND --help` is each one's manual.
+endpoint, whose key comes from the environment (OPENAI_API_KEY, AZURE_OPENAI_API_KEY,
+MISTRAL_API_KEY, DEEPSEEK_API_KEY, OLLAMA_API_KEY by address, else ACT_API_KEY). Each command
+appends to --out, skips what is already there, and can be killed and started again with the same
+words; with other models or settings it refuses. `generate.py COMMAND --help` is each one's manual.
 """
 
 from argparse import Namespace

@@ -265,6 +265,9 @@ def check_session(record: dict) -> None:
         "client_cut"    true where the client's words were cut at the token limit
         "out_of_form"   how many of the therapist's replies broke the CoT form
         "calls"         an endpoint's account of each call, [{"role", ...}]
+
+    "served" is by role what an endpoint was found to take otherwise than "sampling" wants it:
+    {"therapist": {}, "client": {"seed": "none"}}.
     """
     require(record, {"id": str, "condition": str, "profile": dict, "turns": list, "status": str})
     check_profile(record["profile"])

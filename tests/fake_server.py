@@ -103,7 +103,7 @@ class FakeServer:
                     self.send(200, json.dumps(whole))
 
             def send(self, code, text, length=None, **headers):
-                raw = text.encode()
+                raw = text if isinstance(text, bytes) else text.encode()
                 head = {"content-type": "application/json", "content-length": length or len(raw)}
                 lines = [f"{name}: {value}" for name, value in (head | headers).items()]
                 lines = [f"HTTP/1.1 {code} -", *lines, "", ""]

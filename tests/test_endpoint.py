@@ -19,7 +19,7 @@ from act.dialogue.wire import find_dialect, retry_after
 from act.model.sampler import Sampling
 from act.records import InputError
 from tests import fake_server
-from tests.fake_server import HANG, LOADING, QUOTA, completion, serving, status
+from tests.fake_server import HANG, LOADING, QUOTA, Fault, completion, serving, status
 from tests.replies import answer_all
 from tests.tiny import pair_row, write_rows
 
@@ -85,6 +85,8 @@ PASSING = {
     "usage that is a list": completion("never read") | {"usage": [1]},
     "half a surrogate pair": completion("hi \ud83d"),
     "half a surrogate pair elsewhere": completion("hi") | {"model": "\ud83d"},
+    "bytes that are no UTF-8": Fault(lambda handler: handler.send(200, b'{"choices": "\xff"}')),
+    "a router's error": {"error": {"code": 502, "message": "Provider returned error"}},
     "NaN": status(200, json.dumps(completion("never read") | {"seed": math.nan})),
     "a number without an end": status(200, json.dumps(completion("x"))[:-1] + ', "n": 1e400}'),
     "100,000 nested brackets": status(200, '{"choices": ' + "[" * 100_000),

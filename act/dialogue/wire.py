@@ -131,7 +131,10 @@ def read_answer(code: int, headers: httpx.Headers, raw: bytes, tokens: float) ->
     if code != 200:
         raise refusal(code, headers, text, tokens)
     try:
-        data = json.loads(text)
+        data = json.loads(raw)
+        failed = data.get("error")
+        if isinstance(failed, dict) and type(failed.get("code")) is int:  # a router's
+            raise refusal(failed["code"], headers, text, tokens)
         choice, usage = data["choices"][0], data.get("usage") or {}
         # what is not JSON is no answer: NaN, infinite numbers, half a surrogate pair. Not so with
         # log-probs, which are not stored, and have pieces of letters and odd numbers
