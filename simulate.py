@@ -211,7 +211,7 @@ def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
             if record["turns"]:
                 store.append(record)  # a session as long as the person wished
             return
-    stop_unfinished(record["id"] not in store, 1, "sessions")
+    stop_unfinished(1 - (record["id"] in store), 1, "sessions")
     last = record["turns"][-1]["answer"]
     client.hear(last or f"(no answer: the turn ended as {record['status']})")
 

@@ -229,9 +229,12 @@ def test_files_that_cannot_be_read_or_written_are_one_line_before_anybody_is_ask
         assert "folder.json: Is a directory" in refused(*check, "folder.json")
         assert not server.requests
         judge(*check[1:], "new/c.json")
-        asked = len(server.requests)
+        asked, probed = len(server.requests), len(server.probes)
+        result = (tmp_path / "new/c.json").read_text()
         judge(*check[1:], "new/c.json")
         assert asked == len(server.requests) == 296  # the judgements were kept
+        assert probed == len(server.probes) == 1
+        assert (tmp_path / "new/c.json").read_text() == result
         assert "temperature 0.0, not 1.0" in refused(*check, "new/c.json", "--temperature", 1)
 
 

@@ -1,6 +1,7 @@
 """Sixteen odd servers, one table: what each takes, and what is sent to it and stored then. Each is
 a real HTTP server; simulate.py holds one session of two turns with it on both sides."""
 
+import io
 import re
 import threading
 import time
@@ -450,6 +451,35 @@ def test_a_pair_that_a_server_ended_is_not_finished(run, tmp_path, capsys):
         assert stop.value.code == 1 and capsys.readouterr().err.splitlines()[-1] == last
         broken[0] = False
         assert "2 pairs in d.jsonl" in run(*words)
+
+
+def test_a_talk_with_you_that_a_server_ended_goes_on(tmp_path, monkeypatch, capsys):
+    """The second answer does not come. What was said before it is kept; your words are asked for
+    again."""
+    monkeypatch.chdir(tmp_path)
+    broken = [True]
+
+    def say(body, n):
+        return status(502, "") if n > 1 and broken[0] else f"Fine, {n}."
+
+    with serving(say) as fake:
+        words = ["simulate.py", "--model", f"m@{fake.url}", "--client", "me", "--turns", "2"]
+        monkeypatch.setattr("sys.argv", [*words, "--conditions", "instruct", "--out", "me.jsonl"])
+        for typed in ("I sleep badly.\nAnd today?\n", "Today?\n"):
+            stdin = io.TextIOWrapper(io.BytesIO(typed.encode()))
+            monkeypatch.setattr("sys.stdin", stdin)
+            if broken[0]:
+                with pytest.raises(SystemExit) as stop:
+                    run_script(simulate_script.main)
+                assert stop.value.code == 1
+                last = "1 of 1 sessions not finished; the same command goes on"
+                assert capsys.readouterr().err.splitlines()[-1] == last
+            else:
+                run_script(simulate_script.main)
+            broken[0] = False
+    (session,) = read_jsonl(tmp_path / "me.jsonl", check_session)
+    assert [turn["client"] for turn in session["turns"]] == ["I sleep badly.", "Today?"]
+    assert session["status"] == "complete"
 
 
 def slowly(pieces, seconds):

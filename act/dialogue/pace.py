@@ -27,6 +27,7 @@ class Pace:
         self.replies: deque[float] = deque()  # times of those of the last minute
         self.refused = 0  # calls refused since the last reply; those under way together are one
         self.refused_at = 0.0  # when the last of these was
+        self.took = 0  # replies in the minute before that
 
     def wait(self) -> float:
         """Wait for one's turn; the time of the call."""
@@ -58,23 +59,18 @@ class Pace:
             doubled = FIRST_PAUSE * 2.0 ** min(self.refused - 1, 10)
             pause = min(pause if pause > 0 else doubled, LONGEST_PAUSE)
             self.next_at = max(self.next_at, now + pause)
-            if count := self._count(now):
-                self.interval = min(now - self.began, MINUTE) / count
+            while self.replies and self.replies[0] < now - MINUTE:
+                self.replies.popleft()
+            if self.replies:
+                self.took = len(self.replies)
+                self.interval = min(now - self.began, MINUTE) / self.took
             else:
                 self.interval = max(self.interval, FIRST_PAUSE)
-
-    def _count(self, now: float) -> int:
-        """Replies in the last minute."""
-        while self.replies and self.replies[0] < now - MINUTE:
-            self.replies.popleft()
-        return len(self.replies)
 
     @property
     def said(self) -> str:
         """What a progress bar says of it."""
-        with self.lock:
-            count = self._count(time.monotonic())
-            return f"waiting: {count} calls/min" if self.interval else ""
+        return f"waiting: {self.took} calls/min" if self.interval else ""
 
 
 @cache

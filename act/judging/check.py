@@ -86,6 +86,7 @@ def ask(judge: Judge, texts: list[Text], store: Store | None) -> list[Judgement]
     found = {}  # the text's id -> its judgement
     for record in store.records() if store else ():
         found[record["id"]] = Judgement(**record["judgement"])
+        judge.settings |= record["judge"]  # what its server was found to take, too
     missing = [text for text in texts if text.id not in found]
     if missing:
         judge.get_ready()
