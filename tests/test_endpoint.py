@@ -401,6 +401,9 @@ def test_content_in_parts_is_joined_without_the_thoughts():
         ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
         ({"retry-after-ms": "soon", "retry-after": "9"}, 9),
         ({"retry-after": "in a while"}, 0),
+        ({"retry-after": "nan"}, 0),
+        ({"retry-after": "-5"}, 0),
+        ({"retry-after": "Mon, 01 Jan 0001 00:00:00 +2359"}, 0),
         ({}, 0),
     ],
 )

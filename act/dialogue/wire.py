@@ -188,14 +188,15 @@ def retry_after(headers: httpx.Headers) -> float:
     """Seconds to wait, 0 for none: `retry-after-ms`, or `retry-after` in seconds or as a date."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         with suppress(ValueError):
-            return float(headers.get(name, "")) * unit
+            seconds = float(headers.get(name, "")) * unit
+            return seconds if seconds > 0 else 0.0  # NaN neither
     try:
         date = parsedate_to_datetime(headers.get("retry-after", ""))
-    except ValueError:
+        if date.tzinfo is None:  # -0000: UTC, of a place that is not told
+            date = date.replace(tzinfo=UTC)
+        return (date - datetime.now(UTC)).total_seconds()
+    except (ValueError, OverflowError):
         return 0.0
-    if date.tzinfo is None:  # -0000: UTC, of a place that is not told
-        date = date.replace(tzinfo=UTC)
-    return (date - datetime.now(UTC)).total_seconds()
 
 
 def read_completion(data: dict, attempts: int, prompt_was_cut: bool) -> Reply:
