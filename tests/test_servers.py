@@ -319,8 +319,8 @@ def limited(limit, seconds):
 
 @pytest.mark.parametrize(("limit", "seconds"), [(10, 0.5), (60, 0.5)])
 def test_a_storm_against_a_limit_loses_nothing(limit, seconds, simulate, monkeypatch, capsys):
-    """10 and 60 calls a minute, a minute being half a second: 16 sessions of 2 turns, 64 calls and 2
-    probes. No session is lost, no call is a failed try, and the server's limit is kept."""
+    """10 and 60 calls a minute of half a second: 16 sessions of 2 turns, 64 calls and 2 probes. No
+    session is lost, and no call is a failed try."""
     monkeypatch.setattr(pace, "MINUTE", seconds)
     say, taken = limited(limit, seconds)
     with serving(say, probed=say) as fake:
@@ -505,6 +505,16 @@ def test_the_timeout_is_of_the_whole_reply(monkeypatch):
         began = time.monotonic()
         (reply,) = answer_all(model, [ask()])
         assert reply.status == "lost" and time.monotonic() - began < 4
+
+
+def test_an_answer_without_end_is_not_kept_in_memory(monkeypatch):
+    monkeypatch.setattr(endpoint, "ATTEMPTS", 1)
+    monkeypatch.setattr(endpoint, "LONGEST_ANSWER", 2000)
+    long, short = "x" * 3000, "x" * 1000
+    with serving(lambda body, n: long if body["messages"] == TALK else short) as fake:
+        model = Endpoint(f"m@{fake.url}", Sampling(0.8, 0.9, 64), 4, 1.0)
+        asks = [ask("a"), ask("b", TALK[1:])]
+        assert [reply.status for reply in answer_all(model, asks)] == ["lost", "ok"]
 
 
 ODD_TYPES = [

@@ -63,11 +63,14 @@ def check_made_with(path: Path | str, held: dict, new: dict, cure: str = "") -> 
 def check_served(path: Path | str, held: dict, new: dict, cure: str = "") -> None:
     """Refuse to add to a record whose servers took other fields than those of `new` do, if they
     were asked."""
+
+    def otherwise(record: dict) -> dict:
+        """Who was asked otherwise than wanted, and how."""
+        return {role: ways for role, ways in record.get("served", {}).items() if ways}
+
     if "served" in new:
-        there, here = (
-            {r: way for r, way in one.get("served", {}).items() if way} for one in (held, new)
-        )
-        check_settings(f"{path}: {held['id']}", {"served": there}, {"served": here}, cure)
+        there, here = {"served": otherwise(held)}, {"served": otherwise(new)}
+        check_settings(f"{path}: {held['id']}", there, here, cure)
 
 
 def check_turn(record: dict) -> None:

@@ -194,7 +194,7 @@ def retry_after(headers: httpx.Headers) -> float:
         date = parsedate_to_datetime(headers.get("retry-after", ""))
         if date.tzinfo is None:  # -0000: UTC, of a place that is not told
             date = date.replace(tzinfo=UTC)
-        return (date - datetime.now(UTC)).total_seconds()
+        return max((date - datetime.now(UTC)).total_seconds(), 0.0)
     except (ValueError, OverflowError):
         return 0.0
 
