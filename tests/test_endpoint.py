@@ -98,6 +98,7 @@ PASSING = {
     "finish insufficient_system_resource": completion("", "insufficient_system_resource"),
     "empty content": completion(""),
     "no content behind eos_token": completion("", "eos_token"),
+    "no content before an end token": completion("<|im_end|>\nUser: so", "length"),
     "content null": completion(None),
     "an answer without choices": {"choices": []},
 }

@@ -216,6 +216,17 @@ def test_a_server_that_takes_five_log_probabilities_gives_five(monkeypatch, tmp_
     assert "no expected ratings" not in capsys.readouterr().err
 
 
+def test_the_first_refusal_of_a_field_is_the_one_that_is_said(simulate, capsys):
+    def say(body, n):
+        seeds = [field for field in ("seed", "random_seed") if field in body]
+        return error(f"what is a {seeds[0]}?") if seeds else "Fine."
+
+    with serving(say, probed=say) as fake:
+        simulate(fake)
+    assert "asks with seed: none" in (warned := capsys.readouterr().err)
+    assert "what is a seed?" in warned and "what is a random_seed?" not in warned
+
+
 def test_another_way_of_asking_in_the_same_file_is_refused(simulate, tmp_path, capsys):
     """A server that no longer takes the system role under the same name: by then the file has
     sessions of the other kind."""
@@ -341,11 +352,11 @@ def test_all_who_call_a_server_share_its_pace():
     assert one is same and one is not other
 
 
-def test_a_pace_is_what_a_server_took_and_recovers(monkeypatch):
-    """Ten replies in the first 5 seconds, then a refusal that asks for 7: the next call is made
-    after 7 seconds, the one behind it half a second later, and each reply shortens that by 1.3,
-    until after nine there is no waiting: .5 / 1.3^9 = .047 < .05."""
+@pytest.fixture
+def clocked(monkeypatch):
+    """A pace by a clock that goes on by what is slept, and the clock: [seconds]."""
     now = [100.0]
+    monkeypatch.setattr(pace, "FIRST_PAUSE", 1.0)
 
     class Clock:
         monotonic = staticmethod(lambda: now[0])
@@ -356,6 +367,14 @@ def test_a_pace_is_what_a_server_took_and_recovers(monkeypatch):
 
     monkeypatch.setattr(pace, "time", Clock)
     paced = pace.Pace()
+    return paced, now
+
+
+def test_a_pace_is_what_a_server_took_and_recovers(clocked):
+    """Ten replies in the first 5 seconds, then a refusal that asks for 7: the next call is made
+    after 7 seconds, the one behind it half a second later, and each reply shortens that by 1.3,
+    until after nine there is no waiting: .5 / 1.3^9 = .047 < .05."""
+    paced, now = clocked
     for _ in range(10):
         now[0] += 0.5
         assert paced.wait() == now[0]
@@ -369,6 +388,26 @@ def test_a_pace_is_what_a_server_took_and_recovers(monkeypatch):
     for _ in range(8):
         paced.reply_came()
     assert paced.interval == 0.0
+
+
+def test_a_pause_doubles_from_refusal_to_refusal_until_a_reply_comes(clocked):
+    """Calls under way together are one refusal, and the longest of their pauses holds."""
+    paced, now = clocked
+    waits = []
+    for _ in range(3):
+        began = paced.wait()
+        now[0] += 0.25
+        for pause in (0.0, 0.5, 0.0):
+            paced.too_fast(began, pause)
+        waits.append(paced.next_at - now[0])
+    assert waits == [1.0, 2.0, 4.0]
+    paced.too_fast(paced.wait(), 5.0)
+    assert paced.next_at - now[0] == 5.0
+    paced.too_fast(now[0] - 1, 2.0)  # a call that began before
+    assert paced.next_at - now[0] == 5.0
+    paced.reply_came()
+    paced.too_fast(paced.wait(), 0.0)
+    assert paced.next_at - now[0] == 1.0
 
 
 @pytest.mark.parametrize("code", [429, 498, 499, 529])

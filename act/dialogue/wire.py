@@ -218,7 +218,7 @@ def read_completion(data: dict, attempts: int, prompt_was_cut: bool) -> Reply:
         call["refusal"], status = str(refused), "refused"
     if prompt_was_cut:
         status = "context"
-    if special and text and status == "length":
+    if special and status == "length":
         status = "ok"  # it had ended; the server did not know its end token, and let it go on
     if status == "ok" and not text:
         raise Fault("empty content", "seed")
