@@ -310,6 +310,13 @@ def test_other_refusals_are_no_full_context(name):
         assert answer_all(model, [ask(messages=LONG)])[0].status == "error"
 
 
+def test_the_numbers_of_a_limit_on_tokens_a_minute_are_no_full_context():
+    said = "Rate limit reached: Limit 2100, Used 1900, Requested 2000"
+    with serving(lambda body, n: error(said, 429) if n == 1 else "fine") as fake:
+        model = Endpoint(f"m@{fake.url}", Sampling(0.8, 0.9, 64), 4, 1.0)
+        assert answer_all(model, [ask(messages=LONG)])[0].status == "ok"
+
+
 def limited(limit, seconds):
     """A server that takes so many calls in any `seconds`, and says exactly when the next may come.
     Returns (say, the times of the calls it took)."""

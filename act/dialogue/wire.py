@@ -159,9 +159,9 @@ def refusal(code: int, headers: httpx.Headers, text: str, tokens: float) -> Faul
     if "location" in headers and 300 <= code < 400:
         there = headers["location"].partition("?")[0].removesuffix("/chat/completions")
         text = f"it has moved; write NAME@{re.sub('//[^/]*@', '//', there)}"  # without keys
-    elif code == 429 and "insufficient_quota" in said:
+    elif "insufficient_quota" in said:
         mend = "nothing"
-    elif mend != "nothing" and is_too_long(said, tokens if mend != "pace" else 0):
+    elif mend != "nothing" and is_too_long(said, 0 if mend == "pace" else tokens):
         mend = "room"
     elif mend == "prompt" and any(words in said for words in WORDS["filtered"]):
         mend = "refused"
