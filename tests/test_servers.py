@@ -300,6 +300,20 @@ def test_trap_19_too_long_in_the_words_of_a_dozen_servers_is_context(name):
     assert (reply.status, len(fake.requests), len(fake.probes)) == ("context", 1, 0)
 
 
+def test_numbers_are_compared_with_the_tokens_that_replies_have_told():
+    """Of 1,000 letters a reply tells 1,000 tokens, so that of 8,000 are about 8,000, not 2,000."""
+    too_long = error("Current length is 8013 while limit is 4096")
+
+    def say(body, n):
+        return completion("fine", prompt_tokens=1000) if n == 1 else too_long
+
+    with serving(say) as fake:
+        model = Endpoint(f"m@{fake.url}", Sampling(0.8, 0.9, 64), 4, 1.0)
+        talks = [{"role": "user", "content": "x" * 1000}], LONG
+        ends = [answer_all(model, [ask(messages=talk)])[0].status for talk in talks]
+    assert ends == ["ok", "context"]
+
+
 SHORT_ENOUGH = {
     "numbers far from the prompt's": error("at most 4096 images of 8192 pixels are allowed"),
     "no limit below": error("Current length is 2100 while limit is 4096"),
