@@ -197,6 +197,24 @@ def test_where_expected_ratings_cannot_be_had_a_line_says_so(rate):
     assert said in warned
 
 
+def test_a_filter_that_refuses_the_first_text_costs_that_text_alone(rate):
+    """It is no refusal of the schema or the log-probabilities: the others are asked with both."""
+    first = json.loads(CORPUS.read_text(encoding="utf-8").splitlines()[0])["turns"][0]["client"]
+    filtered = {"code": "content_filter", "message": "triggered the content management policy"}
+
+    def say(body, n):
+        if first in body["messages"][-1]["content"]:
+            return status(400, {"error": filtered})
+        return with_logprobs(as_json(RATED), RATED)
+
+    with serving(say) as server:
+        ratings, *_ = rate(server, "--concurrency", 1)
+    assert [rating["status"] for rating in ratings] == ["refused"] + ["ok"] * 15
+    assert all("act_fm_expected" in rating for rating in ratings[1:])
+    assert all({"response_format", "logprobs"} <= r["body"].keys() for r in server.requests)
+    assert len(server.requests) == 16
+
+
 DISCLAIMERS = [
     "I can't rate this, so here is a placeholder form:",
     "As an AI I am not able to rate a therapist. An example of how it would be filled in:",
