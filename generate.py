@@ -7,28 +7,30 @@
         --out pairs.jsonl
 
 A MODEL is a folder in Hugging Face layout, FOLDER+ADAPTER, or NAME@URL for an OpenAI-compatible
-endpoint, whose key comes from the environment (OPENAI_API_KEY, MISTRAL_API_KEY, DEEPSEEK_API_KEY,
-OLLAMA_API_KEY by address, else ACT_API_KEY). Each command appends to --out, skips what is already
-there, and can be killed and started again with the same words; with other models or settings it
-refuses. `generate.py COMMAND --help` is each one's manual.
+endpoint, whose key comes from the environment (OPENAI_API_KEY, AZURE_OPENAI_API_KEY,
+MISTRAL_API_KEY, DEEPSEEK_API_KEY, OLLAMA_API_KEY by address, else ACT_API_KEY). Each command
+appends to --out, skips what is already there, and can be killed and started again with the same
+words; with other models or settings it refuses. `generate.py COMMAND --help` is each one's manual.
 """
 
 from argparse import Namespace
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import chain
 
 from tqdm import tqdm
 
 from act import records
 from act.audit.style import describe
-from act.cli import Parser, positive, run_script, set_up_device
+from act.cli import Parser, positive, run_script, set_up_device, stop_unfinished
 from act.dialogue.chat import Ask, ChatModel, Reply, Talk, hold_talks, read_reply
-from act.dialogue.journal import Journal, check_made_with, made_with
+from act.dialogue.journal import Journal, check_made_with, check_served, made_with
 from act.dialogue.local import check_enforced, open_speaker, unloaded
 from act.dialogue.profiles import make_profiles
 from act.dialogue.prompts import check_client, cot_reply, message, therapist_messages
 from act.dialogue.session import (
     TRANSCRIPT,
+    Lost,
     Session,
     check_held,
     ends,
@@ -93,6 +95,8 @@ def make_sessions(args: Namespace) -> None:
                 hold_sessions(sessions, journal, bar, args.batch)
         print(f"{len(store)} sessions in {args.out}: {ends(store.records())}")
         print(describe(store.records()))
+    left = sum(f"{TRANSCRIPT}/{one['id']}" not in store for one in profiles)
+    stop_unfinished(left, len(profiles), "sessions")
 
 
 def pair_speakers(opened: Opener, args: Namespace) -> dict[str, ChatModel]:
@@ -117,8 +121,7 @@ def make_pairs(args: Namespace) -> None:
     prompts = {context["id"]: context["prompt"] for context in chain(*contexts)}
     for spec in (args.chosen, args.rejected):
         check_enforced(args.format, spec)
-    settings = made_with(pair_speakers(unloaded, args), args.format, args.seed)
-    settings["models"] = {"chosen": TRANSCRIPT} | settings["models"]  # or the model's name
+    settings = pair_settings(pair_speakers(unloaded, args), args)
     lost = f"{args.out}.left-out"
     with Store(args.out, records.check_pair) as store, Store(lost, check_left_out) as left_out:
         for held in chain(store.records(), left_out.records()):
@@ -135,11 +138,13 @@ def make_pairs(args: Namespace) -> None:
         there = store.keys | left_out.keys
         wanted = [[one for one in group if one["id"] not in there] for group in contexts]
         if any(wanted):
-            draw_wanted(wanted, store, left_out, settings, args)
+            draw_wanted(wanted, store, left_out, args)
         print(f"{len(store)} pairs in {args.out}")
         if left_out.keys:
             why = f"no room, no reply, or no usable answer in {ATTEMPTS} draws"
             print(f"{len(left_out)} left out ({why}): delete {lost} to have them drawn again")
+    left = sum(name not in store and name not in left_out for name in prompts)
+    stop_unfinished(left, len(prompts), "pairs")
 
 
 def pair_contexts(session: dict, args: Namespace) -> list[dict]:
@@ -160,23 +165,35 @@ def pair_contexts(session: dict, args: Namespace) -> list[dict]:
     return contexts
 
 
-def draw_wanted(
-    wanted: list[list[dict]], store: Store, left_out: Store, settings: dict, args: Namespace
-) -> None:
-    """Draw the wanted pairs, session by session; each record has its settings."""
+def pair_settings(models: dict[str, ChatModel], args: Namespace) -> dict:
+    """What pairs are made with."""
+    settings = made_with(models, args.format, args.seed)
+    settings["models"] = {"chosen": TRANSCRIPT} | settings["models"]  # or the model's name
+    return settings
+
+
+def draw_wanted(wanted: list[list[dict]], store: Store, left_out: Store, args: Namespace) -> None:
+    """Draw the wanted pairs, session by session; each record has its settings. A pair whose server
+    gave no reply is put off."""
     models = pair_speakers(open_speaker, args)
+    settings = pair_settings(models, args)
+    for held in chain(store.records(), left_out.records()):
+        check_served(args.out, held, settings)
 
     def talk(contexts: list[dict]) -> Talk[None]:
         """A pair for each context of one session, in order: its cache is read on."""
         for context in contexts:
             record = {"id": context["id"], "prompt": context["prompt"]}
-            record |= yield from draw_pair(context, models, args)
-            (store if "chosen" in record else left_out).append(record | settings)
+            with suppress(Lost):
+                record |= yield from draw_pair(context, models, args)
+                (store if "chosen" in record else left_out).append(record | settings)
             bar.update()
         for model in models.values():
             model.forget(contexts[0]["session"])
 
     with tqdm(total=sum(map(len, wanted)), desc="pairs", unit="pair") as bar:
+        for model in models.values():
+            model.bar = bar
         hold_talks(map(talk, filter(None, wanted)), args.batch)
 
 
@@ -202,17 +219,19 @@ def draw(
     model: ChatModel, context: dict, args: Namespace, kept: tuple[str, ...], unlike: str
 ) -> Talk[tuple[Reply | None, list[str]]]:
     """(a reply, how each draw ended). Its status is one of `kept`, and it is not `unlike`; None
-    where no draw gave one."""
-    draws = []  # "ok", "length", "format", "context", "error", or "equal" to `unlike`
+    where no draw gave one. Raises Lost."""
+    draws = []  # a turn's statuses, or "equal" to `unlike`
     name = split_endpoint(model.name)[0] if model.remote else model.name  # wherever it is served
     enforce = args.cot and args.format == "enforce"
     for attempt in range(ATTEMPTS):
         seed = seed_from(args.seed, context["id"], name, attempt)
         reply = yield model, Ask(context["session"], context["prompt"], seed, enforce)
+        if reply.status == "lost":
+            raise Lost
         status = read_reply(reply, args.cot)[0]
         equal = reply.text and reply.text == unlike
         draws.append("equal" if equal else status)
-        if status in ("context", "error"):
+        if status in ("context", "refused", "error"):
             break  # another draw would end likewise
         if status in kept and not equal:
             return reply, draws

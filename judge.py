@@ -21,7 +21,16 @@ from collections.abc import Callable
 from inspect import getdoc
 from pathlib import Path
 
-from act.cli import Parser, conditions, not_negative, positive, run_script, set_up_device, whole
+from act.cli import (
+    Parser,
+    conditions,
+    not_negative,
+    positive,
+    run_script,
+    set_up_device,
+    stop_unfinished,
+    whole,
+)
 from act.dialogue.local import LocalChat, check_adapters
 from act.files import whole_file, write_json, write_text
 from act.forms import FORMS, load_wording
@@ -66,7 +75,7 @@ def rate(args: Namespace) -> None:
     if names.count(often) > 1:  # nobody could tell their ratings apart
         both = f'two judges would both rate as "{often}"'
         raise InputError(f"--judge: {both}; give each an --out of its own")
-    checks, unanswered = known_groups.read_checks(args.check, names), 0
+    checks, wanted, unanswered = known_groups.read_checks(args.check, names), 0, 0
     sessions = {one["id"]: one for one in read_unique(args.sessions, check_session)}
     with Store(args.out, check_rating, rating_key) as store:
         for spec, name in zip(args.judge, names, strict=True):
@@ -74,8 +83,9 @@ def rate(args: Namespace) -> None:
             judge = open_judge(spec, args)
             refuse_others(store, judge.settings, name)
             if checked := checks.get(name):
-                # its seed may be another, and what becomes of a long transcript
-                free = {key: judge.settings.get(key) for key in ("seed", "long")}
+                # its seed may be another, and what becomes of a long transcript; what its server
+                # takes is not known yet
+                free = {key: judge.settings.get(key) for key in ("seed", "long", "served")}
                 held, new = checked.get("settings", {}) | free, judge.settings | free
                 what = f"--check: the check of {name}"
                 check_settings(what, held, new, "; check it as it rates")
@@ -91,11 +101,10 @@ def rate(args: Namespace) -> None:
                 print(f"{once}, once is enough", file=sys.stderr)
             # 3. the ratings
             unanswered += rate_missing(judge, sessions, store, times(judge, args), args.wording)
+            wanted += len(sessions) * times(judge, args)
         bad = sum(record["status"] != "ok" for record in store.records())
         print(f"{len(store)} ratings in {args.out}, {bad} of them without forms")
-    if unanswered:
-        again = "are not stored: the same command asks for them again"
-        print(f"{unanswered} texts got no reply and {again}")
+    stop_unfinished(unanswered, wanted, "ratings")
 
 
 def prefer(args: Namespace) -> None:

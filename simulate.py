@@ -30,7 +30,16 @@ from tqdm import tqdm
 
 from act.audit.safety import in_danger
 from act.audit.style import describe
-from act.cli import Parser, conditions, not_negative, positive, run_script, set_up_device, share
+from act.cli import (
+    Parser,
+    conditions,
+    not_negative,
+    positive,
+    run_script,
+    set_up_device,
+    share,
+    stop_unfinished,
+)
 from act.dialogue.chat import ChatModel
 from act.dialogue.journal import Journal
 from act.dialogue.local import (
@@ -123,6 +132,8 @@ def main() -> None:
             simulate(profiles, recorded, store, journal, args)
         print(f"{len(store)} sessions in {args.out}: {ends(store.records())}")
         print(describe(store.records()))
+    wanted = [f"{condition}/{one['id']}" for condition in args.conditions for one in profiles]
+    stop_unfinished(sum(name not in store for name in wanted), len(wanted), "sessions")
 
 
 def read_profiles(args: Namespace) -> tuple[list[dict], dict[str, Replayed]]:
@@ -200,6 +211,7 @@ def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
             if record["turns"]:
                 store.append(record)  # a session as long as the person wished
             return
+    stop_unfinished(1 - (record["id"] in store), 1, "sessions")
     last = record["turns"][-1]["answer"]
     client.hear(last or f"(no answer: the turn ended as {record['status']})")
 

@@ -4,6 +4,7 @@ torch is imported only where a device is asked for: a script without a model sta
 """
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -45,11 +46,14 @@ class Parser(argparse.ArgumentParser):
         """The flags of models behind an endpoint (NAME@URL)."""
         add, about = self.add_argument, "calls to an endpoint under way at a time"
         add("--concurrency", type=positive, default=16, help=about)
-        add("--timeout", type=positive, default=300, help="seconds an endpoint may stay silent")
+        add("--timeout", type=positive, default=300, help="seconds an endpoint has for a reply")
         about = (
             "tokens an endpoint may spend before its answer (OpenAI's that think: 2048 at least)"
         )
         add("--room-to-think", type=whole, default=0, help=about)
+        about = "JSON object: what else an endpoint's requests hold, null to leave a field out; it "
+        about += "is stored in the records"
+        add("--fields", type=json_object, default=None, metavar="JSON", help=about)
 
     def add_talk_flags(self, max_new_tokens: int, batch: int) -> None:
         """The flags of scripts in which therapists speak, in many conversations at a time."""
@@ -88,6 +92,17 @@ positive = number(int, 1, LARGEST, "1 or more")
 whole = number(int, 0, LARGEST, "0 or more")
 not_negative = number(float, 0, LARGEST, "0 or more")
 share = number(float, 0, 1, "between 0 and 1")
+
+
+def json_object(text: str) -> dict:
+    """The type of a flag that is a JSON object."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f'{text} is not a JSON object, as {{"top_k": 40}}')
+    return value
 
 
 def conditions(text: str) -> list[str]:
@@ -155,6 +170,14 @@ def run_script(main: Callable[[], None], again: str = "the same command goes on 
         stop(f"error: {error.filename or 'the output'}: {error.strerror or error}", 2, error)
     except KeyboardInterrupt as error:
         stop(f"stopped; {again}", 130, error)
+
+
+def stop_unfinished(left: int, wanted: int, what: str) -> None:
+    """Leave with status 1 where a server's faults have left some of `what` undone."""
+    if left:
+        line = f"{left} of {wanted} {what} not finished; the same command goes on"
+        print(line, file=sys.stderr)
+        sys.exit(1)
 
 
 def stop(line: str, status: int, error: BaseException) -> NoReturn:

@@ -17,7 +17,7 @@ from types import UnionType
 from act.files import append_whole
 from act.formats import begins_array, other_format, parsed
 
-TURN_STATUSES = ("ok", "length", "format", "context", "error")
+TURN_STATUSES = ("ok", "length", "format", "context", "refused", "error")
 WITH_WORDS = ("ok", "length")  # statuses of a turn with an answer, behind which a session goes on
 CONDITIONS = ("instruct", "instruct-cot", "sft", "sft-cot", "orpo", "orpo-cot")
 
@@ -284,6 +284,9 @@ def check_session(record: dict) -> None:
         "client_cut"    true where the client's words were cut at the token limit
         "out_of_form"   how many of the therapist's replies broke the CoT form
         "calls"         an endpoint's account of each call, [{"role", ...}]
+
+    "served" is by role what an endpoint was found to take otherwise than "sampling" wants it:
+    {"therapist": {}, "client": {"seed": "none"}}.
     """
     require(record, {"id": str, "condition": str, "profile": dict, "turns": list, "status": str})
     check_profile(record["profile"])

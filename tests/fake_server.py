@@ -2,7 +2,8 @@
 request.
 
 `say(body, n)` answers the n-th request (from 1): a text, a dict for the whole answer, or one of the
-faults below, which take the request's handler.
+faults below, which take the request's handler. What a probe asks is answered by `probed(body, n)`,
+and has a log of its own.
 """
 
 import json
@@ -14,6 +15,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from act.dialogue.probe import QUESTION
 
 
 class Fault:
@@ -69,8 +72,9 @@ def completion(content, finish="stop", prompt_tokens=11, **more) -> dict:
 
 
 class FakeServer:
-    def __init__(self, say, delay=0.0):
+    def __init__(self, say, delay=0.0, probed=lambda body, n: "OK."):
         self.requests: list[dict] = []  # {"body", "headers", "time", "path"} of each
+        self.probes: list[dict] = []
         self.at_once, self.most_at_once = 0, 0
         lock = threading.Lock()
         fake = self
@@ -80,14 +84,16 @@ class FakeServer:
 
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                probe = body["messages"][-1] == QUESTION[-1]
+                log, answering = (fake.probes, probed) if probe else (fake.requests, say)
                 with lock:
                     asked = {"body": body, "headers": dict(self.headers), "path": self.path}
-                    fake.requests.append(asked | {"time": time.monotonic()})
-                    number = len(fake.requests)
+                    log.append(asked | {"time": time.monotonic()})
+                    number = len(log)
                     fake.at_once += 1
                     fake.most_at_once = max(fake.most_at_once, fake.at_once)
                 time.sleep(delay)
-                answer = say(body, number)
+                answer = answering(body, number)
                 with lock:
                     fake.at_once -= 1
                 if isinstance(answer, Fault):
@@ -97,7 +103,7 @@ class FakeServer:
                     self.send(200, json.dumps(whole))
 
             def send(self, code, text, length=None, **headers):
-                raw = text.encode()
+                raw = text if isinstance(text, bytes) else text.encode()
                 head = {"content-type": "application/json", "content-length": length or len(raw)}
                 lines = [f"{name}: {value}" for name, value in (head | headers).items()]
                 lines = [f"HTTP/1.1 {code} -", *lines, "", ""]
@@ -121,8 +127,8 @@ class FakeServer:
 
 
 @contextmanager
-def serving(say, delay=0.0):
-    fake = FakeServer(say, delay)
+def serving(say, delay=0.0, **more):
+    fake = FakeServer(say, delay, **more)
     try:
         yield fake
     finally:

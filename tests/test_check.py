@@ -27,7 +27,7 @@ from act.judging.check import (
     others,
     verdict,
 )
-from act.judging.judge import Judgement
+from act.judging.judge import Judge, Judgement
 from act.records import InputError, Store, read_jsonl
 from act.statistics.contrasts import auc, wilson
 from tests.fake_server import serving
@@ -193,7 +193,7 @@ SURFACES = {
 }
 
 
-class SurfaceJudge:
+class SurfaceJudge(Judge):
     """Rates every item by one number of the text, up to `sign` and the item's direction."""
 
     settings: dict = {}
@@ -470,7 +470,7 @@ def test_texts_without_a_form(tmp_path, monkeypatch, capsys):
     assert "AUC none" in capsys.readouterr().out
 
 
-class SameDigits:
+class SameDigits(Judge):
     """Rates everything alike, and now and then has probabilities, which lean to what is right."""
 
     name, settings = "same", {"of": "this test"}
@@ -529,7 +529,7 @@ def test_judgements_are_kept_and_nothing_is_asked_twice(tmp_path):
         assert check(unanswered, 1, (), store)["unrated"] == 296 and len(store) == 0
 
 
-class Knows:
+class Knows(Judge):
     """Rates 3 or 7 what shows an item, 0 or 1 what lacks it, and nothing else."""
 
     name, settings = "knows", {}

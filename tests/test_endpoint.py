@@ -1,5 +1,7 @@
 """Models behind an endpoint, against a real HTTP server with each dialect's quirks and faults."""
 
+import json
+import math
 import re
 import time
 from dataclasses import replace
@@ -9,7 +11,7 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from act.dialogue import endpoint, wire
+from act.dialogue import endpoint, pace, wire
 from act.dialogue.chat import Ask, hold_talks
 from act.dialogue.endpoint import Endpoint
 from act.dialogue.profiles import make_profiles
@@ -17,7 +19,7 @@ from act.dialogue.wire import find_dialect, retry_after
 from act.model.sampler import Sampling
 from act.records import InputError
 from tests import fake_server
-from tests.fake_server import HANG, LOADING, QUOTA, completion, serving, status
+from tests.fake_server import HANG, LOADING, QUOTA, Fault, completion, serving, status
 from tests.replies import answer_all
 from tests.tiny import pair_row, write_rows
 
@@ -27,7 +29,8 @@ TALK = [{"role": "system", "content": "You listen."}, {"role": "user", "content"
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch):
-    monkeypatch.setattr(endpoint, "FIRST_PAUSE", 0.002)
+    for module in (endpoint, pace):
+        monkeypatch.setattr(module, "FIRST_PAUSE", 0.002)
     monkeypatch.setenv("ACT_API_KEY", KEY)
     for name in ("OPENAI_API_KEY", "MISTRAL_API_KEY", "DEEPSEEK_API_KEY", "OLLAMA_API_KEY"):
         monkeypatch.delenv(name, raising=False)
@@ -81,7 +84,21 @@ PASSING = {
     "no message": {"choices": [{"message": None, "finish_reason": "stop"}]},
     "usage that is a list": completion("never read") | {"usage": [1]},
     "half a surrogate pair": completion("hi \ud83d"),
+    "half a surrogate pair elsewhere": completion("hi") | {"model": "\ud83d"},
+    "bytes that are no UTF-8": Fault(lambda handler: handler.send(200, b'{"choices": "\xff"}')),
+    "a router's error": {"error": {"code": 502, "message": "Provider returned error"}},
+    "NaN": status(200, json.dumps(completion("never read") | {"seed": math.nan})),
+    "a number without an end": status(200, json.dumps(completion("x"))[:-1] + ', "n": 1e400}'),
+    "100,000 nested brackets": status(200, '{"choices": ' + "[" * 100_000),
+    "100,000 nested brackets, closed": status(200, "[" * 100_000 + "]" * 100_000),
+    "a finish that is a list": completion("never read", ["stop"]),
+    "a choice that is a text": {"choices": ["never read"]},
+    "finish error": completion("never read", "error"),
+    "finish abort": completion("", "abort"),
+    "finish insufficient_system_resource": completion("", "insufficient_system_resource"),
     "empty content": completion(""),
+    "no content behind eos_token": completion("", "eos_token"),
+    "no content before an end token": completion("<|im_end|>\nUser: so", "length"),
     "content null": completion(None),
     "an answer without choices": {"choices": []},
 }
@@ -98,29 +115,34 @@ def test_trap_14_a_fault_that_passes_ends_as_a_right_reply(name):
 
     with serving(say) as fake:
         (reply,) = answer_all(open_at(fake), [ask()])
-    assert (reply.text, reply.status, reply.call["attempts"]) == ("right", "ok", 3)
+    # not so fast is no failed try
+    assert reply.call["attempts"] == (1 if name.startswith("429") else 3)
+    assert (reply.text, reply.status) == ("right", "ok")
     assert len(fake.requests) == 3  # the server's own log: two faults, one reply, nothing more
     waited = fake.requests[1]["time"] - fake.requests[0]["time"]
     if name.startswith("429"):
         assert waited >= (1 if "date" in name else 0.3)  # a date has whole seconds
 
 
-STAYING = sorted(PASSING.keys() - {"hang", "429 with retry-after as a date"})
+STAYING = [name for name in PASSING if name != "hang" and not name.startswith("429")]
+OF_THE_MODEL = [name for name in STAYING if "content" in name or "half a surrogate" in name]
 
 
 @pytest.mark.parametrize("name", STAYING)
-def test_trap_14_a_fault_that_stays_with_a_prompt_ends_in_an_error_after_bounded_tries(
+def test_trap_14_a_fault_that_stays_with_a_prompt_ends_after_bounded_tries(
     name, monkeypatch, capsys
 ):
-    """A turn is lost and the run goes on; the error's text is in no reply. One call more shows: it
-    is up."""
+    """Eight seeds without words to use are the model's doing, and final; the server's faults are
+    not. The run goes on; the error's text is in no reply. One call more shows: it is up."""
     monkeypatch.setattr(endpoint, "LONGEST_PAUSE", 0.01)
     with serving(lambda body, n: PASSING[name] if body["messages"] == TALK else "fine") as fake:
         model = open_at(fake)
         first, second = answer_all(model, [ask("a", TALK[1:])]) + answer_all(model, [ask("b")])
-    assert (first.status, second.status, second.text) == ("ok", "error", "")
-    assert len(fake.requests) == 1 + endpoint.ATTEMPTS + 1
-    assert "a turn is lost after 8 tries" in capsys.readouterr().err
+    ends = "error" if name in OF_THE_MODEL else "lost"
+    assert (first.status, second.status, second.text) == ("ok", ends, "")
+    assert len(fake.requests) + len(fake.probes) == 1 + endpoint.ATTEMPTS + 1
+    said = {"error": "a turn is lost after 8 tries", "lost": "a turn is put off after 8 tries"}
+    assert said[ends] in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -129,7 +151,8 @@ def test_trap_14_a_fault_that_stays_with_a_prompt_ends_in_an_error_after_bounded
 def test_trap_14_a_server_that_goes_down_stops_the_run_and_loses_no_reply(name, monkeypatch):
     """No turn is stored as an error: the replies in hand come first, then one line."""
     monkeypatch.setattr(endpoint, "LONGEST_PAUSE", 0.01)
-    with serving(lambda body, n: "fine" if n <= 2 else PASSING[name]) as fake:
+    fault = PASSING[name]
+    with serving(lambda body, n: "fine" if n <= 2 else fault, probed=lambda body, n: fault) as fake:
         model = open_at(fake, concurrency=1)
         model.start([ask(str(i)) for i in range(6)])
         replies = []
@@ -137,7 +160,8 @@ def test_trap_14_a_server_that_goes_down_stops_the_run_and_loses_no_reply(name, 
             while True:
                 replies += model.step(1.0)
     assert [reply.text for _, reply in replies] == ["fine", "fine"]
-    assert len(fake.requests) <= 2 + 2 * (endpoint.ATTEMPTS + 1)
+    assert len(fake.requests) <= 2 + 2 * endpoint.ATTEMPTS
+    assert len(fake.probes) <= 2 * endpoint.PROBES
 
 
 def test_a_reply_that_cannot_be_used_is_asked_for_with_another_seed(monkeypatch):
@@ -154,26 +178,32 @@ def for_talk(answer):
     return lambda body, n: answer if body["messages"] == TALK else "fine"
 
 
-ODD = ["content_filter", "length", "eos_token", None]
+ODD = {
+    "content_filter": ("refused", "refused: content_filter"),
+    "length": ("error", "finish_reason length and no words"),
+    "tool_calls": ("error", "finish_reason tool_calls"),
+}
 
 
 @pytest.mark.parametrize("finish", ODD)
-def test_trap_16_an_odd_or_empty_finish_is_one_call_and_leaves_its_reason(finish, capsys):
+def test_trap_16_an_odd_finish_without_words_is_one_call_and_leaves_its_reason(finish, capsys):
+    ends, said = ODD[finish]
     with serving(for_talk(completion("", finish))) as fake:
         (reply,) = answer_all(open_at(fake), [ask()])
-    assert (reply.status, reply.call["finish"]) == ("error", finish)
-    assert len(fake.requests) == 2  # one asks if it is up
-    assert f"finish_reason {finish}" in capsys.readouterr().err
+    assert (reply.status, reply.call["finish"]) == (ends, finish)
+    assert len(fake.requests) == len(fake.probes) == 1  # one asks if it is up
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("finish", ODD)
 def test_a_server_that_fails_every_prompt_stops_the_run(finish):
     """Also behind a full context: only a reply with words shows that it can give one."""
-    answers = [completion("x", "model_length"), completion("", finish), completion("", finish)]
-    with serving(lambda body, n: answers[n - 1]) as fake:
+    odd = completion("", finish)
+    answers = [completion("x", "model_length"), odd]
+    with serving(lambda body, n: answers[n - 1], probed=lambda body, n: odd) as fake:
         model = open_at(fake)
         assert answer_all(model, [ask("a")])[0].status == "context"
-        with pytest.raises(InputError, match=f"no reply in 1 try: finish_reason {finish}") as stop:
+        with pytest.raises(InputError, match=f"no reply in 1 try: {ODD[finish][1]}") as stop:
             answer_all(model, [ask("b")])
     assert ("--room-to-think" in str(stop.value)) == (finish == "length")
 
@@ -185,7 +215,7 @@ def test_a_hang_is_given_up_after_the_timeout(monkeypatch):
         answer_all(model, [ask("a", TALK[1:])])
         (reply,) = answer_all(model, [ask("b")])
     # the last shows that the server is up
-    assert reply.status == "error" and len(fake.requests) == 1 + 2 + 1
+    assert reply.status == "lost" and (len(fake.requests), len(fake.probes)) == (1 + 2, 1)
 
 
 FINAL = {
@@ -209,29 +239,34 @@ def test_a_fault_that_no_try_can_help_stops_the_run_at_once_and_shows_no_key(nam
     more."""
     fault, said = FINAL[name]
     wanted = pytest.raises(InputError, match=re.escape(said))
-    with serving(lambda body, n: fault) as fake, wanted as stop:
+    with serving(lambda body, n: fault, probed=lambda body, n: fault) as fake, wanted as stop:
         answer_all(open_at(fake), [ask()])
-    assert len(fake.requests) == 1 + (name in ("an unknown field", "no access"))
+    assert len(fake.requests) == 1
+    assert len(fake.probes) == (name in ("an unknown field", "no access"))
     assert KEY not in str(stop.value) and "\n" not in str(stop.value)
 
 
 @pytest.mark.parametrize("code", [400, 403, 422])
 @pytest.mark.parametrize("place", [0, 1])
-def test_a_refused_prompt_costs_one_turn_wherever_it_stands(code, place):
+@pytest.mark.parametrize(
+    ("said", "ends"), [("content policy", "refused"), ("no such thing", "error")]
+)
+def test_a_refused_prompt_costs_one_turn_wherever_it_stands(code, place, said, ends):
     """First of all, too: else the same command would end there again and again."""
-    with serving(for_talk(status(code, "content policy"))) as fake:
+    with serving(for_talk(status(code, said))) as fake:
         model = open_at(fake)
         talks = [TALK if i == place else TALK[1:] for i in range(3)]
         replies = [answer_all(model, [ask("a", talk)])[0].status for talk in talks]
-    assert replies == ["error" if i == place else "ok" for i in range(3)]
-    assert len(fake.requests) == 3 + 1
+    assert replies == [ends if i == place else "ok" for i in range(3)]
+    assert (len(fake.requests), len(fake.probes)) == (3, 1)
 
 
 def test_a_busy_server_is_asked_again_whether_it_is_up():
-    answers = {True: [status(400, "content policy")], False: [LOADING, status(429, ""), "fine"]}
-    with serving(lambda body, n: answers[body["messages"] == TALK].pop(0)) as fake:
+    answers = [LOADING, status(429, ""), LOADING, "fine"]
+    with serving(lambda body, n: status(400, "no"), probed=lambda body, n: answers[n - 1]) as fake:
         (reply,) = answer_all(open_at(fake), [ask()])
-    assert reply.status == "error" and len(fake.requests) == 1 + endpoint.PROBES
+    assert reply.status == "error"
+    assert (len(fake.requests), len(fake.probes)) == (1, endpoint.PROBES + 1)  # a 429 is no try
 
 
 def test_a_quota_spent_in_the_middle_stops_the_run():
@@ -293,16 +328,27 @@ def test_nobody_there_is_said_and_stops_the_run(capsys):
     ("finish", "content", "ends"),
     [
         ("length", "cut o", ("length", "cut o")),
-        ("content_filter", "I can", ("error", "")),
+        ("MAX_TOKENS", "cut o", ("length", "cut o")),
+        ("eos_token", "x", ("ok", "x")),
+        ("STOP", "x", ("ok", "x")),
+        ("end_turn", "x", ("ok", "x")),
+        ("stop_sequence", "x", ("ok", "x")),
+        ("stop:<|im_end|>", "x", ("ok", "x")),
+        ("", "x", ("ok", "x")),
+        (None, "x", ("ok", "x")),
+        ("content_filter", "I can", ("refused", "")),
+        ("refusal", "I can", ("refused", "")),
+        ("SAFETY", "I can", ("refused", "")),
         ("tool_calls", "x", ("error", "")),
-        (None, "x", ("error", "")),
         ("model_length", "x", ("context", "")),
+        ("model_context_window_exceeded", "x", ("context", "")),
     ],
 )
 def test_trap_16_a_finish_other_than_stop_is_a_status(finish, content, ends):
     with serving(for_talk(completion(content, finish))) as fake:
         (reply,) = answer_all(open_at(fake), [ask()])
-    assert (reply.status, reply.text) == ends and len(fake.requests) == 1 + (ends[0] == "error")
+    assert (reply.status, reply.text) == ends and len(fake.requests) == 1
+    assert len(fake.probes) == (ends[0] in ("error", "refused"))
 
 
 @pytest.mark.parametrize(
@@ -321,54 +367,21 @@ def test_trap_19_a_prompt_too_long_for_the_server_has_status_context(said):
     assert (reply.status, reply.text) == ("context", "") and len(fake.requests) == 1
 
 
-def strict_mistral(body, n):
-    """Answers 422 to any field Mistral does not know."""
-    known = {"model", "messages", "max_tokens", "temperature", "top_p", "random_seed"}
-    return "right" if body.keys() <= known else status(422, "extra fields not permitted")
-
-
-def strict_openai(body, n):
-    """A newer OpenAI model: no max_tokens, no temperature but its own."""
-    if "max_tokens" in body or "temperature" in body or "top_p" in body:
-        return status(400, {"error": {"code": "unsupported_parameter"}})
-    return "right"
-
-
-def test_trap_15_bodies_differ_by_dialect(monkeypatch):
-    with serving(strict_mistral) as fake:
-        with pytest.raises(InputError, match="422"):
-            answer_all(open_at(fake), [ask()])
-        as_dialect(monkeypatch, "mistral", fake)
-        assert answer_all(open_at(fake), [ask()])[0].text == "right"
-        assert fake.requests[-1]["body"]["random_seed"] == (2**62 + 5) % 2**31
-    with serving(strict_openai) as fake:
-        as_dialect(monkeypatch, "openai", fake)
-        model = open_at(fake, name="gpt-5-mini")
-        assert answer_all(model, [ask()])[0].text == "right"
-        assert fake.requests[-1]["body"]["max_completion_tokens"] == 64 + 2048
-        assert model.sampling == Sampling(None, None, 64)  # recorded as not ours
-    with serving(lambda body, n: "right") as fake:
-        as_dialect(monkeypatch, "openai", fake)
-        answer_all(open_at(fake, name="gpt-4.1"), [ask()])
-        assert fake.requests[-1]["body"]["max_completion_tokens"] == 64
-        assert fake.requests[-1]["body"]["temperature"] == 0.8
-    with serving(strict_openai) as fake:  # the same models by way of another vendor
-        model = open_at(fake, name="openai/gpt-5-mini")
-        assert answer_all(model, [ask()])[0].text == "right" and model.sampling.temperature is None
-        assert fake.requests[-1]["body"]["max_completion_tokens"] == 64 + 2048
-
-
 @pytest.mark.parametrize(
-    ("name", "room", "limit"), [("qwen3-8b", 900, 964), ("o3", 900, 2112), ("o3", 5000, 5064)]
+    ("name", "room", "limit"),
+    [
+        *(("qwen3-8b", 900, 964), ("o3", 900, 2112), ("o3", 5000, 5064)),
+        *(("gpt-5-mini", 0, 2112), ("openai/gpt-5-mini", 0, 2112), ("gpt-4.1", 900, 964)),
+    ],
 )
 def test_a_model_that_thinks_gets_room_for_it(name, room, limit):
     """Its thoughts take all of the tokens that were meant for the answer, unless there are more."""
 
     def say(body, n):
-        tokens = body.get("max_tokens") or body["max_completion_tokens"]
+        tokens = body["max_tokens"]
         return f"<think>Hm.</think>{tokens}" if tokens > 64 else completion("<think>Hm", "length")
 
-    with serving(say) as fake:
+    with serving(say, probed=say) as fake:
         model = Endpoint(f"{name}@{fake.url}", Sampling(0.8, 0.9, 64), 1, 1.0, room)
         assert answer_all(model, [ask()])[0].text == str(limit)
         with pytest.raises(InputError, match="--room-to-think"):
@@ -389,6 +402,9 @@ def test_content_in_parts_is_joined_without_the_thoughts():
         ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
         ({"retry-after-ms": "soon", "retry-after": "9"}, 9),
         ({"retry-after": "in a while"}, 0),
+        ({"retry-after": "nan"}, 0),
+        ({"retry-after": "-5"}, 0),
+        ({"retry-after": "Mon, 01 Jan 0001 00:00:00 +2359"}, 0),
         ({}, 0),
     ],
 )
@@ -404,12 +420,19 @@ def test_trap_14_a_date_without_a_place_is_utc(zone, monkeypatch):
     assert 97 < retry_after(httpx.Headers({"retry-after": date})) <= 100
 
 
-def test_trap_14_a_server_that_asks_for_an_hour_gets_a_minute_at_most(monkeypatch):
-    slept = []
-    monkeypatch.setattr(
-        endpoint, "time", SimpleNamespace(sleep=slept.append, monotonic=time.monotonic)
-    )
-    answers = [status(429, "", retry_after="3600"), status(429, "", retry_after="20"), "right"]
+@pytest.mark.parametrize("code", [503, 429])
+def test_trap_14_a_server_that_asks_for_an_hour_gets_a_minute_at_most(code, monkeypatch):
+    """By a clock that goes on by the seconds slept."""
+    now, slept = [1000.0], []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        now[0] += seconds
+
+    clock = SimpleNamespace(sleep=sleep, monotonic=lambda: now[0])
+    for module in (endpoint, pace):
+        monkeypatch.setattr(module, "time", clock)
+    answers = [status(code, "", retry_after="3600"), status(code, "", retry_after="20"), "right"]
     with serving(lambda body, n: answers[n - 1]) as fake:
         answer_all(open_at(fake), [ask()])
     assert slept == [60, 20]
@@ -436,23 +459,54 @@ def test_trap_15_the_prompt_that_asks_whether_a_server_is_up_is_no_measure(monke
     cut."""
 
     def ollama(body, n):
-        (message,) = body["messages"]
-        refused = status(400, "not this one") if n == 1 else None
-        return refused or completion("fine", prompt_tokens=25 + len(message["content"]) // 5)
+        refused = status(400, "not this one") if n == 1 and len(body["messages"]) == 1 else None
+        letters = sum(len(message["content"]) for message in body["messages"])
+        return refused or completion("fine", prompt_tokens=25 + letters // 5)
 
-    with serving(ollama) as fake:
+    with serving(ollama, probed=ollama) as fake:
         as_dialect(monkeypatch, "ollama", fake)
         model = open_at(fake)
         talk = [{"role": "user", "content": "x" * 500}]
         assert [answer_all(model, [ask("a", talk)])[0].status for _ in range(2)] == ["error", "ok"]
-    assert len(fake.requests) == 3
+    assert (len(fake.requests), len(fake.probes)) == (2, 1)
 
 
-def test_a_served_model_that_thinks_aloud_is_not_quoted():
-    for opening in ("<think>He is sad.", "He is sad."):  # some templates open the tag in the prompt
-        said = f"{opening}\nI should ask.</think>\n\nWhat hurts?"
-        with serving(lambda body, n, said=said: said) as fake:
-            assert answer_all(open_at(fake), [ask()])[0].text == "What hurts?"
+HARMONY = "<|channel|>analysis<|message|>He is sad.<|end|><|start|>assistant<|channel|>final"
+THOUGHTS = [
+    "<think>He is sad.\nI should ask.</think>\n\n",
+    "He is sad.</think>",  # some templates open the tag in the prompt
+    "<thinking>He is sad.</thinking>",
+    "[THINK]He is sad.[/THINK]",
+    "\u25c1think\u25b7He is sad.\u25c1/think\u25b7",
+    f"{HARMONY}<|message|>",
+    f"<|start|>assistant{HARMONY}<|message|>",
+    "analysisHe is sad.assistantfinal",
+]
+
+
+@pytest.mark.parametrize("thought", THOUGHTS)
+def test_a_served_model_that_thinks_aloud_is_not_quoted(thought):
+    said = wire.read_content(f"{thought}What hurts?"), wire.read_content(thought)
+    assert said == (("What hurts?", None), ("", None))
+
+
+@pytest.mark.parametrize("thought", ["<think>He is sad.", "<|channel|>analysis<|message|>He"])
+def test_thoughts_that_do_not_end_are_no_words(thought):
+    assert wire.read_content(thought)[0] == ""
+    assert wire.read_content(f"Hm. {thought}")[0] == "Hm."
+
+
+TOKENS = ["<|im_end|>", "<|eot_id|>", "</s>", "<end_of_turn>", "[INST]", "<\uff5cUser\uff5c>"]
+
+
+@pytest.mark.parametrize("token", TOKENS)
+@pytest.mark.parametrize("finish", ["stop", "length"])
+def test_a_reply_ends_at_a_special_token_in_its_text_and_says_so(token, finish):
+    """A server that does not know the token as an end lets the model speak on, for the client,
+    too, up to the limit."""
+    with serving(lambda body, n: completion(f"What hurts?{token}\nIt does.", finish)) as fake:
+        (reply,) = answer_all(open_at(fake), [ask()])
+    assert (reply.text, reply.status, reply.call["cut_at"]) == ("What hurts?", "ok", token)
 
 
 @pytest.mark.parametrize(
@@ -464,6 +518,9 @@ def test_a_served_model_that_thinks_aloud_is_not_quoted():
         ("http://localhost:11434/v1", "OLLAMA_API_KEY"),
         ("http://gpu-box:8000/v1", "ACT_API_KEY"),
         ("https://api.openai.com.evil.example/v1", "ACT_API_KEY"),
+        ("https://me.openai.azure.com/openai/v1", "AZURE_OPENAI_API_KEY"),
+        ("https://me.services.ai.azure.com/openai/v1", "AZURE_OPENAI_API_KEY"),
+        ("https://azure.com.evil.example/v1", "ACT_API_KEY"),
     ],
 )
 def test_the_address_tells_the_dialect_and_so_which_key_is_sent(url, key):

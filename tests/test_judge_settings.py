@@ -8,10 +8,11 @@ import pytest
 
 import judge as judge_script
 from act.cli import run_script
+from act.dialogue import endpoint
 from act.forms import FORMS
 from act.judging.judge import WHOLE_FORMS, same_family, wording_digest
 from act.records import check_rating, read_jsonl
-from tests.fake_server import completion, serving
+from tests.fake_server import completion, serving, status
 from tests.made_ratings import make_session, write
 from tests.test_served_judge import RATED, as_json
 
@@ -54,7 +55,7 @@ def test_ratings_of_other_settings_are_not_taken_for_these(judge, refused, wordi
         kept = list(read_jsonl("r.jsonl", check_rating))
         digest = wording_digest(FORMS, WHOLE_FORMS)
         settings = {"endpoint": f"m@{server.url}", "wording": digest, "temperature": 0.0, "seed": 0}
-        assert [r["judge"] for r in kept] == [settings] * 2
+        assert [r["judge"] for r in kept] == [settings | {"served": {}}] * 2
         warmer = "r.jsonl was made with temperature 0.0, not 0.7; choose another --out"
         for flags, said in (
             (("--temperature", 0.7), warmer),
@@ -92,33 +93,44 @@ def test_local_judges_are_told_apart_by_their_weights(judge, refused, folder, tm
     assert "2 ratings in r.jsonl" in judge(*RATE, "c/tiny").out  # the same model in another place
 
 
-def test_no_reply_is_not_stored_and_asked_for_again(judge):
-    """A finish that is no end: "error" after two attempts. Nothing of it stays; the same command
-    mends it."""
+@pytest.mark.parametrize(("finish", "calls"), [("error", 1 + 8), ("tool_calls", 1 + 2)])
+def test_no_reply_is_not_stored_and_asked_for_again(judge, finish, calls, monkeypatch, capsys):
+    """A finish that is no end, of the server's or the model's making: nothing of it stays; the
+    same command mends it. Exit status 1, and the last line says so."""
     fails = [True]
 
     def say(body, n):
         first = "I feel low." in body["messages"][-1]["content"]
-        return completion("", finish="error") if first and fails[0] and n > 1 else as_json(RATED)
+        fault = first and fails[0] and n > 1
+        return completion("", finish=finish) if fault else as_json(RATED)
 
+    monkeypatch.setattr(endpoint, "FIRST_PAUSE", 0.001)
     with serving(say) as server:
         words = (*RATE, f"m@{server.url}", "--attempts", 2, "--concurrency", 1)
-        out = judge(*words).out
-        assert (
-            "1 ratings in r.jsonl, 0 of them without forms\n1 texts got no reply and are not stored"
-            in out
-        )
+        with pytest.raises(SystemExit) as stop:
+            judge(*words)
+        out, err = capsys.readouterr()
+        assert stop.value.code == 1 and "1 ratings in r.jsonl, 0 of them without forms" in out
+        last = "1 of 2 ratings not finished; the same command goes on"
+        assert err.splitlines()[-1] == last and len(server.requests) == calls
         fails[0] = False
-        assert "no reply" not in judge(*words).out
+        assert "not finished" not in judge(*words).err
     ratings = list(read_jsonl("r.jsonl", check_rating))
     assert [r["status"] for r in ratings] == ["ok", "ok"] and len(
         {r["session"] for r in ratings}
     ) == 2
 
 
-def test_a_refusal_is_final_stored_and_counted(judge):
-    """By the model, in OpenAI's field, or by a filter: `attempts` requests each; the server answers
-    other things."""
+BY_FILTER = [
+    completion("", finish="content_filter"),
+    status(400, {"error": {"code": "content_filter", "message": "the prompt triggered it"}}),
+]
+
+
+@pytest.mark.parametrize("by_filter", BY_FILTER)
+def test_a_refusal_is_final_stored_and_counted(judge, by_filter):
+    """By the model, in OpenAI's field, or by a filter, in a finish or in HTTP's 400: it is asked
+    once, and would say the same."""
     calls = []
 
     def say(body, n):
@@ -126,7 +138,7 @@ def test_a_refusal_is_final_stored_and_counted(judge):
             return "Good day."
         calls.append(body)
         if "I feel low." in body["messages"][-1]["content"]:
-            return completion("", finish="content_filter")
+            return by_filter
         reply = completion(None)
         reply["choices"][0]["message"]["refusal"] = "I cannot rate this."
         return reply
@@ -135,12 +147,10 @@ def test_a_refusal_is_final_stored_and_counted(judge):
         words = (*RATE, f"m@{server.url}", "--attempts", 2)
         assert "2 ratings in r.jsonl, 2 of them without forms" in judge(*words).out
         judge(*words)
-    assert len(calls) == 4
+    assert len(calls) == 2
     for record in read_jsonl("r.jsonl", check_rating):
-        assert (
-            record["status"] == "refused" and record["act_fm"] is None and record["attempts"] == 2
-        )
-        assert record["refusals"] == ["the model or its provider declined"] * 2
+        assert (record["status"], record["act_fm"], record["attempts"]) == ("refused", None, 1)
+        assert record["refusals"] == ["the model or its provider declined"]
 
 
 def test_a_session_with_other_words_is_not_taken_for_the_one_that_was_rated(judge, refused):
@@ -219,9 +229,12 @@ def test_files_that_cannot_be_read_or_written_are_one_line_before_anybody_is_ask
         assert "folder.json: not a file" in refused(*check, "folder.json")
         assert not server.requests
         judge(*check[1:], "new/c.json")
-        asked = len(server.requests)
+        asked, probed = len(server.requests), len(server.probes)
+        result = (tmp_path / "new/c.json").read_text()
         judge(*check[1:], "new/c.json")
         assert asked == len(server.requests) == 296  # the judgements were kept
+        assert probed == len(server.probes) == 1
+        assert (tmp_path / "new/c.json").read_text() == result
         assert "temperature 0.0, not 1.0" in refused(*check, "new/c.json", "--temperature", 1)
 
 

@@ -94,21 +94,20 @@ def test_json_by_schema_is_asked_for_and_read(rate):
 
 
 def test_a_server_that_refuses_the_schema_is_asked_for_lines(rate):
-    refused = []
-
     def say(body, n):
         if {"response_format", "logprobs"} & set(body):
-            refused.append(n)
             return status(422, {"detail": "extra fields not permitted"})
         return f"Here they are.\n\n{render(RATED)}"
 
-    with serving(say) as server:
+    with serving(say, probed=say) as server:
         ratings, _, warned = rate(server, "--concurrency", 1)
-    assert (
-        len(refused) == 3 and len(server.requests) == 16 + 3
-    )  # schema and log-probs, one of them, the other
+    # all, the barest, the system role, temperature, seed, top_p, the schema, 20 and 5 log-probs
+    assert (len(server.requests), len(server.probes)) == (16, 9)
     assert all(r["act_fm"] + r["tes"] == RATED for r in ratings)
-    assert warned.count("asks with fewer fields now") == 3
+    assert ratings[0]["judge"]["served"] == {"schema": "none", "logprobs": "none"}
+    for said in ("asks with schema: none, since HTTP 422", "asks with logprobs: none, since HTTP"):
+        assert warned.count(said) == 1
+    assert "16 of 16 ratings by fake have no expected ratings" in warned
 
 
 def test_rubbish_one_time_in_three_is_never_recorded_and_attempts_are_counted_and_bounded(rate):
@@ -171,6 +170,75 @@ def test_log_probabilities_become_expected_ratings(rate, write):
     ):
         rival = int(slot.digits[(slot.digits.index(str(rating)) + 1) % len(slot.digits)])
         assert expected == pytest.approx((0.7 * rating + 0.2 * rival) / 0.9)
+
+
+@pytest.mark.parametrize("end", ["<|im_end|>", "</s>", "<eos>", ""])
+@pytest.mark.parametrize("write", [as_json, render])
+def test_an_end_token_that_the_text_does_not_show_is_no_other_word(rate, end, write):
+    """vLLM lists it last among the log-probabilities."""
+    reply = with_logprobs(write(RATED), RATED)
+    last = {"token": end, "logprob": -0.01, "top_logprobs": []}
+    reply["choices"][0]["logprobs"]["content"].append(last)
+    with serving(lambda body, n: reply) as server:
+        ratings, _, warned = rate(server)
+    assert all("act_fm_expected" in rating for rating in ratings)
+    assert "no expected ratings" not in warned
+
+
+def test_where_expected_ratings_cannot_be_had_a_line_says_so(rate):
+    """Of 16 texts two get log-probabilities of other words."""
+    other = with_logprobs(as_json(RATED), RATED)
+    other["choices"][0]["logprobs"]["content"][0]["token"] = "Ratings: "
+    good = with_logprobs(as_json(RATED), RATED)
+    with serving(lambda body, n: other if n in (3, 9) else good) as server:
+        ratings, _, warned = rate(server)
+    assert sum("tes_expected" in rating for rating in ratings) == 14
+    said = "warning: 2 of 16 ratings by fake have no expected ratings: the server gives no log-"
+    assert said in warned
+
+
+def test_a_filter_that_refuses_the_first_text_costs_that_text_alone(rate):
+    """It is no refusal of the schema or the log-probabilities: the others are asked with both."""
+    first = json.loads(CORPUS.read_text(encoding="utf-8").splitlines()[0])["turns"][0]["client"]
+    filtered = {"code": "content_filter", "message": "triggered the content management policy"}
+
+    def say(body, n):
+        if first in body["messages"][-1]["content"]:
+            return status(400, {"error": filtered})
+        return with_logprobs(as_json(RATED), RATED)
+
+    with serving(say) as server:
+        ratings, *_ = rate(server, "--concurrency", 1)
+    assert [rating["status"] for rating in ratings] == ["refused"] + ["ok"] * 15
+    assert all("act_fm_expected" in rating for rating in ratings[1:])
+    assert all({"response_format", "logprobs"} <= r["body"].keys() for r in server.requests)
+    assert len(server.requests) == 16
+
+
+DISCLAIMERS = [
+    "I can't rate this, so here is a placeholder form:",
+    "As an AI I am not able to rate a therapist. An example of how it would be filled in:",
+    "Note: these are not real ratings.",
+    "(placeholder)",
+]
+
+
+@pytest.mark.parametrize("write", [as_json, render])
+@pytest.mark.parametrize("place", ["{said}\n\n{form}", "{form}\n\n{said}"])
+def test_a_judge_that_disclaims_has_not_rated_and_is_asked_again(rate, place, write):
+    """A whole form stands beside it, in front or behind, and is not read. The second try counts."""
+    form = write(RATED)
+
+    def say(body, n):
+        return place.format(said=DISCLAIMERS[n - 1], form=form) if n <= len(DISCLAIMERS) else form
+
+    with serving(say) as server:
+        ratings, *_ = rate(server, "--concurrency", 1)
+    again = [rating for rating in ratings if rating["attempts"] == 2]
+    assert len(again) == len(DISCLAIMERS) and len(server.requests) == 16 + len(again)
+    for rating in again:
+        assert rating["refusals"][0].startswith("neither a heading nor an item of a named form")
+    assert {rating["status"] for rating in ratings} == {"ok"}
 
 
 def rated_tokens(reply):

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from act.audit.style import count_conduct, describe
-from act.dialogue.chat import Reply, hold_talks
+from act.dialogue.chat import ChatModel, Reply, hold_talks
 from act.dialogue.endpoint import Endpoint
 from act.dialogue.journal import Journal, check_made_with
 from act.dialogue.profiles import draw_twists, make_profiles
@@ -17,7 +17,7 @@ from act.model.sampler import Sampling
 from act.records import InputError, Store, check_session, read_jsonl
 
 
-class Scripted:
+class Scripted(ChatModel):
     """A ChatModel that answers with `say(ask, n)`, where n counts the asks of the conversation from
     1."""
 

@@ -15,6 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from tqdm import tqdm
+
 from act.dialogue.prompts import parse_reply
 from act.model.sampler import Sampling
 from act.model.tokenizer import Messages
@@ -35,11 +37,15 @@ class Ask:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a speaker said, and how it ended. The text of "context" and "error" is empty, so that no
-    error can enter a transcript."""
+    """What a speaker said, and how it ended. No error can enter a transcript: text stands behind
+    these two statuses alone, "ok" and "length" (cut off at the limit).
+
+    "context", no room for a reply, "refused", by the model or its provider's filter, and "error",
+    no words to use, are final. "lost": none by a server's fault; the same command asks again.
+    """
 
     text: str
-    status: str  # "ok", "length" (cut off at the limit), "context" (no room for a reply) or "error"
+    status: str
     prompt_tokens: int | None = None  # None: not told
     response_tokens: int | None = None
     call: dict | None = None  # an endpoint's account: model, fingerprint, usage, attempts
@@ -56,6 +62,10 @@ class ChatModel(Protocol):
     sampling: Sampling
     busy: int  # replies begun and not ended
     remote: bool = False  # works by itself; a local model works in `step` only
+    # of an endpoint: what else a request holds, and what it was found to take otherwise than wanted
+    fields: dict = {}  # noqa: RUF012 (never written to)
+    served: dict | None = None  # None: was not asked
+    bar: tqdm | None = None  # shows how long a server makes it wait
 
     def start(self, asks: list[Ask]) -> None:
         """Begin replies. A conversation has one reply in the making at a time."""

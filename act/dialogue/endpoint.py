@@ -1,8 +1,9 @@
 """A model behind an OpenAI-compatible endpoint as a ChatModel: NAME@URL, over httpx.
 
-Every fault ends in one of three ways: a right reply after another try; a typed status ("length",
-"context", "error"), where the fault is this prompt's; or one line that stops the run, where no
-reply can come at all (a wrong key or name, a spent quota, a server that is down).
+Every fault ends in one of four ways: a right reply after another try; a typed status ("length",
+"context", "refused", "error"), where the fault is this prompt's or the model's; "lost", where it is
+the server's, and the same command asks again; or one line that stops the run, where no reply can
+come at all (a wrong key or name, a spent quota, a server that is down).
 """
 
 import random
@@ -10,6 +11,7 @@ import re
 import sys
 import threading
 import time
+from argparse import Namespace
 from contextlib import suppress
 from dataclasses import replace
 from queue import Empty, SimpleQueue
@@ -17,57 +19,63 @@ from queue import Empty, SimpleQueue
 import httpx
 from tqdm import tqdm
 
-from act.dialogue import wire
+from act.dialogue import probe, wire
 from act.dialogue.chat import Ask, ChatModel, Reply
+from act.dialogue.pace import pace_of
 from act.dialogue.wire import Fault
 from act.model.sampler import Sampling
 from act.records import WITH_WORDS, InputError
 
 ATTEMPTS = 8
 PROBES = 3  # tries of a prompt that any model can answer
-PROBE = Ask("probe", [{"role": "user", "content": "Say OK."}], 0)
+PROBE = Ask("probe", probe.QUESTION, 0)
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds; a pause doubles from try to try
 CONNECT = 10.0  # seconds for a connection
-SHOWN = 200  # letters of what a server says
+PATIENCE = 3600.0  # seconds in which a reply is refused for the pace alone
+LONGEST_ANSWER = 2**26  # bytes
 
-# OpenAI's models that think first, wherever they are served; they refuse temperature and top_p
+# OpenAI's models that think first, wherever they are served
 THINKS = re.compile(r"gpt-5|o\d")
 ROOM_TO_THINK = 2048  # tokens such a model may spend before its answer, at least
 
+A_LETTER = 1 / 4  # tokens, until a reply has told how many a prompt had
 # a prompt was cut where less than 0.7 of its tokens were read, or less than a token in 8 letters
 CUT, LEAST = 0.7, 1 / 8
 
 
 class Endpoint(ChatModel):
-    """A served model. `concurrency` calls at most are under way at a time; silent for `timeout`
-    seconds, one is lost.
+    """A served model. `concurrency` calls at most are under way at a time; a reply that is not
+    whole after `timeout` seconds is lost.
 
-    `room`: tokens it may spend on thoughts, beside `max_new_tokens`. `offers`, set by
-    served.py: fields that a request may have beside the usual ones, best first. A server that
-    refuses one set (HTTP 400 or 422) before any good reply is asked with the next.
+    `room`: tokens it may spend on thoughts, beside `max_new_tokens`. `fields`: what else a request
+    holds; one that is None is left out. `options`: the ways to ask (probe.py), of which `taken` are
+    in use; `served`: those of them that are not the best, None until the server was asked.
     """
 
     remote = True
 
     def __init__(
-        self, spec: str, sampling: Sampling, concurrency: int, timeout: float, room: int = 0
+        self,
+        spec: str,
+        sampling: Sampling,
+        concurrency: int,
+        timeout: float,
+        room: int = 0,
+        fields: dict | None = None,
     ):
-        self.name, self.sampling = spec, sampling
-        self.model, address = wire.read_address(spec)
-        self.url = f"{str(address).rstrip('/')}/chat/completions"
-        self.dialect = wire.find_dialect(address)
-        self.key = wire.read_key(self.dialect.key)
-        self.client = httpx.Client(
-            headers={"Authorization": f"Bearer {self.key}"} if self.key else {},
-            timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT)),
-            limits=httpx.Limits(),  # none: the threads are the limit
-        )
-        self.thinks = bool(THINKS.match(self.model.rpartition("/")[2]))  # MODEL, or VENDOR/MODEL
-        self.room = room
-        if self.thinks:
-            self.room = max(room, ROOM_TO_THINK)
-            self.sampling = Sampling(None, None, sampling.max_new_tokens)
-        self.offers, self.offer = [{}], 0
+        self.name, self.sampling, self.fields = spec, sampling, fields or {}
+        self.model, self.address = wire.read_address(spec)
+        path = f"{self.address.path.rstrip('/')}/chat/completions"
+        self.url = self.address.copy_with(path=path)
+        self.dialect = wire.find_dialect(self.address)
+        self.key, self.timeout = wire.read_key(self.dialect.key), timeout
+        self.client = self._open_client()
+        thinks = THINKS.match(self.model.rpartition("/")[2])  # MODEL, or VENDOR/MODEL
+        self.room = max(room, ROOM_TO_THINK) if thinks else room
+        self.options = probe.options(sampling, sampling.max_new_tokens + self.room)
+        self.taken: probe.Taken = {}
+        self.pace = pace_of(f"{self.address.scheme}://{self.address.netloc.decode()}")
+        self.shown = ""  # what the bar says of the pace
         self.warned = False  # was it said that there is no reply yet?
         self.last_good = 0.0  # time of the last good reply, 0 before the first
         self.tokens_a_letter = 0.0  # of the first prompt: what later ones are compared with
@@ -76,6 +84,46 @@ class Endpoint(ChatModel):
         self.asked: SimpleQueue[Ask | None] = SimpleQueue()
         self.done: SimpleQueue[tuple[str, Reply | Exception]] = SimpleQueue()
         self.stopped: Exception | None = None  # raised by the next step, behind the replies in hand
+
+    def _open_client(self) -> httpx.Client:
+        """Connections with the key. Raises InputError for a proxy that httpx cannot use."""
+        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        if self.key and wire.VERSION in self.address.params:
+            headers = {"api-key": self.key}
+        try:
+            return httpx.Client(
+                headers=headers,
+                timeout=httpx.Timeout(self.timeout, connect=min(self.timeout, CONNECT)),
+                limits=httpx.Limits(),  # none: the threads are the limit
+                trust_env=not wire.is_loopback(self.address),  # no proxy to one's own machine
+            )
+        except (ImportError, ValueError, httpx.InvalidURL) as error:
+            said = str(error).partition(". ")[0]
+            cure = "http://HOST:PORT is read; set it so, or unset it"
+            raise InputError(f"HTTP_PROXY, HTTPS_PROXY or ALL_PROXY: {said}; {cure}") from None
+
+    def settle(self) -> "Endpoint":
+        """Learn what the server takes; what it does not take is said, a line each. Raises
+        InputError where it gives no reply."""
+        best = probe.best(self.options)
+        try:
+            self.taken, refused = probe.settle(self.options, self._ask_with)
+        except Fault as fault:
+            raise self._stop(f"it refuses any request: {fault}", fault) from None
+        for name, fault in refused.items():
+            self._warn(f"asks with {name}: {self.taken[name]}, since {fault}")
+        self.served = {name: way for name, way in self.taken.items() if way != best[name]}
+        return self
+
+    def _ask_with(self, taken: probe.Taken) -> Fault | None:
+        """The refusal of a request of this shape, or None. Raises InputError for other faults."""
+        self.taken = taken
+        reply, fault = self._try(PROBE, ATTEMPTS)
+        if fault is None or fault.mend in ("seed", "words"):  # an answer, if not one to use
+            return None
+        if fault.code in probe.REFUSALS:
+            return fault
+        raise self._stop(f"no reply in {_tries(reply)}: {fault}", fault)
 
     def start(self, asks: list[Ask]) -> None:
         """Queue replies for the threads: as many as asks, `concurrency` at most."""
@@ -88,6 +136,9 @@ class Endpoint(ChatModel):
 
     def step(self, wait: float) -> list[tuple[str, Reply]]:
         """The replies that are in; waits for a first one. Raises InputError where no try helps."""
+        if self.bar is not None and self.shown != self.pace.said:
+            self.shown = self.pace.said
+            self.bar.set_postfix_str(self.shown)
         replies = []
         with suppress(Empty):
             while self.busy and not self.stopped:
@@ -126,31 +177,34 @@ class Endpoint(ChatModel):
         if fault is None:
             return reply
         # has nobody had a good reply since? Then this prompt may not be the reason: ask another
-        if fault.mend != "nothing" and self.last_good < began:
+        if fault.mend not in ("nothing", "pace") and self.last_good < began:
             self._try(PROBE, PROBES)
-        tries = reply.call["attempts"]
-        after = f"{tries} {'try' if tries == 1 else 'tries'}: {fault}"
+        after = f"{_tries(reply)}: {fault}"
         if fault.mend == "nothing" or self.last_good < began:
-            raise InputError(f"{self.name}: no reply in {self._shown(after)}")
-        self._warn(f"a turn is lost after {after}")
+            raise self._stop(f"no reply in {after}", fault)
+        lost = "put off" if reply.status == "lost" else "lost"
+        self._warn(f"a turn is {lost} after {after}")
         return reply
 
     def _try(self, ask: Ask, attempts: int) -> tuple[Reply, Fault | None]:
-        """(reply, what went wrong). Where something did, the reply's status is "error"."""
+        """(reply, what went wrong). Where something did, the reply has no words: its status is
+        "lost" if the server is at fault, else "error"."""
+        probing = ask is PROBE
         for attempt in range(1, attempts + 1):
-            offer = self.offer
             try:
                 return self._call(ask, attempt)
             except Fault as met:
                 fault = met
-            except httpx.RequestError as lost:  # no connection, or late, or broken off, or garbled
-                fault = Fault(f"{type(lost).__name__} {lost}".strip(), "time")
             # 1. faults that no pause mends
             if fault.mend == "room":
                 return Reply("", "context", call={"attempts": attempt}), None
-            if fault.mend == "fields" and self._offer_less(offer, fault):
-                continue  # at once, with what is offered now
+            if fault.mend == "refused":
+                said = {"attempts": attempt, "refusal": self._shown(str(fault))}
+                return Reply("", "refused", call=said), fault
             if fault.mend not in ("time", "seed"):
+                break
+            refused = fault.code in probe.REFUSALS and attempt == PROBES
+            if probing and (refused or fault.mend == "seed"):
                 break
             # 2. the others: once more, after a pause
             if not (self.last_good or self.warned):
@@ -162,53 +216,88 @@ class Endpoint(ChatModel):
                 # with jitter: not all at once again
                 pause = FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)
                 time.sleep(min(max(pause, fault.pause), LONGEST_PAUSE))
-        return Reply("", "error", call={"attempts": attempt}), fault
-
-    def _offer_less(self, offer: int, fault: Fault) -> bool:
-        """Go on to the next set of `offers`, unless good replies show that this one is taken.
-        Says whether this thread, or another, has gone on from `offer`."""
-        more = offer == self.offer < len(self.offers) - 1
-        if more and not self.last_good:
-            self.offer = offer + 1
-            self._warn(f"asks with fewer fields now: {fault}")
-        return offer < self.offer
+        status = "lost" if fault.mend in ("time", "pace") else "error"
+        return Reply("", status, call={"attempts": attempt}), fault
 
     def _call(self, ask: Ask, attempt: int) -> tuple[Reply, Fault | None]:
         """One call. A reply without words comes with a fault; another fault is raised."""
-        data = wire.read_answer(self.client.post(self.url, json=self.body(ask)))
+        data = self._post(ask)
         reply = wire.read_completion(data, attempt, self._was_cut(ask, data))
-        call, fault = reply.call, None
+        call = reply.call
         if "refusal" in call:
             call["refusal"] = self._shown(call["refusal"])
         if reply.status in WITH_WORDS:
             self.last_good = time.monotonic()
-        elif reply.status == "error":
-            why = f"finish_reason {call['finish']} and no words to use"
-            if call["finish"] == "length":
-                why += "; if it thinks before it answers, give it --room-to-think"
-            fault = Fault(f"refused: {call['refusal']}" if call.get("refusal") else why, "prompt")
-        return reply, fault
+        if reply.status not in ("error", "refused"):
+            return reply, None
+        why = f"finish_reason {call['finish']} and no words to use"
+        if reply.status == "refused":
+            why = f"refused: {call.get('refusal', call['finish'])}"
+        elif wire.finish_status(call["finish"]) == "length":
+            why += "; if it thinks before it answers, give it --room-to-think"
+        return reply, Fault(why, "words")
+
+    def _post(self, ask: Ask) -> dict:
+        """The server's answer. Where it wants to be asked more slowly it is, by everybody: that is
+        no failed try."""
+        letters = sum(len(message["content"]) for message in ask.messages)
+        tokens = letters * (self.tokens_a_letter or A_LETTER)
+        first = time.monotonic()
+        while True:
+            began = self.pace.wait()
+            try:
+                data = wire.read_answer(*self._send(self.body(ask)), tokens)
+            except httpx.RequestError as lost:  # no connection, or late, or broken off, or garbled
+                raise Fault(f"{type(lost).__name__} {lost}".strip(), "time", code=0) from None
+            except Fault as fault:
+                if fault.mend != "pace" or began - first > PATIENCE:
+                    raise
+                self.pace.too_fast(began, fault.pause)
+            else:
+                self.pace.reply_came()
+                return data
+
+    def _send(self, body: dict) -> tuple[int, httpx.Headers, bytes]:
+        """(HTTP status, headers, all bytes). Raises Fault where they are late, or too many."""
+        latest, raw = time.monotonic() + self.timeout, bytearray()
+        with self.client.stream("POST", self.url, json=body) as answer:
+            for piece in answer.iter_bytes():
+                raw += piece
+                if time.monotonic() > latest:
+                    raise Fault(f"no whole reply in {self.timeout} s (--timeout)", "time", code=0)
+                if len(raw) > LONGEST_ANSWER:
+                    raise Fault(f"an answer of more than {LONGEST_ANSWER} bytes", "time", code=0)
+        return answer.status_code, answer.headers, bytes(raw)
 
     def body(self, ask: Ask) -> dict:
-        """The request, in the server's dialect."""
-        body = {"model": self.model, "messages": ask.messages}
-        limit = "max_completion_tokens" if self.thinks else self.dialect.max_tokens
-        body[limit] = self.sampling.max_new_tokens + self.room
-        if not self.thinks:
-            body |= {"temperature": self.sampling.temperature, "top_p": self.sampling.top_p}
-        if self.dialect.seed:
-            body[self.dialect.seed] = ask.seed % 2**31  # some servers take 32 bits
-        return body | self.offers[self.offer]
+        """The request, as the server takes it."""
+        taken = probe.best(self.options) | self.taken
+        folded = taken["system"] == probe.FOLDED
+        messages = wire.fold_system(ask.messages) if folded else ask.messages
+        body = {"model": self.model, "messages": messages}
+        for name, ways in self.options.items():
+            for field, value in ways[taken[name]].items():
+                # some servers take seeds of 32 bits
+                body[field] = ask.seed % 2**31 if value is probe.SEED else value
+        body |= self.fields
+        return {field: value for field, value in body.items() if value is not None}
 
     def _was_cut(self, ask: Ask, data: dict) -> bool:
         """Did the server read less than the prompt, by the first one's tokens a letter?"""
         prompt_tokens = (data.get("usage") or {}).get("prompt_tokens")
         too_short = ask.messages is PROBE.messages  # to measure by
-        if too_short or not self.dialect.cuts_prompts or not prompt_tokens:
+        if too_short or type(prompt_tokens) is not int or not prompt_tokens:
             return False
         rate = prompt_tokens / sum(len(message["content"]) for message in ask.messages)
         self.tokens_a_letter = self.tokens_a_letter or rate
-        return rate < max(CUT * self.tokens_a_letter, LEAST)
+        return self.dialect.cuts_prompts and rate < max(CUT * self.tokens_a_letter, LEAST)
+
+    def _stop(self, what: str, fault: Fault) -> InputError:
+        """What ends the run."""
+        hint = ""
+        if fault.code in (404, 405) and self.address.path.strip("/") == "":
+            hint = f"; most servers' addresses end in /v1: {self.model}@{self.address.join('/v1')}"
+        return InputError(f"{self.name}: {self._shown(what)}{hint}")
 
     def _warn(self, what: str) -> None:
         tqdm.write(f"warning: {self.name}: {self._shown(what)}", file=sys.stderr)
@@ -216,4 +305,16 @@ class Endpoint(ChatModel):
     def _shown(self, text: str) -> str:
         """On one line, without the key, and cut only then: no part of a key is left."""
         text = text.replace(self.key, "***") if self.key else text
-        return " ".join(text.split())[:SHOWN]
+        return " ".join(text.split())[: wire.SHOWN]
+
+
+def _tries(reply: Reply) -> str:
+    tries = reply.call["attempts"]
+    return f"{tries} {'try' if tries == 1 else 'tries'}"
+
+
+def open_endpoint(spec: str, sampling: Sampling, args: Namespace) -> Endpoint:
+    """The endpoint that a MODEL argument names, with the flags of act/cli.py. It is not asked yet
+    what it takes."""
+    how = args.concurrency, args.timeout, args.room_to_think, args.fields
+    return Endpoint(spec, sampling, *how)

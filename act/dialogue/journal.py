@@ -29,16 +29,21 @@ def made_with(models: Mapping[str, ChatModel], cot_format: str, seed: int) -> di
     """
     # tokens that a context holds; None: the server's own
     room = {"policy": CONTEXT} | {role: model.context for role, model in models.items()}
-    shared = {"format": cot_format, "history": HISTORY, "context": room}
+    sampling, served = {"format": cot_format, "history": HISTORY, "context": room}, {}
     # the template that a local model's folder does not decide
     if asked := {role: model.template for role, model in models.items() if model.template}:
-        shared["template"] = asked
-    return {
+        sampling["template"] = asked
+    for role, model in models.items():
+        sampling[role] = asdict(model.sampling) | ({"fields": model.fields} if model.fields else {})
+        if model.served is not None:
+            served[role] = model.served
+    made = {
         "models": {role: model.name for role, model in models.items()},
         "adapters": {role: model.adapter for role, model in models.items() if model.adapter},
-        "sampling": {role: asdict(model.sampling) for role, model in models.items()} | shared,
+        "sampling": sampling,
         "seed": seed,
     }
+    return made | ({"served": served} if served else {})
 
 
 def check_made_with(path: Path | str, held: dict, new: dict, cure: str = "") -> None:
@@ -55,6 +60,20 @@ def check_made_with(path: Path | str, held: dict, new: dict, cure: str = "") -> 
         return {name: record[name] for name in SETTINGS if name in record} | {"models": models}
 
     check_settings(f"{path}: {held['id']}", settings(held), settings(new), cure)
+    check_served(path, held, new, cure)
+
+
+def check_served(path: Path | str, held: dict, new: dict, cure: str = "") -> None:
+    """Refuse to add to a record whose servers took other fields than those of `new` do, if they
+    were asked."""
+
+    def otherwise(record: dict) -> dict:
+        """Who was asked otherwise than wanted, and how."""
+        return {role: ways for role, ways in record.get("served", {}).items() if ways}
+
+    if "served" in new:
+        there, here = {"served": otherwise(held)}, {"served": otherwise(new)}
+        check_settings(f"{path}: {held['id']}", there, here, cure)
 
 
 def check_turn(record: dict) -> None:

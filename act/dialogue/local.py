@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from act.dialogue.chat import Ask, ChatModel, Reply
-from act.dialogue.endpoint import Endpoint
+from act.dialogue.endpoint import open_endpoint
 from act.dialogue.prompts import ANSWER, THINKING
 from act.model.adapter import load_adapter, warn_other_base
 from act.model.checkpoint import load_model, read_config
@@ -169,14 +169,14 @@ def load_base(folder: Path, device: str, template: str | None) -> tuple[Llama, C
 def open_speaker(spec: str, sampling: Sampling, args: Namespace) -> ChatModel:
     """The speaker that a MODEL argument names."""
     if is_endpoint(spec):
-        return Endpoint(spec, sampling, args.concurrency, args.timeout, args.room_to_think)
+        return open_endpoint(spec, sampling, args).settle()
     return LocalChat.load(spec, sampling, args.device, args.template)
 
 
 def unloaded(spec: str, sampling: Sampling, args: Namespace) -> ChatModel:
     """The same speaker where nothing is asked of it: no weights are loaded."""
     if is_endpoint(spec):
-        return open_speaker(spec, sampling, args)
+        return open_endpoint(spec, sampling, args)
     folder, adapter = split_spec(spec)
     name = f"{folder}+{adapter}" if adapter else str(folder)
     context = read_config(folder).max_position_embeddings

@@ -10,12 +10,13 @@ death.
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from tqdm import tqdm
 
 from act.dialogue import prompts
 from act.dialogue.chat import Ask, ChatModel, Reply, Talk, hold_talks, read_reply
-from act.dialogue.journal import Journal, check_made_with, made_with
+from act.dialogue.journal import Journal, check_made_with, check_served, made_with
 from act.dialogue.profiles import ME, draw_twists
 from act.dialogue.replay import Replayed
 from act.model.tokenizer import Messages
@@ -26,6 +27,10 @@ CURE = "; name another --out"  # where sessions have other settings
 REVISIONS = 2  # how often a draft may be sent back
 
 Speakers = dict[str, ChatModel]  # "therapist", "client" and, where drafts are read, "supervisor"
+
+
+class Lost(Exception):
+    """A reply did not come, by a server's fault: the turn is put off."""
 
 
 def seed_from(*parts: object) -> int:
@@ -63,22 +68,24 @@ class Session:
 
     def hold(self, save: Callable[[dict], None]) -> Talk[None]:
         """Go on with the session; `save(record)` is called when a turn has ended. A turn that is
-        neither "ok" nor "length" ends it, and its status is the session's."""
+        neither "ok" nor "length" ends it, and its status is the session's. Raises Lost."""
         record, client = self.record, self.record["profile"]
         notes = {}  # turn -> note
         if client["archetype"] != ME and not self.lines:
             notes = draw_twists(record["seed"], client["id"], self.turns)
-        while len(record["turns"]) < self.turns and record["status"] == "complete":
-            self.number = len(record["turns"]) + 1
-            yield from self.take_turn(notes.get(self.number))
-            record["turns"].append(self.turn)
-            if self.turn["status"] not in WITH_WORDS:
-                record["status"] = self.turn["status"]
-            save(record)
-        for speaker in ("client", "therapist"):
-            self.speakers[speaker].forget(record["id"])
-            if "supervisor" in self.speakers:
-                self.speakers["supervisor"].forget(f"{record['id']} {speaker}")
+        try:
+            while len(record["turns"]) < self.turns and record["status"] == "complete":
+                self.number = len(record["turns"]) + 1
+                yield from self.take_turn(notes.get(self.number))
+                record["turns"].append(self.turn)
+                if self.turn["status"] not in WITH_WORDS:
+                    record["status"] = self.turn["status"]
+                save(record)
+        finally:
+            for speaker in ("client", "therapist"):
+                self.speakers[speaker].forget(record["id"])
+                if "supervisor" in self.speakers:
+                    self.speakers["supervisor"].forget(f"{record['id']} {speaker}")
 
     def take_turn(self, note: str | None) -> Talk[None]:
         """One turn. Where a speaker fails, its status is the turn's, and no answer is kept."""
@@ -161,6 +168,8 @@ class Session:
     def ask(self, role: str, ask: Ask) -> Talk[Reply]:
         """One reply of a model; an endpoint's account of the call is kept in the turn's "calls"."""
         reply = yield self.speakers[role], ask  # to hold_talks, which sends the reply
+        if reply.status == "lost":
+            raise Lost
         if reply.call:
             self.turn.setdefault("calls", []).append({"role": role} | reply.call)
         return reply
@@ -179,15 +188,22 @@ def check_held(store: Store, profiles: list[dict], new: Callable[[dict, dict], S
 
 
 def hold_sessions(sessions: Iterable[Session], journal: Journal, bar: tqdm, batch: int) -> None:
-    """Hold sessions whose records are empty, `batch` side by side; store each that is done."""
+    """Hold sessions whose records are empty, `batch` side by side; store each that is done. Of one
+    whose server gave no reply the journal keeps the turns."""
+    whole = {held["condition"]: held for held in journal.whole.records()}
 
     def talk(session: Session) -> Talk[None]:
         record = session.record
+        if held := whole.get(record["condition"]):
+            check_served(journal.whole.path, held, record, CURE)
+        for speaker in session.speakers.values():
+            speaker.bar = bar
         journal.restore(record, session.turns)
         bar.update(len(record["turns"]))  # those of a killed process
-        yield from session.hold(save)
+        with suppress(Lost):
+            yield from session.hold(save)
+            journal.whole.append(record)
         bar.update(session.turns - len(record["turns"]))  # a session that ended early
-        journal.whole.append(record)
 
     def save(record: dict) -> None:
         journal.add(record)

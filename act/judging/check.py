@@ -20,7 +20,7 @@ from scipy.stats import binomtest
 from tqdm import tqdm
 
 from act.forms import FORMS, score, slots
-from act.judging.judge import Judge, Judgement, Text
+from act.judging.judge import Judge, Judgement, Text, refuse_others
 from act.judging.prefer import BUNDLED
 from act.records import InputError, Store, read_check, read_jsonl
 from act.statistics.agreement import ITEMS, mean_rated
@@ -86,8 +86,14 @@ def ask(judge: Judge, texts: list[Text], store: Store | None) -> list[Judgement]
     found = {}  # the text's id -> its judgement
     for record in store.records() if store else ():
         found[record["id"]] = Judgement(**record["judgement"])
+        judge.settings |= record["judge"]  # what its server was found to take, too
     missing = [text for text in texts if text.id not in found]
-    for text, judgement in tqdm(judge.rate(missing), "check", len(missing), unit="text"):
+    if missing:
+        judge.get_ready()
+        if store is not None:
+            refuse_others(store, judge.settings)
+    judge.bar = tqdm(judge.rate(missing), "check", len(missing), unit="text")
+    for text, judgement in judge.bar:
         found[text.id] = judgement
         if store is not None and judgement.status != "error":
             record = {"id": text.id, "judge": judge.settings}

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from act.forms import Form, Slot, instructions, render, slots
 from act.model.checkpoint import load_model
 from act.model.prefix_tree import slot_probs
-from act.model.spec import model_name, split_spec
+from act.model.spec import is_endpoint, model_name, split_spec
 from act.model.tokenizer import ChatTokenizer, Messages
 from act.model.weights import DIVERGED, finite, sampled_sha256
 from act.records import InputError, Store, check_settings, digest, rating_key, read_json
@@ -76,6 +76,10 @@ class Judge(Protocol):
 
     name: str
     settings: dict  # what its ratings depend on beside the text, stored with each
+    bar: tqdm | None = None  # shows how long a server makes it wait
+
+    def get_ready(self) -> None:
+        """Before the first text: a served judge's settings get what its server takes."""
 
     def rate(self, texts: Sequence[Text]) -> Iterator[tuple[Text, Judgement]]:
         """Each text with its judgement, in any order."""
@@ -136,6 +140,9 @@ def refuse_others(store: Store, settings: dict, rater: str | None = None) -> Non
     for record in store.records():
         if rater in (None, record.get("rater")):
             held = record["judge"] if isinstance(record.get("judge"), dict) else {}
+            held = {"served": {}} | held
+            if "served" not in settings:  # its server was not asked yet what it takes
+                del held["served"]
             check_settings(store.path, held, settings, "; choose another --out")
 
 
@@ -156,8 +163,11 @@ def rate_missing(
                 other = f"{name} had other words when it was rated"
                 raise InputError(f"{store.path}: {other}; choose another --out")
     # 2. rated and stored one by one
-    rated = tqdm(judge.rate(missing), f"rate, {judge.name}", len(missing), unit="form")
-    for text, judgement in rated:
+    if missing:
+        judge.get_ready()
+        refuse_others(store, judge.settings, judge.name)
+    judge.bar = tqdm(judge.rate(missing), f"rate, {judge.name}", len(missing), unit="form")
+    for text, judgement in judge.bar:
         if judgement.status == "error":
             unanswered += 1
         else:
@@ -186,7 +196,7 @@ def family_of(spec: str) -> str:
     >>> family_of("ministral-8b@https://api.mistral.ai/v1"), family_of("models/smollm2+runs/sft")
     ('Mistral', 'SmolLM')
     """
-    name = re.split(r"[@+]", spec)[0].rstrip("/")
+    name = model_name(spec) if is_endpoint(spec) else spec.partition("+")[0].rstrip("/")
     config, known = Path(name) / "config.json", name.rpartition("/")[2]
     if config.is_file():  # a folder
         known += f" {read_json(config).get('_name_or_path') or ''}"
@@ -220,7 +230,7 @@ def expected_rating(digits: Sequence[str], probs: Sequence[float]) -> float:
     return min(max(mean, float(digits[0])), float(digits[-1]))
 
 
-class LocalJudge:
+class LocalJudge(Judge):
     """A model of this process: of each slot's digits the most probable one, and their mean.
 
     `long`: a transcript longer than the context is not rated ("refuse": status "context"), or the

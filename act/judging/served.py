@@ -7,14 +7,18 @@ a bounded number of times; the refusals are stored.
 
 import math
 import re
+import sys
 from argparse import Namespace
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import accumulate
 
+from tqdm import tqdm
+
 from act.dialogue.chat import Ask, Reply
-from act.dialogue.endpoint import Endpoint
+from act.dialogue.endpoint import Endpoint, open_endpoint
+from act.dialogue.probe import NONE
 from act.dialogue.session import seed_from
 from act.forms import FORMS, Form, Refused, Slot, parse_forms, slots
 from act.judging.judge import (
@@ -31,26 +35,38 @@ from act.model.sampler import Sampling
 from act.model.spec import is_endpoint
 
 MAX_NEW_TOKENS = 1500  # the 34 lines are about 700
-TOP_LOGPROBS = 20  # candidates for each token: the most that OpenAI gives
+TOP_LOGPROBS = 20, 5  # candidates for each token: the most that OpenAI gives, and others do
 NUMBERS = [item.number for form in FORMS for item in form.items]  # of the 34 slots in order
 # a rating in the text of a reply: "7": 3, or ACT-FM 7. stays abstract and theoretical: 3
 DIGIT_IN_JSON = re.compile(r'"(\d+)"\s*:\s*(\d)(?=\s*[,}])')
 DIGIT_IN_LINE = re.compile(r"^[^\d\n]*(\d+)[^\d\n]*: (\d)\s*$", re.MULTILINE)
 
 
-class EndpointJudge:
+class EndpointJudge(Judge):
     """NAME@URL. `attempts`: how many forms it may write for one text until one is valid."""
 
     def __init__(self, endpoint: Endpoint, forms: Sequence[Form], attempts: int, seed: int):
         self.name, self.endpoint = endpoint.model, endpoint
         self.forms, self.attempts, self.seed = forms, attempts, seed
-        endpoint.offers = offers(endpoint, forms)
+        endpoint.options |= {
+            "schema": {"sent": {"response_format": json_schema(forms)}, NONE: {}},
+            "logprobs": {
+                str(most): {"logprobs": True, "top_logprobs": most} for most in TOP_LOGPROBS
+            }
+            | {NONE: {}},
+        }
         self.settings = {
-            "endpoint": f"{endpoint.model}@{endpoint.url.removesuffix('/chat/completions')}",
+            "endpoint": f"{endpoint.model}@{endpoint.address}",
             "wording": wording_digest(forms, WHOLE_FORMS),
             "temperature": endpoint.sampling.temperature,
             "seed": seed,
         }
+        if endpoint.fields:
+            self.settings["fields"] = endpoint.fields
+
+    def get_ready(self) -> None:
+        """Ask the server what it takes: that is a setting, too."""
+        self.settings["served"] = self.endpoint.settle().served
 
     def rate(self, texts: Sequence[Text]) -> Iterator[tuple[Text, Judgement]]:
         """Judge.rate, as many at a time as the endpoint allows."""
@@ -63,6 +79,7 @@ class EndpointJudge:
                 yield text, Judgement("empty")
         self.endpoint.start([self._ask(text, 1) for text, _ in waiting.values()])
         # 2. as replies come in: a judgement, or another try
+        self.endpoint.bar, whole, expected = self.bar, 0, 0
         while waiting:
             for key, reply in self.endpoint.step(1.0):
                 text, more = waiting[key]
@@ -72,7 +89,13 @@ class EndpointJudge:
                     self.endpoint.start([self._ask(text, len(more["calls"]) + 1)])
                 else:
                     del waiting[key]
+                    whole += judgement.status == "ok"
+                    expected += judgement.expected is not None
                     yield text, judgement
+        if expected < whole:
+            said = f"{whole - expected} of {whole} ratings by {self.name} have no expected ratings"
+            why = "the server gives no log-probabilities, or not of these words"
+            tqdm.write(f"warning: {said}: {why}", file=sys.stderr)
 
     def _ask(self, text: Text, attempt: int) -> Ask:
         seed = seed_from(self.seed, text.key, text.replicate, attempt)
@@ -81,14 +104,12 @@ class EndpointJudge:
     def _read(self, reply: Reply, more: dict[str, list]) -> Judgement | None:
         """The judgement a reply makes, or None to ask once more."""
         made = partial(Judgement, attempts=len(more["calls"]), more=more)
-        if reply.status == "context":
-            return made("context")
-        call, status = reply.call or {}, "error" if reply.status == "error" else "format"
-        if call.get("refusal") or call.get("finish") == "content_filter":
-            status = "refused"
+        if reply.status in ("context", "lost"):
+            return made("error" if reply.status == "lost" else "context")
+        if reply.status == "refused":  # and would be again
+            more["refusals"].append("the model or its provider declined")
+            return made("refused")
         try:
-            if status == "refused":
-                raise Refused("the model or its provider declined")
             if reply.status == "length":
                 raise Refused("cut off at the token limit")
             if reply.status != "ok":
@@ -96,21 +117,10 @@ class EndpointJudge:
             read = parse_forms(reply.text, self.forms)
         except Refused as refusal:
             more["refusals"].append(str(refusal))
+            status = "error" if reply.status == "error" else "format"
             return made(status) if len(more["calls"]) == self.attempts else None
         ratings = [rating for form in self.forms for rating in read[form.name]]
         return made("ok", ratings, expected_ratings(reply, ratings, self.forms))
-
-
-def offers(endpoint: Endpoint, forms: Sequence[Form]) -> list[dict]:
-    """Sets of fields for a request, the best first: schema and log-probabilities, or less."""
-    sets = [{}]
-    if endpoint.dialect.schemas:
-        schema = {"type": "json_schema", "json_schema": json_schema(forms)}
-        sets.insert(0, {"response_format": schema})
-    if endpoint.dialect.logprobs and not endpoint.thinks:
-        logprobs = {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
-        sets = [one | logprobs for one in sets] + sets
-    return sets
 
 
 def json_schema(forms: Sequence[Form]) -> dict:
@@ -124,7 +134,8 @@ def json_schema(forms: Sequence[Form]) -> dict:
     for form in forms:
         rating = {"type": "integer", "enum": [int(digit) for digit in form.digits]}
         sheets[form.name] = strict({str(item.number): rating for item in form.items})
-    return {"name": "ratings", "strict": True, "schema": strict(sheets)}
+    named = {"name": "ratings", "strict": True, "schema": strict(sheets)}
+    return {"type": "json_schema", "json_schema": named}
 
 
 def expected_ratings(
@@ -159,6 +170,8 @@ def rating_tokens(reply: Reply, ratings: Sequence[int]) -> list[dict]:
     # 1. the reply put together again from its tokens; thoughts may stand before it
     pieces = [token["token"] for token in reply.logprobs]
     text = "".join(pieces).rstrip()
+    if not text.endswith(reply.text):  # an end token, which the text does not show?
+        text = "".join(pieces[:-1]).rstrip()
     if not text.endswith(reply.text):
         raise ValueError("other words than the reply's")
     ends = list(accumulate(map(len, pieces)))  # where each token ends in the text
@@ -180,8 +193,7 @@ def open_judge(spec: str, args: Namespace) -> Judge:
     """The judge that a MODEL argument names."""
     if not is_endpoint(spec):
         return LocalJudge(spec, args.forms, args.long, args.device, args.template)
-    sampling = Sampling(args.temperature, 1.0, MAX_NEW_TOKENS)
-    endpoint = Endpoint(spec, sampling, args.concurrency, args.timeout, args.room_to_think)
+    endpoint = open_endpoint(spec, Sampling(args.temperature, 1.0, MAX_NEW_TOKENS), args)
     return EndpointJudge(endpoint, args.forms, args.attempts, args.seed)
 
 

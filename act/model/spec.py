@@ -15,9 +15,14 @@ def is_endpoint(spec: str | Path) -> bool:
 
 
 def split_endpoint(spec: str) -> tuple[str, str]:
-    """(NAME, URL) of NAME@URL."""
+    """(NAME, URL) of NAME@URL; the name may hold an @, too.
+
+    >>> split_endpoint("@cf/meta/llama@https://host/v1")
+    ('@cf/meta/llama', 'https://host/v1')
+    """
+    served = re.fullmatch(r"(.*)@(https?://.*)", spec)
     name, _, url = spec.partition("@")
-    return name, url
+    return (served[1], served[2]) if served else (name, url)
 
 
 def split_spec(spec: str | Path) -> tuple[Path, Path | None]:

@@ -10,7 +10,7 @@ import numpy as np
 import scipy
 
 from act.forms import OUTCOMES
-from act.records import CONDITIONS
+from act.records import CONDITIONS, WITH_WORDS
 from act.statistics import contrasts
 from act.statistics.bootstrap import icc_interval
 from act.statistics.clients import archetypes, subgroups
@@ -18,8 +18,6 @@ from act.statistics.diagnostics import diagnose, replicates
 from act.statistics.length import with_length
 from act.statistics.ratings import TOTALS, Scores
 
-# Turns that make a session a failed one: "length" is counted only.
-BROKEN = ("format", "context", "error")
 # What an outcome's entry has of its model: None where "refused" says why there is none
 OF_THE_MODEL = (*contrasts.COMPARED, "variance", "icc", "r2", "factorial", "diagnostics")
 OF_THE_MODEL += ("singular",)
@@ -125,7 +123,7 @@ def failed(session: dict) -> bool:
     than "ok": the judge gave no whole form, so there is no score. A session is *unrated* if none of
     its ratings is "ok". *Missing* is what has no score: unrated, or not in the files at all.
     """
-    broken = any(turn["status"] in BROKEN for turn in session["turns"])
+    broken = any(turn["status"] not in WITH_WORDS for turn in session["turns"])
     return broken or session["status"] != "complete"
 
 
