@@ -56,11 +56,11 @@ def test_icc_of_shrout_and_fleiss():
     """Mean squares by hand: MSR = 56.2083/5, MSC = 97.4583/3, MSE = 15.2917/15 (their table 3:
     11.24, 32.49, 1.02)."""
     msr, msc, mse = 56.208333333 / 5, 97.458333333 / 3, 15.291666667 / 15
-    assert icc(SHROUT_FLEISS, once(SHROUT_FLEISS), False)[0] == pytest.approx(
+    assert icc(SHROUT_FLEISS, once(SHROUT_FLEISS), "C,1")[0] == pytest.approx(
         (msr - mse) / (msr + 3 * mse), abs=1e-8
     )
     absolute = (msr - mse) / (msr + 3 * mse + 4 * (msc - mse) / 6)
-    assert icc(SHROUT_FLEISS, once(SHROUT_FLEISS), True)[0] == pytest.approx(absolute, abs=1e-8)
+    assert icc(SHROUT_FLEISS, once(SHROUT_FLEISS), "A,1")[0] == pytest.approx(absolute, abs=1e-8)
     assert round(absolute, 2) == 0.29 and round((msr - mse) / (msr + 3 * mse), 2) == 0.71
 
 
@@ -80,8 +80,8 @@ def test_icc_from_the_table_of_an_analysis_of_variance(n, k):
         (squares["C(r)"] - squares.Residual) / n,
         squares.Residual,
     )
-    assert icc(table, once(table), True)[0] == pytest.approx(s / (s + r + e), abs=1e-9)
-    assert icc(table, once(table), False)[0] == pytest.approx(s / (s + e), abs=1e-9)
+    assert icc(table, once(table), "A,1")[0] == pytest.approx(s / (s + r + e), abs=1e-9)
+    assert icc(table, once(table), "C,1")[0] == pytest.approx(s / (s + e), abs=1e-9)
 
 
 def test_alpha_of_krippendorff():
@@ -135,8 +135,8 @@ def test_kappa_and_spearman_equal_reference_libraries(seed):
 
 
 STATISTICS = {
-    "icc, absolute": lambda t, w: icc(t, w, True),
-    "icc, consistency": lambda t, w: icc(t, w, False),
+    "icc, absolute": lambda t, w: icc(t, w, "A,1"),
+    "icc, consistency": lambda t, w: icc(t, w, "C,1"),
     "kappa": weighted_kappa,
     "alpha": alpha,
     "exact": exact,
@@ -274,7 +274,7 @@ def test_humans_among_themselves_in_the_rows_of_judge_and_human_and_a_session_on
     ]
     table = np.array(totals)
     rows = compare(human, judge, "", 0, 0)
-    expected = icc(table, np.ones((1, 30)), True)[0]
+    expected = icc(table, np.ones((1, 30)), "A,1")[0]
     assert found(rows, "act_fm_total", "humans", "ICC(A,1)")["estimate"] == pytest.approx(
         expected, abs=1e-12
     )

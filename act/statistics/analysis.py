@@ -17,6 +17,7 @@ from act.statistics.clients import archetypes, subgroups
 from act.statistics.diagnostics import diagnose, replicates
 from act.statistics.length import with_length
 from act.statistics.ratings import TOTALS, Scores
+from act.statistics.scales import at_ends, consistency
 
 # Turns that make a session a failed one: "length" is counted only.
 BROKEN = ("format", "context", "error")
@@ -50,11 +51,13 @@ def summarise(
         "outcomes": outcomes,
         "failures": count_failures(ratings, sessions),
         **dict.fromkeys(("sensitivity", "archetype", "subgroups", "replicates", "missing")),
+        "cronbach": None,
         "input": inputs | made,
     }
     if ratings:
         scores = held[TOTALS[0]]
         summary["replicates"] = replicates(ratings, inputs["score"], scores)
+        summary["cronbach"] = consistency(ratings, inputs["score"])
         summary["missing"] = count_missing(ratings, sessions, scores)
         each = [int(scores.ratings.min()), int(scores.ratings.max())]
         summary["input"]["ratings_per_session"] = each
@@ -98,19 +101,24 @@ def analyse(scores: Scores, outcome: str, resamples: int, seed: int) -> dict:
     for name in names:
         rows = y[scores.condition == name]
         sd = float(rows.std(ddof=1)) if len(rows) > 1 else None
-        result["observed"][name] = {"n": len(rows), "mean": float(rows.mean()), "sd": sd}
+        seen = {"n": len(rows), "mean": float(rows.mean()), "sd": sd}
+        result["observed"][name] = seen | at_ends(rows, outcome)
     result["wins"] = contrasts.head_to_head(y, scores.condition, profile, names)
     # The model, or why there is none.
     try:
         model = scores.fit(outcome)
     except ValueError as reason:
         return result | {"refused": str(reason)} | dict.fromkeys(OF_THE_MODEL)
-    ci = icc_interval(cells, y, profile, resamples, seed) if resamples else None
+    icc = {"estimate": model.icc, "ci": None, "refused": None}
+    try:
+        icc["ci"] = icc_interval(cells, y, profile, resamples, seed) if resamples else None
+    except ValueError as reason:
+        icc["refused"] = str(reason)
     return result | {
         "refused": None,
         **contrasts.compare(model, names),
         "variance": {"session": model.variance_cluster, "residual": model.variance_residual},
-        "icc": {"estimate": model.icc, "ci": ci},
+        "icc": icc,
         "r2": dict(zip(("marginal", "conditional"), model.r2, strict=True)),
         "factorial": contrasts.factorial(model, names),
         "diagnostics": diagnose(model, cells, y, profile, scores.sessions),

@@ -15,6 +15,7 @@ from scipy import stats
 from act.forms import OUTCOMES
 from act.statistics.mixed import Fit
 from act.statistics.ratings import Scores, scores_by_session
+from act.statistics.scales import NEGLIGIBLE
 
 OUTLYING = 3.0  # standardised residuals beyond this are listed
 # Of sessions: fitted values (N,), residuals (N,); of the sorted clients: effects (m,)
@@ -99,9 +100,9 @@ def replicates(ratings: list[dict], kind: str, scores: Scores) -> dict | None:
         # Noise beside the variance of session means within conditions
         cells, means, _ = scores.data(name)
         left = means - cells @ np.linalg.lstsq(cells, means)[0]
-        V = left @ left / (len(means) - cells.shape[1])
+        V = left @ left / max(1, len(means) - cells.shape[1])
         spread[name] = float(variance**0.5)
-        reliability[name] = float(max(0.0, 1 - noise / V)) if V > 0 else None
+        reliability[name] = float(max(0.0, 1 - noise / V)) if V > NEGLIGIBLE else None
     each = {"min": int(numbers.min()), "mean": float(numbers.mean()), "max": int(numbers.max())}
     return {
         "raters": raters.tolist(),

@@ -6,10 +6,12 @@ analyze.py reads its files with `read_ratings`, JSONL or anyone's spreadsheet, a
 
 import csv
 import io
+import json
 import re
 import sys
+import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -101,11 +103,49 @@ def check_names(session: str, condition: str, profile: str) -> None:
         raise ValueError(f'session "{session}" is not "{condition}/{profile}"')
 
 
-def read_ratings(path: str | Path, kind: str) -> list[dict]:
-    """The ratings of a JSONL file or a spreadsheet; kind is "integer" or "expected".
+def letters(name: str) -> str:
+    """A name without what tells no two people apart: case, spaces, invisible characters, and
+    Unicode's several forms of one letter."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    return "".join(c for c in folded if not c.isspace() and unicodedata.category(c) != "Cf")
 
-    Raises InputError with file and line for a bad rating, a duplicate, an unknown condition, or an
-    expected rating that is not there: integers never stand in for it.
+
+def warn_alike(where: object, kind: str, names: Iterable[str]) -> None:
+    """A line on stderr where some names of one kind (clients) have the same `letters`."""
+    spelled: dict[str, list[str]] = {}  # letters -> the names
+    for name in sorted(set(names)):
+        spelled.setdefault(letters(name), []).append(name)
+    twice = [some for some in spelled.values() if len(some) > 1]
+    if twice:
+        # names that look the same in print are shown by their characters' numbers
+        numbers = len({"".join(name.casefold().split()) for name in twice[0]}) > 1
+        first = " and ".join(json.dumps(name, ensure_ascii=numbers) for name in twice[0])
+        said = f"{kind}s {first} differ only in case, spaces or Unicode form, and count as several"
+        more = f"; {len(twice) - 1} more such {kind}s" if len(twice) > 1 else ""
+        print(f"warning: {where}: {said}{more}", file=sys.stderr)
+
+
+def warn_of_names(where: object, ratings: list[dict]) -> None:
+    """`warn_alike` of all names that ratings hold."""
+    for kind, field in (("client", "profile"), ("condition", "condition"), ("rater", "rater")):
+        warn_alike(where, kind, [rating[field] for rating in ratings])
+
+
+def read_any(path: str | Path, check: Callable[[dict], None] = check_rating) -> list[dict]:
+    """The ratings of a JSONL file or a spreadsheet, those of one session, rater and replicate
+    once. Raises InputError with file and line for one that `check` refuses, and for no rating."""
+    read = read_spreadsheet if is_spreadsheet(path) else read_jsonl
+    ratings = list(read(path, once(check, *RATING_KEY)))
+    if not ratings:
+        raise InputError(f"{path}:1: no rating in this file")
+    return ratings
+
+
+def read_ratings(path: str | Path, kind: str) -> list[dict]:
+    """The ratings of a study, read by `read_any`; kind is "integer" or "expected".
+
+    Raises InputError with file and line for an unknown condition, too, or an expected rating that
+    is not there: integers never stand in for it.
     """
 
     def check(record: dict) -> None:
@@ -117,10 +157,8 @@ def read_ratings(path: str | Path, kind: str) -> list[dict]:
                     cause = "this judge gave no probabilities; use --score integer"
                     raise ValueError(f'"{field}" is missing: {cause}')
 
-    read = read_spreadsheet if is_spreadsheet(path) else read_jsonl
-    ratings = list(read(path, once(check, *RATING_KEY)))
-    if not ratings:
-        raise InputError(f"{path}:1: no rating in this file")
+    ratings = read_any(path, check)
+    warn_of_names(path, ratings)
     return ratings
 
 
@@ -132,6 +170,7 @@ def read_sessions(path: str | Path, ratings: list[dict]) -> list[dict]:
         check_names(record["id"], record["condition"], record["profile"]["id"])
 
     sessions = read_unique(path, check)
+    warn_alike(path, "client", [session["profile"]["id"] for session in sessions])
     lost = {rating["session"] for rating in ratings} - {session["id"] for session in sessions}
     if lost:
         rated = f'no session "{min(lost)}", which was rated'
