@@ -51,8 +51,9 @@ from act.records import (
     require,
 )
 from act.statistics.agreement import as_table, compare
+from act.statistics.names import warn_alike, warn_of_names
 from act.statistics.preferences import check_preference
-from act.statistics.ratings import read_any, warn_alike, warn_of_names
+from act.statistics.ratings import SUFFIX, read_any
 
 
 def refuse_early(path: Path) -> None:
@@ -160,7 +161,7 @@ def agree(args: Namespace) -> None:
     human, judge = read_any(args.human), read_any(args.judge)
     warn_of_names(f"{args.human} and {args.judge}", human + judge)
     # 1. can they be compared?
-    suffix = {"integer": "", "expected": "_expected"}[args.score]  # of the fields
+    suffix = SUFFIX[args.score]  # of the fields
     valid = [record for record in judge if record["status"] == "ok"]
     wanted = {f"act_fm{suffix}", f"tes{suffix}"}
     if not all(wanted <= set(record) for record in valid):

@@ -25,6 +25,7 @@ NOTHING = {  # what stands for a part that is None: it needs another file
     "preferences": {"by_direction": {}, "by_subscale": {}, "right": {}, "sensitivity": {}},
     "sensitivity": {"excluded": 0, "outcomes": {}, "length": {}},
     "replicates": {},
+    "cronbach": [],
     "safety": {"sessions": {}, "hits": []},
     "judge_check": {"items": []},
 }
@@ -86,6 +87,7 @@ def make_tables(
         "archetypes": archetypes(summary["archetype"]),
         "subgroups": subgroups(summary["subgroups"]),
         "scatter": scatter(summary["replicates"]),
+        "cronbach": summary["cronbach"],
         "failures": failures(summary["failures"]),
         "sensitivity": decisions(outcomes, alternatives(summary)),
         "length": nested(summary["sensitivity"]["length"] or {}, "outcome"),
@@ -148,6 +150,7 @@ def means(outcomes: dict[str, dict], held: dict[str, Scores]) -> list[dict]:
             row = {"outcome": name, "condition": condition, **seen, "emm": estimate.pop("mean")}
             row["_shown"] = row["mean"] if row["emm"] is None else row["emm"]
             values = held[name].values[name][held[name].condition == condition]
+            flags["_ends"] = seen["ceiling"] is not None  # has the scale any?
             rows.append(row | estimate | flags | {"_values": values.tolist()})
     return rows
 
@@ -171,7 +174,10 @@ def tests(outcomes: dict[str, dict]) -> list[dict]:
         ranked = [(estimate["mean"], of) for of, estimate in known.get("emm", {}).items()]
         row["_lowest"] = min(ranked, key=itemgetter(0), default=None)
         row["_highest"] = max(ranked, key=itemgetter(0), default=None)
-        row["_note"] = known.get("refused", "client variance 0" if known.get("singular") else "")
+        why = known.get("icc", {}).get("refused")
+        notes = ["client variance 0"] if known.get("singular") else []
+        notes += [f"no interval of the ICC: {why}"] if why else []
+        row["_note"] = known.get("refused", "; ".join(notes))
         row["_outliers"] = len(row["diagnostics"].get("outliers", []))
         row["_test"] = test_of(result)
         rows.append(row | {"_tests": len(outcomes)})

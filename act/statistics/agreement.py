@@ -17,7 +17,7 @@ import numpy as np
 from scipy.stats import f as f_distribution
 
 from act.forms import FORMS, OUTCOMES, score
-from act.statistics.scales import alike, consistency, feldt, is_halo, mean_squares
+from act.statistics.scales import HALO, alike, consistency, feldt, mean_squares
 
 Array = np.ndarray  # a table (n, k), weights (B, n)
 Ratings = list[dict]
@@ -330,7 +330,8 @@ def as_table(rows: list[dict], cluster: str) -> Iterator[str]:
     if drawn and max(drawn) < FEW_CLUSTERS:
         caution = f"Caution: the bootstrap's intervals stand on {max(drawn)} {cluster}s"
         yield f"{caution}; below {FEW_CLUSTERS} they are too narrow."
-    for row in rows:
-        if is_halo(row["of"], row["estimate"]) and row["statistic"] == CRONBACH:
+    of_tes = [row for row in rows if (row["of"], row["statistic"]) == ("tes_mean", CRONBACH)]
+    for row in of_tes:
+        if row["estimate"] is not None and row["estimate"] >= HALO:
             found = f"Caution: the TES of {row['raters']} has an alpha of {row['estimate']:.3f}"
             yield f"{found}: likely one impression given to all nine items (a halo), not a virtue."

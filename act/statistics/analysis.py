@@ -16,7 +16,7 @@ from act.statistics.bootstrap import icc_interval
 from act.statistics.clients import archetypes, subgroups
 from act.statistics.diagnostics import diagnose, replicates
 from act.statistics.length import with_length
-from act.statistics.ratings import TOTALS, Scores
+from act.statistics.ratings import SUFFIX, TOTALS, Scores
 from act.statistics.scales import at_ends, consistency
 
 # Turns that make a session a failed one: "length" is counted only.
@@ -57,7 +57,7 @@ def summarise(
     if ratings:
         scores = held[TOTALS[0]]
         summary["replicates"] = replicates(ratings, inputs["score"], scores)
-        summary["cronbach"] = consistency(ratings, inputs["score"])
+        summary["cronbach"] = consistency(ratings, SUFFIX[inputs["score"]])
         summary["missing"] = count_missing(ratings, sessions, scores)
         each = [int(scores.ratings.min()), int(scores.ratings.max())]
         summary["input"]["ratings_per_session"] = each

@@ -107,6 +107,6 @@ def icc_interval(
     ends = psi - se * np.quantile(t, [0.975, 0.025])
     ratio = np.expm1(np.clip(ends, 0, 700)) / clusters.sizes.mean()  # exp(710) overflows
     low, high = (ratio / (1 + ratio)).tolist()
-    if low == 0 and not 0 < high < 0.999:
+    if low == 0 and not 0 < high < 0.995:  # what a reader would see as 0.00 to 1.00
         raise ValueError(f"of {m} clients the bootstrap gives {low:.0f} to {high:.0f}")
     return [low, high]

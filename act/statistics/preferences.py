@@ -19,7 +19,8 @@ from act.records import read_unique, require
 from act.statistics.analysis import analyse
 from act.statistics.contrasts import COMPARED, wilson
 from act.statistics.length import equal_length
-from act.statistics.ratings import Scores, check_names, warn_alike
+from act.statistics.names import check_names, warn_alike
+from act.statistics.ratings import Scores
 
 SIDES = ("shows", "lacks")
 MOST = 1_000_000  # tokens, and nats below 0

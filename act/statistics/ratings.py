@@ -6,12 +6,10 @@ analyze.py reads its files with `read_ratings`, JSONL or anyone's spreadsheet, a
 
 import csv
 import io
-import json
 import re
 import sys
-import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -31,9 +29,12 @@ from act.records import (
     read_unique,
 )
 from act.statistics.mixed import Fit, fit
+from act.statistics.names import check_names, warn_alike, warn_of_names
 
 # Of ACT-FM the consistent half alone (forms.OUTCOMES).
 TOTALS = tuple(name for name, outcome in OUTCOMES.items() if outcome.group == "totals")
+# Kind of rating -> what its fields' names end with
+SUFFIX = {"integer": "", "expected": "_expected"}
 # Columns that a spreadsheet must have; those of an item with the form and its range
 NAMES = ("session", "condition", "profile")
 ITEMS = {
@@ -94,43 +95,6 @@ class Scores:
         return [name for name in CONDITIONS if name in self.condition]
 
 
-def check_names(session: str, condition: str, profile: str) -> None:
-    """Raises ValueError for an unknown condition, or an id that is not "<condition>/<profile>"."""
-    if condition not in CONDITIONS:
-        six = ", ".join(CONDITIONS)
-        raise ValueError(f'unknown condition "{condition}"; the six are {six}')
-    if session != f"{condition}/{profile}":
-        raise ValueError(f'session "{session}" is not "{condition}/{profile}"')
-
-
-def letters(name: str) -> str:
-    """A name without what tells no two people apart: case, spaces, invisible characters, and
-    Unicode's several forms of one letter."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    return "".join(c for c in folded if not c.isspace() and unicodedata.category(c) != "Cf")
-
-
-def warn_alike(where: object, kind: str, names: Iterable[str]) -> None:
-    """A line on stderr where some names of one kind (clients) have the same `letters`."""
-    spelled: dict[str, list[str]] = {}  # letters -> the names
-    for name in sorted(set(names)):
-        spelled.setdefault(letters(name), []).append(name)
-    twice = [some for some in spelled.values() if len(some) > 1]
-    if twice:
-        # names that look the same in print are shown by their characters' numbers
-        numbers = len({"".join(name.casefold().split()) for name in twice[0]}) > 1
-        first = " and ".join(json.dumps(name, ensure_ascii=numbers) for name in twice[0])
-        said = f"{kind}s {first} differ only in case, spaces or Unicode form, and count as several"
-        more = f"; {len(twice) - 1} more such {kind}s" if len(twice) > 1 else ""
-        print(f"warning: {where}: {said}{more}", file=sys.stderr)
-
-
-def warn_of_names(where: object, ratings: list[dict]) -> None:
-    """`warn_alike` of all names that ratings hold."""
-    for kind, field in (("client", "profile"), ("condition", "condition"), ("rater", "rater")):
-        warn_alike(where, kind, [rating[field] for rating in ratings])
-
-
 def read_any(path: str | Path, check: Callable[[dict], None] = check_rating) -> list[dict]:
     """The ratings of a JSONL file or a spreadsheet, those of one session, rater and replicate
     once. Raises InputError with file and line for one that `check` refuses, and for no rating."""
@@ -180,12 +144,11 @@ def read_sessions(path: str | Path, ratings: list[dict]) -> list[dict]:
 
 def scores_by_session(ratings: list[dict], kind: str) -> dict[tuple[str, str], list]:
     """(profile, condition) -> [(rater, all outcomes)] of each of its ratings that did not fail."""
-    field = "" if kind == "integer" else "_expected"
     by_session: dict[tuple[str, str], list] = {}
     for rating in ratings:
         if rating["status"] == "ok":
             key = rating["profile"], rating["condition"]
-            outcomes = score(rating[f"act_fm{field}"], rating[f"tes{field}"])
+            outcomes = score(rating[f"act_fm{SUFFIX[kind]}"], rating[f"tes{SUFFIX[kind]}"])
             by_session.setdefault(key, []).append((rating["rater"], outcomes))
     return by_session
 

@@ -32,6 +32,24 @@ def at_ends(values: Array, outcome: str) -> dict[str, float | None]:
     return {"floor": float(low.mean()), "ceiling": float(high.mean())}
 
 
+def piled(observed: dict[str, dict]) -> dict[str, dict[str, float]]:
+    """end -> condition -> share at that end, where it is large; conditions as analysis has them,
+    each with its shares `at_ends`."""
+    found: dict[str, dict[str, float]] = {}
+    for condition, seen in observed.items():
+        for end in ("floor", "ceiling"):
+            if (seen[end] or 0) >= PILED:
+                found.setdefault(end, {})[condition] = seen[end]
+    return found
+
+
+def goes_beyond(emm: dict | None, outcome: str) -> bool:
+    """Does any estimated mean's 95% interval (by t) go beyond the ends of the outcome's scale?"""
+    scale = OUTCOMES.get(outcome)
+    known = [mean["ci_satterthwaite"] for mean in (emm or {}).values() if mean["ci_satterthwaite"]]
+    return scale is not None and any(low < scale.low or high > scale.high for low, high in known)
+
+
 def alike(values: Array) -> str | None:
     """Why numbers say nothing of how they vary: nine in ten, or more, are one and the same."""
     most = np.unique(np.round(values, 9), return_counts=True)[1].max(initial=0)
@@ -107,6 +125,7 @@ def consistency(ratings: list[dict], suffix: str) -> list[dict]:
     return rows
 
 
-def is_halo(outcome: str, alpha: float | None) -> bool:
-    """Do a rater's TES items move so much as one that it is likely a single impression?"""
-    return outcome == "tes_mean" and alpha is not None and alpha >= HALO
+def halos(rows: list[dict]) -> list[dict]:
+    """Those of `consistency` whose TES items move so much as one that they are likely a single
+    impression."""
+    return [row for row in rows if row["outcome"] == "tes_mean" and (row["alpha"] or 0) >= HALO]
