@@ -133,7 +133,25 @@ def test_trap_35_no_interval_where_no_error_is_left_and_none_of_a_constant_scale
     row = Rows(np.arange(10), 50, 0).row("", "", f"ICC({kind})", ICCS[f"ICC({kind})"], one)
     assert row["ci"] is row["by"] is None and row["refused"] == "19 of 20 values are the same"
     flat = Rows(np.arange(9), 50, 0).row("", "", "ICC(A,1)", ICCS["ICC(A,1)"], np.full((9, 2), 7.0))
-    assert (flat["estimate"], flat["refused"]) == (None, "no variation")
+    assert (flat["estimate"], flat["refused"]) == (None, "not defined: sessions hardly differ")
+
+
+def test_raters_who_are_opposed():
+    """(1, 3), (3, 1), (2, 2): MSR = MSC = 0, MSE = 2: ICC(C,1) = -1; ICC(A,1) = -2 / (2 - 2 2/3)
+    = -3; a mean of the two tells nothing at all.
+
+    (1, 3), (3, 1), (4, 2): MSR = MSC = 2/3, MSE = 8/3, ICC(A,1) = -1; as if it were 0, v = 2, F* =
+    39, 2 MSC + MSE = 4: 3 (2/3 - 39 x 8/3) / (39 x 4 + 2) to 3 (39 x 2/3 - 8/3) / (4 + 39 x 2).
+    """
+    table = np.array([[1, 3], [3, 1], [2, 2]], float)
+    found = [icc(table, once(table), kind)[0] for kind in ("C,1", "A,1", "A,k")]
+    assert found[:2] == pytest.approx([-1, -3]) and np.isnan(found[2])
+    assert icc_by_f(table, "C,1") is icc_by_f(table, "A,k") is None
+    less = np.array([[1, 3], [3, 1], [4, 2]], float)
+    assert icc(less, once(less), "A,1")[0] == pytest.approx(-1)
+    assert icc_by_f(less, "A,1") == pytest.approx([-310 / 158, 70 / 82])
+    row = Rows(np.arange(3), 0, 0).row("", "", "ICC(A,k)", ICCS["ICC(A,k)"], table)
+    assert (row["estimate"], row["refused"]) == (None, "not defined: sessions hardly differ")
 
 
 def test_by_f_where_nobody_missed_a_session_and_sessions_are_independent_else_by_bootstrap():

@@ -42,8 +42,10 @@ def mean_rated(table: Array) -> Array:
 
 
 def of_mean(one: Array, k: int) -> Array:
-    """Spearman (1910) and Brown: the reliability of the mean of k ratings, from that of one."""
-    return k * one / (1 + (k - 1) * one)
+    """Spearman (1910) and Brown: the reliability of the mean of k ratings, from that of one; NaN
+    where they are so opposed that it is not defined."""
+    below = 1 + (k - 1) * one
+    return np.where(below > 0, k * one / below, np.nan)
 
 
 @np.errstate(invalid="ignore", divide="ignore")
@@ -82,7 +84,8 @@ def icc_by_f(table: Array, kind: str) -> list[float] | None:
         mean = np.array(feldt(1 - mse / msr, n, k))  # the mean's, which is Cronbach's alpha
         ends = mean / (k - (k - 1) * mean)
     else:
-        single = icc(table, once, "A,1")[0]
+        # below 0, where a and b would mean nothing, as if it were 0
+        single = np.maximum(0, icc(table, once, "A,1")[0])
         a = k * single / (n * (1 - single))
         b = 1 + (n - 1) * a
         error = (a * msc) ** 2 / (k - 1) + (b * mse) ** 2 / ((n - 1) * (k - 1))
@@ -215,7 +218,7 @@ class Rows:
         row = {"of": of, "raters": raters, "statistic": name, "sessions": n, "clusters": m}
         row |= {"estimate": value, "ci": None, "by": None, "refused": None}
         if np.isnan(value):
-            why = "no variation" if n else "no session rated twice"
+            why = "not defined: sessions hardly differ" if n else "no session rated twice"
             return row | {"estimate": None, "refused": why} | more
         # by F where sessions are independent of one another and nobody missed one
         by_f = statistic in ICCS.values() and m == n and not np.isnan(table).any()
@@ -224,7 +227,7 @@ class Rows:
             row["by"] = "F" if by_f else "bootstrap"
             row["ci"] = icc_by_f(table, name[4:-1]) if by_f else self.drawn(statistic, table, place)
             if row["ci"] is None:
-                row |= {"by": None, "refused": "too little varies, or too few sessions"}
+                row |= {"by": None, "refused": "too few sessions, or too alike"}
         return row | more
 
     def drawn(self, statistic: Statistic, table: Array, place: Array) -> list[float] | None:
