@@ -126,9 +126,10 @@ compare-neighbours: $(MODEL)/model.safetensors
 bench-stats: .venv/installed
 	$(PY) -m tests.bench_stats
 
-# How often intervals hold the truth and tests err, 2,000 simulated studies of two sizes; minutes.
+# How often intervals hold the truth and tests err, in thousands of simulated studies; minutes.
 coverage: .venv/installed
 	$(PY) -m tests.coverage
+	$(PY) -m tests.coverage_agreement
 
 # --order session against random, three seeds each, on the bundled corpus.
 compare-order: pairs

@@ -186,15 +186,16 @@ def rated(ratings: Ratings, sessions: list[str], suffix: str = "") -> dict[str, 
         if rating["status"] == "ok":
             replicates.setdefault((rating["rater"], rating["session"]), []).append(rating)
     # 2. a column of numbers from each
+    place = {session: i for i, session in enumerate(sessions)}
     empty = np.full((len(VARIABLES), len(sessions)), np.nan)
     tables = {rater: empty.copy() for rater, _ in replicates}
     for (rater, session), some in replicates.items():
-        if session in sessions:
+        if session in place:
             scores = [score(one[f"act_fm{suffix}"], one[f"tes{suffix}"]) for one in some]
             outcomes = [np.mean([one[name] for one in scores]) for name in OUTCOMES]
             first = min(some, key=lambda one: one["replicate"])
             numbers = [*outcomes, *first["act_fm"], *first["tes"]]
-            tables[rater][:, sessions.index(session)] = numbers
+            tables[rater][:, place[session]] = numbers
     return tables
 
 
