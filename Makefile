@@ -126,7 +126,7 @@ compare-neighbours: $(MODEL)/model.safetensors
 bench-stats: .venv/installed
 	$(PY) -m tests.bench_stats
 
-# How often intervals hold the truth and tests err, in thousands of simulated studies; minutes.
+# How often intervals hold the truth and tests err, 2,000 simulated studies of two sizes; minutes.
 coverage: .venv/installed
 	$(PY) -m tests.coverage
 	$(PY) -m tests.coverage_agreement

@@ -1,7 +1,7 @@
 """How often the intervals of agreement.py hold the truth, with few sessions: by F and by percentile
 bootstrap, the same simulated studies.
 
-    python -m tests.coverage_agreement [--studies 2000] [--resamples 999]
+    python -m tests.coverage_agreement [--studies 5000] [--resamples 999]
 
 A rating is a session's level + a rater's leniency + error, all normal, all drawn anew in each
 study; so the truths are ratios of their variances. And Feldt's interval of Cronbach's alpha, of as
@@ -54,7 +54,7 @@ def covered(seed: int, n: int, k: int, resamples: int) -> dict[tuple[str, str], 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--studies", type=int, default=2000)
+    parser.add_argument("--studies", type=int, default=5000)
     parser.add_argument("--resamples", type=int, default=999)
     args = parser.parse_args()
     rows = []

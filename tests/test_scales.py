@@ -29,7 +29,6 @@ from act.statistics.scales import (
 )
 from tests.conftest import ROOT
 from tests.made_ratings import make_ratings, write
-from tests.test_mixed import simulate
 
 CEILING = ROOT / "tests/truths/ceiling.csv"  # 60 sessions; 97 of 100 ratings are the highest
 # Ten items by fifteen people: real-statistics.com, "Cronbach's alpha"; also pingouin's data set
@@ -241,13 +240,16 @@ def test_trap_35_constant_and_nearly_constant_scales_give_no_warning(seed):
         assert not result["icc"] or (result["icc"]["ci"] is None) == bool(result["icc"]["refused"])
 
 
-def test_trap_35_the_bootstrap_of_an_icc_says_why_it_has_no_interval():
-    cells, clients = np.eye(6)[np.tile(range(6), 3)], np.repeat(range(3), 6)
-    y = np.full(18, 9.0)
-    y[4] = 8
-    with pytest.raises(ValueError, match="^17 of 18 values are the same$"):
-        icc_interval(cells, y, clients, 100, 0)
-    with pytest.raises(ValueError, match="^of 6 clients the bootstrap gives 0 to 1$"):
-        icc_interval(*simulate(0, m=6), 300, 0)
-    with pytest.raises(ValueError, match="too few of the resamples have an answer"):
-        icc_interval(np.ones((4, 1)), np.array([1.0, 2, 4, 8]), np.array([0, 0, 0, 1]), 100, 0)
+def test_trap_35_an_icc_without_interval_says_why():
+    """Two clients, of whom a resample in two has but one; and all scores but three the same."""
+    ratings = make_ratings(2)
+    scores = score_sessions(ratings, "integer", "r")
+    assert icc_interval(*scores.data("tes_mean"), 100, 0) is None
+    icc = analysis.analyse(scores, "tes_mean", 100, 0)["icc"]
+    assert (icc["ci"], icc["refused"]) == (None, "too few clients for a bootstrap")
+    assert analysis.analyse(scores, "tes_mean", 0, 0)["icc"]["refused"] is None  # none was asked
+    ratings = [rating | {"tes": [7] * 9} for rating in make_ratings(10)]
+    for i in (3, 22, 40):
+        ratings[i]["tes"] = [6] + [7] * 8
+    nearly = analysis.analyse(score_sessions(ratings, "integer", "r"), "tes_mean", 100, 0)["icc"]
+    assert (nearly["ci"], nearly["refused"]) == (None, "57 of 60 values are the same")

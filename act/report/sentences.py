@@ -216,11 +216,11 @@ def scales(summary: dict) -> Iterator[str]:
     for said, names in (("ends", crowded), ("beyond", beyond)):
         if names:
             yield say(said, n=len(names))
-    yield from (say("halo", **row) for row in halos(summary["cronbach"] or []))
+    yield from (say("halo", **row) for row in halos(summary["cronbach"]))
 
 
 def sample(summary: dict) -> Iterator[str]:
-    """What is compared: few clients, absent conditions, several outcomes, averaged ratings."""
+    """Who is in it: few clients, absent conditions, averaged ratings."""
     for name, result in kinds(summary).items():
         if few(result):
             yield say("few", outcome=name, clients=result["sessions"])

@@ -25,7 +25,6 @@ NOTHING = {  # what stands for a part that is None: it needs another file
     "preferences": {"by_direction": {}, "by_subscale": {}, "right": {}, "sensitivity": {}},
     "sensitivity": {"excluded": 0, "outcomes": {}, "length": {}},
     "replicates": {},
-    "cronbach": [],
     "safety": {"sessions": {}, "hits": []},
     "judge_check": {"items": []},
 }
@@ -174,10 +173,10 @@ def tests(outcomes: dict[str, dict]) -> list[dict]:
         ranked = [(estimate["mean"], of) for of, estimate in known.get("emm", {}).items()]
         row["_lowest"] = min(ranked, key=itemgetter(0), default=None)
         row["_highest"] = max(ranked, key=itemgetter(0), default=None)
-        why = known.get("icc", {}).get("refused")
-        notes = ["client variance 0"] if known.get("singular") else []
-        notes += [f"no interval of the ICC: {why}"] if why else []
-        row["_note"] = known.get("refused", "; ".join(notes))
+        row["_note"] = known.get("refused", "client variance 0" if known.get("singular") else "")
+        if row["icc"].get("refused"):
+            notes = row["_note"], f"no interval of the ICC: {row['icc']['refused']}"
+            row["_note"] = "; ".join(filter(None, notes))
         row["_outliers"] = len(row["diagnostics"].get("outliers", []))
         row["_test"] = test_of(result)
         rows.append(row | {"_tests": len(outcomes)})

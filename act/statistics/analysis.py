@@ -17,7 +17,7 @@ from act.statistics.clients import archetypes, subgroups
 from act.statistics.diagnostics import diagnose, replicates
 from act.statistics.length import with_length
 from act.statistics.ratings import SUFFIX, TOTALS, Scores
-from act.statistics.scales import at_ends, consistency
+from act.statistics.scales import alike, at_ends, consistency
 
 # Turns that make a session a failed one: "length" is counted only.
 BROKEN = ("format", "context", "error")
@@ -51,13 +51,12 @@ def summarise(
         "outcomes": outcomes,
         "failures": count_failures(ratings, sessions),
         **dict.fromkeys(("sensitivity", "archetype", "subgroups", "replicates", "missing")),
-        "cronbach": None,
         "input": inputs | made,
     }
+    summary["cronbach"] = consistency(ratings or [], SUFFIX[inputs["score"]])
     if ratings:
         scores = held[TOTALS[0]]
         summary["replicates"] = replicates(ratings, inputs["score"], scores)
-        summary["cronbach"] = consistency(ratings, SUFFIX[inputs["score"]])
         summary["missing"] = count_missing(ratings, sessions, scores)
         each = [int(scores.ratings.min()), int(scores.ratings.max())]
         summary["input"]["ratings_per_session"] = each
@@ -109,11 +108,10 @@ def analyse(scores: Scores, outcome: str, resamples: int, seed: int) -> dict:
         model = scores.fit(outcome)
     except ValueError as reason:
         return result | {"refused": str(reason)} | dict.fromkeys(OF_THE_MODEL)
-    icc = {"estimate": model.icc, "ci": None, "refused": None}
-    try:
-        icc["ci"] = icc_interval(cells, y, profile, resamples, seed) if resamples else None
-    except ValueError as reason:
-        icc["refused"] = str(reason)
+    icc = {"estimate": model.icc, "ci": None, "refused": alike(y) if resamples else None}
+    if resamples and not icc["refused"]:
+        icc["ci"] = icc_interval(cells, y, profile, resamples, seed)
+        icc["refused"] = None if icc["ci"] else "too few clients for a bootstrap"
     return result | {
         "refused": None,
         **contrasts.compare(model, names),

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from act.statistics.mixed import Clusters, Criterion, criterion, solve_ratio
-from act.statistics.scales import alike
 
 ENOUGH = 0.95  # share of the resamples that must have an answer
 CHUNK = 500  # resamples worked on together
@@ -77,16 +76,13 @@ def resample(clusters: Clusters, copies: np.ndarray) -> Resamples:
 
 def icc_interval(
     cells: np.ndarray, y: np.ndarray, cluster: np.ndarray, resamples: int, seed: int
-) -> list[float]:
+) -> list[float] | None:
     """The ICC's 95% interval by a studentised cluster bootstrap.
 
-    cells (N, p): one column of zeros and ones a condition; y is one that `mixed.fit` accepts.
-    Raises ValueError where y hardly varies, where fewer than 95% of the resamples have an answer
-    (it takes two different clusters, and one with two rows), and where the interval would hold all
-    that is possible, or 0 alone: of five clusters or fewer it may.
+    cells (N, p): one column of zeros and ones a condition; y is one that `mixed.fit` accepts. None
+    where fewer than 95% of the resamples have an answer (it takes two different clusters, and one
+    with two rows), and where it would be [0, 1] or [0, 0], which tells nothing.
     """
-    if alike(y):
-        raise ValueError(alike(y))
     clusters = Clusters.of(cells, y, cluster)
     m, rng = len(clusters.sizes), np.random.default_rng(seed)
     copies = rng.multinomial(m, np.full(m, 1 / m), size=resamples).astype(float)
@@ -103,10 +99,8 @@ def icc_interval(
             t = np.append(t, (drawn.psi - psi) / np.maximum(drawn.error, 1e-9))
     t = t[np.isfinite(t)]
     if len(t) < ENOUGH * resamples or not np.isfinite(se):
-        raise ValueError("too few of the resamples have an answer")
+        return None
     ends = psi - se * np.quantile(t, [0.975, 0.025])
     ratio = np.expm1(np.clip(ends, 0, 700)) / clusters.sizes.mean()  # exp(710) overflows
     low, high = (ratio / (1 + ratio)).tolist()
-    if low == 0 and not 0 < high < 0.995:  # what a reader would see as 0.00 to 1.00
-        raise ValueError(f"of {m} clients the bootstrap gives {low:.0f} to {high:.0f}")
-    return [low, high]
+    return [low, high] if high > 0 and high - low < 1 else None
