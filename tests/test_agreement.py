@@ -124,6 +124,9 @@ def test_the_interval_of_consistency_is_feldts_of_the_mean_stepped_down():
 def test_trap_35_no_interval_where_no_error_is_left_and_none_of_a_constant_scale(kind):
     same = np.repeat([[1.0], [4.0], [2.5], [7.0]], 3, axis=1)
     assert icc(same, once(same), kind)[0] == pytest.approx(1) and icc_by_f(same, kind) is None
+    for seed in range(20):  # nor by rounding
+        exact = np.repeat(np.random.default_rng(seed).normal(3, 0.1, (7, 1)), 3, axis=1)
+        assert icc_by_f(exact, kind) is None
     shifted = same + [0, 1, 2]  # who differ by a constant agree in order, and not in level
     assert (icc_by_f(shifted, kind) is None) == (kind == "C,1")
     for table in (np.full((9, 3), 2.1), same[:1], np.empty((0, 3))):
@@ -354,6 +357,11 @@ def test_humans_who_share_no_session_are_each_compared_with_the_judge():
 def test_few_clusters_are_told():
     lines = list(as_table(compare(*made(9), "", 50, 0), "session"))
     assert "Caution: the bootstrap's intervals stand on 9 sessions" in lines[-1]
+    one = [
+        r | {"profile": f"p{int(r['session'].removeprefix('sft/p')) % 9}"} for r in made(12)[0]
+    ]  # twelve sessions of nine clients
+    lines = list(as_table(compare(one, made(12)[1], "", 50, 0, "profile"), "profile"))
+    assert "stand on 9 profiles; below 10" in lines[-1]
     human, judge = made(10)
     rows = compare(human, judge, "", 50, 0)
     assert not any("Caution" in line for line in as_table(rows, "session"))
