@@ -129,6 +129,7 @@ bench-stats: .venv/installed
 # How often intervals hold the truth and tests err, 2,000 simulated studies of two sizes; minutes.
 coverage: .venv/installed
 	$(PY) -m tests.coverage
+	$(PY) -m tests.coverage_agreement
 
 # --order session against random, three seeds each, on the bundled corpus.
 compare-order: pairs

@@ -50,7 +50,6 @@ from act.model.sampler import Sampling
 from act.model.spec import base_folder, is_endpoint, model_name
 from act.records import (
     CONDITIONS,
-    RATING_KEY,
     InputError,
     Store,
     check_rating,
@@ -61,7 +60,9 @@ from act.records import (
     require,
 )
 from act.statistics.agreement import as_table, compare
+from act.statistics.names import warn_alike, warn_of_names
 from act.statistics.preferences import check_preference
+from act.statistics.ratings import SUFFIX, read_any
 
 
 def rate(args: Namespace) -> None:
@@ -160,12 +161,14 @@ def agree(args: Namespace) -> None:
     """A judge against people, and people among themselves, by outcome and by item.
 
     A judge with the mean of the humans, with each human, and, to compare that with, two humans with
-    one another, averaged over pairs.
+    one another, averaged over pairs. Intraclass correlations have their exact intervals by F where
+    nobody missed a session; what else has one has it by bootstrap. Of each rater Cronbach's alpha:
+    does it rate item by item, or all of them alike?
     """
-    human = read_unique(args.human, check_rating, *RATING_KEY)
-    judge = read_unique(args.judge, check_rating, *RATING_KEY)
+    human, judge = read_any(args.human), read_any(args.judge)
+    warn_of_names(f"{args.human} and {args.judge}", human + judge)
     # 1. can they be compared?
-    suffix = {"integer": "", "expected": "_expected"}[args.score]  # of the fields
+    suffix = SUFFIX[args.score]  # of the fields
     valid = [record for record in judge if record["status"] == "ok"]
     wanted = {f"act_fm{suffix}", f"tes{suffix}"}
     if not all(wanted <= set(record) for record in valid):
@@ -188,7 +191,10 @@ def tune_data(args: Namespace) -> None:
     """Human ratings and sessions -> SFT examples for `train.py --method sft`."""
     # 1. valid ratings of these sessions, in this wording
     sessions = {one["id"]: one for one in read_unique(args.sessions, check_session)}
-    human = read_unique(args.human, check_rating, *RATING_KEY)
+    human = read_any(args.human)
+    names = [session["profile"]["id"] for session in sessions.values()]
+    names += [rating["profile"] for rating in human]
+    warn_alike(f"{args.human} and {args.sessions}", "client", names)
     human = [r for r in human if r["status"] == "ok" and r["session"] in sessions]
     if not human:
         raise InputError(f"{args.human}: no valid rating of a session in {args.sessions}")
@@ -235,7 +241,7 @@ def main() -> None:
         return added
 
     model, sessions = "FOLDER, FOLDER+ADAPTER or NAME@URL", "JSONL file of sessions"
-    people = "JSONL file of ratings by people"
+    people = "ratings by people, JSONL or a spreadsheet's CSV (analyze.py --help)"
     rates = command(rate, sessions=sessions, out="JSONL file of ratings")
     add, about = rates.add_argument, "what `check` wrote of these judges: verdicts"
     add("--judge", required=True, nargs="+", metavar="MODEL", help=model)
@@ -262,7 +268,7 @@ def main() -> None:
     about = 'one matched pair an item, no whole sessions: a verdict of "partly" at most'
     add("--short", action="store_true", help=about)
 
-    agrees = command(agree, human=people, judge="JSONL file of ratings by one or more judges")
+    agrees = command(agree, human=people, judge="the same by one or more judges")
     add, scores = agrees.add_argument, ("integer", "expected")
     add("--score", choices=scores, default="integer", help="the judge's ratings")
     add("--resamples", type=positive, default=2000, help="bootstrap samples of each interval")

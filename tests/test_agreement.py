@@ -7,15 +7,16 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import spearmanr
+from scipy.stats import f, spearmanr
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 from statsmodels.stats.inter_rater import cohens_kappa
 
 import judge as judge_script
 from act.cli import run_script
-from act.forms import score
+from act.forms import OUTCOMES, score
 from act.statistics.agreement import (
+    ICCS,
     ITEMS,
     Rows,
     alpha,
@@ -24,11 +25,13 @@ from act.statistics.agreement import (
     compare,
     exact,
     icc,
+    icc_by_f,
     mean_absolute_error,
     spearman,
     weighted_kappa,
 )
-from tests.made_ratings import write
+from act.statistics.scales import cronbach, mean_squares
+from tests.made_ratings import make_session, write
 
 # Shrout & Fleiss (1979), table 2: six targets, four judges. ICC(2,1) = .29, ICC(3,1) = .71 in table
 # 4.
@@ -36,6 +39,11 @@ SHROUT_FLEISS = np.array(
     [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], float
 )
 _ = np.nan
+# Eight wines, four judges: real-statistics.com, "Intraclass correlation"; pingouin's data set icc
+WINES = np.array(
+    [[1, 1, 3, 6, 6, 7, 8, 9], [2, 3, 8, 4, 5, 5, 7, 9], [0, 3, 1, 3, 5, 6, 7, 9],
+     [1, 2, 4, 3, 6, 2, 9, 8]], float
+).T  # fmt: skip
 # Krippendorff (2011), "Computing Krippendorff's alpha-reliability": four observers, twelve units;
 # ordinal alpha .815.
 KRIPPENDORFF = np.array(
@@ -56,12 +64,129 @@ def test_icc_of_shrout_and_fleiss():
     """Mean squares by hand: MSR = 56.2083/5, MSC = 97.4583/3, MSE = 15.2917/15 (their table 3:
     11.24, 32.49, 1.02)."""
     msr, msc, mse = 56.208333333 / 5, 97.458333333 / 3, 15.291666667 / 15
-    assert icc(SHROUT_FLEISS, once(SHROUT_FLEISS), False)[0] == pytest.approx(
+    assert icc(SHROUT_FLEISS, once(SHROUT_FLEISS), "C,1")[0] == pytest.approx(
         (msr - mse) / (msr + 3 * mse), abs=1e-8
     )
     absolute = (msr - mse) / (msr + 3 * mse + 4 * (msc - mse) / 6)
-    assert icc(SHROUT_FLEISS, once(SHROUT_FLEISS), True)[0] == pytest.approx(absolute, abs=1e-8)
+    assert icc(SHROUT_FLEISS, once(SHROUT_FLEISS), "A,1")[0] == pytest.approx(absolute, abs=1e-8)
     assert round(absolute, 2) == 0.29 and round((msr - mse) / (msr + 3 * mse), 2) == 0.71
+
+
+@pytest.mark.parametrize(
+    ("table", "kind", "estimate", "low", "high"),
+    [
+        # Shrout & Fleiss (1979), table 4, and R: irr 0.84's icc and psych's ICC on their data
+        (SHROUT_FLEISS, "A,1", 0.290, 0.019, 0.761),
+        (SHROUT_FLEISS, "A,k", 0.620, 0.071, 0.927),
+        (SHROUT_FLEISS, "C,1", 0.715, 0.342, 0.946),
+        # pingouin's documentation and tests of intraclass_corr
+        (WINES, "A,1", 0.728, 0.434, 0.927),
+        (WINES, "A,k", 0.914, 0.754, 0.981),
+        (WINES, "C,1", 0.729, 0.426, 0.928),
+    ],
+)
+def test_icc_and_its_interval_by_f_against_published_numbers(table, kind, estimate, low, high):
+    assert icc(table, once(table), kind)[0] == pytest.approx(estimate, abs=5e-4)
+    assert icc_by_f(table, kind) == pytest.approx([low, high], abs=5e-4)
+
+
+def test_icc_in_mcgraw_and_wongs_examples():
+    """Their pages 34 and 37, and table 6 as corrected (1996, p. 390): ten pairs of a correlation of
+    .714 with equal SDs, the means .2, .6 and 1 SD apart."""
+    for pairs, consistent, absolute in (
+        ([(2, 4), (4, 6), (6, 8)], 1.00, 0.67),
+        ([(0, 4), (5, 5), (10, 6)], 0.38, None),
+    ):
+        table = np.array(pairs, float)
+        assert round(icc(table, once(table), "C,1")[0], 2) == consistent
+        assert absolute in (None, round(icc(table, once(table), "A,1")[0], 2))
+    x = np.linalg.qr(np.column_stack([np.ones(10), np.random.default_rng(0).normal(size=(10, 2))]))
+    first, other = 3 * 15 * x[0].T[1:]  # means 0, SDs 15, uncorrelated
+    second = 0.714 * first + (1 - 0.714**2) ** 0.5 * other
+    for apart, absolute in ((0.2, 0.720), (0.6, 0.620), (1.0, 0.485)):
+        table = np.column_stack([first, second + 15 * apart])
+        assert round(icc(table, once(table), "C,1")[0], 3) == 0.714
+        assert round(icc(table, once(table), "A,1")[0], 3) == absolute
+
+
+def test_the_interval_of_consistency_is_feldts_of_the_mean_stepped_down():
+    """McGraw & Wong's table 7, in its own letters: F_L = F_obs / F, F_U = F_obs x F turned round,
+    (F_L - 1) / (F_L + k - 1)."""
+    n, k = SHROUT_FLEISS.shape
+    msr, _, mse = (part[0] for part in mean_squares(SHROUT_FLEISS, once(SHROUT_FLEISS)))
+    lower = msr / mse / f.ppf(0.975, n - 1, (n - 1) * (k - 1))
+    upper = msr / mse * f.ppf(0.975, (n - 1) * (k - 1), n - 1)
+    expected = [(F - 1) / (F + k - 1) for F in (lower, upper)]
+    assert icc_by_f(SHROUT_FLEISS, "C,1") == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["A,1", "A,k", "C,1"])
+def test_trap_35_no_interval_where_no_error_is_left_and_none_of_a_constant_scale(kind):
+    same = np.repeat([[1.0], [4.0], [2.5], [7.0]], 3, axis=1)
+    assert icc(same, once(same), kind)[0] == pytest.approx(1) and icc_by_f(same, kind) is None
+    for seed in range(20):  # nor by rounding
+        exact = np.repeat(np.random.default_rng(seed).normal(3, 0.1, (7, 1)), 3, axis=1)
+        assert icc_by_f(exact, kind) is None
+    shifted = same + [0, 1, 2]  # who differ by a constant agree in order, and not in level
+    assert (icc_by_f(shifted, kind) is None) == (kind == "C,1")
+    for table in (np.full((9, 3), 2.1), same[:1], np.empty((0, 3))):
+        assert np.isnan(icc(table, once(table), kind)[0]) and icc_by_f(table, kind) is None
+    one = np.full((10, 2), 7.0)
+    one[3, 1] = 6
+    row = Rows(np.arange(10), 50, 0).row("", "", f"ICC({kind})", ICCS[f"ICC({kind})"], one)
+    assert row["ci"] is row["by"] is None and row["refused"] == "19 of 20 values are the same"
+    flat = Rows(np.arange(9), 50, 0).row("", "", "ICC(A,1)", ICCS["ICC(A,1)"], np.full((9, 2), 7.0))
+    assert (flat["estimate"], flat["refused"]) == (None, "not defined: sessions hardly differ")
+
+
+def test_raters_who_are_opposed():
+    """(1, 3), (3, 1), (2, 2): MSR = MSC = 0, MSE = 2: ICC(C,1) = -1; ICC(A,1) = -2 / (2 - 2 2/3)
+    = -3; a mean of the two tells nothing at all.
+
+    (1, 3), (3, 1), (4, 2): MSR = MSC = 2/3, MSE = 8/3, ICC(A,1) = -1; as if it were 0, v = 2, F* =
+    39, 2 MSC + MSE = 4: 3 (2/3 - 39 x 8/3) / (39 x 4 + 2) to 3 (39 x 2/3 - 8/3) / (4 + 39 x 2).
+    """
+    table = np.array([[1, 3], [3, 1], [2, 2]], float)
+    found = [icc(table, once(table), kind)[0] for kind in ("C,1", "A,1", "A,k")]
+    assert found[:2] == pytest.approx([-1, -3]) and np.isnan(found[2])
+    assert icc_by_f(table, "C,1") is icc_by_f(table, "A,k") is None
+    less = np.array([[1, 3], [3, 1], [4, 2]], float)
+    assert icc(less, once(less), "A,1")[0] == pytest.approx(-1)
+    assert icc_by_f(less, "A,1") == pytest.approx([-310 / 158, 70 / 82])
+    row = Rows(np.arange(3), 0, 0).row("", "", "ICC(A,k)", ICCS["ICC(A,k)"], table)
+    assert (row["estimate"], row["refused"]) == (None, "not defined: sessions hardly differ")
+
+
+def test_by_f_where_nobody_missed_a_session_and_sessions_are_independent_else_by_bootstrap():
+    """Three people: all at once by F, with ICC(A,k) of their mean; one rating gone: pairs, drawn;
+    clients in several sessions: drawn, too."""
+    human, judge = made(12)
+    cleo = [r | {"rater": "cleo", "tes": r["tes"][::-1]} for r in human if r["rater"] == "anna"]
+    cleo = [r | {"act_fm": r["act_fm"][5:] + r["act_fm"][:5]} for r in cleo]
+    human += cleo
+    of = ("act_fm_total", "humans", "ICC(A,1)")
+    rows = compare(human, judge, "", 50, 0)
+    names = ("anna", "ben", "cleo")
+    table = np.array(
+        [
+            [score(r["act_fm"], r["tes"])["act_fm_total"] for r in human if r["rater"] == name]
+            for name in names
+        ]
+    ).T
+    row = found(rows, *of)
+    assert (row["by"], row["pairs"], row["sessions"]) == ("F", 3, 12)
+    assert row["estimate"] == pytest.approx(icc(table, once(table), "A,1")[0], abs=1e-12)
+    assert row["ci"] == pytest.approx(icc_by_f(table, "A,1"))
+    mean = found(rows, "act_fm_total", "humans", "ICC(A,k)")
+    assert (mean["by"], mean["k"]) == ("F", 3) and mean["estimate"] > row["estimate"]
+    assert found(rows, "act_fm_total", "judge", "ICC(C,1)")["by"] == "F"
+    assert found(rows, "act_fm_total", "judge, each human", "ICC(A,1)")["by"] == "bootstrap"
+    assert found(rows, "act_fm_total", "judge", "Spearman")["by"] == "bootstrap"
+    gone = compare(human[:-1], judge, "", 50, 0)
+    assert found(gone, *of)["by"] == "bootstrap"
+    assert not [r for r in gone if r["statistic"] == "ICC(A,k)"]
+    one = [r | {"profile": f"p{i % 6}"} for i, r in enumerate(human)]
+    assert found(compare(one, judge, "", 50, 0, "profile"), *of)["by"] == "bootstrap"
 
 
 @pytest.mark.parametrize(("n", "k"), [(12, 2), (30, 3)])
@@ -80,8 +205,8 @@ def test_icc_from_the_table_of_an_analysis_of_variance(n, k):
         (squares["C(r)"] - squares.Residual) / n,
         squares.Residual,
     )
-    assert icc(table, once(table), True)[0] == pytest.approx(s / (s + r + e), abs=1e-9)
-    assert icc(table, once(table), False)[0] == pytest.approx(s / (s + e), abs=1e-9)
+    assert icc(table, once(table), "A,1")[0] == pytest.approx(s / (s + r + e), abs=1e-9)
+    assert icc(table, once(table), "C,1")[0] == pytest.approx(s / (s + e), abs=1e-9)
 
 
 def test_alpha_of_krippendorff():
@@ -135,8 +260,8 @@ def test_kappa_and_spearman_equal_reference_libraries(seed):
 
 
 STATISTICS = {
-    "icc, absolute": lambda t, w: icc(t, w, True),
-    "icc, consistency": lambda t, w: icc(t, w, False),
+    "icc, absolute": lambda t, w: icc(t, w, "A,1"),
+    "icc, consistency": lambda t, w: icc(t, w, "C,1"),
     "kappa": weighted_kappa,
     "alpha": alpha,
     "exact": exact,
@@ -231,7 +356,12 @@ def test_humans_who_share_no_session_are_each_compared_with_the_judge():
 
 def test_few_clusters_are_told():
     lines = list(as_table(compare(*made(9), "", 50, 0), "session"))
-    assert "Caution: the intervals stand on 9 sessions" in lines[-1]
+    assert "Caution: the bootstrap's intervals stand on 9 sessions" in lines[-1]
+    one = [
+        r | {"profile": f"p{int(r['session'].removeprefix('sft/p')) % 9}"} for r in made(12)[0]
+    ]  # twelve sessions of nine clients
+    lines = list(as_table(compare(one, made(12)[1], "", 50, 0, "profile"), "profile"))
+    assert "stand on 9 profiles; below 10" in lines[-1]
     human, judge = made(10)
     rows = compare(human, judge, "", 50, 0)
     assert not any("Caution" in line for line in as_table(rows, "session"))
@@ -274,7 +404,7 @@ def test_humans_among_themselves_in_the_rows_of_judge_and_human_and_a_session_on
     ]
     table = np.array(totals)
     rows = compare(human, judge, "", 0, 0)
-    expected = icc(table, np.ones((1, 30)), True)[0]
+    expected = icc(table, np.ones((1, 30)), "A,1")[0]
     assert found(rows, "act_fm_total", "humans", "ICC(A,1)")["estimate"] == pytest.approx(
         expected, abs=1e-12
     )
@@ -286,7 +416,8 @@ def test_humans_among_themselves_in_the_rows_of_judge_and_human_and_a_session_on
         name: {(r["of"], r["statistic"]) for r in rows if r["raters"] == name}
         for name in ("humans", "judge, each human")
     }
-    assert kinds["humans"] - kinds["judge, each human"] == {(of, "alpha") for of in ITEMS}
+    only = {(of, "alpha") for of in ITEMS} | {(of, "ICC(A,k)") for of in OUTCOMES}
+    assert kinds["humans"] - kinds["judge, each human"] == only
     assert kinds["judge, each human"] < kinds["humans"]
     gone = compare(human[:-1], judge, "", 0, 0)
     assert found(gone, "act_fm_total", "humans", "ICC(A,1)")["sessions"] == 29
@@ -402,8 +533,57 @@ def test_the_script(tmp_path, refused, monkeypatch, capsys):
     lines = capsys.readouterr().out.splitlines()
     rows = json.loads((tmp_path / "a.json").read_text())
     assert len(lines) == 1 + len(rows) and found(rows, "TES 9", "humans", "alpha")["ci"]
+    anna = np.array([r["tes"] for r in human if r["rater"] == "anna"], float)
+    row = found(rows, "tes_mean", "anna", "Cronbach's alpha")
+    assert row["estimate"] == pytest.approx(cronbach(anna)["alpha"]) and row["by"] == "F"
+    assert {r["raters"] for r in rows if r["statistic"] == "Cronbach's alpha"} == {
+        "anna", "ben", "judge"
+    }  # fmt: skip
     assert "no session that both rated" in refused(*agree, "none")
     for name in ("j", "half"):
         assert "gave no probabilities" in refused(*agree, name, "--score", "expected")
     assert "--seed: -1 is not 0 or more" in refused(*agree, "j", "--seed", -1)
     assert "not a file" in refused(*agree, "j", "--out", tmp_path)
+
+
+def as_spreadsheet(path, ratings):
+    """Ratings as a CSV that analyze.py reads."""
+    items = [f"act_fm_{i}" for i in range(1, 26)] + [f"tes_{i}" for i in range(1, 10)]
+    lines = [";".join(["Session", "Condition", "Profile", "Rater", *items])]
+    for r in ratings:
+        cells = [r["session"], r["condition"], r["profile"], r["rater"], *r["act_fm"], *r["tes"]]
+        lines.append(";".join(map(str, cells)))
+    path.write_text("\n".join(lines), encoding="utf-8-sig")
+
+
+def test_people_may_come_as_a_spreadsheet(tmp_path, run):
+    """The same rows from CSV as from JSONL, of `agree` and of `tune-data`; a torn cell is one
+    line."""
+    human, judge = made(6)
+    write(tmp_path / "h.jsonl", human)
+    write(tmp_path / "j.jsonl", judge)
+    as_spreadsheet(tmp_path / "h.csv", human)
+    as_spreadsheet(tmp_path / "j.csv", judge)
+    write(tmp_path / "s.jsonl", [make_session("sft", i) | {"id": f"sft/p{i}"} for i in range(6)])
+    found = []
+    for people, machine in (("h.jsonl", "j.jsonl"), ("h.csv", "j.csv")):
+        words = ("--human", people, "--judge", machine, "--resamples", 20)
+        agreed = run("judge.py", "agree", *words, "--out", "a.json")
+        data = f"{people}.data"
+        run("judge.py", "tune-data", "--sessions", "s.jsonl", "--human", people, "--out", data)
+        rows = (json.loads((tmp_path / "a.json").read_text()), (tmp_path / data).read_text())
+        assert rows[1].count("\n") == 34 * 12
+        found.append((agreed, *rows))
+    assert found[0] == found[1]
+
+
+def test_a_bad_spreadsheet_of_people_is_one_line(tmp_path, refused):
+    human, judge = made(6)
+    write(tmp_path / "j.jsonl", judge)
+    as_spreadsheet(tmp_path / "h.csv", [human[0], human[1] | {"tes": [8] * 9}])
+    agree = ("judge.py", "agree", "--human", "h.csv", "--judge", "j.jsonl")
+    assert 'h.csv:3: column "tes_1": "8" is no whole number 1 to 7' in refused(*agree)
+    (tmp_path / "h.csv").write_text("session,condition\n")
+    assert "h.csv:1: the first row must name the columns" in refused(*agree)
+    (tmp_path / "h.csv").write_text("")
+    assert "h.csv:1: no rating in this file" in refused(*agree)

@@ -105,7 +105,8 @@ def test_trap_24_a_constant_outcome_is_refused_and_the_rest_goes_on():
         == "the response does not vary within the conditions: there is no residual variance"
     )
     assert result["omnibus"] is result["emm"] is result["contrasts"] is result["singular"] is None
-    assert result["observed"]["sft"] == {"n": 4, "mean": 4.0, "sd": 0.0}
+    ends = {"floor": 0.0, "ceiling": 0.0}
+    assert result["observed"]["sft"] == {"n": 4, "mean": 4.0, "sd": 0.0} | ends
     assert result["wins"][0]["ties"] == 4
     assert analysis.analyse(scores, "act_fm_total", 100, 0)["refused"] is None
 

@@ -108,7 +108,8 @@ def test_summary_has_the_format_that_design_fixes(study):
         result = summary["outcomes"][name]
         assert set(result["omnibus"]) == {"chi2", "df", "p"}
         assert set(result["variance"]) == {"session", "residual"}
-        assert set(result["icc"]) == {"estimate", "ci"} and len(result["icc"]["ci"]) == 2
+        assert set(result["icc"]) == {"estimate", "ci", "refused"}
+        assert len(result["icc"]["ci"]) == 2 and result["icc"]["refused"] is None
         assert set(result["r2"]) == {"marginal", "conditional"}
         assert list(result["emm"]) == list(CONDITIONS)
         mean = {"mean", "se", "ci", "df", "ci_satterthwaite"}

@@ -11,7 +11,7 @@ from act.forms import OUTCOMES
 from act.records import CONDITIONS
 from act.statistics import analysis
 from act.statistics.analysis import count_missing, without_failed
-from act.statistics.diagnostics import diagnose, residuals_of
+from act.statistics.diagnostics import diagnose, replicates, residuals_of
 from act.statistics.mixed import fit
 from act.statistics.ratings import Scores, score_sessions
 from tests.made_ratings import make_ratings, make_session
@@ -216,3 +216,17 @@ def test_residuals_of_an_analysed_outcome():
         model = scores.fit(outcome)
         fitted, residual, effects = residuals_of(model, *scores.data(outcome))
         assert fitted + residual == pytest.approx(scores.values[outcome]) and len(effects) == 9
+
+
+def test_trap_35_ratings_of_one_session_that_scatter_and_sessions_that_do_not():
+    """One session a condition, rated twice: their means have no variance within conditions to
+    compare the scatter with, and a constant scale has none at all; no warning in either."""
+    two = make_ratings(1, replicates=2)
+    flat = [rating | {"tes": [6] * 9} for rating in make_ratings(3, replicates=2)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        alone = replicates(two, "integer", score_sessions(two, "integer", "r"))
+        found = replicates(flat, "integer", score_sessions(flat, "integer", "r"))
+    assert set(alone["reliability"].values()) == {None} and alone["sd_within"]["tes_mean"] > 0
+    assert (found["sd_within"]["tes_mean"], found["reliability"]["tes_mean"]) == (0, None)
+    assert found["reliability"]["act_fm_total"] is not None

@@ -101,7 +101,8 @@ def test_one_condition_is_not_compared_and_its_right_pairs_are_counted(tmp_path)
     summary, tables = summary_of([record(), record(pair="b")])
     result = summary["outcomes"]["preference"]
     assert result["refused"] == "1 condition(s) only" and result["contrasts"] is None
-    assert result["observed"] == {"sft": {"n": 2, "mean": 1.5, "sd": 0.0}}
+    no_ends = {"floor": None, "ceiling": None}
+    assert result["observed"] == {"sft": {"n": 2, "mean": 1.5, "sd": 0.0} | no_ends}
     assert summary["preferences"]["right"]["sft"]["right"] == 2
     (said,) = sentences.answers(summary)
     assert said == "Preference for the wanted reply could not be compared: 1 condition(s) only."

@@ -15,6 +15,7 @@ from act.report.table import LEADING, OUTCOMES, Writer, within
 from act.report.tables import alternatives, decimals, steps
 from act.report.verdicts import adjusted, few, test_of, told_apart
 from act.statistics.ratings import TOTALS
+from act.statistics.scales import goes_beyond, halos, piled
 
 # Below this share of a scale (about one step on a single item) a difference is called small.
 SMALL = 0.02
@@ -170,7 +171,7 @@ def cautions(summary: dict) -> Iterator[str]:
     yield from judge_check(summary)
     for name, result in fitted(summary).items():
         yield from doubts(name, result)
-    for found in (sample, missing, danger):
+    for found in (scales, sample, missing, danger):
         yield from found(summary)
 
 
@@ -184,7 +185,7 @@ def cut_replies(summary: dict) -> Iterator[str]:
 
 
 def doubts(name: str, result: dict) -> Iterator[str]:
-    """A best that is not shown to be one, small differences, assumptions that fail."""
+    """A best that is not shown to be one, small differences, a scale's ends, assumptions."""
     best, others = ties_with_best(result)
     if others:
         yield say("ties", outcome=name, best=best, others=enumerated(others))
@@ -194,6 +195,9 @@ def doubts(name: str, result: dict) -> Iterator[str]:
     scale = shown.high - shown.low if shown.high else 0  # 0: it has no ends
     if between < SMALL * scale:
         yield say("small", decimals(result), outcome=name, between=between, scale=scale)
+    for end, at in piled(result["observed"]).items():
+        where = enumerated([f"{condition} {share:.0%}" for condition, share in at.items()])
+        yield say(end, outcome=name, where=where)
     if result["singular"]:
         yield say("singular", outcome=name)
     p = result["diagnostics"]["spread_p"]  # of equal residual variances
@@ -204,6 +208,17 @@ def doubts(name: str, result: dict) -> Iterator[str]:
         yield say("unequal", outcome=name, **ends)
 
 
+def scales(summary: dict) -> Iterator[str]:
+    """How many outcomes, subscales too, meet the ends of their scale; raters with a halo."""
+    outcomes = summary["outcomes"].items()
+    crowded = [name for name, result in outcomes if piled(result["observed"])]
+    beyond = [name for name, result in outcomes if goes_beyond(result["emm"], name)]
+    for said, names in (("ends", crowded), ("beyond", beyond)):
+        if names:
+            yield say(said, n=len(names))
+    yield from (say("halo", **row) for row in halos(summary["cronbach"]))
+
+
 def sample(summary: dict) -> Iterator[str]:
     """Who is in it: few clients, absent conditions, averaged ratings."""
     for name, result in kinds(summary).items():
@@ -212,6 +227,9 @@ def sample(summary: dict) -> Iterator[str]:
         absent = [condition for condition in CONDITIONS if condition not in result["observed"]]
         if absent:
             yield say("absent", outcome=name, conditions=enumerated(absent))
+    primary = [OUTCOMES[name].title for name in fitted(summary)]
+    if len(primary) > 1:
+        yield say("within outcomes", outcomes=enumerated(primary), n=len(primary))
     fewest, most = summary["input"]["ratings_per_session"] or (0, 0)
     if most == 1:
         yield say("rated once")
@@ -260,9 +278,7 @@ def decided(everyone: dict, other: dict) -> str:
         a, b = pair["a"], pair["b"]
         if told_apart(other, pair) != told[a, b]:
             changed.append(f"{a} against {b}")
-    return (
-        say("decides otherwise", pairs=enumerated(changed)) if changed else say("decides the same")
-    )
+    return say("decides otherwise" if changed else "decides the same", pairs=enumerated(changed))
 
 
 def danger(summary: dict) -> Iterator[str]:
@@ -319,7 +335,11 @@ def methods(summary: dict) -> Iterator[str]:
     parts |= {"model": outcomes, "factorial": any(one["factorial"] for one in outcomes.values())}
     drawn = any(one["icc"] and one["icc"]["ci"] for one in outcomes.values())
     parts |= {"intervals": drawn, "length": (summary["sensitivity"] or {}).get("length")}
-    parts |= {"archetype": summary["archetype"], "subgroups": summary["subgroups"]}
+    parts |= {
+        "cronbach": summary["cronbach"],
+        "archetype": summary["archetype"],
+        "subgroups": summary["subgroups"],
+    }
     parts["versions"] = True
     yield " ".join(say(f"methods {part}", **fields) for part, done in parts.items() if done)
 

@@ -86,6 +86,7 @@ def make_tables(
         "archetypes": archetypes(summary["archetype"]),
         "subgroups": subgroups(summary["subgroups"]),
         "scatter": scatter(summary["replicates"]),
+        "cronbach": summary["cronbach"],
         "failures": failures(summary["failures"]),
         "sensitivity": decisions(outcomes, alternatives(summary)),
         "length": nested(summary["sensitivity"]["length"] or {}, "outcome"),
@@ -148,6 +149,7 @@ def means(outcomes: dict[str, dict], held: dict[str, Scores]) -> list[dict]:
             row = {"outcome": name, "condition": condition, **seen, "emm": estimate.pop("mean")}
             row["_shown"] = row["mean"] if row["emm"] is None else row["emm"]
             values = held[name].values[name][held[name].condition == condition]
+            flags["_ends"] = seen["ceiling"] is not None  # has the scale any?
             rows.append(row | estimate | flags | {"_values": values.tolist()})
     return rows
 
@@ -172,6 +174,9 @@ def tests(outcomes: dict[str, dict]) -> list[dict]:
         row["_lowest"] = min(ranked, key=itemgetter(0), default=None)
         row["_highest"] = max(ranked, key=itemgetter(0), default=None)
         row["_note"] = known.get("refused", "client variance 0" if known.get("singular") else "")
+        if row["icc"].get("refused"):
+            notes = row["_note"], f"no interval of the ICC: {row['icc']['refused']}"
+            row["_note"] = "; ".join(filter(None, notes))
         row["_outliers"] = len(row["diagnostics"].get("outliers", []))
         row["_test"] = test_of(result)
         rows.append(row | {"_tests": len(outcomes)})

@@ -3,7 +3,9 @@
 A statistic takes a table (n sessions, k raters), NaN where a rating is missing, and weights (B, n):
 how often each session is drawn. That of the data has weights one; a bootstrap over sessions (Efron
 1979) is the same call with drawn weights. It gives (B,) numbers, NaN where there is no answer: no
-variation, or nothing rated twice. `judge.py agree` prints `compare`.
+variation, or nothing rated twice. An intraclass correlation of a table without gaps has its
+interval by F instead, which covers as it should with few sessions, where percentiles do not.
+`judge.py agree` prints `compare`.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,8 +14,10 @@ from functools import partial
 from itertools import combinations
 
 import numpy as np
+from scipy.stats import f as f_distribution
 
 from act.forms import FORMS, OUTCOMES, score
+from act.statistics.scales import HALO, alike, consistency, feldt, mean_squares
 
 Array = np.ndarray  # a table (n, k), weights (B, n)
 Ratings = list[dict]
@@ -22,6 +26,7 @@ Statistic = Callable[[Array, Array], Array]  # table, weights -> (B,)
 FEW_CLUSTERS = 10  # below, a percentile bootstrap's intervals are far too narrow
 ITEMS = [f"{form.name} {item.number}" for form in FORMS for item in form.items]
 VARIABLES = (*OUTCOMES, *ITEMS)  # what raters are compared on
+CRONBACH = "Cronbach's alpha"
 
 
 def complete(table: Array, weights: Array) -> tuple[Array, Array]:
@@ -36,31 +41,62 @@ def mean_rated(table: Array) -> Array:
     return np.nansum(table, axis=-1) / (~np.isnan(table)).sum(axis=-1)
 
 
+def of_mean(one: Array, k: int) -> Array:
+    """Spearman (1910) and Brown: the reliability of the mean of k ratings, from that of one; NaN
+    where they are so opposed that it is not defined."""
+    below = 1 + (k - 1) * one
+    return np.where(below > 0, k * one / below, np.nan)
+
+
 @np.errstate(invalid="ignore", divide="ignore")
-def icc(table: Array, weights: Array, absolute: bool) -> Array:
-    """ICC(A,1), absolute agreement, or ICC(C,1), consistency, of single ratings, two-way model.
+def icc(table: Array, weights: Array, kind: str) -> Array:
+    """ICC(A,1), absolute agreement of single ratings, ICC(A,k), of the mean of k raters, or
+    ICC(C,1), consistency of single ones: two-way model.
 
     With mean squares of sessions MSR, raters MSC and error MSE, n sessions and k raters (McGraw &
-    Wong 1996, table 4; Shrout & Fleiss 1979 call them ICC(2,1) and ICC(3,1)):
+    Wong 1996, table 4; Shrout & Fleiss 1979 call them ICC(2,1), ICC(2,k) and ICC(3,1)):
 
         ICC(C,1) = (MSR - MSE) / (MSR + (k - 1) MSE)
         ICC(A,1) = (MSR - MSE) / (MSR + (k - 1) MSE + k (MSC - MSE) / n)
     """
     x, w = complete(table, weights)
     k, n = x.shape[1], w.sum(axis=1)
-    x = x - x.mean() if x.size else x  # sums of squares lose fewer digits near zero
-    grand = (w @ x).sum(axis=1) / (n * k)  # (B,)
-    raters = (w @ x) / n[:, None]  # (B, k)
-    sessions = x.mean(axis=1)  # (n,)
-    total = w @ (x**2).sum(axis=1) - n * k * grand**2  # sums of squares, (B,) each
-    between = k * (w @ sessions**2 - n * grand**2)
-    columns = n * ((raters - grand[:, None]) ** 2).sum(axis=1)
-    msr, msc = between / (n - 1), columns / (k - 1)
-    mse = np.maximum(total - between - columns, 0) / ((n - 1) * (k - 1))
+    msr, msc, mse = mean_squares(x, w)  # (B,) each
     below = msr + (k - 1) * mse
-    if absolute:
+    if kind != "C,1":
         below = below + k * (msc - mse) / n
-    return np.where(below > 1e-12, (msr - mse) / below, np.nan)
+    single = np.where(below > 1e-12, (msr - mse) / below, np.nan)
+    return of_mean(single, k) if kind == "A,k" else single
+
+
+@np.errstate(invalid="ignore", divide="ignore")
+def icc_by_f(table: Array, kind: str) -> list[float] | None:
+    """The 95% interval of `icc` of a table without gaps; None where no error is left to judge by.
+
+    McGraw & Wong (1996), table 7: exact for consistency; for agreement F* has n - 1 and v degrees
+    of freedom, v Satterthwaite's of a MSC + b MSE (that of the mean of k: erratum, ibid. p. 390).
+    Both ends of a single rating's are a mean's, of k ratings, by `of_mean`.
+    """
+    n, k = table.shape
+    once = np.ones((1, n))
+    msr, msc, mse = (part[0] for part in mean_squares(table, once))
+    if kind == "C,1":
+        mean = np.array(feldt(1 - mse / msr, n, k))  # the mean's, which is Cronbach's alpha
+        ends = mean / (k - (k - 1) * mean)
+    else:
+        # below 0, where a and b would mean nothing, as if it were 0
+        single = np.maximum(0, icc(table, once, "A,1")[0])
+        a = k * single / (n * (1 - single))
+        b = 1 + (n - 1) * a
+        error = (a * msc) ** 2 / (k - 1) + (b * mse) ** 2 / ((n - 1) * (k - 1))
+        v = (a * msc + b * mse) ** 2 / error
+        low, high = f_distribution.ppf(0.975, [n - 1, v], [v, n - 1])  # F*, and F* turned round
+        others = k * msc + (k * n - k - n) * mse
+        lowest = n * (msr - low * mse) / (low * others + n * msr)
+        ends = np.array([lowest, n * (high * msr - mse) / (others + n * high * msr)])
+        ends = of_mean(ends, k) if kind == "A,k" else ends
+    known = np.isfinite(ends).all() and ends[0] < ends[1]
+    return ends.tolist() if known else None
 
 
 @np.errstate(invalid="ignore", divide="ignore")
@@ -126,12 +162,9 @@ def bias(table: Array, weights: Array, of: Callable = np.positive) -> Array:
 mean_absolute_error = partial(bias, of=np.abs)
 exact = partial(bias, of=np.logical_not)  # the share of sessions in which both gave the same
 
-OF_OUTCOMES = {
-    "ICC(A,1)": partial(icc, absolute=True),
-    "ICC(C,1)": partial(icc, absolute=False),
-    "mean absolute error": mean_absolute_error,
-    "Spearman": spearman,
-}
+ICCS = {f"ICC({kind})": partial(icc, kind=kind) for kind in ("A,1", "C,1", "A,k")}
+OF_OUTCOMES = {name: ICCS[name] for name in ("ICC(A,1)", "ICC(C,1)")}
+OF_OUTCOMES |= {"mean absolute error": mean_absolute_error, "Spearman": spearman}
 OF_ITEMS = {"weighted kappa": weighted_kappa, "exact agreement": exact}
 
 
@@ -153,15 +186,16 @@ def rated(ratings: Ratings, sessions: list[str], suffix: str = "") -> dict[str, 
         if rating["status"] == "ok":
             replicates.setdefault((rating["rater"], rating["session"]), []).append(rating)
     # 2. a column of numbers from each
+    place = {session: i for i, session in enumerate(sessions)}
     empty = np.full((len(VARIABLES), len(sessions)), np.nan)
     tables = {rater: empty.copy() for rater, _ in replicates}
     for (rater, session), some in replicates.items():
-        if session in sessions:
+        if session in place:
             scores = [score(one[f"act_fm{suffix}"], one[f"tes{suffix}"]) for one in some]
             outcomes = [np.mean([one[name] for one in scores]) for name in OUTCOMES]
             first = min(some, key=lambda one: one["replicate"])
             numbers = [*outcomes, *first["act_fm"], *first["tes"]]
-            tables[rater][:, sessions.index(session)] = numbers
+            tables[rater][:, place[session]] = numbers
     return tables
 
 
@@ -176,32 +210,56 @@ class Rows:
     def row(
         self, of: str, raters: str, name: str, statistic: Statistic, table: Array, **more
     ) -> dict:
-        """A statistic on the sessions that at least two raters rated, None for no answer; its 95%
-        percentile interval by bootstrap."""
+        """A statistic on the sessions that at least two raters rated, and its 95% interval, "by" F
+        or by bootstrap; "refused" says why there is no answer, or no interval."""
         used = (~np.isnan(table)).sum(axis=1) > 1
         table, (labels, place) = table[used], np.unique(self.clusters[used], return_inverse=True)
         n, m = len(table), len(labels)
         value = float(statistic(table, np.ones((1, n)))[0])
         row = {"of": of, "raters": raters, "statistic": name, "sessions": n, "clusters": m}
-        row |= {"estimate": None if np.isnan(value) else value, "ci": None}
-        if row["estimate"] is not None and self.resamples and m > 1:
-            # how often each cluster is drawn, (resamples, m), and with it each of its sessions
-            stream = np.random.default_rng(self.seed)
-            drawn = stream.multinomial(m, np.full(m, 1 / m), self.resamples)
-            values = statistic(table, drawn[:, place].astype(float))
-            values = values[~np.isnan(values)]
-            if len(values) >= self.resamples / 2:
-                row["ci"] = np.percentile(values, [2.5, 97.5]).tolist()
+        row |= {"estimate": value, "ci": None, "by": None, "refused": None}
+        if np.isnan(value):
+            why = "not defined: sessions hardly differ" if n else "no session rated twice"
+            return row | {"estimate": None, "refused": why} | more
+        # by F where sessions are independent of one another and nobody missed one
+        by_f = statistic in ICCS.values() and m == n and not np.isnan(table).any()
+        row["refused"] = alike(table[~np.isnan(table)]) if name in ICCS else None
+        if not row["refused"]:
+            row["by"] = "F" if by_f else "bootstrap"
+            row["ci"] = icc_by_f(table, name[4:-1]) if by_f else self.drawn(statistic, table, place)
+            if row["ci"] is None:
+                row |= {"by": None, "refused": "too few sessions, or too alike"}
         return row | more
 
+    def drawn(self, statistic: Statistic, table: Array, place: Array) -> list[float] | None:
+        """Percentiles of the statistic with whole clusters drawn; `place` (n,): each session's.
+
+        None where fewer than half of the resamples have an answer.
+        """
+        m, stream = place.max() + 1, np.random.default_rng(self.seed)
+        if m < 2 or not self.resamples:
+            return None
+        # how often each cluster is drawn, (resamples, m), and with it each of its sessions
+        copies = stream.multinomial(m, np.full(m, 1 / m), self.resamples)
+        values = statistic(table, copies[:, place].astype(float))
+        values = values[~np.isnan(values)]
+        enough = len(values) >= self.resamples / 2
+        return np.percentile(values, [2.5, 97.5]).tolist() if enough else None
+
     def in_pairs(self, of: str, raters: str, table: Array, pairs: list[tuple]) -> Iterator[dict]:
-        """Statistics averaged over pairs of columns, with the number of pairs that had any."""
-        once = np.ones((1, len(table)))
+        """Statistics averaged over pairs of columns, with the number of pairs that had any. But
+        where nobody missed a session and all pairs are asked for, an ICC is of all at once."""
+        once, k = np.ones((1, len(table))), table.shape[1]
+        times = (~np.isnan(table)).sum(axis=1)  # (n,): how often each session was rated
+        at_once = len(pairs) == k * (k - 1) / 2 and (times[times > 1] == k).all()
         for name, statistic in (OF_OUTCOMES if of in OUTCOMES else OF_ITEMS).items():
             each = [statistic(table[:, pair], once)[0] for pair in pairs]
             told = int((~np.isnan(each)).sum())
-            mean = partial(pairs_mean, statistic=statistic, pairs=pairs)
-            yield self.row(of, raters, name, mean, table, pairs=told)
+            if not (at_once and name in ICCS):
+                statistic = partial(pairs_mean, statistic=statistic, pairs=pairs)
+            yield self.row(of, raters, name, statistic, table, pairs=told)
+        if at_once and of in OUTCOMES and raters == "humans":
+            yield self.row(of, raters, "ICC(A,k)", ICCS["ICC(A,k)"], table, k=k)
 
     def with_mean(self, of: str, judge: str, table: Array) -> Iterator[dict]:
         """An outcome of a judge, the last column, with the mean of the humans."""
@@ -213,12 +271,13 @@ class Rows:
 def compare(
     human: Ratings, judge: Ratings, suffix: str, resamples: int, seed: int, cluster: str = "session"
 ) -> list[dict]:
-    """Rows {"of", "raters", "statistic", "sessions", "clusters", "estimate", "ci"}.
+    """Rows {"of", "raters", "statistic", "sessions", "clusters", "estimate", "ci", "by",
+    "refused"}: see `Rows.row`.
 
-    Intervals draw what a field of the ratings names: a session, or a profile with all of its
+    A bootstrap draws what a field of the ratings names: a session, or a profile with all of its
     sessions. Three kinds of "raters":
       NAME              a judge with the mean of the humans, on outcomes; "bias" is judge less
-                        humans
+                        humans; and of every rater Cronbach's alpha of the items of a scale
       NAME, each human  the judge with one human, averaged over the humans ("pairs": over how many
                         there was an answer)
       humans            the same of two humans, averaged over their pairs: what the row above is to
@@ -244,20 +303,39 @@ def compare(
             if of in OUTCOMES:
                 rows += make.with_mean(of, name, table)
             rows += make.in_pairs(of, f"{name}, each human", table, each)
+    # 3. does each of them rate item by item, or all alike?
+    return rows + alphas(human, "") + alphas(judge, suffix)
+
+
+def alphas(ratings: Ratings, suffix: str) -> list[dict]:
+    """Cronbach's alpha of each rater on each scale, as rows of `compare`."""
+    rows = []
+    for found in consistency(ratings, suffix):
+        row = {"of": found["outcome"], "raters": found["rater"], "statistic": CRONBACH}
+        row |= {"sessions": found["n"], "clusters": found["n"], "estimate": found["alpha"]}
+        row |= {"ci": found["ci"], "by": "F" if found["ci"] else None}
+        rows.append(row | {"refused": found["refused"]})
     return rows
 
 
 def as_table(rows: list[dict], cluster: str) -> Iterator[str]:
-    """The rows of `compare` as lines of text."""
+    """The rows of `compare` as lines of text, and what to beware of."""
     width = max(len(row["raters"]) for row in rows) + 2
     line = f"{{:22}}{{:{width}}}{{:34}}{{:>8}}{{:>10}}  {{}}".format
-    interval = f"95% interval (bootstrap over {cluster}s)"
+    interval = f"95% interval (by F, or bootstrap over {cluster}s)"
     yield line("of", "raters", "statistic", "sessions", "estimate", interval)
     for row in rows:
         estimate = "none" if row["estimate"] is None else f"{row['estimate']:.3f}"
-        interval = "[{:.3f}, {:.3f}]".format(*row["ci"]) if row["ci"] else ""
-        yield line(row["of"], row["raters"], row["statistic"], row["sessions"], estimate, interval)
-    most = max((row["clusters"] for row in rows if row["ci"]), default=FEW_CLUSTERS)
-    if most < FEW_CLUSTERS:
-        caution = f"Caution: the intervals stand on {most} {cluster}s"
+        said = row["refused"]
+        if row["ci"]:
+            said = "[{:.3f}, {:.3f}] {}".format(*row["ci"], row["by"])
+        yield line(row["of"], row["raters"], row["statistic"], row["sessions"], estimate, said)
+    drawn = [row["clusters"] for row in rows if row["by"] == "bootstrap"]
+    if drawn and max(drawn) < FEW_CLUSTERS:
+        caution = f"Caution: the bootstrap's intervals stand on {max(drawn)} {cluster}s"
         yield f"{caution}; below {FEW_CLUSTERS} they are too narrow."
+    of_tes = [row for row in rows if (row["of"], row["statistic"]) == ("tes_mean", CRONBACH)]
+    for row in of_tes:
+        if row["estimate"] is not None and row["estimate"] >= HALO:
+            found = f"Caution: the TES of {row['raters']} has an alpha of {row['estimate']:.3f}"
+            yield f"{found}: likely one impression given to all nine items (a halo), not a virtue."

@@ -16,7 +16,8 @@ from act.statistics.bootstrap import icc_interval
 from act.statistics.clients import archetypes, subgroups
 from act.statistics.diagnostics import diagnose, replicates
 from act.statistics.length import with_length
-from act.statistics.ratings import TOTALS, Scores
+from act.statistics.ratings import SUFFIX, TOTALS, Scores
+from act.statistics.scales import alike, at_ends, consistency
 
 # What an outcome's entry has of its model: None where "refused" says why there is none
 OF_THE_MODEL = (*contrasts.COMPARED, "variance", "icc", "r2", "factorial", "diagnostics")
@@ -50,6 +51,7 @@ def summarise(
         **dict.fromkeys(("sensitivity", "archetype", "subgroups", "replicates", "missing")),
         "input": inputs | made,
     }
+    summary["cronbach"] = consistency(ratings or [], SUFFIX[inputs["score"]])
     if ratings:
         scores = held[TOTALS[0]]
         summary["replicates"] = replicates(ratings, inputs["score"], scores)
@@ -96,19 +98,23 @@ def analyse(scores: Scores, outcome: str, resamples: int, seed: int) -> dict:
     for name in names:
         rows = y[scores.condition == name]
         sd = float(rows.std(ddof=1)) if len(rows) > 1 else None
-        result["observed"][name] = {"n": len(rows), "mean": float(rows.mean()), "sd": sd}
+        seen = {"n": len(rows), "mean": float(rows.mean()), "sd": sd}
+        result["observed"][name] = seen | at_ends(rows, outcome)
     result["wins"] = contrasts.head_to_head(y, scores.condition, profile, names)
     # The model, or why there is none.
     try:
         model = scores.fit(outcome)
     except ValueError as reason:
         return result | {"refused": str(reason)} | dict.fromkeys(OF_THE_MODEL)
-    ci = icc_interval(cells, y, profile, resamples, seed) if resamples else None
+    icc = {"estimate": model.icc, "ci": None, "refused": alike(y) if resamples else None}
+    if resamples and not icc["refused"]:
+        icc["ci"] = icc_interval(cells, y, profile, resamples, seed)
+        icc["refused"] = None if icc["ci"] else "too few clients for a bootstrap"
     return result | {
         "refused": None,
         **contrasts.compare(model, names),
         "variance": {"session": model.variance_cluster, "residual": model.variance_residual},
-        "icc": {"estimate": model.icc, "ci": ci},
+        "icc": icc,
         "r2": dict(zip(("marginal", "conditional"), model.r2, strict=True)),
         "factorial": contrasts.factorial(model, names),
         "diagnostics": diagnose(model, cells, y, profile, scores.sessions),

@@ -19,7 +19,8 @@ from act.records import read_unique, require
 from act.statistics.analysis import analyse
 from act.statistics.contrasts import COMPARED, wilson
 from act.statistics.length import equal_length
-from act.statistics.ratings import Scores, check_names
+from act.statistics.names import check_names, warn_alike
+from act.statistics.ratings import Scores
 
 SIDES = ("shows", "lacks")
 MOST = 1_000_000  # tokens, and nats below 0
@@ -69,7 +70,9 @@ def read_preferences(path: str | Path) -> list[dict]:
                 said = f"{name} {value} here, and {there[name]} in another condition"
                 raise ValueError(f'pair "{record["pair"]}" has {said}: one set of pairs a file')
 
-    return read_unique(path, check)
+    records = read_unique(path, check)
+    warn_alike(path, "pair", pairs)
+    return records
 
 
 def score_preferences(records: list[dict]) -> Scores:

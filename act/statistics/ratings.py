@@ -29,9 +29,12 @@ from act.records import (
     read_unique,
 )
 from act.statistics.mixed import Fit, fit
+from act.statistics.names import check_names, warn_alike, warn_of_names
 
 # Of ACT-FM the consistent half alone (forms.OUTCOMES).
 TOTALS = tuple(name for name, outcome in OUTCOMES.items() if outcome.group == "totals")
+# Kind of rating -> what its fields' names end with
+SUFFIX = {"integer": "", "expected": "_expected"}
 # Columns that a spreadsheet must have; those of an item with the form and its range
 NAMES = ("session", "condition", "profile")
 ITEMS = {
@@ -92,20 +95,21 @@ class Scores:
         return [name for name in CONDITIONS if name in self.condition]
 
 
-def check_names(session: str, condition: str, profile: str) -> None:
-    """Raises ValueError for an unknown condition, or an id that is not "<condition>/<profile>"."""
-    if condition not in CONDITIONS:
-        six = ", ".join(CONDITIONS)
-        raise ValueError(f'unknown condition "{condition}"; the six are {six}')
-    if session != f"{condition}/{profile}":
-        raise ValueError(f'session "{session}" is not "{condition}/{profile}"')
+def read_any(path: str | Path, check: Callable[[dict], None] = check_rating) -> list[dict]:
+    """The ratings of a JSONL file or a spreadsheet, those of one session, rater and replicate
+    once. Raises InputError with file and line for one that `check` refuses, and for no rating."""
+    read = read_spreadsheet if is_spreadsheet(path) else read_jsonl
+    ratings = list(read(path, once(check, *RATING_KEY)))
+    if not ratings:
+        raise InputError(f"{path}:1: no rating in this file")
+    return ratings
 
 
 def read_ratings(path: str | Path, kind: str) -> list[dict]:
-    """The ratings of a JSONL file or a spreadsheet; kind is "integer" or "expected".
+    """The ratings of a study, read by `read_any`; kind is "integer" or "expected".
 
-    Raises InputError with file and line for a bad rating, a duplicate, an unknown condition, or an
-    expected rating that is not there: integers never stand in for it.
+    Raises InputError with file and line for an unknown condition, too, or an expected rating that
+    is not there: integers never stand in for it.
     """
 
     def check(record: dict) -> None:
@@ -117,10 +121,8 @@ def read_ratings(path: str | Path, kind: str) -> list[dict]:
                     cause = "this judge gave no probabilities; use --score integer"
                     raise ValueError(f'"{field}" is missing: {cause}')
 
-    read = read_spreadsheet if is_spreadsheet(path) else read_jsonl
-    ratings = list(read(path, once(check, *RATING_KEY)))
-    if not ratings:
-        raise InputError(f"{path}:1: no rating in this file")
+    ratings = read_any(path, check)
+    warn_of_names(path, ratings)
     return ratings
 
 
@@ -132,6 +134,7 @@ def read_sessions(path: str | Path, ratings: list[dict]) -> list[dict]:
         check_names(record["id"], record["condition"], record["profile"]["id"])
 
     sessions = read_unique(path, check)
+    warn_alike(path, "client", [session["profile"]["id"] for session in sessions])
     lost = {rating["session"] for rating in ratings} - {session["id"] for session in sessions}
     if lost:
         rated = f'no session "{min(lost)}", which was rated'
@@ -141,12 +144,11 @@ def read_sessions(path: str | Path, ratings: list[dict]) -> list[dict]:
 
 def scores_by_session(ratings: list[dict], kind: str) -> dict[tuple[str, str], list]:
     """(profile, condition) -> [(rater, all outcomes)] of each of its ratings that did not fail."""
-    field = "" if kind == "integer" else "_expected"
     by_session: dict[tuple[str, str], list] = {}
     for rating in ratings:
         if rating["status"] == "ok":
             key = rating["profile"], rating["condition"]
-            outcomes = score(rating[f"act_fm{field}"], rating[f"tes{field}"])
+            outcomes = score(rating[f"act_fm{SUFFIX[kind]}"], rating[f"tes{SUFFIX[kind]}"])
             by_session.setdefault(key, []).append((rating["rater"], outcomes))
     return by_session
 

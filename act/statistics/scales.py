@@ -1,0 +1,131 @@
+"""What a scale can tell: scores that stand at its ends, scores that are all the same, and items
+that say nothing of their own.
+
+Sessions by items and sessions by raters are the same table (n, k), so Cronbach's alpha, here, and
+the intraclass correlations of agreement.py are made of the same mean squares.
+"""
+
+import numpy as np
+from scipy.stats import f as f_distribution
+
+from act.forms import ACT_FM, OUTCOMES, TES
+
+Array = np.ndarray
+PILED = 0.15  # of scores at one end: a floor or ceiling effect (Terwee et al. 2007, JCE 60)
+ALIKE = 0.9  # share of one value from which the others are too few to speak of variation
+HALO = 0.95  # an alpha of TES from here on is likely one impression, given to every item
+NEGLIGIBLE = 1e-12  # a share of a sum of squares that is rounding
+# The scales that have an alpha -> form, and the places of their items on it
+SCALES = {"tes_mean": ("tes", list(range(len(TES.items))))}
+for place, item in enumerate(ACT_FM.items):
+    half = f"{item.subscale}_{item.direction}"
+    SCALES.setdefault(half, ("act_fm", []))[1].append(place)
+
+
+def at_ends(values: Array, outcome: str) -> dict[str, float | None]:
+    """{"floor", "ceiling"}: shares of the scores (N,) that are the lowest and the highest there
+    is; None where the outcome's scale has no ends."""
+    scale = OUTCOMES.get(outcome)  # of what is not rated there is none
+    if scale is None:
+        return {"floor": None, "ceiling": None}
+    low, high = (np.isclose(values, end, rtol=0, atol=1e-9) for end in (scale.low, scale.high))
+    return {"floor": float(low.mean()), "ceiling": float(high.mean())}
+
+
+def piled(observed: dict[str, dict]) -> dict[str, dict[str, float]]:
+    """end -> condition -> share at that end, where it is large; conditions as analysis has them,
+    each with its shares `at_ends`."""
+    found: dict[str, dict[str, float]] = {}
+    for condition, seen in observed.items():
+        for end in ("floor", "ceiling"):
+            if (seen[end] or 0) >= PILED:
+                found.setdefault(end, {})[condition] = seen[end]
+    return found
+
+
+def goes_beyond(emm: dict | None, outcome: str) -> bool:
+    """Does any estimated mean's 95% interval (by t) go beyond the ends of the outcome's scale?"""
+    scale = OUTCOMES.get(outcome)
+    known = [mean["ci_satterthwaite"] for mean in (emm or {}).values() if mean["ci_satterthwaite"]]
+    return scale is not None and any(low < scale.low or high > scale.high for low, high in known)
+
+
+def alike(values: Array) -> str | None:
+    """Why numbers say nothing of how they vary: nine in ten, or more, are one and the same."""
+    most = np.unique(np.round(values, 9), return_counts=True)[1].max(initial=0)
+    if most < ALIKE * values.size:
+        return None
+    return f"{most} of {values.size} values are the same"
+
+
+@np.errstate(invalid="ignore", divide="ignore")
+def mean_squares(x: Array, weights: Array) -> tuple[Array, Array, Array]:
+    """Mean squares of rows MSR, of columns MSC and of error MSE, (B,) each, in a two-way layout.
+
+    x (n, k) has no gap; weights (B, n) say how often each row is there.
+    """
+    k, n = x.shape[1], weights.sum(axis=1)
+    x = x - x.mean() if x.size else x  # sums of squares lose fewer digits near zero
+    grand = (weights @ x).sum(axis=1) / (n * k)  # (B,)
+    columns = (weights @ x) / n[:, None]  # (B, k)
+    total = weights @ (x**2).sum(axis=1) - n * k * grand**2  # sums of squares, (B,) each
+    of_rows = k * (weights @ x.mean(axis=1) ** 2 - n * grand**2)
+    of_columns = n * ((columns - grand[:, None]) ** 2).sum(axis=1)
+    error = total - of_rows - of_columns
+    error = np.where(error > NEGLIGIBLE * total, error, 0.0)
+    return of_rows / (n - 1), of_columns / (k - 1), error / ((n - 1) * (k - 1))
+
+
+def feldt(alpha: float, n: int, k: int) -> list[float]:
+    """The 95% interval of Cronbach's alpha, of n rows and k items (Feldt 1965, Psychometrika 30):
+
+        1 - (1 - alpha) F,    F at its 97.5% and 2.5%, n - 1 and (n - 1)(k - 1) degrees of freedom
+
+    Exact where rows are independent, and items normal with equal variances and covariances.
+    """
+    F = f_distribution.ppf([0.975, 0.025], n - 1, (n - 1) * (k - 1))
+    return (1 - (1 - alpha) * F).tolist()
+
+
+def cronbach(x: Array) -> dict:
+    """Cronbach's (1951) alpha of forms by items, x (n, k), with Feldt's interval:
+
+        alpha = k / (k - 1) (1 - sum of the items' variances / variance of the sums) = 1 - MSE / MSR
+
+    Below 0 where items contradict one another. "constant" counts items that never vary, which add
+    nothing but their number. "refused" says why there is no alpha, or no interval.
+    """
+    n, k = x.shape
+    constant = int((np.ptp(x, axis=0) == 0).sum())
+    found = {"items": k, "constant": constant, "n": n, "alpha": None, "ci": None, "refused": None}
+    msr, _, mse = (float(part[0]) for part in mean_squares(x, np.ones((1, n))))
+    if n < 2:
+        return found | {"refused": f"{n} form only"}
+    if msr <= NEGLIGIBLE:
+        return found | {"refused": "the sum of the items never varies"}
+    found["alpha"] = 1 - mse / msr
+    found["refused"] = "the items move as one: no error to judge by" if mse == 0 else alike(x)
+    if not found["refused"]:
+        found["ci"] = feldt(found["alpha"], n, k)
+    return found
+
+
+def consistency(ratings: list[dict], suffix: str) -> list[dict]:
+    """`cronbach` of each rater on each of SCALES, {"rater", "outcome", ...}: of each session
+    the first form that did not fail, whole or ("_expected") probability-weighted ratings."""
+    forms: dict[str, dict[str, dict]] = {}  # rater -> session -> its first
+    for rating in sorted(ratings, key=lambda rating: rating["replicate"]):
+        if rating["status"] == "ok":
+            forms.setdefault(rating["rater"], {}).setdefault(rating["session"], rating)
+    rows = []
+    for rater, held in sorted(forms.items()):
+        for outcome, (form, places) in SCALES.items():
+            x = np.array([one[f"{form}{suffix}"] for one in held.values()], float)  # (n, items)
+            rows.append({"rater": rater, "outcome": outcome} | cronbach(x[:, places]))
+    return rows
+
+
+def halos(rows: list[dict]) -> list[dict]:
+    """Those of `consistency` whose TES items move so much as one that they are likely a single
+    impression."""
+    return [row for row in rows if row["outcome"] == "tes_mean" and (row["alpha"] or 0) >= HALO]
