@@ -80,8 +80,8 @@ def icc_interval(
     """The ICC's 95% interval by a studentised cluster bootstrap.
 
     cells (N, p): one column of zeros and ones a condition; y is one that `mixed.fit` accepts. None
-    where fewer than 95% of the resamples have an answer: it takes two different clusters, and one
-    with two rows. Of five clusters or fewer it may hold all that is possible.
+    where fewer than 95% of the resamples have an answer (it takes two different clusters, and one
+    with two rows), and where it would be [0, 1] or [0, 0], which tells nothing.
     """
     clusters = Clusters.of(cells, y, cluster)
     m, rng = len(clusters.sizes), np.random.default_rng(seed)
@@ -102,4 +102,5 @@ def icc_interval(
         return None
     ends = psi - se * np.quantile(t, [0.975, 0.025])
     ratio = np.expm1(np.clip(ends, 0, 700)) / clusters.sizes.mean()  # exp(710) overflows
-    return (ratio / (1 + ratio)).tolist()
+    low, high = (ratio / (1 + ratio)).tolist()
+    return [low, high] if high > 0 and high - low < 1 else None

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 
 from act.forms import OUTCOMES
-from act.statistics.mixed import Fit
+from act.statistics.mixed import NEGLIGIBLE, Fit
 from act.statistics.ratings import Scores, scores_by_session
 
 OUTLYING = 3.0  # standardised residuals beyond this are listed
@@ -72,7 +72,7 @@ def replicates(ratings: list[dict], kind: str, scores: Scores) -> dict | None:
     Per outcome: sd_within, the SD of one rating about its session's mean, each rater's leniency
     taken out (it blurs no comparison): sqrt of squares / (ratings - sessions - (raters - 1));
     reliability of the mean, 1 - noise / V, noise = sd_within^2 x mean(1 / ratings), V the variance
-    of session means within conditions.
+    of session means within conditions. None where nothing tells of one of them.
     """
     by_session = scores_by_session(ratings, kind)
     # (sessions,): how many ratings each has
@@ -87,21 +87,23 @@ def replicates(ratings: list[dict], kind: str, scores: Scores) -> dict | None:
     def centred(values: np.ndarray) -> np.ndarray:
         return values - (np.bincount(session, values) / numbers)[session]
 
-    freedom = max(1, len(every) - len(numbers) - (len(raters) - 1))
+    # What the ratings tell of their spread, and the sessions of theirs
+    freedom = len(every) - len(numbers) - (len(raters) - 1)
+    between = len(numbers) - len(scores.conditions)
     spread, reliability = {}, {}
     for name in OUTCOMES:
         # (ratings,): distance from the session's mean, then without the raters' leniency
         deviation = centred(np.array([outcomes[name] for _, outcomes in every]))
         leniency = np.bincount(rater, deviation) / np.bincount(rater)
         deviation -= centred(leniency[rater])
-        variance = deviation @ deviation / freedom
-        noise = variance * (1 / numbers).mean()
+        variance = float(deviation @ deviation / freedom) if freedom > 0 else None
+        spread[name], reliability[name] = variance and variance**0.5, None
         # Noise beside the variance of session means within conditions
         cells, means, _ = scores.data(name)
         left = means - cells @ np.linalg.lstsq(cells, means)[0]
-        V = left @ left / (len(means) - cells.shape[1])
-        spread[name] = float(variance**0.5)
-        reliability[name] = float(max(0.0, 1 - noise / V)) if V > 0 else None
+        if variance is not None and left @ left > NEGLIGIBLE * (means @ means):
+            noise = variance * (1 / numbers).mean()
+            reliability[name] = float(max(0, 1 - noise / (left @ left / between)))
     each = {"min": int(numbers.min()), "mean": float(numbers.mean()), "max": int(numbers.max())}
     return {
         "raters": raters.tolist(),
