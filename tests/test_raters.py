@@ -111,5 +111,7 @@ def test_the_order_of_rating_is_held_equal_or_said_to_go_with_the_conditions(tmp
     path.write_bytes(as_excel(table(ratings, ["order"])))
     read = [rating["order"] for rating in read_ratings(path, "integer")]
     assert read == [rating["order"] for rating in ratings]
+    ratings[5]["order"] = float("inf")
+    assert found_in(ratings) == {}
     del ratings[5]["order"]  # not recorded of all
     assert found_in(ratings) == {}

@@ -17,6 +17,7 @@ from scipy.linalg import qr
 from act.statistics.length import at_zero
 from act.statistics.ratings import TOTALS, Scores
 
+MOST = 1e9  # a larger number, or NaN, is no place in an order
 TINY = 1e-9  # of the largest covariate: what is left is rounding
 
 
@@ -40,7 +41,7 @@ def by_rater(ratings: list[dict], scores: Scores) -> dict[str, dict]:
         found["raters"] = held_equal(scores, shares)
         found["raters"]["groups"] = groups(scores.conditions, names, met)
     order = [rating.get("order") for rating in valid]
-    if all(isinstance(place, int | float) for place in order):
+    if all(isinstance(place, int | float) and abs(place) < MOST for place in order):
         mean = np.bincount(session, order) / scores.ratings
         found["order"] = held_equal(scores, mean[:, None])
     return found
