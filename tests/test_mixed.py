@@ -265,6 +265,18 @@ def test_trap_24_boundary_gives_ordinary_least_squares():
         assert {row["df"] for row in pairwise(model, NAMES)} == {float(n - 6)}
 
 
+def test_trap_24_equal_mean_squares_of_whole_scores_are_the_boundary():
+    """5 clients x 3 conditions of 0 to 3: MS clients = MS residual = 7 / 6, so that the ratio is 0
+    but for rounding (4e-17)."""
+    y = np.array([0, 0, 1, 3, 0, 1, 2, 0, 3, 3, 0, 0, 1, 0, 0], float)
+    _, msb, msw = anova(y, 5, 3)
+    assert msb == pytest.approx(msw, rel=1e-12)
+    model = fit(np.tile(np.eye(3), (5, 1)), y, np.repeat(np.arange(5), 3))
+    assert model.singular and model.variance_cluster == 0.0
+    assert model.variance_residual == pytest.approx(msw)
+    assert model.freedom_of(np.array([1.0, -1, 0])) == 12
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

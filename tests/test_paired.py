@@ -105,6 +105,8 @@ def test_what_cannot_be_had_is_none_and_says_why():
     for row in (first, second):
         assert row["t"] is row["df"] is row["p"] is row["p_holm_sidak"] is None
     assert found["omnibus"]["refused"] == "1 client(s) met all 3 conditions, and it takes 3"
+    two = unequal(*rows_of(table[:2, :2].repeat(2, 1)[:, :3], names), names)["omnibus"]
+    assert two["refused"] == "2 client(s) met all 3 conditions, and it takes 3"
     alone = unequal(*rows_of(table[:, :1], names), names[:1])
     assert alone["contrasts"] == [] and alone["omnibus"]["refused"] == "1 condition(s) only"
     _, y, client = simulate(1, m=20)

@@ -66,6 +66,8 @@ def test_raters_who_can_be_told_apart_are_held_equal():
     X = np.column_stack([scores.cells, share])  # the ratings stand in the order of the scores
     model = fit(X, scores.values["tes_mean"], scores.profile)
     assert model.beta[6] == pytest.approx(2, abs=0.25)
+    emm = found["outcomes"]["tes_mean"]["emm"]  # at the mean share of either rater
+    assert emm["orpo"]["mean"] == pytest.approx(model.beta[4] + share.mean() * model.beta[6])
     rows = found["outcomes"]["tes_mean"]["contrasts"]
     plain = pairwise(scores.fit("tes_mean"), list(CONDITIONS))
     for row, naive in zip(rows, plain, strict=True):

@@ -14,11 +14,12 @@ from act.audit.style import COUNTS
 from act.records import CONDITIONS
 from act.report import page as pages
 from act.report import sentences, terminal
+from act.report.decisions import paired, told_apart
 from act.report.figures import jitter, make_figures
 from act.report.methods import methods
 from act.report.page import Html, Report, element, grid, join, write_page
 from act.report.table import Table, flat, number
-from act.report.tables import LOOKS, decimals, exchange, make_tables
+from act.report.tables import LOOKS, decimals, exchange, make_tables, rounded
 from act.statistics import analysis
 from act.statistics.ratings import score_sessions
 from tests.made_ratings import make_ratings, make_session
@@ -402,6 +403,23 @@ def test_pairs_are_told_apart_by_t_at_any_number_of_clients():
         assert sentences.ties_with_best(result) == ("sft", ["instruct"])
         said = "the adjusted test tells 0 of 1 pairs apart. The highest, sft, cannot"
         assert said in next(sentences.unresolved(summary, "totals"))
+
+
+def test_a_decision_changes_at_p_of_5_percent_adjusted_by_pairs_too():
+    """Of the paired tests the adjusted p counts, and a pair that has none says nothing."""
+    for p, told in ((0.0499, True), (0.05, False), (None, False)):
+        assert told_apart({"p_satterthwaite_holm_sidak": p}) == told
+    row = {"a": "sft", "b": "orpo", "difference": 1.0, "p": 0.01, "p_holm_sidak": 0.06}
+    other = row | {"b": "orpo-cot", "p": None, "p_holm_sidak": None, "refused": "why"}
+    entry = paired({"contrasts": [row | {"refused": None}, other], "omnibus": {}})
+    assert [told_apart(pair) for pair in entry["contrasts"]] == [False]
+    assert entry["refused"] is None and paired({"contrasts": [other]})["refused"] == "why"
+    assert paired({"contrasts": []})["refused"] == "one condition only"
+
+
+def test_of_equal_means_the_first_is_the_highest_and_the_lowest_whatever_rounding_did():
+    rows = [(1e-17, "instruct"), (0.0, "sft"), (0.5, "orpo"), (0.5 + 1e-15, "orpo-cot")]
+    assert min(rows, key=rounded)[1] == "instruct" and max(rows, key=rounded)[1] == "orpo"
 
 
 def test_decimals_follow_the_standard_errors_and_demonstrations_are_known_by_the_raters_name():

@@ -24,8 +24,8 @@ COARSE = np.array([0, *np.logspace(-2, 3, 11), 1e5, 1e9])  # for thousands of re
 BELOW = np.array([0.999, 0.95, 0.8, 0.5, 0.25])
 # A sum of squares this small beside the data's is rounding: 1e-12 of their scale.
 NEGLIGIBLE = 1e-24
-# The criterion's second derivative in log lambda at a minimum that is one by rounding alone.
-FLAT = 1e-9
+# A lambda this small is 0, and rounding: of whole scores the two mean squares may be equal.
+LEAST = 1e-9
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,7 @@ def fit(X: np.ndarray, y: np.ndarray, cluster: np.ndarray) -> Fit:
     """REML fit of y = X beta + b[cluster] + e; X (n, p), cluster of any labels.
 
     Raises ValueError, which says why, where the design does not identify the model
-    (`check_design`), and where the values leave nothing to be explained or have no clear maximum.
+    (`check_design`), and where the values leave nothing to be explained.
     """
     n, p = X.shape
     if not (np.isfinite(X).all() and np.isfinite(y).all()):
@@ -246,6 +246,7 @@ def fit(X: np.ndarray, y: np.ndarray, cluster: np.ndarray) -> Fit:
         raise ValueError(f"the response does not vary within the conditions: {none}")
     moments = clusters.pool(np.ones((1, len(clusters.sizes))))
     ratio = solve_ratio(moments)
+    ratio[ratio < LEAST] = 0
     at, singular = criterion(moments, ratio), bool(ratio[0] == 0)
     if at.rss[0] <= 0 or ratio[0] >= RATIOS[-1] / 100:  # by rounding it may fall short of the last
         raise ValueError(f"conditions and clusters explain every value: {none}")
@@ -260,8 +261,6 @@ def fit(X: np.ndarray, y: np.ndarray, cluster: np.ndarray) -> Fit:
     # 2 H^-1, H the Hessian of -2 log-likelihood in (lambda, s2); a lambda of 0 is taken as known.
     spread = np.diag([0.0, 2 * s2**2 / (n - p)])
     if not singular:
-        if bend * ratio[0] ** 2 <= FLAT:
-            raise ValueError("the likelihood is flat: the two variances cannot be told apart")
         # bend is of the criterion with s2 at its best: what that took off is added back, s2 held
         of_ratio = bend + (n - p) * (rss_slope / at.rss[0]) ** 2
         mixed = -rss_slope / s2**2
