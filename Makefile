@@ -26,7 +26,7 @@ SCORE := --score expected
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist worksteal
 
 .PHONY: study measure pairs test quick check lint clean soak bench bench-kernel bench-train bench-3b bench-generate bench-simulate \
-	bench-judge bench-stats tune-judge coverage compare-order compare-neighbours serve
+	bench-judge bench-stats tune-judge coverage small-designs compare-order compare-neighbours serve
 
 study: measure
 	time $(PY) simulate.py $(TALK) $(SIMULATE) --out $(RUN)/sessions.jsonl
@@ -126,10 +126,14 @@ compare-neighbours: $(MODEL)/model.safetensors
 bench-stats: .venv/installed
 	$(PY) -m tests.bench_stats
 
-# How often intervals hold the truth and tests err, 2,000 simulated studies of two sizes; minutes.
+# How often intervals hold the truth, and tests err and find: 2,000 and 6 x 5,000 simulated studies; half an hour.
 coverage: .venv/installed
 	$(PY) -m tests.coverage
 	$(PY) -m tests.coverage_agreement
+
+# 20,000 random small studies through the whole analysis, 5,000 sparse ones against a fine grid; half an hour.
+small-designs: .venv/installed
+	$(PY) -m tests.small_designs
 
 # --order session against random, three seeds each, on the bundled corpus.
 compare-order: pairs

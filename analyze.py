@@ -13,7 +13,7 @@ condition finds likelier. No judge has a say in it, so it leads the report.
 --ratings, JSONL as judge.py and its rating page write it, or a spreadsheet saved as CSV (UTF-8;
 commas, semicolons or tabs), one row a rating, whose first row names the columns
     session, condition, profile, act_fm_1 to act_fm_25 (0 to 3), tes_1 to tes_9 (1 to 7); if you
-    like rater, replicate
+    like rater, replicate, order (a rating's number among its rater's)
 Both forms are scored, ratings of one session averaged. Failed ratings are counted and left out: a
 session without a valid one is missing, never zero. A blank rating makes its row an incomplete form,
 which counts as missing. A profile is a client: the same name in every condition.

@@ -1,9 +1,11 @@
-"""The figures of docs/: `python -m docs.plots` writes orpo.png, kernel.svg, tree.svg and study.png.
+"""The figures of docs/: `python -m docs.plots` writes orpo.png, kernel.svg, tree.svg, study.png and
+errors.png.
 
 The curves are computed by act/training/losses.py and its derivatives by autograd, the tree and its
 rectangles by build_tree and rectangles, so that a figure shows what the code does. White ground,
 for light and dark pages. study.png shows study.json, the preferences of `make study` with three
-seeds, which `--study SUMMARY.json ...` makes of the reports' summary.json.
+seeds, which `--study SUMMARY.json ...` makes of the reports' summary.json; errors.png shows
+errors.json, which `make coverage` writes.
 """
 
 import json
@@ -188,11 +190,13 @@ def tree_drawing() -> plt.Figure:
 
 
 def difference(entry: dict, a: str, b: str) -> dict:
-    """a minus b of a summary's entry: difference, 95% interval and p, adjusted for all pairs."""
+    """a minus b of a summary's entry: difference, 95% interval and p by t, adjusted for all
+    pairs."""
     row = next(row for row in entry["contrasts"] if {row["a"], row["b"]} == {a, b})
     sign = 1 if row["a"] == a else -1
-    ci = sorted(sign * end for end in row["ci_adjusted"])
-    return {"difference": sign * row["difference"], "ci": ci, "p": row["p_holm_sidak"]}
+    ci = sorted(sign * end for end in row["ci_adjusted_satterthwaite"])
+    p = row["p_satterthwaite_holm_sidak"]
+    return {"difference": sign * row["difference"], "ci": ci, "p": p}
 
 
 def study_numbers(summaries: list[Path]) -> list[dict]:
@@ -206,7 +210,9 @@ def study_numbers(summaries: list[Path]) -> list[dict]:
         apart = {}  # of which pairs, or how counted -> the first two steps
         for name, entry in others.items():
             apart[name] = {f"{a} - {b}": difference(entry, a, b) for a, b in STEPS[:2]}
-        emm = {name: {"mean": one["mean"], "ci": one["ci"]} for name, one in found["emm"].items()}
+        emm = {}
+        for name, one in found["emm"].items():
+            emm[name] = {"mean": one["mean"], "ci": one["ci_satterthwaite"]}
         steps = {f"{a} - {b}": difference(found, a, b) for a, b in STEPS}
         numbers.append({"omnibus": found["omnibus"], "emm": emm, "contrasts": steps})
         numbers[-1]["apart"] = apart
@@ -233,6 +239,37 @@ def study_drawing(seeds: list[dict]) -> plt.Figure:
     return figure
 
 
+def errors_drawing(found: dict) -> plt.Figure:
+    """How often tests say that there is a difference, where there is none (above) and where there
+    is one (below), against the number of clients: a column a question and ratio of SDs."""
+    columns = [("all six equal", 1.0), ("all six equal", 1.6)]
+    columns += [("instruct - orpo", 1.6), ("sft - orpo", 1.6)]
+    layout = {"figsize": (10, 4.8), "layout": "constrained", "sharex": True, "sharey": "row"}
+    figure, axes = plt.subplots(2, len(columns), **layout)
+    styles = {"z, chi-square": (ORANGE, "s"), "t, F": (BLUE, "o"), "paired": (GREEN, "^")}
+    for column, (question, ratio) in enumerate(columns):
+        rows = [
+            row for row in found["rows"] if (row["question"], row["ratio"]) == (question, ratio)
+        ]
+        for above, part in enumerate(("error", "power")):
+            one = axes[above, column]
+            for by, (color, mark) in styles.items():
+                mine = [row for row in rows if row["by"] == by]
+                x, y = ([row[name] for row in mine] for name in ("clients", part))
+                one.plot(x, y, color=color, marker=mark, ms=5, lw=1, label=by)
+            one.set_xticks([8, 20, 50])
+            one.spines[["top", "right"]].set_visible(False)
+        axes[0, column].axhline(0.05, color=GREY, lw=0.8, ls="--")
+        title = f"{question}, " + ("one spread" if ratio == 1 else f"sft {ratio:g} times as wide")
+        axes[0, column].set_title(title, fontsize=9)
+        axes[1, column].set_xlabel("clients")
+    axes[0, 0].set_ylabel("wrongly found (5% wanted)")
+    axes[1, 0].set_ylabel("rightly found")
+    axes[0, 0].set_ylim(0)
+    axes[1, 0].legend(fontsize=8, frameon=False)
+    return figure
+
+
 def main() -> None:
     parser = ArgumentParser(description=__doc__)
     here = Path(__file__).parent
@@ -248,6 +285,8 @@ def main() -> None:
     loss_curves().savefig(out / "orpo.png", dpi=110, facecolor="white")
     seeds = json.loads((here / "study.json").read_text(encoding="utf-8"))
     study_drawing(seeds).savefig(out / "study.png", dpi=110, facecolor="white")
+    found = json.loads((here / "errors.json").read_text(encoding="utf-8"))
+    errors_drawing(found).savefig(out / "errors.png", dpi=110, facecolor="white")
     for name, draw in (("kernel", kernel_drawing), ("tree", tree_drawing)):
         draw().savefig(out / f"{name}.svg", facecolor="white", metadata={"Date": None})
 

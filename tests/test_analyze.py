@@ -106,7 +106,11 @@ def test_summary_has_the_format_that_design_fixes(study):
     assert summary["preferences"] is None and summary["input"]["replayed"] == 0
     for name in OUTCOMES:
         result = summary["outcomes"][name]
-        assert set(result["omnibus"]) == {"chi2", "df", "p"}
+        assert set(result["omnibus"]) == {"chi2", "df", "p", "f", "df2", "p_f"}
+        unequal = {"a", "b", "n", "difference", "t", "df", "p", "p_holm_sidak", "refused"}
+        assert [set(row) for row in result["unequal"]["contrasts"]] == [unequal] * 15
+        hotelling = {"n", "t2", "f", "df", "df2", "p", "refused"}
+        assert set(result["unequal"]["omnibus"]) == hotelling
         assert set(result["variance"]) == {"session", "residual"}
         assert set(result["icc"]) == {"estimate", "ci", "refused"}
         assert len(result["icc"]["ci"]) == 2 and result["icc"]["refused"] is None
@@ -117,7 +121,7 @@ def test_summary_has_the_format_that_design_fixes(study):
         assert len(result["contrasts"]) == len(result["wins"]) == 15
         effect = {"difference", "se", "z", "p", "p_holm_sidak", "ci", "df", "d", "d_ci"}
         effect |= {"p_satterthwaite", "p_satterthwaite_holm_sidak"}
-        effect |= {"ci_adjusted", "ci_adjusted_satterthwaite"}
+        effect |= {"ci_adjusted", "ci_satterthwaite", "ci_adjusted_satterthwaite"}
         assert set(result["contrasts"][0]) == effect | {"a", "b"}
         assert [set(row) for row in result["factorial"]["cot_in"]] == [effect | {"training"}] * 3
         shape = {"skew", "excess_kurtosis", "normality_p", "spread_p", "outliers"}
@@ -163,10 +167,12 @@ def test_stdout_gives_means_intervals_tests_and_the_report(study):
         shown = [float(number) for number in re.findall(r"-?\d+\.\d+", line)]
         emms = [result[total]["emm"][name] for total in ("act_fm_total", "tes_mean")]
         assert shown == pytest.approx(
-            [v for emm in emms for v in (emm["mean"], *emm["ci"])], abs=0.0051
+            [v for emm in emms for v in (emm["mean"], *emm["ci_satterthwaite"])], abs=0.0051
         )
     omnibus = result["act_fm_total"]["omnibus"]
-    assert f"chi2(5) = {omnibus['chi2']:.2f}, p < .001" in study["stdout"] and omnibus["p"] < 0.001
+    f = f"F(5, {omnibus['df2']:.1f}) = {omnibus['f']:.2f}, p < .001"
+    assert f"{f}; chi2(5) = {omnibus['chi2']:.2f}, p < .001" in study["stdout"]
+    assert max(omnibus["p"], omnibus["p_f"]) < 0.001
     assert str(study["out"] / "report.html") in study["stdout"]
     assert study["stdout"].startswith("warning: Demonstration")
     assert study["stderr"] == ""
@@ -219,15 +225,13 @@ def test_page_stands_alone_and_answers_first(study):
     assert "not a treatment" in page.words[0] and "synthetic" in page.words[0]
     result = study["summary"]["outcomes"]["act_fm_total"]
     answers = page.words[2:4]  # the title is between
-    assert answers[0].startswith(
-        "ACT-FM consistency differs between the 6 conditions (F(5, "
-    )  # 8 clients are few
+    assert answers[0].startswith("ACT-FM consistency differs between the 6 conditions (F(5, ")
     assert answers[1].startswith("TES empathy")
     best = max(result["emm"], key=lambda name: result["emm"][name]["mean"])
     pair = next(row for row in result["contrasts"] if (row["a"], row["b"]) == ("instruct", best))
     low, high = (-bound for bound in reversed(pair["ci_adjusted_satterthwaite"]))
     assert f"{-pair['difference']:.2f} points above the untrained model, instruct" in answers[0]
-    assert f"(95% interval {low:.2f} to {high:.2f} by t, adjusted for all pairs)" in answers[0]
+    assert f"(95% interval {low:.2f} to {high:.2f}, adjusted for all pairs)" in answers[0]
     assert len(page.alts) == len(FIGURES) + len(study["styles"])
     told = sum("95% interval: instruct " in alt for alt in page.alts)
     assert told == len(OUTCOMES) + len(study["styles"])
@@ -259,9 +263,10 @@ def test_tables_hold_the_summary_numbers(study):
     tests = read(study, "tests")[0]
     result = study["summary"]["outcomes"]["act_fm_total"]
     assert [float(tests["icc_ci_low"]), float(tests["icc_ci_high"])] == result["icc"]["ci"]
-    assert [float(tests[f"omnibus_f_{name}"]) for name in ("f", "df2", "p")] == [
-        result["omnibus_f"][name] for name in ("f", "df2", "p")
-    ]
+    assert {name: float(tests[f"omnibus_{name}"]) for name in result["omnibus"]} == pytest.approx(
+        result["omnibus"]
+    )
+    assert float(tests["hotelling_df2"]) == result["unequal"]["omnibus"]["df2"] == 2
     assert (tests["n"], tests["clients"]) == ("47", "8")
     assert float(tests["interaction_chi2"]) == result["factorial"]["interaction"]["chi2"]
     assert len(read(study, "scores")) == 47

@@ -9,8 +9,16 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
+from act.statistics import mixed
 from act.statistics.bootstrap import icc_interval, resample
-from act.statistics.contrasts import factorial, head_to_head, holm_sidak, pairwise, wald, wilson
+from act.statistics.contrasts import (
+    factorial,
+    head_to_head,
+    holm_sidak,
+    joint_test,
+    pairwise,
+    wilson,
+)
 from act.statistics.mixed import Clusters, fit
 from tests.test_mixed import NAMES, omnibus, simulate
 
@@ -50,7 +58,8 @@ def test_pairwise_by_hand():
         == pytest.approx(2 * stats.t.sf(3, 10))
     )
     half = 2.228139  # t's 97.5% quantile on 10 df
-    assert row["ci_adjusted_satterthwaite"] == pytest.approx([-3 - half, -3 + half], abs=1e-6)
+    for name in ("ci_satterthwaite", "ci_adjusted_satterthwaite"):
+        assert row[name] == pytest.approx([-3 - half, -3 + half], abs=1e-6)
 
 
 def test_p_by_t_is_adjusted_over_all_pairs_too():
@@ -97,7 +106,11 @@ def test_factorial_by_hand():
     assert tests["cot"]["p"] == pytest.approx(stats.chi2.sf(6, 1))
     assert omnibus(made)["chi2"] == pytest.approx(22)
     assert factorial(made, NAMES[:5]) is None
-    assert wald(made, np.eye(6)[:2])["chi2"] == pytest.approx(1 + 4)
+    assert joint_test(made, np.eye(6)[:2])["chi2"] == pytest.approx(1 + 4)
+    for name, f in (("training", 6.5), ("cot", 6), ("interaction", 1.5)):  # all nu are 10
+        test = tests[name]
+        assert (test["f"], test["df2"]) == (pytest.approx(f), pytest.approx(10))
+        assert test["p_f"] == pytest.approx(stats.f.sf(f, test["df"], 10))
 
 
 def resampled_icc(data, copies):
@@ -168,6 +181,15 @@ def test_resamples_of_two_clients_do_not_hang_on_rounding():
         one, *others = (icc_interval(X, c * y, cluster, 300, seed) for c in (1, 0.7, 3.3))
         for other in others:
             assert one == pytest.approx(other, rel=1e-9)
+
+
+def test_resamples_searched_from_fewer_points_give_the_same_interval(monkeypatch):
+    """From 14 points as from 44, whole and with half of the sessions missing."""
+    data = [simulate(seed, m=25, keep=(1, 0.5)[seed % 2], sd=1.5) for seed in range(6)]
+    coarse = [icc_interval(*one, 400, 0) for one in data]
+    monkeypatch.setattr(mixed, "COARSE", mixed.RATIOS)
+    for one, before in zip(data, coarse, strict=True):
+        assert before == pytest.approx(icc_interval(*one, 400, 0), rel=1e-9)
 
 
 def test_bootstrap_interval_by_hand_from_plain_fits():

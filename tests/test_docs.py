@@ -213,8 +213,10 @@ def test_the_readmes_preferences_are_those_of_three_runs():
         for name, value in found.items():
             low, high = value["ci"]
             middle = value["mean"] if "mean" in value else value["difference"]
-            assert table[name][column].startswith(f"{middle:.3f} [{low:.3f}, {high:.3f}]"), name
-        assert f"{seed['omnibus']['chi2']:.1f}, p" in table["all equal? chi2(5)"][column]
+            assert table[name][column].startswith(f"{middle:z.3f} [{low:z.3f}, {high:z.3f}]"), name
+        test = seed["omnibus"]
+        assert f"{test['f']:.1f}, p" in table["all equal? F(5, 675)"][column]
+        assert f"{test['chi2']:.1f}, p" in table["all equal? chi2(5)"][column]
 
 
 @pytest.mark.slow
@@ -223,7 +225,7 @@ def test_the_figures_are_drawn(tmp_path, monkeypatch):
     plots = importlib.import_module("docs.plots")
     monkeypatch.setattr(sys, "argv", ["plots", "--out", str(tmp_path)])
     plots.main()
-    for name in ("orpo.png", "study.png", "kernel.svg", "tree.svg"):
+    for name in ("orpo.png", "study.png", "errors.png", "kernel.svg", "tree.svg"):
         made, kept = ((folder / name).read_bytes() for folder in (tmp_path, ROOT / "docs"))
         assert made[:4] == kept[:4] and len(made) > 10_000
     assert [len(s) for s in plots.toy_session()] == [

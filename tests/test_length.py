@@ -90,9 +90,9 @@ def test_lengths_that_do_not_vary_are_refused():
     found = [equal_length(scores, "tes_mean", same), equal_length(scores, "tes_mean", by_condition)]
     found.append(with_length(scores, by_condition)["tes_mean"])
     for one in found:
-        assert one["refused"] == "the lengths do not vary within the conditions"
+        assert one["refused"] == "what is held equal does not vary within the conditions"
     found = with_length(scores, np.full(len(length), 30.0))["tes_mean"]
-    assert found["refused"] == "the lengths do not vary within the conditions"
+    assert found["refused"] == "what is held equal does not vary within the conditions"
     assert found["within"] is None
     assert found["between"] is None and found["emm"] is None
     one = scores.where(scores.condition == "sft")
@@ -124,10 +124,10 @@ def test_length_of_rated_sessions_goes_into_the_summary_and_on_the_page(tmp_path
     alone = with_length(kept, np.array([words[name] for name in kept.sessions]))
     assert json.loads(json.dumps(alone)) == found
     page = page_of(summary, held, tmp_path, sessions)
-    assert "or on how long the replies are?" in page
+    assert "What a word more in the mean reply goes with" in page
     assert "TES empathy: at equal length of the replies, the adjusted test" in page
     assert "unless what a word more goes with within a condition" in page
     assert f"{found['tes_mean']['within']['slope']:.4f}".replace("-", "\u2212") in page
     without, held = summary_of(ratings)
     assert without["sensitivity"] is None
-    assert "how long the replies" not in page_of(without, held, tmp_path)
+    assert "What a word more" not in page_of(without, held, tmp_path)

@@ -8,7 +8,7 @@ import pytest
 from statsmodels.regression.mixed_linear_model import MixedLM
 
 from act.records import CONDITIONS
-from act.statistics.contrasts import all_equal, means, pairwise, wald
+from act.statistics.contrasts import all_equal, joint_test, means, pairwise
 from act.statistics.mixed import Clusters, criterion, fit, solve_ratio
 
 NAMES = list(CONDITIONS)
@@ -25,7 +25,7 @@ def simulate(seed, m=20, sd=1.0, keep=1.0, effects=(0, 0.2, 0.5, 0.9, 0.4, 1.0))
 
 
 def omnibus(model):
-    return wald(model, all_equal(len(model.beta)))
+    return joint_test(model, all_equal(len(model.beta)))
 
 
 def moments_of(X, y, cluster):
@@ -265,6 +265,18 @@ def test_trap_24_boundary_gives_ordinary_least_squares():
         assert {row["df"] for row in pairwise(model, NAMES)} == {float(n - 6)}
 
 
+def test_trap_24_equal_mean_squares_of_whole_scores_are_the_boundary():
+    """5 clients x 3 conditions of 0 to 3: MS clients = MS residual = 7 / 6, so that the ratio is 0
+    but for rounding (4e-17)."""
+    y = np.array([0, 0, 1, 3, 0, 1, 2, 0, 3, 3, 0, 0, 1, 0, 0], float)
+    _, msb, msw = anova(y, 5, 3)
+    assert msb == pytest.approx(msw, rel=1e-12)
+    model = fit(np.tile(np.eye(3), (5, 1)), y, np.repeat(np.arange(5), 3))
+    assert model.singular and model.variance_cluster == 0.0
+    assert model.variance_residual == pytest.approx(msw)
+    assert model.freedom_of(np.array([1.0, -1, 0])) == 12
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -274,8 +286,8 @@ def test_trap_24_boundary_gives_ordinary_least_squares():
             lambda X, y, c: (X, X @ np.arange(6.0) + c, c),
             "explain every value: there is no residual variance",
         ),
-        (lambda X, y, c: (X, y, 0 * c), "one cluster only"),
-        (lambda X, y, c: (X, y, np.arange(len(y))), "every cluster has one row"),
+        (lambda X, y, c: (X, y, 0 * c), r"^1 cluster\(s\) in 6 fixed effects: nothing is left to"),
+        (lambda X, y, c: (X, y, np.arange(len(y))), "as many parameters as there are rows, 60: "),
         (lambda X, y, c: (X[:6], y[:6], c[:6]), "6 rows cannot tell 6 fixed effects"),
         (
             lambda X, y, c: (np.column_stack([X, X[:, 0]]), y, c),

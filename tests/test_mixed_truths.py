@@ -11,7 +11,7 @@ import statsmodels
 from scipy import stats
 from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams
 
-from act.statistics.contrasts import f_test, means, pairwise
+from act.statistics.contrasts import joint_test, means, pairwise
 from act.statistics.mixed import fit
 from tests.conftest import ROOT
 from tests.test_mixed import NAMES, curvature, loglik, moments_of, simulate
@@ -170,7 +170,9 @@ def test_trap_24_200_data_sets_without_client_variance_are_least_squares():
             assert model.covariance == pytest.approx(
                 rss[0] / (n - k) * np.linalg.inv(X.T @ X), rel=1e-9
             ), seed
-            assert f_test(model, np.eye(k)[1:] - np.eye(k)[0])["df2"] == pytest.approx(n - k), seed
+            assert joint_test(model, np.eye(k)[1:] - np.eye(k)[0])["df2"] == pytest.approx(n - k), (
+                seed
+            )
 
 
 def test_means_have_satterthwaites_df_of_a_sum_of_two_mean_squares():
@@ -193,19 +195,19 @@ def test_f_test_is_the_anovas_when_balanced_and_fai_cornelius_else():
     (nu - 2)."""
     L = np.eye(6)[1:] - np.eye(6)[0]
     Q = np.linalg.qr(L.T)[0].T
-    found = f_test(fit(*simulate(3)), L)
+    found = joint_test(fit(*simulate(3)), L)
     assert (found["df"], found["df2"]) == (5, pytest.approx(95))
-    assert found["p"] == pytest.approx(stats.f.sf(found["f"], 5, 95))
+    assert found["p_f"] == pytest.approx(stats.f.sf(found["f"], 5, 95))
     model = fit(*simulate(3, keep=0.6))
     values, vectors = np.linalg.eigh(Q @ model.covariance @ Q.T)
     nu = np.array([model.freedom_of(vector @ Q) for vector in vectors.T])
     t2 = (vectors.T @ Q @ model.beta) ** 2 / values
-    found = f_test(model, L)
+    found = joint_test(model, L)
     assert found["f"] == pytest.approx(t2.sum() / 5) and np.ptp(nu) > 0.01
     E = (nu / (nu - 2)).sum()
     assert found["df2"] == pytest.approx(2 * E / (E - 5))
     assert nu.min() < found["df2"] < nu.max()
-    other = f_test(model, np.eye(6)[:5] - np.eye(6)[5])  # another condition as reference
+    other = joint_test(model, np.eye(6)[:5] - np.eye(6)[5])  # another condition as reference
     assert other["df2"] == pytest.approx(found["df2"], rel=1e-9) and other["f"] == pytest.approx(
         found["f"]
     )

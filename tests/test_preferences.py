@@ -13,6 +13,7 @@ from statsmodels.regression.mixed_linear_model import MixedLM
 
 from act.records import CONDITIONS, InputError
 from act.report import sentences
+from act.report.methods import methods
 from act.report.table import number, p_value
 from act.report.tables import make_tables
 from act.report.terminal import answer
@@ -199,9 +200,8 @@ def summary_of(records):
 def test_a_reader_sees_which_decisions_hang_on_length():
     means = MEANS | {"orpo": MEANS["sft"]}
     summary, tables = summary_of(make_preferences(means=means, **LONGER))
-    said = dict(
-        zip(("with_end", "equal_length"), sentences.hangs_on(summary, "preference"), strict=True)
-    )
+    hows = ("with_end", "equal_length", "paired")
+    said = dict(zip(hows, sentences.hangs_on(summary, "preference"), strict=True))
     assert said["equal_length"].startswith(
         "Preference for the wanted reply: at equal length of the replies, the adjusted test says "
         "otherwise of "
@@ -231,7 +231,7 @@ def test_steps_of_training_are_the_contrasts_turned_round():
         assert (row["z"] > 0) == (row["difference"] > 0)
 
 
-def test_with_few_pairs_steps_and_thinking_first_are_judged_by_t_everywhere():
+def test_steps_and_thinking_first_are_judged_by_t_everywhere():
     """12 pairs, all of direction consistent. The interval and the p beside it are of one kind."""
     records = [one for one in make_preferences() if one["pair"].startswith("act-fm-01")]
     records += [one for one in make_preferences() if one["pair"].startswith("act-fm-02")]
@@ -249,17 +249,17 @@ def test_with_few_pairs_steps_and_thinking_first_are_judged_by_t_everywhere():
     ):
         low, high = sorted(sign * end for end in row["ci_adjusted_satterthwaite"])
         p = p_value(row["p_satterthwaite_holm_sidak"])
-        said = f"{sign * row['difference']:.{d}f} [{low:.{d}f}, {high:.{d}f}], p {p}, adjusted by t"
+        said = f"{sign * row['difference']:.{d}f} [{low:.{d}f}, {high:.{d}f}], p {p}, adjusted"
         assert f"  {name:<28}{said}" in lines
     low, high = sorted(-end for end in pair["ci_adjusted_satterthwaite"])
     head, _, step, _ = tables["steps"].to_cells()
     cells = dict(zip(head, step, strict=True))
-    assert cells["95% interval, all pairs at once"] == f"{number([low, high], d)} by t"
-    assert cells["adjusted p"] == f"{p_value(pair['p_satterthwaite_holm_sidak'])} by t"
+    assert cells["95% interval, all pairs at once"] == number([low, high], d)
+    assert cells["adjusted p"] == p_value(pair["p_satterthwaite_holm_sidak"])
     head, first, *_ = tables["thinking"].to_cells()
     cells = dict(zip(head, first, strict=True))
     adjusted = number(thinking["ci_adjusted_satterthwaite"], d)
-    assert cells["all three at once"] == f"{adjusted} by t"
+    assert cells["all three at once"] == adjusted
 
 
 def test_pairs_that_a_condition_lacks_are_said():
@@ -273,8 +273,8 @@ def test_pairs_that_a_condition_lacks_are_said():
         "96 of 816 preferences (every pair in every condition) are not in the file (orpo 96)"
         in said
     )
-    (methods,) = sentences.methods(summary)
-    assert "of 136 matched pairs were scored in 6 conditions (720 margins)" in methods
+    (said,) = methods(summary)
+    assert "of 136 matched pairs were scored in 6 conditions (720 margins)" in said
     whole, _ = summary_of(records)
     assert "not in the file" not in " ".join(sentences.cautions(whole))
 
@@ -319,26 +319,29 @@ def test_from_preferences_alone_to_the_report(tmp_path):
     # the terminal
     for name, emm in result["emm"].items():
         line = next(one for one in done.stdout.splitlines() if one.split()[:1] == [name])
-        assert f"{emm['mean']:.3f} [{emm['ci'][0]:.3f}, {emm['ci'][1]:.3f}]" in line
-    chi2, f = result["omnibus"]["chi2"], result["omnibus_f"]["f"]
-    assert f"chi2(5) = {chi2:.2f}, p < .001; F(5, " in done.stdout and f" = {f:.2f}," in done.stdout
+        low, high = emm["ci_satterthwaite"]
+        assert f"{emm['mean']:.3f} [{low:.3f}, {high:.3f}]" in line
+    chi2, f = result["omnibus"]["chi2"], result["omnibus"]["f"]
+    assert f" = {f:.2f}, p < .001; chi2(5) = {chi2:.2f}, p < .001" in done.stdout
     emm = result["emm"]
     # a step is a contrast turned round, thinking first one of three: both with what is adjusted
     pair = next(row for row in result["contrasts"] if (row["a"], row["b"]) == ("instruct", "sft"))
-    low, high = (-end for end in reversed(pair["ci_adjusted"]))
-    told = f"{-pair['difference']:.3f} [{low:.3f}, {high:.3f}], p {p_value(pair['p_holm_sidak'])}"
+    low, high = (-end for end in reversed(pair["ci_adjusted_satterthwaite"]))
+    told = f"{-pair['difference']:.3f} [{low:.3f}, {high:.3f}], p "
+    told += p_value(pair["p_satterthwaite_holm_sidak"])
     assert f"  sft - instruct              {told}, adjusted\n" in done.stdout
     row = result["factorial"]["cot_in"][2]
-    low, high = row["ci_adjusted"]
-    told = f"{row['difference']:.3f} [{low:.3f}, {high:.3f}], p {p_value(row['p_holm_sidak'])}"
+    low, high = row["ci_adjusted_satterthwaite"]
+    told = f"{row['difference']:.3f} [{low:.3f}, {high:.3f}], p "
+    told += p_value(row["p_satterthwaite_holm_sidak"])
     assert f"  thinking first in orpo      {told}, adjusted\n" in done.stdout
     assert "no clinician has read" in done.stdout
     # the page
     page = Page((tmp_path / "out/report.html").read_text())
     said = " ".join(page.words)
     pair = next(row for row in result["contrasts"] if (row["a"], row["b"]) == ("sft", "orpo"))
-    low, high = (number(-end, 3) for end in reversed(pair["ci_adjusted"]))
-    told = "not " * (pair["p_holm_sidak"] >= 0.05)
+    low, high = (number(-end, 3) for end in reversed(pair["ci_adjusted_satterthwaite"]))
+    told = "not " * (pair["p_satterthwaite_holm_sidak"] >= 0.05)
     step = f"orpo \u2212 sft {number(-pair['difference'], 3)} ({low} to {high}), {told}told from 0"
     assert step in said and "a studentised cluster bootstrap, 100 resamples of clients" in said
     for there in ("What the therapists prefer", "is not what it says", "nats a token above"):
@@ -358,8 +361,8 @@ def test_from_preferences_alone_to_the_report(tmp_path):
     with open(tmp_path / "out/preference_parts.csv", newline="") as file:
         row = next(csv.DictReader(file))
     assert (row["part"], row["a"], row["b"]) == ("consistent", "orpo", "sft")
-    assert float(row["p_adjusted"]) == pair["p_holm_sidak"]
-    assert float(row["ci_adjusted_low"]) == -pair["ci_adjusted"][1]
+    assert float(row["p_adjusted"]) == pair["p_satterthwaite_holm_sidak"]
+    assert float(row["ci_adjusted_low"]) == -pair["ci_adjusted_satterthwaite"][1]
     for name in ("preference_right", "sensitivity"):
         assert (tmp_path / f"out/{name}.csv").exists()
 
@@ -386,13 +389,12 @@ def test_from_replayed_sessions_alone_to_the_report(tmp_path):
         for name in CONDITIONS  # the second reply, "And now?", has two
     ]
     assert list(means.values()) == pytest.approx(np.mean(words, axis=1))
-    # six clients are few: F on the terminal and on the page
-    test = summary["outcomes"]["words_per_reply"]["omnibus_f"]
+    # F on the terminal and on the page
+    test = summary["outcomes"]["words_per_reply"]["omnibus"]
     f = f"F(5, {test['df2']:.1f}) = {test['f']:.2f}"
     assert f"Words a reply: {f}, p < .001; highest orpo-cot" in done.stdout
     page = " ".join(Page((tmp_path / "out/report.html").read_text()).words).replace("\xa0", " ")
     assert "In 36 of 36 sessions the client is replayed" in page and f in page
-    assert "Only 6 clients (Words a reply)" in page
     # no page shows an interval of style's ICC: it is not drawn, and methods do not say so
     assert summary["outcomes"]["words_per_reply"]["icc"]["ci"] is None
     assert "Head-to-head wins leave ties out" in page and "bootstrap, 50 resamples" not in page

@@ -13,11 +13,13 @@ import analyze
 from act.audit.style import COUNTS
 from act.records import CONDITIONS
 from act.report import page as pages
-from act.report import sentences
+from act.report import sentences, terminal
+from act.report.decisions import paired, told_apart
 from act.report.figures import jitter, make_figures
+from act.report.methods import methods
 from act.report.page import Html, Report, element, grid, join, write_page
 from act.report.table import Table, flat, number
-from act.report.tables import LOOKS, decimals, exchange, make_tables
+from act.report.tables import LOOKS, decimals, exchange, make_tables, rounded
 from act.statistics import analysis
 from act.statistics.ratings import score_sessions
 from tests.made_ratings import make_ratings, make_session
@@ -97,7 +99,7 @@ def test_text_is_escaped_and_markup_is_not_escaped_twice():
     rows = [{"r": "<r>", "p": 0.0001, "note": "{r}"}]
     made = grid(Table(rows, caption="<c>", columns={"<h>": "{r}", "p": "{p:p}", "note": "{note}"}))
     assert "<c>" not in made and "<h>" not in made and "<r>" not in made
-    assert "&lt;\u00a0.001" in made and '<td class="text">{r}</td>' in made
+    assert "&lt;\u00a0.001" in made and '<td data-label="note" class="text">{r}</td>' in made
     assert 'aria-label="&lt;c&gt;"' in made and '<th scope="row">' in made
 
 
@@ -199,7 +201,7 @@ def test_text_alternatives_state_the_numbers(made):
         name: figure.text for name, figure in make_figures(make_tables(summary, scores)).items()
     }
     for condition, estimate in result["emm"].items():
-        low, high = estimate["ci"]
+        low, high = estimate["ci_satterthwaite"]
         mean = f"{condition} {estimate['mean']:.2f} ({low:.2f} to {high:.2f})"
         assert mean in texts["act_fm_total"]
     groups = re.findall(r"(not )?told from 0: (.*?)[;.](?= ACT|$)", texts["act_fm_total_contrasts"])
@@ -207,7 +209,7 @@ def test_text_alternatives_state_the_numbers(made):
     assert set(listed) == {True, False}
     for pair in result["contrasts"]:
         name = f"{pair['a']} minus {pair['b']} {number(pair['difference'])} ("
-        told = pair["p_holm_sidak"] < 0.05
+        told = pair["p_satterthwaite_holm_sidak"] < 0.05
         assert name in listed[not told] and name not in listed[told]
     result = outcomes["stance_inconsistent"]
     sft = number(result["emm"]["sft"]["mean"], decimals(result))
@@ -233,7 +235,7 @@ def test_each_place_of_the_page_has_what_fills_it():
     for method, name, group in places:
         assert group in ("", "leading", "preference", "totals", "subscales", "style")
         assert hasattr(Report, method)
-        assert method not in ("says", "lists") or hasattr(sentences, name)
+        assert method not in ("says", "lists") or name in pages.SAYS
     assert set(COUNTS.values()) <= set(LOOKS["failures"]["columns"])  # what style.py counts
 
 
@@ -254,7 +256,7 @@ def test_what_a_reader_would_believe_too_much(made):
         outcomes = (summary[held] if held else summary)["outcomes"]
         for pair in outcomes["tes_mean"]["contrasts"]:
             if (pair["a"], pair["b"]) == ("sft", "orpo"):
-                pair["p_holm_sidak"] = p
+                pair["p_satterthwaite_holm_sidak"] = p
     without = [line for line in sentences.hangs_on(summary, "totals") if "without failed" in line]
     assert re.search("test says otherwise of .*sft against orpo[, .]", without[1])
     assert "1 of 180 sessions have no valid rating (orpo-cot 1)" in said
@@ -379,33 +381,45 @@ def test_the_answer_does_not_claim_what_chance_could_make():
     pair |= {"ci_adjusted_satterthwaite": [-3.2, 1.2], "p_holm_sidak": 0.3173}
     pair["p_satterthwaite_holm_sidak"] = 0.3506
     result = {"refused": None, "emm": emm, "contrasts": [pair], "sessions": 30}
-    result["omnibus"] = {"chi2": 1.0, "df": 1, "p": 0.3173}
-    result["omnibus_f"] = {"f": 1.0, "df": 1, "df2": 7.0, "p": 0.3506}
+    result["omnibus"] = {"chi2": 1.0, "df": 1, "p": 0.0173, "f": 1.0, "df2": 7.0, "p_f": 0.3506}
     assert sentences.answer("act_fm_total", result) == (
         "ACT-FM consistency shows differences between the 2 conditions that chance alone could "
-        "make (chi2(1) = 1.00, p = .317): sft is highest, 1.00 points above the untrained model, "
-        "instruct (95% interval \u22121.00 to 3.00, adjusted for all pairs)."
+        "make (F(1, 7.0) = 1.00, p = .351; chi2(1) = 1.00, p = .017): sft is highest, 1.00 points "
+        "above the untrained model, instruct (95% interval \u22121.20 to 3.20, adjusted for all "
+        "pairs)."
     )
-    few = sentences.answer("act_fm_total", result | {"sessions": 29})
-    assert "(F(1, 7.0) = 1.00, p = .351)" in few
-    assert "(95% interval \u22121.20 to 3.20 by t," in few
+    pair["ci_adjusted_satterthwaite"] = None  # less than one degree of freedom
+    assert "(95% interval \u2013, adjusted" in sentences.answer("act_fm_total", result)
     refused = sentences.answer("tes_mean", {"refused": "the response does not vary"})
     assert refused == "TES empathy could not be compared: the response does not vary."
 
 
-def test_with_few_clients_pairs_are_told_apart_by_t():
+def test_pairs_are_told_apart_by_t_at_any_number_of_clients():
     emm = {"instruct": {"mean": 20.0}, "sft": {"mean": 22.0}}
     pair = {"a": "instruct", "b": "sft", "p_holm_sidak": 0.04, "p_satterthwaite_holm_sidak": 0.06}
-    pair |= {"ci_adjusted": [-3.9, -0.1], "ci_adjusted_satterthwaite": [-4.1, 0.1]}
-    result = {"emm": emm, "contrasts": [pair], "sessions": 29, "refused": None}
+    result = {"emm": emm, "contrasts": [pair], "refused": None}
     summary = {"outcomes": dict.fromkeys(analysis.TOTALS, result)}
-    assert sentences.ties_with_best(result) == ("sft", ["instruct"])
-    said = "the adjusted test by t tells 0 of 1 pairs apart. The highest, sft, cannot"
-    assert said in next(sentences.unresolved(summary, "totals"))
-    result["sessions"] = 30
-    assert sentences.ties_with_best(result) == ("sft", [])
-    said = "the adjusted test tells 1 of 1 pairs apart. sft is above all others"
-    assert said in next(sentences.unresolved(summary, "totals"))
+    for result["sessions"] in (5, 29, 30, 3000):
+        assert sentences.ties_with_best(result) == ("sft", ["instruct"])
+        said = "the adjusted test tells 0 of 1 pairs apart. The highest, sft, cannot"
+        assert said in next(sentences.unresolved(summary, "totals"))
+
+
+def test_a_decision_changes_at_p_of_5_percent_adjusted_by_pairs_too():
+    """Of the paired tests the adjusted p counts, and a pair that has none says nothing."""
+    for p, told in ((0.0499, True), (0.05, False), (None, False)):
+        assert told_apart({"p_satterthwaite_holm_sidak": p}) == told
+    row = {"a": "sft", "b": "orpo", "difference": 1.0, "p": 0.01, "p_holm_sidak": 0.06}
+    other = row | {"b": "orpo-cot", "p": None, "p_holm_sidak": None, "refused": "why"}
+    entry = paired({"contrasts": [row | {"refused": None}, other], "omnibus": {}})
+    assert [told_apart(pair) for pair in entry["contrasts"]] == [False]
+    assert entry["refused"] is None and paired({"contrasts": [other]})["refused"] == "why"
+    assert paired({"contrasts": []})["refused"] == "one condition only"
+
+
+def test_of_equal_means_the_first_is_the_highest_and_the_lowest_whatever_rounding_did():
+    rows = [(1e-17, "instruct"), (0.0, "sft"), (0.5, "orpo"), (0.5 + 1e-15, "orpo-cot")]
+    assert min(rows, key=rounded)[1] == "instruct" and max(rows, key=rounded)[1] == "orpo"
 
 
 def test_decimals_follow_the_standard_errors_and_demonstrations_are_known_by_the_raters_name():
@@ -414,3 +428,31 @@ def test_decimals_follow_the_standard_errors_and_demonstrations_are_known_by_the
     for raters, warnings in ((["mistral-large", "anna"], 0), (["SmolLM2-135M-Instruct"], 1)):
         summary = {"input": {"raters": raters}, "outcomes": {}}
         assert len(list(sentences.demonstration(summary))) == warnings
+
+
+def test_methods_name_the_wording_the_raters_and_each_test_with_its_degrees_of_freedom(made):
+    summary = copy.deepcopy(made[0])
+    (said,) = methods(summary)
+    result = summary["outcomes"]["tes_mean"]
+    df, df2 = [pair["df"] for pair in result["contrasts"]], result["omnibus"]["df2"]
+    assert f"TES empathy: F(5, {df2:.1f}), t on {min(df):.1f}" in said
+    assert "ratings by mistral-large-tuned on the ACT-FM" in said
+    assert "in a wording that the ratings do not name. Incomplete" in said
+    for test in ("F test", "t tests on Satterthwaite's", "Paired t tests", "Hotelling's T2"):
+        assert test in said
+    assert "same F tests on equally weighted cells" in said and "Raters (" not in said
+    summary["input"]["wordings"] = ["official.json", "paraphrase"]
+    summary["input"]["raters"] = ["anna", "ben"]
+    (said,) = methods(summary)
+    assert "ratings by anna and ben on the ACT-FM" in said
+    assert "in the wording of official.json and this project's own paraphrase. Incomplete" in said
+
+
+def test_no_number_is_minus_nothing(tmp_path):
+    """What rounds to 0 has no sign, on the page, in words and on the terminal; -0.0 has none in a
+    CSV file."""
+    assert number(-0.001) == "0.00" and number([-0.004, -0.0]) == "0.00 to 0.00"
+    assert terminal.interval(-0.001, [-0.004, 0.1], 2) == "0.00 [0.00, 0.10]"
+    assert flat({"difference": -0.0, "ci": [-0.0, 1.0]})["difference"] == 0
+    Table([{"x": -0.0, "ci": [-0.0, 1.0]}]).to_csv(tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_text().splitlines() == ["x,ci_low,ci_high", "0.0,0.0,1.0"]

@@ -93,16 +93,30 @@ def test_the_page_can_be_walked_by_headings_and_by_keyboard(report):
         assert page.evaluate("document.activeElement.hash") == "#style"
         page.keyboard.press("Enter")
         assert page.url.endswith("#style") and page.evaluate("window.scrollY") > 300
+        page.set_viewport_size({"width": 700, "height": 900})
         page.focus("#style ~ .scroll")
         page.keyboard.press("ArrowRight")
         page.wait_for_timeout(300)
-        assert (
-            page.evaluate("document.activeElement.scrollLeft") > 0
-        )  # a wide table scrolls by the arrow keys
+        # a wide table scrolls by the arrow keys where rows are no cards
+        assert page.evaluate("document.activeElement.scrollLeft") > 0
         named = page.evaluate(
             "[...document.querySelectorAll('table')].every(t => t.caption && t.tHead.rows.length)"
         )
         assert named and page.evaluate("document.documentElement.lang") == "en"
+
+
+@pytest.mark.parametrize("width", [1200, 390])
+def test_no_table_is_cut_off(report, width):
+    """With all of them unfolded none is wider than its place: on a phone a row is a card, whose
+    cells name their columns."""
+    with browser((width, 900)) as context:
+        page, *_ = watched(context, report)
+        page.evaluate("for (const d of document.querySelectorAll('details')) d.open = true")
+        wide = "[...document.querySelectorAll('.scroll')]"
+        wide += ".filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.ariaLabel)"
+        assert page.evaluate(wide) == []
+        cell = "getComputedStyle(document.querySelector('tbody td'), '::before').content"
+        assert (page.evaluate(cell) == "none") == (width == 1200)
 
 
 def test_print_margins_hold_every_table(report):

@@ -109,7 +109,9 @@ def estimates(rows: list[dict], _, figure) -> None:
         faint = {"s": 10, "alpha": 0.3, "linewidths": 0, "rasterized": True}
         axes.scatter(raw, place, color=mark(condition)["color"], **faint)
         # the mean and its interval below them
-        axes.hlines(y + 0.23, *row["ci"], color="black", linewidth=2, zorder=3)
+        if row["ci_satterthwaite"]:
+            ends = row["ci_satterthwaite"]
+            axes.hlines(y + 0.23, *ends, color="black", linewidth=2, zorder=3)
         axes.plot(row["emm"], y + 0.23, **mark(condition))
         if condition == "instruct":  # the untrained model's mean, through all rows
             axes.axvline(row["emm"], color="#555555", linewidth=1, linestyle=(0, (4, 3)), zorder=2)
@@ -122,12 +124,13 @@ def forest(rows: list[dict], _, figure) -> None:
     figure.set_figheight(0.27 * len(rows) + 1)
     axes = figure.subplots()
     for y, row in enumerate(rows):
-        x, (low, high) = row["difference"], row["_ci"]  # adjusted for all pairs
-        thin = {"color": "#444444", "elinewidth": 1, "capsize": 3, "zorder": 2}
-        axes.errorbar(x, y, xerr=[[x - low], [high - x]], **thin)
-        # its own interval, thick
-        axes.hlines(y, *row["ci"], color="#0072B2", linewidth=3.2, zorder=3)
-        shape = {"marker": "o"} if row["_p"] < 0.05 else {"marker": "x", "markeredgewidth": 2}
+        x = row["difference"]
+        if row["_ci"]:  # adjusted for all pairs; its own interval is thick
+            low, high = row["_ci"]
+            thin = {"color": "#444444", "elinewidth": 1, "capsize": 3, "zorder": 2}
+            axes.errorbar(x, y, xerr=[[x - low], [high - x]], **thin)
+            axes.hlines(y, *row["ci_satterthwaite"], color="#0072B2", linewidth=3.2, zorder=3)
+        shape = {"marker": "o"} if row["_star"] else {"marker": "x", "markeredgewidth": 2}
         axes.plot(x, y, color="black", markersize=6, zorder=4, **shape)
     axes.axvline(0, color="black", linewidth=1, zorder=1)
     names = [f"{row['a']} − {row['b']}" for row in rows]

@@ -13,12 +13,13 @@ from html import escape
 from pathlib import Path
 
 from act.files import write_text
-from act.report import sentences
+from act.report import methods, sentences
 from act.report.figures import Figure
 from act.report.table import Table, within
 
 STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 PAGE = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
+SAYS = vars(sentences) | vars(methods)
 PLACE = re.compile(r"\{\{(\w+) (\w+)(?: of (\w+))?\}\}")
 EMPTY = (  # what its places left without content; the second may follow from the first
     re.compile(r"<(div|details)[^>]*>(?:<summary>[^<]*</summary>)?\s*</\1>"),
@@ -27,6 +28,7 @@ EMPTY = (  # what its places left without content; the second may follow from th
 HEADING = re.compile(r'<section aria-labelledby="(\w+)">\s*<h2[^>]*>(.*?)</h2>')
 # columns set left, and wrapped
 PROSE = ("sessions ended as", "turns ended as", "note", "words", "client", "therapist")
+PROSE += ("highest, or why not tested",)
 
 
 class Html(str):
@@ -60,7 +62,8 @@ def paragraph(line: str, **attributes: str) -> Html:
 
 
 def grid(table: Table) -> Html:
-    """A table that scrolls inside itself, and its note. Its first column names the row."""
+    """A table, which scrolls inside itself where it is too wide, and its note. Its first column
+    names the row; each cell holds its column's name, for phones, where a row is a card."""
     head, *body = table.to_cells()  # all text
     looks = [{"class_": "text"} if name in PROSE else {} for name in head]
     # heads and cells of prose are set left
@@ -68,8 +71,9 @@ def grid(table: Table) -> Html:
     rows = []
     for first, *rest in body:
         cells = [element("th", first, scope="row")]
-        for cell, look in zip(rest, looks[1:], strict=True):
-            cells.append(element("td", cell if look else greek(cell), **look))
+        for name, cell, look in zip(head[1:], rest, looks[1:], strict=True):
+            shown = cell if look else greek(cell)
+            cells.append(element("td", shown, data_label=name, **look))
         rows.append(element("tr", *cells))
     # the caption also names the region that scrolls
     parts = element("thead", element("tr", *top)), element("tbody", *rows)
@@ -89,13 +93,13 @@ class Report:
     images: dict[str, bytes]  # figure's name -> SVG; empty without matplotlib
 
     def says(self, name: str, group: str) -> Html:
-        """A function of sentences.py, a paragraph a line."""
+        """A function of sentences.py or methods.py, a paragraph a line."""
         of = [group] if group else []
-        return join(*map(paragraph, getattr(sentences, name)(self.summary, *of)))
+        return join(*map(paragraph, SAYS[name](self.summary, *of)))
 
     def lists(self, name: str, _: str) -> Html:
         """The same as a bulleted list."""
-        lines = getattr(sentences, name)(self.summary)
+        lines = SAYS[name](self.summary)
         return element("ul", *(element("li", greek(line)) for line in lines))
 
     def draws(self, kind: str, group: str) -> Html:

@@ -1,4 +1,4 @@
-"""The report's sentences: the findings, what a reader would otherwise believe too much, methods.
+"""The report's sentences: the findings, and what a reader would otherwise believe too much.
 
 Their words stand in words.txt, templates as a table's; here is which of them are true. page.html
 names the functions of a summary that it shows: each yields a paragraph or a list.
@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from act.audit.style import STYLES
-from act.forms import FORMS
 from act.records import CONDITIONS
+from act.report.decisions import alternatives, told_apart, turned
 from act.report.table import LEADING, OUTCOMES, Writer, within
-from act.report.tables import alternatives, decimals, steps
-from act.report.verdicts import adjusted, few, test_of, told_apart
+from act.report.tables import decimals, steps
 from act.statistics.ratings import TOTALS
 from act.statistics.scales import goes_beyond, halos, piled
 
@@ -44,7 +43,7 @@ def ties_with_best(result: dict) -> tuple[str, list[str]]:
     best = max(result["emm"], key=lambda name: result["emm"][name]["mean"])
     ties = []
     for pair in result["contrasts"]:  # those with the best that p does not tell apart
-        if best in (pair["a"], pair["b"]) and not told_apart(result, pair):
+        if best in (pair["a"], pair["b"]) and not told_apart(pair):
             ties.append(pair["a"] if pair["b"] == best else pair["b"])
     return best, ties
 
@@ -98,14 +97,14 @@ def answer(name: str, result: dict) -> str:
     other = "instruct" if "instruct" in means and best != "instruct" else lowest
     # 2. their difference, a minus b: turned where b is best
     pair = next(row for row in result["contrasts"] if {row["a"], row["b"]} == {best, other})
-    low, high = adjusted(result, pair)[1]
-    said = {"best": best, "lead": abs(pair["difference"]), "by_t": " by t" if few(result) else ""}
-    said["ci"] = [low, high] if pair["a"] == best else [-high, -low]
+    ci = pair["ci_adjusted_satterthwaite"]
+    said = {"best": best, "lead": abs(pair["difference"])}
+    said["ci"] = ci if pair["a"] == best else turned(ci)
     said["other"] = "the untrained model, instruct" if other == "instruct" else other
-    # 3. the test of all conditions: F where clients are few
-    test = test_of(result)
-    said["test"] = say(test, **result[test])
-    said["found"] = say("differ" if result[test]["p"] < 0.05 else "by chance", many=len(means))
+    # 3. the test of all conditions
+    said["test"] = say("both tests", **result["omnibus"])
+    differ = result["omnibus"]["p_f"] < 0.05
+    said["found"] = say("differ" if differ else "by chance", many=len(means))
     return say("answer", decimals(result), outcome=name, **said)
 
 
@@ -120,11 +119,10 @@ def size(summary: dict) -> Iterator[str]:
 def unresolved(summary: dict, group: str) -> Iterator[str]:
     """How many pairs are told apart, and what may be as good as the highest."""
     for name, result in fitted(summary, group).items():
-        told = [told_apart(result, pair) for pair in result["contrasts"]]  # one a pair
+        told = [told_apart(pair) for pair in result["contrasts"]]  # one a pair
         best, ties = ties_with_best(result)
-        said = {"last": say("not alone" if ties else "alone", best=best, others=enumerated(ties))}
-        said |= {"by_t": " by t" if few(result) else "", "told": sum(told), "pairs": len(told)}
-        yield say("pairs", outcome=name, **said)
+        last = say("not alone" if ties else "alone", best=best, others=enumerated(ties))
+        yield say("pairs", outcome=name, told=sum(told), pairs=len(told), last=last)
 
 
 def no_judge(summary: dict) -> Iterator[str]:
@@ -138,7 +136,11 @@ def hangs_on(summary: dict, group: str) -> Iterator[str]:
     for name, others in alternatives(summary).items():
         for how, other in others.items() if within(name, group) else ():
             found = decided(summary["outcomes"][name], other)
-            yield say(how, outcome=name, found=found)
+            said = say(how, outcome=name, found=found)
+            if how == "paired":  # and all conditions at once
+                test = other["unequal"]["omnibus"]
+                said += " " + say("no hotelling" if test["refused"] else "hotelling", **test)
+            yield said
 
 
 def clients(summary: dict) -> Iterator[str]:
@@ -147,11 +149,7 @@ def clients(summary: dict) -> Iterator[str]:
         if result["refused"]:
             yield say("no archetypes", outcome=name, why=result["refused"])
             continue
-        tests = {}
-        for effect in ("interaction", "archetype"):
-            test = result[effect]  # F = chi2 / df, on the degrees of freedom of few clients
-            f = {"f": test["chi2"] / test["df"], "p": test["p_f"]}
-            tests[effect] = say("omnibus_f", **test | f)
+        tests = {of: say("F test", **result[of]) for of in ("interaction", "archetype")}
         depend = "depend" if result["interaction"]["p_f"] < 0.05 else "are not shown to depend"
         yield say("archetypes", outcome=name, depend=depend, **tests)
     if summary["subgroups"]:
@@ -162,6 +160,7 @@ def clients(summary: dict) -> Iterator[str]:
 
 def cautions(summary: dict) -> Iterator[str]:
     """What a reader would otherwise believe too much."""
+    yield from who_rated(summary)
     yield say("standing")
     yield from no_judge(summary)
     if summary["input"]["replayed"]:
@@ -173,6 +172,17 @@ def cautions(summary: dict) -> Iterator[str]:
         yield from doubts(name, result)
     for found in (scales, sample, missing, danger):
         yield from found(summary)
+
+
+def who_rated(summary: dict) -> Iterator[str]:
+    """Raters, or the order of rating, that cannot be told from the conditions."""
+    for how, found in (summary["raters"] or {}).items():
+        if not found["apart"]:
+            groups = []
+            for group in found.get("groups", []):
+                raters, of = enumerated(group["raters"]), enumerated(group["conditions"])
+                groups.append(f"{raters} rated {of}")
+            yield say(f"{how} not apart", groups="; ".join(groups))
 
 
 def cut_replies(summary: dict) -> Iterator[str]:
@@ -205,7 +215,12 @@ def doubts(name: str, result: dict) -> Iterator[str]:
         sd = {condition: seen["sd"] for condition, seen in result["observed"].items()}
         low, high = min(sd, key=sd.get), max(sd, key=sd.get)
         ends = {"least": sd[low], "steady": low, "most": sd[high], "other": high}
-        yield say("unequal", outcome=name, **ends)
+        yield say("unequal", decimals(result), outcome=name, **ends)
+    if result["icc"]["ci"] is None:
+        yield say("no icc interval", outcome=name)
+    pairs = [pair["ci_satterthwaite"] for pair in result["contrasts"]]
+    if None in pairs:
+        yield say("no ends", outcome=name, n=pairs.count(None), of=len(pairs))
 
 
 def scales(summary: dict) -> Iterator[str]:
@@ -220,10 +235,8 @@ def scales(summary: dict) -> Iterator[str]:
 
 
 def sample(summary: dict) -> Iterator[str]:
-    """Who is in it: few clients, absent conditions, averaged ratings."""
+    """Who is in it: absent conditions, averaged ratings."""
     for name, result in kinds(summary).items():
-        if few(result):
-            yield say("few", outcome=name, clients=result["sessions"])
         absent = [condition for condition in CONDITIONS if condition not in result["observed"]]
         if absent:
             yield say("absent", outcome=name, conditions=enumerated(absent))
@@ -269,14 +282,14 @@ def missing(summary: dict) -> Iterator[str]:
 
 def decided(everyone: dict, other: dict) -> str:
     """Does another entry of an outcome, maybe of fewer conditions, tell the same pairs apart?"""
-    why = everyone["refused"] or other["refused"]
+    why = other["refused"] or everyone["refused"]
     if why:
         return say("not compared", why=why)
-    told = {(pair["a"], pair["b"]): told_apart(everyone, pair) for pair in everyone["contrasts"]}
+    told = {(pair["a"], pair["b"]): told_apart(pair) for pair in everyone["contrasts"]}
     changed = []
     for pair in other["contrasts"]:
         a, b = pair["a"], pair["b"]
-        if told_apart(other, pair) != told[a, b]:
+        if told_apart(pair) != told[a, b]:
             changed.append(f"{a} against {b}")
     return say("decides otherwise" if changed else "decides the same", pairs=enumerated(changed))
 
@@ -320,31 +333,3 @@ def safety(summary: dict) -> Iterator[str]:
     """What the word lists cannot do; or that they were not asked."""
     found = summary["safety"]
     yield found["limits"] if found else say("safety needs")
-
-
-def methods(summary: dict) -> Iterator[str]:
-    """The statistics in one paragraph for a paper; says what was done and nothing else."""
-    outcomes, inputs = summary["outcomes"], summary["input"]
-    fields = inputs | {"kind": say(inputs["score"]), "raters": enumerated(inputs["raters"])}
-    for name, result in kinds(summary).items():
-        fields |= {f"{name}_n": result["n"], f"{name}_of": result["sessions"]}
-        fields[f"{name}_conditions"] = len(result["observed"])
-    # Part of words.txt -> was it done?
-    parts = {"preferences": "preference" in outcomes, "data": TOTALS[0] in outcomes}
-    parts |= {"style": any(within(name, "style") for name in outcomes)}
-    parts |= {"model": outcomes, "factorial": any(one["factorial"] for one in outcomes.values())}
-    drawn = any(one["icc"] and one["icc"]["ci"] for one in outcomes.values())
-    parts |= {"intervals": drawn, "length": (summary["sensitivity"] or {}).get("length")}
-    parts |= {
-        "cronbach": summary["cronbach"],
-        "archetype": summary["archetype"],
-        "subgroups": summary["subgroups"],
-    }
-    parts["versions"] = True
-    yield " ".join(say(f"methods {part}", **fields) for part, done in parts.items() if done)
-
-
-def sources(_: dict) -> Iterator[str]:
-    """Each form's title, paper and DOI."""
-    for form in FORMS:
-        yield f"{form.name}: {form.title}. {form.source}"

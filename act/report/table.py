@@ -108,8 +108,6 @@ class Table:
     per: str = ""  # a field: on the page there is a table for each of its values
     turned: bool = False  # on its side there: a column a row
     columns: dict[str, str] = field(default_factory=dict)  # head -> cell
-    # more of them, or others under the same heads, where clients are few
-    by_t: dict[str, str] = field(default_factory=dict)
     across: str = ""  # a field: rows of one `columns` stand side by side, a column a value,
     cell: str = ""  # with this in it
     say: str = ""  # a row in words, for those who cannot see the figure
@@ -144,10 +142,8 @@ class Table:
     def to_cells(self) -> list[list[str]]:
         """The page's table, its heads first. With `across` rows of equal first cells are one row,
         with a dash where one of its values is missing."""
-        few = self.rows and self.rows[0].get("_few")
-        columns = self.columns | (self.by_t if few else {})
-        head = list(columns)
-        body = [[self.write(cell, row) for cell in columns.values()] for row in self.rows]
+        head = list(self.columns)
+        body = [[self.write(cell, row) for cell in self.columns.values()] for row in self.rows]
         if self.across:
             cells: dict[tuple, dict[str, str]] = {}  # first cells -> value -> cell
             for first, row in zip(body, self.rows, strict=True):
@@ -193,7 +189,13 @@ def flat(value: object, name: str = "") -> dict:
             cells |= flat(part, f"{name}_{key}" if name else key)
         return cells
     if "ci" in name.split("_"):
-        return dict(zip((f"{name}_low", f"{name}_high"), value or (None, None), strict=True))
+        low, high = value or (None, None)
+        return {f"{name}_low": unsigned(low), f"{name}_high": unsigned(high)}
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
         return {name: f"'{value}"}
-    return {name: len(value) if isinstance(value, list) else value}
+    return {name: len(value) if isinstance(value, list) else unsigned(value)}
+
+
+def unsigned(value: object) -> object:
+    """A value, 0.0 if it is -0.0."""
+    return 0.0 if isinstance(value, float) and value == 0 else value

@@ -6,41 +6,25 @@ others that show the same rows ("rows", those "where" a field holds) from anothe
 
 import json
 from collections import defaultdict
-from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 
 from act.audit.style import STYLES
 from act.records import CONDITIONS
+from act.report.decisions import NOTHING, alternatives, decisions, turned, verdict
 from act.report.table import LEADING, OUTCOMES, Table
-from act.report.verdicts import few, test_of, verdict
 from act.statistics.diagnostics import residuals_of
 from act.statistics.ratings import TOTALS, Scores
 
 LOOKS = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
-NOTHING = {  # what stands for a part that is None: it needs another file
-    "archetype": {},
-    "subgroups": [],
-    "preferences": {"by_direction": {}, "by_subscale": {}, "right": {}, "sensitivity": {}},
-    "sensitivity": {"excluded": 0, "outcomes": {}, "length": {}},
-    "replicates": {},
-    "safety": {"sessions": {}, "hits": []},
-    "judge_check": {"items": []},
-}
-TESTS = ("omnibus", "omnibus_f", "training", "cot", "interaction")  # columns of tests.csv, with
+TESTS = ("omnibus", "hotelling", "training", "cot", "interaction")  # columns of tests.csv, with
 TESTS += ("variance", "icc", "r2", "diagnostics")
 STEPS = (("orpo", "sft"), ("sft", "instruct"), ("orpo", "instruct"))  # of training, less to more
 PARTS = {  # of the pairs, where they are not the subscales of OUTCOMES
     "consistent": "ACT-FM, all consistent",
     "inconsistent": "ACT-FM, all inconsistent",
     "tes": "TES",
-}
-SENSITIVITY = {
-    "": "as it is",
-    "with_end": "with the end token",
-    "without_failed": "without failed sessions",
-    "equal_length": "at equal length",
 }
 SHOWN = 30  # of the words that a therapist said first; the CSV has them all
 
@@ -142,8 +126,7 @@ def means(outcomes: dict[str, dict], held: dict[str, Scores]) -> list[dict]:
     unknown = dict.fromkeys(("mean", "se", "ci", "df", "ci_satterthwaite"))
     rows = []
     for name, result in outcomes.items():
-        flags = {"_fitted": bool(result["emm"]), "_few": few(result)}
-        flags |= {f"_{test}": result[test] for test in ("omnibus", "omnibus_f")}
+        flags = {"_fitted": bool(result["emm"]), "_omnibus": result["omnibus"]}
         for condition, seen in result["observed"].items():
             estimate = unknown | (result["emm"] or {}).get(condition, {})
             row = {"outcome": name, "condition": condition, **seen, "emm": estimate.pop("mean")}
@@ -163,7 +146,7 @@ def tests(outcomes: dict[str, dict]) -> list[dict]:
     for name, result in outcomes.items():
         # parts that are not there, of an outcome that was refused, give no cells
         known = {part: found for part, found in result.items() if found is not None}
-        known |= known.get("factorial", {})
+        known |= known.get("factorial", {}) | {"hotelling": result["unequal"]["omnibus"]}
         row = {"outcome": name, "n": result["n"], "clients": result["sessions"]}
         row["refused"] = result["refused"]
         row |= {part: known.get(part, {}) for part in TESTS}
@@ -171,22 +154,25 @@ def tests(outcomes: dict[str, dict]) -> list[dict]:
             row["singular"] = known["singular"]
         # for readers: both ends as (mean, condition), the first of equals; what is to be noted
         ranked = [(estimate["mean"], of) for of, estimate in known.get("emm", {}).items()]
-        row["_lowest"] = min(ranked, key=itemgetter(0), default=None)
-        row["_highest"] = max(ranked, key=itemgetter(0), default=None)
+        row["_lowest"] = min(ranked, key=rounded, default=None)
+        row["_highest"] = max(ranked, key=rounded, default=None)
         row["_note"] = known.get("refused", "client variance 0" if known.get("singular") else "")
         if row["icc"].get("refused"):
             notes = row["_note"], f"no interval of the ICC: {row['icc']['refused']}"
             row["_note"] = "; ".join(filter(None, notes))
         row["_outliers"] = len(row["diagnostics"].get("outliers", []))
-        row["_test"] = test_of(result)
         rows.append(row | {"_tests": len(outcomes)})
     return rows
 
 
+def rounded(end: tuple[float, str]) -> float:
+    """A mean without its last digits: equals that differ by rounding are equals."""
+    return round(end[0], 9)
+
+
 def contrasts(outcomes: dict[str, dict]) -> list[dict]:
     """All pairs of conditions, with the p and the interval that are adjusted for all of them."""
-    rows = parts(outcomes, "contrasts")
-    return [row | verdict(outcomes[row["outcome"]], row) for row in rows]
+    return [row | verdict(row) for row in parts(outcomes, "contrasts")]
 
 
 def steps(name: str, result: dict | None) -> list[dict]:
@@ -195,9 +181,9 @@ def steps(name: str, result: dict | None) -> list[dict]:
     for pair in (result or {}).get("contrasts") or []:
         more, less = step = pair["b"], pair["a"]  # the less trained stands first: it is turned
         if step in STEPS:
-            row = {"outcome": name, "a": more, "b": less} | verdict(result, pair)
+            row = {"outcome": name, "a": more, "b": less} | verdict(pair)
             row |= {field: -pair[field] for field in ("difference", "z", "d")}
-            row["ci"], row["_ci"] = ([-high, -low] for low, high in (pair["ci"], row["_ci"]))
+            row["ci"], row["_ci"] = turned(pair["ci_satterthwaite"]), turned(row["_ci"])
             row |= {"df": pair["df"], "p_adjusted": row["_p"], "ci_adjusted": row["_ci"]}
             row["_step"] = f"{more} − {less}"
             rows.append(row)
@@ -207,7 +193,7 @@ def steps(name: str, result: dict | None) -> list[dict]:
 def thinking(outcomes: dict[str, dict]) -> list[dict]:
     """What thinking first does in each training."""
     rows = parts({name: result["factorial"] for name, result in outcomes.items()}, "cot_in")
-    return [row | verdict(outcomes[row["outcome"]], row) for row in rows]
+    return [row | verdict(row) for row in rows]
 
 
 def preference_parts(preferred: dict) -> list[dict]:
@@ -216,35 +202,8 @@ def preference_parts(preferred: dict) -> list[dict]:
     for part, result in (preferred["by_direction"] | preferred["by_subscale"]).items():
         title = OUTCOMES[part].title if part in OUTCOMES else PARTS[part]
         about = {"part": part, "_title": title, "pairs": result["sessions"]}
-        about["_test"] = result[test_of(result)]
+        about["_test"] = result["omnibus"]
         rows += [about | row for row in steps("preference", result)]
-    return rows
-
-
-def alternatives(summary: dict) -> dict[str, dict]:
-    """Outcome -> how it was counted otherwise (SENSITIVITY) -> its entry then."""
-    scored, preferred = (summary[of] or NOTHING[of] for of in ("sensitivity", "preferences"))
-    found = {"preference": preferred["sensitivity"]}
-    for name in TOTALS:
-        without = {"without_failed": scored["outcomes"][name]} if scored["excluded"] else {}
-        at_equal = {"equal_length": scored["length"][name]} if scored["length"] else {}
-        found[name] = without | at_equal
-    return found
-
-
-def decisions(outcomes: dict[str, dict], others: dict[str, dict]) -> list[dict]:
-    """Outcomes' contrasts beside those of their other entries (`others`: outcome -> how -> entry),
-    and whether a decision changes."""
-    rows, told = [], defaultdict(set)  # (outcome, a, b) -> the decisions
-    for name, entries in others.items():
-        for how, result in ({"": outcomes[name]} | entries if entries else {}).items():
-            for pair in result["contrasts"] or []:
-                row = {"outcome": name, "of": SENSITIVITY[how]} | pair | verdict(result, pair)
-                told[name, row["a"], row["b"]].add(row["_told"])
-                rows.append(row)
-    for row in rows:
-        several = len(told[row["outcome"], row["a"], row["b"]]) > 1
-        row["_decision"] = "changes" if several else "the same"
     return rows
 
 

@@ -1,7 +1,7 @@
 """The answer in short, as a terminal shows it: preferences, style, then ratings and their judge.
 
-Means' intervals are by z, each outcome is tested by chi-square and by F. Differences' intervals and
-p are adjusted for one another, by t where pairs are few; styles are tested by F where clients are.
+All tests are by F and t, and intervals by t; chi-square, which the study published, stands behind
+F. Differences' intervals and p are adjusted for one another.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,8 @@ def answer(summary: dict, tables: dict[str, Table]) -> Iterator[str]:
         yield " ".join(sentences.no_judge(summary)) + "\n"
     for table in tables["tests"].each("style"):
         yield "How the therapists speak (tests not adjusted for one another):"
-        yield from (f"{OUTCOMES[row['outcome']].title}: {style(row)}" for row in table.rows)
+        for row in table.rows:
+            yield f"{OUTCOMES[row['outcome']].title}: {style(row, table.fine[row['outcome']])}"
         yield ""
     if TOTALS[0] in outcomes:
         yield " ".join(sentences.judge_check(summary)) + "\n"
@@ -44,22 +45,21 @@ def means(outcomes: dict[str, dict]) -> Iterator[str]:
     for condition, seen in first["observed"].items():
         line = f"{condition:<14}{seen['n']:>5}"
         for result in outcomes.values():
-            cell = f"{result['observed'][condition]['mean']:.2f} (no interval)"
+            cell = f"{result['observed'][condition]['mean']:z.2f} (no interval)"
             if not result["refused"]:
                 emm = result["emm"][condition]
-                cell = interval(emm["mean"], emm["ci"], decimals(result))
+                cell = interval(emm["mean"], emm["ci_satterthwaite"], decimals(result))
             line += f"  {cell:<34}"  # under its title
         yield line.rstrip()
     for name, result in outcomes.items():
-        tested = result["refused"]
-        if not tested:
-            tests = say("omnibus", **result["omnibus"]), say("omnibus_f", **result["omnibus_f"])
-            tested = "; ".join(tests)
+        tested = result["refused"] or say("both tests", **result["omnibus"])
         yield f"{OUTCOMES[name].title}: {tested}"
 
 
-def interval(value: float, ci: list[float], d: int) -> str:
+def interval(value: float, ci: list[float] | None, d: int) -> str:
     """0.123 [0.100, 0.146]."""
+    if ci is None:
+        return f"{value:z.{d}f} (no interval)"
     return f"{value:z.{d}f} [{ci[0]:z.{d}f}, {ci[1]:z.{d}f}]"
 
 
@@ -71,16 +71,16 @@ def effects(result: dict, tables: dict[str, Table]) -> Iterator[str]:
         named.append((f"thinking first in {row['training']}", row))
     for name, row in named:
         said = interval(row["difference"], row["_ci"], decimals(result))
-        yield f"  {name:<28}{said}, p {p_value(row['_p'])}, adjusted{row['_by_t']}"
+        yield f"  {name:<28}{said}, p {p_value(row['_p'])}, adjusted"
     if result["factorial"]:
-        tested = say("omnibus", **result["factorial"]["interaction"])
+        tested = say("both tests", **result["factorial"]["interaction"])
         yield f"  {'training x thinking first':<28}{tested}"
 
 
-def style(row: dict) -> str:
+def style(row: dict, d: int) -> str:
     """A measure's test, and the conditions with the highest and the lowest mean."""
     if row["refused"]:
         return f"not compared: {row['refused'].partition(':')[0]}"
-    ends = [f"{name} {mean:z.2f}" for mean, name in (row["_highest"], row["_lowest"])]
-    tested = say(row["_test"], **row[row["_test"]])
+    ends = [f"{name} {mean:z.{d}f}" for mean, name in (row["_highest"], row["_lowest"])]
+    tested = say("F test", **row["omnibus"])
     return f"{tested}; highest {ends[0]}, lowest {ends[1]}"

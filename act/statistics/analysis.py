@@ -16,12 +16,15 @@ from act.statistics.bootstrap import icc_interval
 from act.statistics.clients import archetypes, subgroups
 from act.statistics.diagnostics import diagnose, replicates
 from act.statistics.length import with_length
+from act.statistics.paired import unequal
+from act.statistics.raters import by_rater
 from act.statistics.ratings import SUFFIX, TOTALS, Scores
 from act.statistics.scales import alike, at_ends, consistency
 
 # What an outcome's entry has of its model: None where "refused" says why there is none
 OF_THE_MODEL = (*contrasts.COMPARED, "variance", "icc", "r2", "factorial", "diagnostics")
 OF_THE_MODEL += ("singular",)
+PARTS = ("raters", "sensitivity", "archetype", "subgroups", "replicates", "missing")
 LENGTH = "words_per_reply"  # the outcome of style that is a session's length
 DRAWN = ("preference", *OUTCOMES)  # outcomes whose ICC has an interval: those of style have none
 
@@ -38,6 +41,7 @@ def summarise(
     resamples, seed = inputs["resamples"], inputs["seed"]
     made = {
         "raters": sorted({rating["rater"] for rating in ratings or []}),
+        "wordings": sorted({str(rating.get("wording") or "") for rating in ratings or []}),
         "ratings_per_session": None,
         "replayed": sum(map(replayed, sessions or [])),
         "versions": {"numpy": np.__version__, "scipy": scipy.__version__},
@@ -48,13 +52,14 @@ def summarise(
     summary = {
         "outcomes": outcomes,
         "failures": count_failures(ratings, sessions),
-        **dict.fromkeys(("sensitivity", "archetype", "subgroups", "replicates", "missing")),
+        **dict.fromkeys(PARTS),
         "input": inputs | made,
     }
     summary["cronbach"] = consistency(ratings or [], SUFFIX[inputs["score"]])
     if ratings:
         scores = held[TOTALS[0]]
         summary["replicates"] = replicates(ratings, inputs["score"], scores)
+        summary["raters"] = by_rater(ratings, scores)
         summary["missing"] = count_missing(ratings, sessions, scores)
         each = [int(scores.ratings.min()), int(scores.ratings.max())]
         summary["input"]["ratings_per_session"] = each
@@ -93,7 +98,7 @@ def analyse(scores: Scores, outcome: str, resamples: int, seed: int) -> dict:
     """
     cells, y, profile = scores.data(outcome)
     names = scores.conditions
-    # What was observed, and won: without a model.
+    # What was observed, won, and differs client by client: without the model.
     result = {"n": len(y), "sessions": len(set(profile.tolist())), "observed": {}}
     for name in names:
         rows = y[scores.condition == name]
@@ -101,6 +106,7 @@ def analyse(scores: Scores, outcome: str, resamples: int, seed: int) -> dict:
         seen = {"n": len(rows), "mean": float(rows.mean()), "sd": sd}
         result["observed"][name] = seen | at_ends(rows, outcome)
     result["wins"] = contrasts.head_to_head(y, scores.condition, profile, names)
+    result["unequal"] = unequal(y, scores.condition, profile, names)
     # The model, or why there is none.
     try:
         model = scores.fit(outcome)

@@ -9,20 +9,22 @@ import numpy as np
 from scipy import stats
 
 from act.statistics import contrasts
-from act.statistics.mixed import Fit, fit
+from act.statistics.mixed import fit
 from act.statistics.ratings import TOTALS, Scores
 
 FEWEST = 5  # clients of a group that is tested by itself
 # Values of a profile field that makes groups: more describe single clients.
 MOST = 12
+TEST = ("f", "df", "df2", "p_f", "chi2", "p")  # `contrasts.joint_test`
 
 
 def archetypes(scores: Scores, sessions: list[dict]) -> dict[str, dict]:
     """Both totals in a model of one mean per archetype and condition, client random.
 
-    {outcome: {"interaction", "archetype", "condition", "emm", "refused"}}: three tests (`tested`),
-    in a main effect every cell weighing the same; mean, se, 95% interval (normal) and n of each
-    cell with sessions; why there are no tests: an empty cell, one archetype, a profile without one.
+    {outcome: {"interaction", "archetype", "condition", "emm", "refused"}}: three tests
+    (`contrasts.joint_test`), in a main effect every cell weighing the same; mean, se, 95% intervals
+    (t, and normal) and n of each cell with sessions; why there are no tests: an empty cell, one
+    archetype, a profile without one.
     """
     profiles = [session["profile"] for session in sessions]
     kinds = {profile["id"]: profile["archetype"] for profile in profiles}
@@ -53,7 +55,7 @@ def crossed(scores: Scores, outcome: str, group: np.ndarray) -> dict:
     result["emm"] = {g: {} for g in groups}
     for i, mean in contrasts.means(model, present.tolist()).items():
         g, name = every[i]
-        shown = {field: mean[field] for field in ("mean", "se", "ci")}
+        shown = {field: mean[field] for field in ("mean", "se", "ci", "ci_satterthwaite")}
         result["emm"][g][name] = shown | {"n": int(counts[i])}
     if not counts.all():
         g, name = every[counts.argmin()]
@@ -65,22 +67,16 @@ def crossed(scores: Scores, outcome: str, group: np.ndarray) -> dict:
     between, within = contrasts.all_equal(a), contrasts.all_equal(k)
     any_archetype, any_condition = np.full((1, a), 1 / a), np.full((1, k), 1 / k)
     return result | {
-        "interaction": tested(model, np.kron(between, within)),
-        "archetype": tested(model, np.kron(between, any_condition)),
-        "condition": tested(model, np.kron(any_archetype, within)),
+        "interaction": contrasts.joint_test(model, np.kron(between, within)),
+        "archetype": contrasts.joint_test(model, np.kron(between, any_condition)),
+        "condition": contrasts.joint_test(model, np.kron(any_archetype, within)),
     }
-
-
-def tested(model: Fit, L: np.ndarray) -> dict:
-    """Wald's test of L beta = 0, and beside it the F test's df2 and p_f: clients may be few."""
-    f = contrasts.f_test(model, L)
-    return contrasts.wald(model, L) | {"df2": f["df2"], "p_f": f["p"]}
 
 
 def subgroups(scores: Scores, sessions: list[dict]) -> list[dict]:
     """Do the conditions differ among these clients? One row per total, profile field and value.
 
-    Each row has the test of the conditions within its group (`tested`), and as q Benjamini &
+    Each row has the test of the conditions within its group, and as q Benjamini &
     Hochberg's (1995) false discovery rate over all rows, from p_f. n counts rated sessions,
     sessions the clients they share; best is the condition with the highest mean. A group of fewer
     than 5 clients is not tested.
@@ -92,12 +88,12 @@ def subgroups(scores: Scores, sessions: list[dict]) -> list[dict]:
             clients = len(set(kept.profile.tolist()))
             row = {"outcome": outcome, "field": field, "value": value}
             row |= {"n": len(kept.profile), "sessions": clients}
-            row |= dict.fromkeys(("chi2", "df", "p", "df2", "p_f", "best", "refused", "q"))
+            row |= dict.fromkeys((*TEST, "best", "refused", "q"))
             try:
                 if clients < FEWEST:
                     raise ValueError(f"fewer than {FEWEST} clients")
                 model = kept.fit(outcome)
-                row |= tested(model, contrasts.all_equal(len(model.beta)))
+                row |= contrasts.joint_test(model, contrasts.all_equal(len(model.beta)))
                 row["best"] = kept.conditions[int(np.argmax(model.beta))]
             except ValueError as reason:
                 row["refused"] = str(reason)

@@ -20,14 +20,7 @@ from act.statistics.mixed import Fit
 LEVEL, ALPHA = 0.95, 0.05
 MOST = 2_000  # profiles: a study that needs more is not going to be done
 TRAININGS = ("instruct", "sft", "orpo")
-COMPARED = ("omnibus", "omnibus_f", "emm", "contrasts")
-
-
-def wald(fit: Fit, L: np.ndarray) -> dict:
-    """Wald test of L beta = 0, L (k, p): chi2 = (L beta)' (L cov L')^-1 (L beta) on k df."""
-    value = L @ fit.beta
-    chi2 = float(value @ np.linalg.solve(L @ fit.covariance @ L.T, value))
-    return {"chi2": chi2, "df": len(L), "p": float(stats.chi2.sf(chi2, len(L)))}
+COMPARED = ("omnibus", "emm", "contrasts")
 
 
 def all_equal(p: int) -> np.ndarray:
@@ -35,15 +28,19 @@ def all_equal(p: int) -> np.ndarray:
     return np.eye(p)[1:] - np.eye(p)[0]
 
 
-def f_test(fit: Fit, L: np.ndarray) -> dict:
-    """F test of L beta = 0 for small studies: F = chi2 / k on k and df2 degrees of freedom.
+def joint_test(fit: Fit, L: np.ndarray) -> dict:
+    """Is L beta = 0, L (k, p)? By F, which decides, and by chi-square, as the study published it.
 
-    With Q orthonormal rows that span L's, Q cov Q' = P diag(v) P': the rows of P'Q are k
-    uncorrelated contrasts with Satterthwaite's nu_1 .. nu_k. A t^2 on nu has mean nu / (nu - 2),
-    their sum is E, and df2 = 2 E / (E - k) (Fai & Cornelius 1996; lmerTest takes L as it comes, so
-    that its df2 depends, in the fifth digit, on the reference). df2 = 2 where some nu is 2 or less.
+        chi2 = (L beta)' (L cov L')^-1 (L beta) on df = k        F = chi2 / k on k and df2
+
+    chi2 takes the variances as known, and errs too often with few clients. df2: with Q orthonormal
+    rows that span L's, Q cov Q' = P diag(v) P', the rows of P'Q are k uncorrelated contrasts with
+    Satterthwaite's nu_1 .. nu_k. A t^2 on nu has mean nu / (nu - 2), their sum is E, and df2 = 2 E
+    / (E - k) (Fai & Cornelius 1996; lmerTest takes L as it comes, so that its df2 depends, in the
+    fifth digit, on the reference). df2 = 2 where some nu is 2 or less.
     """
-    k = len(L)
+    k, value = len(L), L @ fit.beta
+    chi2 = float(value @ np.linalg.solve(L @ fit.covariance @ L.T, value))
     # (k, p) both: rows that span L's, and those among them that are uncorrelated
     Q = np.linalg.qr(L.T)[0].T
     directions = np.linalg.eigh(Q @ fit.covariance @ Q.T)[1].T @ Q
@@ -53,23 +50,30 @@ def f_test(fit: Fit, L: np.ndarray) -> dict:
         df2 = float(nu.mean())
     elif nu.min() > 2:
         df2 = float(2 / (1 - k / (nu / (nu - 2)).sum()))
-    f = wald(fit, L)["chi2"] / k
-    return {"f": f, "df": k, "df2": df2, "p": float(stats.f.sf(f, k, df2))}
+    p, p_f = float(stats.chi2.sf(chi2, k)), float(stats.f.sf(chi2 / k, k, df2))
+    return {"f": chi2 / k, "df": k, "df2": df2, "p_f": p_f, "chi2": chi2, "p": p}
 
 
-def interval(estimate: float, se: float, df: float = np.inf, level: float = LEVEL) -> list:
-    """estimate -+ t se, t Student's quantile at (1 + level) / 2; with df infinite the normal."""
+def interval(
+    estimate: float, se: float, df: float = np.inf, level: float = LEVEL
+) -> list[float] | None:
+    """estimate -+ t se, t Student's quantile at (1 + level) / 2; with df infinite the normal.
+
+    None with less than 1 df: of such a variance less is known than two values tell.
+    """
+    if df < 1:
+        return None
     half = float(stats.t.ppf((1 + level) / 2, df)) * se
     return [estimate - half, estimate + half]
 
 
 def means(fit: Fit, names: list) -> dict:
-    """Estimated marginal mean of each cell, its SE and 95% intervals: normal, and t on df."""
+    """Estimated marginal mean of each cell, its SE and 95% intervals: t on df, and normal."""
     result = {}
     for name, one, mean in zip(names, np.eye(len(names)), fit.beta.tolist(), strict=True):
         se, df = float(np.sqrt(one @ fit.covariance @ one)), fit.freedom_of(one)
-        result[name] = {"mean": mean, "se": se, "ci": interval(mean, se)}
-        result[name] |= {"df": df, "ci_satterthwaite": interval(mean, se, df)}
+        result[name] = {"mean": mean, "se": se, "df": df}
+        result[name] |= {"ci_satterthwaite": interval(mean, se, df), "ci": interval(mean, se)}
     return result
 
 
@@ -88,7 +92,7 @@ def holm_sidak(p: np.ndarray) -> np.ndarray:
 
 
 def difference(fit: Fit, c: np.ndarray) -> dict:
-    """The difference c'beta, its tests by z and by t on Satterthwaite's df, and its size.
+    """The difference c'beta, tested by t on Satterthwaite's df (t = z) and by z, and its size.
 
     d = difference / sqrt(V), V = s2_b + s2, in SDs of one session of any client. d_ci is normal,
     Var(d) = se^2 / V + d^2 Var(V) / (4 V^2) (delta method; V, beta independent).
@@ -102,10 +106,11 @@ def difference(fit: Fit, c: np.ndarray) -> dict:
         "difference": value,
         "se": se,
         "z": z,
-        "p": float(2 * stats.norm.sf(abs(z))),
-        "ci": interval(value, se),
         "df": df,
         "p_satterthwaite": float(2 * stats.t.sf(abs(z), df)),
+        "ci_satterthwaite": interval(value, se, df),
+        "p": float(2 * stats.norm.sf(abs(z))),
+        "ci": interval(value, se),
         "d": d,
         "d_ci": interval(d, se_d),
     }
@@ -125,14 +130,14 @@ def with_adjusted(rows: list[dict]) -> list[dict]:
 
     p_holm_sidak is of p. ci_adjusted holds all differences at once with 95% (Sidak's level
     .95^(1/k) for each): it does not step down, so it may touch 0 where p_holm_sidak is just under
-    .05. The same two by t ("satterthwaite") are what to read where clients are few.
+    .05. The same two by t ("satterthwaite") are those that decide.
     """
     level = LEVEL ** (1 / len(rows))
     for row in rows:
         value, se = row["difference"], row["se"]
-        row["ci_adjusted"] = interval(value, se, level=level)
         row["ci_adjusted_satterthwaite"] = interval(value, se, row["df"], level)
-    for kind in ("p", "p_satterthwaite"):
+        row["ci_adjusted"] = interval(value, se, level=level)
+    for kind in ("p_satterthwaite", "p"):
         adjusted = holm_sidak([row[kind] for row in rows])
         for row, p in zip(rows, adjusted.tolist(), strict=True):
             row[f"{kind}_holm_sidak"] = p
@@ -141,9 +146,8 @@ def with_adjusted(rows: list[dict]) -> list[dict]:
 
 def compare(fit: Fit, names: list[str]) -> dict:
     """What a fit says of its conditions: the entries COMPARED of an outcome in summary.json."""
-    equal = all_equal(len(names))
-    tests = {"omnibus": wald(fit, equal), "omnibus_f": f_test(fit, equal)}
-    return tests | {"emm": means(fit, names), "contrasts": pairwise(fit, names)}
+    omnibus = {"omnibus": joint_test(fit, all_equal(len(names)))}
+    return omnibus | {"emm": means(fit, names), "contrasts": pairwise(fit, names)}
 
 
 def factorial(fit: Fit, names: list[str]) -> dict | None:
@@ -161,13 +165,14 @@ def factorial(fit: Fit, names: list[str]) -> dict | None:
     cot = np.array([row[f"{training}-cot"] for training in TRAININGS])
     level, effect = (plain + cot) / 2, cot - plain
     average = effect.mean(axis=0)
-    overall, simple = difference(fit, average), []
+    overall, shown = difference(fit, average), ("difference", "se", "ci", "ci_satterthwaite")
+    simple = []
     for training, c in zip(TRAININGS, effect, strict=True):
         simple.append({"training": training} | difference(fit, c))
     return {
-        "training": wald(fit, level[1:] - level[0]),
-        "cot": wald(fit, average[None]) | {k: overall[k] for k in ("difference", "se", "ci")},
-        "interaction": wald(fit, effect[1:] - effect[0]),
+        "training": joint_test(fit, level[1:] - level[0]),
+        "cot": joint_test(fit, average[None]) | {name: overall[name] for name in shown},
+        "interaction": joint_test(fit, effect[1:] - effect[0]),
         "cot_in": with_adjusted(simple),
     }
 
@@ -201,6 +206,16 @@ def auc(shows: Sequence[float], lacks: Sequence[float]) -> tuple[float, list[flo
     return estimate, [low, high]
 
 
+def by_client(
+    y: np.ndarray, condition: np.ndarray, client: np.ndarray, names: list[str]
+) -> np.ndarray:
+    """Scores y (N,) as a table (clients, conditions), NaN where a client did not meet one."""
+    labels, row = np.unique(client, return_inverse=True)
+    table = np.full((len(labels), len(names)), np.nan)
+    table[row, [names.index(name) for name in condition]] = y
+    return table
+
+
 def head_to_head(
     y: np.ndarray, condition: np.ndarray, cluster: np.ndarray, names: list[str]
 ) -> list[dict]:
@@ -209,10 +224,7 @@ def head_to_head(
     rate = wins / (wins + losses) with Wilson's interval, p = exact two-sided sign test, both
     without ties. Scores within 1e-9 are a tie: averages differ by rounding.
     """
-    labels, client = np.unique(cluster, return_inverse=True)
-    # (clients, conditions): NaN where a client did not meet a condition
-    table = np.full((len(labels), len(names)), np.nan)
-    table[client, [names.index(name) for name in condition]] = y
+    table = by_client(y, condition, cluster, names)
     rows = []
     for i, j in combinations(range(len(names)), 2):
         above = table[:, i] - table[:, j]

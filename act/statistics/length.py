@@ -26,8 +26,8 @@ def at_zero(scores: Scores, outcome: str, covariates: np.ndarray) -> tuple[dict,
         if len(names) < 2:
             raise ValueError(f"{len(names)} condition(s) only")
         X = np.hstack([cells, covariates])
-        if np.linalg.matrix_rank(X) < min(X.shape):  # conditions alone give the lengths
-            raise ValueError("the lengths do not vary within the conditions")
+        if np.linalg.matrix_rank(X) < min(X.shape):  # conditions alone give the covariates
+            raise ValueError("what is held equal does not vary within the conditions")
         model = fit(X, y, profile)
     except ValueError as reason:
         none = dict.fromkeys(contrasts.COMPARED)
@@ -70,6 +70,7 @@ def with_length(scores: Scores, length: np.ndarray) -> dict[str, dict]:
         if model:
             slope = contrasts.difference(model, np.eye(len(model.beta))[-1])
             fields = ("difference", "se", "ci", "df", "p", "p_satterthwaite")
+            fields += ("ci_satterthwaite",)
             within = {name: slope[name] for name in fields}
             result["within"] = {"slope": within.pop("difference")} | within
         seen = [scores.values[outcome][scores.condition == name].mean() for name in names]

@@ -16,12 +16,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize.elementwise import find_root
 
-# The root is sought between two of these; the last one stands for "no residual variance".
-RATIOS = np.array([0, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 1e3, 1e5, 1e9])
+# Between two of these a minimum is sought; of sparse designs there may be several, close together.
+# The last one stands for "no residual variance".
+RATIOS = np.array([0, *np.logspace(-2, 3, 41), 1e5, 1e9])
+COARSE = np.array([0, *np.logspace(-2, 3, 11), 1e5, 1e9])  # for thousands of resamples
 # Negative ratios, in parts of the lowest possible, -1 / largest size.
 BELOW = np.array([0.999, 0.95, 0.8, 0.5, 0.25])
 # A sum of squares this small beside the data's is rounding: 1e-12 of their scale.
 NEGLIGIBLE = 1e-24
+# A lambda this small is 0, and rounding: of whole scores the two mean squares may be equal.
+LEAST = 1e-9
 
 
 @dataclass(frozen=True)
@@ -125,33 +129,33 @@ def criterion(moments: Moments, ratio: np.ndarray) -> Criterion:
 def solve_ratio(moments: Moments, signed: bool = False) -> np.ndarray:
     """The lambda (R,) that minimises each criterion: 0 on the boundary, RATIOS[-1] if unbounded.
 
-    signed: lambda may be negative, down to -1 / largest cluster, where rows of a cluster are less
-    alike than chance: what the estimate would be, and an interval needs, were there no boundary.
+    signed, for resamples: lambda may be negative, down to -1 / largest cluster, where rows of a
+    cluster are less alike than chance: what an interval needs, were there no boundary. From fewer
+    points, since a second maximum that one of thousands misses moves no quantile.
     """
     R = len(moments.counts)
-    grid = np.concatenate([-BELOW / moments.sizes.max(), RATIOS]) if signed else RATIOS
+    grid = np.concatenate([-BELOW / moments.sizes.max(), COARSE]) if signed else RATIOS
     every = moments.take(np.tile(np.arange(R), len(grid)))
-    looks = criterion(every, np.repeat(grid, R))
+    falling = criterion(every, np.repeat(grid, R)).slope.reshape(-1, R) < 0
     # A minimum lies where the slope turns from falling to rising. Beyond both ends stands a wall,
     # so that one is found there, too: "between" the end and itself.
-    walls = ((1, 1), (0, 0))
-    value = np.pad(looks.value.reshape(-1, R), walls, constant_values=np.inf)
-    falling = np.pad(looks.slope.reshape(-1, R) < 0, walls)
+    falling = np.pad(falling, ((1, 1), (0, 0)))
     falling[0] = True
-    turns = falling[:-1] & ~falling[1:]  # (points + 1, R)
-    lower = np.minimum(value[:-1], value[1:])
-    best = np.where(turns & np.isfinite(lower), lower, np.inf).argmin(0)
+    place, which = np.nonzero(falling[:-1] & ~falling[1:])  # (minima,): where, and in which set
     ends = np.pad(grid, 1, mode="edge")
-    low, high = ends[best], ends[best + 1]
+    low, high = ends[place], ends[place + 1]
 
     def slope(ratio: np.ndarray, which: np.ndarray) -> np.ndarray:
         return criterion(moments.take(which.astype(int)), ratio).slope
 
-    inner = np.flatnonzero(low < high)
-    if len(inner):
+    inner = low < high
+    if inner.any():
         bracket = low[inner], high[inner]
-        low[inner] = find_root(slope, bracket, args=(inner,)).x
-    return low
+        low[inner] = find_root(slope, bracket, args=(which[inner],)).x
+    # The lowest minimum of each data set. One at r = 0, value -inf, has no answer, and comes last.
+    value = criterion(moments.take(which), low).value
+    order = np.lexsort((np.where(np.isfinite(value), value, np.inf), which))
+    return low[order[np.unique(which[order], return_index=True)[1]]]
 
 
 @dataclass(frozen=True)
@@ -202,33 +206,47 @@ class Fit:
         return float(2 * f**2 / (gradient @ self.spread @ gradient))
 
 
-def fit(X: np.ndarray, y: np.ndarray, cluster: np.ndarray) -> Fit:
-    """REML fit of y = X beta + b[cluster] + e; X (n, p) of full rank, cluster of any labels.
+def check_design(X: np.ndarray, clusters: Clusters) -> None:
+    """Raises ValueError, which says why, where X (n, p) and the clusters do not identify the model.
 
-    Raises ValueError where the model has no answer: one cluster, one row in every cluster, too few
-    rows, columns of X that depend on one another, values that are not finite, or nothing left to
-    explain (no residual variance).
+    Z has a column of zeros and ones a cluster. Of the n rows rank [X Z] - rank X tell of the
+    clusters' variance and n - rank [X Z] of the residual one: both must be above 0.
     """
     n, p = X.shape
-    if not (np.isfinite(X).all() and np.isfinite(y).all()):
-        raise ValueError("there are values that are not finite")
+    m, lost = len(clusters.sizes), "nothing is left to estimate the"
     if n <= p:
         raise ValueError(f"{n} rows cannot tell {p} fixed effects from noise")
     rank = np.linalg.matrix_rank(X)
     if rank < p:
         raise ValueError(f"the {p} columns of the design have rank {rank}: some cell has no rows")
+    # rank [X Z] = m + rank of X less its clusters' means
+    squares = clusters.within.sum(0)[:p, :p]
+    of_both = m + np.linalg.matrix_rank(squares, rtol=1e-9, hermitian=True)
+    if of_both == n:
+        cause = f"conditions and clusters have as many parameters as there are rows, {n}"
+        raise ValueError(f"{cause}: {lost} residual variance from")
+    if of_both == p:
+        raise ValueError(f"{m} cluster(s) in {p} fixed effects: {lost} clusters' variance from")
+
+
+def fit(X: np.ndarray, y: np.ndarray, cluster: np.ndarray) -> Fit:
+    """REML fit of y = X beta + b[cluster] + e; X (n, p), cluster of any labels.
+
+    Raises ValueError, which says why, where the design does not identify the model
+    (`check_design`), and where the values leave nothing to be explained.
+    """
+    n, p = X.shape
+    if not (np.isfinite(X).all() and np.isfinite(y).all()):
+        raise ValueError("there are values that are not finite")
     clusters = Clusters.of(X, y, cluster)
+    check_design(X, clusters)
     residual = y - X @ clusters.start
     none = "there is no residual variance"
-    lost = "cluster and residual variance cannot be told apart"
     if residual @ residual <= NEGLIGIBLE * (y @ y):
         raise ValueError(f"the response does not vary within the conditions: {none}")
-    if len(clusters.sizes) < 2:
-        raise ValueError("one cluster only: its variance cannot be estimated")
-    if clusters.sizes.max() == 1:
-        raise ValueError(f"every cluster has one row: {lost}")
     moments = clusters.pool(np.ones((1, len(clusters.sizes))))
     ratio = solve_ratio(moments)
+    ratio[ratio < LEAST] = 0
     at, singular = criterion(moments, ratio), bool(ratio[0] == 0)
     if at.rss[0] <= 0 or ratio[0] >= RATIOS[-1] / 100:  # by rounding it may fall short of the last
         raise ValueError(f"conditions and clusters explain every value: {none}")
@@ -247,8 +265,6 @@ def fit(X: np.ndarray, y: np.ndarray, cluster: np.ndarray) -> Fit:
         of_ratio = bend + (n - p) * (rss_slope / at.rss[0]) ** 2
         mixed = -rss_slope / s2**2
         spread = 2 * np.linalg.inv([[of_ratio, mixed], [mixed, (n - p) / s2**2]])
-        if n - p < 2 or np.diag(spread).min() <= 0:  # the likelihood is flat
-            raise ValueError(f"{n} rows for {p} fixed effects: {lost}")
     return Fit(
         beta=beta,
         covariance=s2 * at.inverse[0],

@@ -42,7 +42,7 @@ ITEMS = {
     for form, (size, low, high) in FORMS.items()
     for number in range(1, size + 1)
 }
-KNOWN = {*NAMES, *ITEMS, "rater", "replicate"}
+KNOWN = {*NAMES, *ITEMS, "rater", "replicate", "order"}
 
 
 @dataclass(frozen=True)
@@ -278,6 +278,7 @@ def read_row(header: list[str], cells: list[str]) -> dict:
         if row[name]:
             ratings[form].append(whole(name, row[name], low, high))
     complete = all(row[name] for name in ITEMS)
+    order = {"order": whole("order", row["order"], 0, 999_999_999)} if row.get("order") else {}
     return {
         "session": f"{row['condition']}/{row['profile']}",
         "condition": row["condition"],
@@ -286,6 +287,7 @@ def read_row(header: list[str], cells: list[str]) -> dict:
         "replicate": whole("replicate", row.get("replicate") or "0", 0, 999_999_999),
         "status": "ok" if complete else "incomplete",
         **(ratings if complete else dict.fromkeys(FORMS)),
+        **order,
     }
 
 
