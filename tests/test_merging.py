@@ -217,16 +217,16 @@ def test_an_adapter_of_another_template_is_warned_of(
     asked = ["--template", trained] if trained else []
     run_in_process(monkeypatch, *train_flags(folder, data, tmp_path / "sft"), *asked)
     spec = f"{folder}+{tmp_path / 'sft'}"
-    words = train_flags(spec, data, tmp_path / "orpo"), ["--template", used] if used else []
+    words = train_flags(spec, data, tmp_path / "orpo")
+    words += ["--template", used] if used else []
     for wear in (
         lambda: LocalChat.load(spec, Sampling(0.0, 1.0, 8), "cpu", used),
         lambda: LocalJudge(spec, FORMS, "refuse", "cpu", used),
-        lambda: run_in_process(monkeypatch, *words[0], *words[1]),
+        lambda: run_in_process(monkeypatch, *words),
     ):
         warn.cache_clear()
         capsys.readouterr()
         wear()
-        said = [line for line in capsys.readouterr().err.splitlines() if "chat template" in line]
-        assert [line.replace(f"{tmp_path}/", "") for line in said] == (
-            [TOLD[given]] if given else []
-        )
+        lines = capsys.readouterr().err.replace(f"{tmp_path}/", "").splitlines()
+        said = [line for line in lines if "chat template" in line]
+        assert said == ([TOLD[given]] if given else [])
