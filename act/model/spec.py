@@ -31,7 +31,7 @@ def split_spec(spec: str | Path) -> tuple[Path, Path | None]:
         folder, adapter = Path("+".join(parts[:n])), "+".join(parts[n:])
         if folder.is_dir():
             if n < len(parts) and not (adapter and Path(adapter).is_dir()):
-                if n + 1 < len(parts) and all(Path(part).is_dir() for part in parts[n:]):
+                if n + 1 < len(parts) and all(part and Path(part).is_dir() for part in parts[n:]):
                     cure = f"train.py --model {folder}+{parts[n]} trains one on top of it"
                     raise InputError(f"{adapter}: one adapter is read; {cure}, and writes both")
                 raise missing(adapter)
