@@ -31,9 +31,17 @@ class InputError(Exception):
     """What a user got wrong, in one line: where, what, the limit, the likely cause."""
 
 
+def refuse_other(path: Path) -> None:
+    """Raise InputError for a file of another format: a Git LFS pointer, a web page, ..."""
+    with open(path, "rb") as file:
+        if told := other_format(path, file.read(80)):
+            raise InputError(f"{path}: {told}")
+
+
 def read_json(path: Path) -> dict:
     """The object of a JSON file. Raises InputError for a file that is not there or holds none."""
     try:
+        refuse_other(path)
         text = path.read_text(encoding="utf-8-sig")
         content = json.loads(text)
         if "\\u" in text:  # half a surrogate pair is no text
