@@ -170,7 +170,8 @@ def test_a_plus_may_be_in_either_name(tmp_path):
 @pytest.mark.parametrize("spec", [spec for spec in TOLD if spec.startswith("--model ")])
 def test_a_folder_that_is_not_there(tmp_path, monkeypatch, spec):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "models/base").mkdir(parents=True)
+    for name in ("base", "sft", "orpo"):
+        (tmp_path / "models" / name).mkdir(parents=True)
     (tmp_path / "models/model.gguf").touch()
     (tmp_path / "sft").mkdir()
     (tmp_path / "orpo").mkdir()
