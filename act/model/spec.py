@@ -31,9 +31,6 @@ def split_spec(spec: str | Path) -> tuple[Path, Path | None]:
         folder, adapter = Path("+".join(parts[:n])), "+".join(parts[n:])
         if folder.is_dir():
             if n < len(parts) and not (adapter and Path(adapter).is_dir()):
-                if n + 1 < len(parts) and all(part and Path(part).is_dir() for part in parts[n:]):
-                    cure = f"train.py --model {folder}+{parts[n]} trains one on top of it"
-                    raise InputError(f"{adapter}: one adapter is read; {cure}, and writes both")
                 raise missing(adapter)
             return folder, Path(adapter) if adapter else None
     raise missing(parts[0])
