@@ -29,7 +29,7 @@ from tqdm import tqdm
 from act.cli import Parser, not_negative, positive, run_script, set_up_device, share, stop_asked
 from act.dialogue.prompts import THINKING, parse_reply
 from act.files import write_json, write_text
-from act.model.adapter import save_adapter
+from act.model.adapter import save_adapter, warn_trained_otherwise
 from act.model.checkpoint import load_model, save_model
 from act.model.llama import Llama
 from act.model.lora import attach, merge, trainable
@@ -149,10 +149,12 @@ class Run:
 def prepare(args: Namespace, device: str, settings: dict) -> Run:
     """Model, data, optimiser and log, as they were at the last saved step."""
     # 1. the model and the data
-    folder, _ = split_spec(args.model)
+    folder, adapter = split_spec(args.model)
     is_whole, first = args.lora_rank == 0, distributed.is_first()
     dtype = torch.float32 if is_whole else args.dtype and getattr(torch, args.dtype)
     model, tokenizer = load_model(args.model, device, dtype), ChatTokenizer(folder, args.template)
+    if adapter:
+        warn_trained_otherwise(folder, adapter, tokenizer)
     if model.head.dtype == torch.float16:
         raise InputError(f"{folder}: float16 overflows; give --dtype bfloat16 or float32")
     kept, held_out = read_data(args, tokenizer, model.config.max_position_embeddings)

@@ -86,7 +86,7 @@ def number(kind: type, low: float, high: float, said: str) -> Callable[[str], fl
     return read
 
 
-LONGEST = 1000  # letters of what is said of an error
+LONGEST = 2000  # letters of what is said of an error
 LARGEST = sys.float_info.max
 positive = number(int, 1, LARGEST, "1 or more")
 whole = number(int, 0, LARGEST, "0 or more")
@@ -160,8 +160,8 @@ def run_script(main: Callable[[], None], again: str = "the same command goes on 
         main()
         sys.stdout.flush()
     except InputError as error:
-        said = " ".join(str(error).splitlines())  # values from files may be of any length
-        stop(f"error: {said[:LONGEST]}", 2, error)
+        said = " ".join(str(error).splitlines())
+        stop(f"error: {shortened(said)}", 2, error)
     except BrokenPipeError:  # the reader of our output (`| head`) has gone: not an error of ours
         let_go(sys.stdout)
         sys.exit(1)
@@ -178,6 +178,13 @@ def stop_unfinished(left: int, wanted: int, what: str) -> None:
         line = f"{left} of {wanted} {what} not finished; the same command goes on"
         print(line, file=sys.stderr)
         sys.exit(1)
+
+
+def shortened(said: str) -> str:
+    """What is said without its middle, where it is too long: a value of a file may be of any
+    length, and the way out stands at the end."""
+    half = LONGEST // 2
+    return said if len(said) <= LONGEST else f"{said[:half]} [...] {said[-half:]}"
 
 
 def stop(line: str, status: int, error: BaseException) -> NoReturn:

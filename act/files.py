@@ -10,22 +10,29 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from io import FileIO
 from pathlib import Path
 
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """Gives FILE.part to be written: it takes FILE's place once its bytes are on the disk.
+    """Gives FILE.part-PID to be written: it takes FILE's place once its bytes are on the disk.
 
-    Where that fails nothing is left of it. What can never be written is refused on entry.
+    Where that fails nothing is left of it. A folder is refused on entry; a device or a pipe has no
+    place to take and is given itself.
     """
     place = Path(os.path.realpath(path))  # a link stays a link
-    partial = place.with_name(place.name + ".part")
+    # of this process alone: another may be writing the same file
+    partial = place.with_name(f"{place.name}.part-{os.getpid()}")
     try:
+        if os.path.isdir(path):
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if os.path.exists(path) and not os.path.isfile(path):
+            yield Path(path)
+            return
         place.parent.mkdir(parents=True, exist_ok=True)
-        if place.exists() and not place.is_file():
-            raise OSError(errno.EINVAL, "not a file", str(path))  # a folder, a device
+        remove_left_over(place)
         partial.touch()
         yield partial
         with open(partial, "rb+") as file:
@@ -38,6 +45,17 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             partial.unlink()
+
+
+def remove_left_over(place: Path) -> None:
+    """Remove the parts of a file whose processes were killed."""
+    for part in place.parent.glob(f"{escape(place.name)}.part-*"):
+        try:
+            os.kill(int(part.name.rpartition("-")[2]), 0)  # signal 0: is there such a process?
+        except ProcessLookupError:
+            part.unlink(missing_ok=True)
+        except (PermissionError, ValueError, OverflowError):
+            pass  # another user's process; a file of that name that is not ours
 
 
 def write_text(text: str, path: str | Path) -> None:

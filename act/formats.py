@@ -5,6 +5,7 @@ says of each what it is and which command makes JSONL of it.
 """
 
 import json
+import shlex
 from pathlib import Path
 
 # first bytes, as Latin-1, or the end of a name -> the format and the command
@@ -17,8 +18,13 @@ def other_format(path: Path, start: bytes) -> str | None:
     is_text = start.lstrip()[:1] not in (b"", b"{", b"[")  # and no JSON
     for known, told in FORMATS.items():
         if start.startswith(known.encode("latin-1")) or (is_text and path.suffix == known):
-            return told.replace("FILE", str(path))
+            return with_name(told, path)
     return None
+
+
+def with_name(command: str, path: Path) -> str:
+    """A command with a file's name for its FILE, as a shell reads it."""
+    return command.replace("FILE", shlex.quote(str(path)))
 
 
 def begins_array(start: bytes) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import UnionType
 
 from act.files import append_whole
-from act.formats import begins_array, other_format, parsed
+from act.formats import begins_array, other_format, parsed, with_name
 
 TURN_STATUSES = ("ok", "length", "format", "context", "refused", "error")
 WITH_WORDS = ("ok", "length")  # statuses of a turn with an answer, behind which a session goes on
@@ -31,9 +31,17 @@ class InputError(Exception):
     """What a user got wrong, in one line: where, what, the limit, the likely cause."""
 
 
+def refuse_other(path: Path) -> None:
+    """Raise InputError for a file of another format: a Git LFS pointer, a web page, ..."""
+    with open(path, "rb") as file:
+        if told := other_format(path, file.read(80)):
+            raise InputError(f"{path}: {told}")
+
+
 def read_json(path: Path) -> dict:
     """The object of a JSON file. Raises InputError for a file that is not there or holds none."""
     try:
+        refuse_other(path)
         text = path.read_text(encoding="utf-8-sig")
         content = json.loads(text)
         if "\\u" in text:  # half a surrogate pair is no text
@@ -96,7 +104,7 @@ def read_placed(path: str | Path, arrays: bool = False) -> Iterator[tuple[str, d
                     print(f"warning: {place}: torn last line left out", file=sys.stderr)
                     return
                 if isinstance(error, json.JSONDecodeError) and error.pos >= len(text.rstrip()):
-                    cure = f"to JSONL: jq -c . {path} > {path}.jsonl"
+                    cure = with_name("to JSONL: jq -c . FILE > FILE.jsonl", path)
                     error = f"the object does not end on its line; {cure}"
                 raise InputError(f"{place}: {error}") from None
             yield place, record
@@ -105,8 +113,8 @@ def read_placed(path: str | Path, arrays: bool = False) -> Iterator[tuple[str, d
 def read_array(path: Path, wanted: bool) -> Iterator[tuple[str, dict]]:
     """Yield ("file: row 3", record) of a file that is one JSON array, where that is `wanted`."""
     if not wanted:
-        cure = f"an object a line is read; to JSONL: jq -c '.[]' {path} > {path}.jsonl"
-        raise InputError(f"{path}: begins as a JSON array; {cure}")
+        cure = with_name("to JSONL: jq -c '.[]' FILE > FILE.jsonl", path)
+        raise InputError(f"{path}: begins as a JSON array; an object a line is read; {cure}")
     try:
         records = parsed(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:

@@ -65,6 +65,35 @@ def head(rows: int) -> Change:
     return weights(lambda t: t.update({"lm_head.weight": torch.ones(rows, 16)}))
 
 
+def narrow_copy(tensors: dict) -> None:
+    """The embedding once more as the head, rounded to another type."""
+    tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].bfloat16()
+
+
+def pointer(name: str) -> Change:
+    """What a clone without git-lfs leaves of a file."""
+    text = "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 5\n"
+    return lambda folder: (folder / name).write_text(text)
+
+
+def llama3(**changes: object) -> Change:
+    """Llama 3's rope_scaling but for one number."""
+    scaling = {"factor": 8.0, "original_max_position_embeddings": 64}
+    return config(rope_scaling=LLAMA3 | scaling | changes)
+
+
+def marked(folder: Path) -> None:
+    """A byte-order mark before tokenizer.json."""
+    file = folder / "tokenizer.json"
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+
+
+def as_folder(folder: Path) -> None:
+    """A folder where the weights should be."""
+    (folder / WEIGHTS).unlink()
+    (folder / WEIGHTS).mkdir()
+
+
 def instead(*names: str) -> Change:
     """Other files in the weights' place."""
 
@@ -139,6 +168,7 @@ STRANGE: dict[str, Change] = {
     "no tokenizer": lambda folder: (folder / "tokenizer.json").unlink(),
     "tied, a head of other values": head(49152),
     "tied, a head of another shape": head(100),
+    "tied, the same head in bfloat16": weights(narrow_copy),
     "mistral, sliding_window null": config(**MISTRAL, sliding_window=None),
     "mistral, no sliding_window": config(**MISTRAL),
     'mistral, sliding_window "4k"': config(**MISTRAL, sliding_window="4k"),
@@ -150,9 +180,28 @@ STRANGE: dict[str, Change] = {
     "rope_theta in a list": config(rope_theta=[10000.0]),
     "rope_theta NaN": config(rope_theta=float("nan")),
     "rope_scaling 8": config(rope_scaling=8),
-    "rope_scaling with factor null": config(
-        rope_scaling=LLAMA3 | {"factor": None, "original_max_position_embeddings": 64}
+    "rope_scaling with factor null": llama3(factor=None),
+    "rope_scaling with factor 0": llama3(factor=0),
+    "low_freq_factor 4": llama3(low_freq_factor=4.0),
+    "rope_theta 0": config(rope_theta=0),
+    "partial_rotary_factor 0.5": config(partial_rotary_factor=0.5),
+    "partial_rotary_factor in rope_parameters": config(
+        rope_parameters={"rope_theta": 1e4, "partial_rotary_factor": 0.5}
     ),
+    "layers that slide": config(layer_types=["full_attention", "sliding_attention"]),
+    "layer_types 2": config(layer_types=2),
+    "a classifier": config(architectures=["LlamaForSequenceClassification"]),
+    "architectures and layer_types of Llama": config(
+        architectures=["LlamaForCausalLM"], layer_types=["full_attention"] * 2
+    ),
+    "max_position_embeddings 0": config(max_position_embeddings=0),
+    "num_hidden_layers 10,000,000": config(num_hidden_layers=10**7),
+    "vocab_size of 31 digits": config(vocab_size=10**30),
+    "config.json as a Git LFS pointer": pointer("config.json"),
+    "tokenizer.json as a Git LFS pointer": pointer("tokenizer.json"),
+    "model.safetensors as a Git LFS pointer": pointer(WEIGHTS),
+    "model.safetensors that is a folder": as_folder,
+    "tokenizer.json with a byte-order mark": marked,
     "rope_parameters a kind of layer": config(
         rope_parameters={"full_attention": {"rope_type": "default", "rope_theta": 1e6}}
     ),

@@ -19,6 +19,7 @@ from act.model.lora import attach, lora_layers
 from act.model.sampler import Sampling
 from act.records import check_pair, check_session, read_jsonl
 from tests.fake_server import completion, serving
+from tests.inputs import told
 from tests.replies import answer_all
 
 N = 2
@@ -268,6 +269,14 @@ def test_an_adapter_that_was_trained_again_does_not_go_on_with_the_old_ones_sess
         said = f"was made with adapters {{'therapist': '{first}'}}, not {{'therapist': '{now}'}}"
         assert said in refused(*words(*more, "instruct"))
         save_drawn_adapter(folder, adapter, 1)
+        config = adapter / "adapter_config.json"
+        as_saved = config.read_text()
+        config.write_text(json.dumps(json.loads(as_saved) | {"lora_alpha": 5}))
+        now, given = fingerprint(adapter), told("Models and adapters")["lora_alpha edited"]
+        line = refused(*words(*more, "instruct"))
+        given = given.replace("OLD", repr(first)).replace("NEW", repr(now))
+        assert line == f"error: {given}"
+        config.write_text(as_saved)
         assert f"{4 * N} sessions" in run(*words(*more, "instruct"))
 
 

@@ -543,7 +543,7 @@ def test_the_script(tmp_path, refused, monkeypatch, capsys):
     for name in ("j", "half"):
         assert "gave no probabilities" in refused(*agree, name, "--score", "expected")
     assert "--seed: -1 is not 0 or more" in refused(*agree, "j", "--seed", -1)
-    assert "not a file" in refused(*agree, "j", "--out", tmp_path)
+    assert "Is a directory" in refused(*agree, "j", "--out", tmp_path)
 
 
 def as_spreadsheet(path, ratings):

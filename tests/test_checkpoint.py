@@ -252,7 +252,8 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch, wri
 
     monkeypatch.setattr(os, "fsync", recorded)
     write(tmp_path / "file")
-    assert seen == [["file.part"]] and [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert seen == [[f"file.part-{os.getpid()}"]]
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_gguf_rows_are_put_back_into_halves():

@@ -71,3 +71,14 @@ def test_one_line_of_the_first_process_alone(monkeypatch, capsys, tmp_path, main
     assert told == (
         "InputError: data.jsonl:3: no prompt" if main is wrong else "KeyboardInterrupt: "
     )
+
+
+def test_a_long_line_loses_its_middle_and_says_so(capsys):
+    """What is wrong stands at the beginning, the way out at the end: 1,000 letters of each stay."""
+
+    def main():
+        raise InputError("a" * 993 + "b" + "c" * 2000 + "d" * 1000)
+
+    with pytest.raises(SystemExit):
+        run_script(main)
+    assert capsys.readouterr().err == f"error: {'a' * 993}b{'c' * 6} [...] {'d' * 1000}\n"

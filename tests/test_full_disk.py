@@ -110,7 +110,7 @@ def written(place: Path) -> dict[str, bytes]:
     for path in sorted(place.glob("out/**/*")):
         if path.is_file():
             files[path.name] = content = path.read_bytes()
-            assert path.suffix != ".part" or path.name == "o.jsonl.part", path
+            assert ".part" not in path.name or path.name == "o.jsonl.part", path
             if path.suffix in (".jsonl", ".part"):
                 assert not content or content.endswith(b"\n"), path
                 assert all(map(json.loads, content.splitlines())), path
@@ -193,10 +193,42 @@ def test_trap_36_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     link.symlink_to(path)
     write_text("new", link)
     assert link.is_symlink() and path.read_text() == "new"
-    for place in (tmp_path, "/dev/null"):
-        with pytest.raises(OSError, match="not a file"):
-            write_text("x", place)
-    assert Path("/dev/null").is_char_device()
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(IsADirectoryError) as raised:
+        write_text("x", out)
+    said = f"{raised.value.filename}: {raised.value.strerror}"
+    assert said == f"{tmp_path}/{TOLD['--out that is a folder']}"
+
+
+def test_trap_36_a_device_is_written_to_directly(study, tmp_path, run_script_in):
+    page = ("judge.py", "page", "--sessions", study / "s.jsonl", "--out")
+    assert run_script_in(tmp_path, *page, "o.html").returncode == 0
+    assert TOLD["--out /dev/stdout"].startswith("read: ")
+    done = run_script_in(tmp_path, *page, "/dev/stdout")  # a pipe
+    written_to, line = done.stdout.rsplit("\n", 2)[:2]
+    assert f"{written_to}\n" == (tmp_path / "o.html").read_text()
+    assert line.endswith(" sessions in /dev/stdout") and done.returncode == 0
+    done = run_script_in(tmp_path, *page, "/dev/full")
+    assert (done.returncode, done.stderr) == (2, f"error: {TOLD['--out /dev/full']}\n")
+    assert Path("/dev/full").is_char_device()
+
+
+def test_trap_36_two_processes_write_the_same_file(tmp_path, monkeypatch):
+    """Each has a part of its own; that of a process that is no more is removed."""
+    path, dead = tmp_path / "a[1].json", subprocess.Popen(["true"])
+    dead.wait()
+    left, other = (tmp_path / f"{path.name}.part-{name}" for name in (dead.pid, "x"))
+    left.touch()
+    other.touch()
+    with whole_file(path) as first:
+        assert not left.exists() and other.exists()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "getpid", os.getppid)
+            write_text("second", path)
+        assert path.read_text() == "second"
+        first.write_text("first")
+    assert path.read_text() == "first" and set(tmp_path.iterdir()) == {path, other}
 
 
 @pytest.mark.parametrize("rank", [0, 2])
@@ -232,9 +264,8 @@ def test_trap_29_what_was_trained_is_what_is_read_back(folder, tmp_path, data, m
     run_in_process(monkeypatch, *train_flags(folder, data, out, lora_rank=0))
     trained = sampled_sha256(out)
     assert trained != sampled_sha256(folder)
-    for name in ("state.safetensors", "consolidated.safetensors", "adapter_model.safetensors"):
+    for name in ("state.safetensors", "consolidated.safetensors"):
         (out / name).write_bytes(b"x")
-    (out / "adapter_config.json").write_text("{}")
     assert sampled_sha256(out) == trained
     for name in ("generation_config.json", "chat_template.jinja"):
         (out / name).write_text("{}")

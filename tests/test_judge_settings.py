@@ -226,7 +226,7 @@ def test_files_that_cannot_be_read_or_written_are_one_line_before_anybody_is_ask
         (tmp_path / "folder.json").mkdir()
         check = ("judge.py", "check", "--judge", f"m@{server.url}", "--out")
         assert "a file" in refused(*check, "a file/c.json")
-        assert "folder.json: not a file" in refused(*check, "folder.json")
+        assert "folder.json: Is a directory" in refused(*check, "folder.json")
         assert not server.requests
         judge(*check[1:], "new/c.json")
         asked, probed = len(server.requests), len(server.probes)

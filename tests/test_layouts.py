@@ -42,6 +42,9 @@ READ = {
     "read: the example, behind its system message": Row(
         [message("system", "Be brief."), *ASKED], EXAMPLE.answers, set(), ""
     ),
+    "read: the pair, behind its system message": Row(
+        [message("system", "Be brief."), *ASKED], PAIR.answers, set(), ""
+    ),
 }
 EXPLICIT = {
     "prompt": ASKED,
@@ -85,6 +88,31 @@ def test_trap_32_no_name_is_overlooked_in_a_row_or_in_a_message(name, in_message
                 read_row(row)
 
 
+@pytest.mark.parametrize("place", ["prompt", "chosen", "messages"])
+@pytest.mark.parametrize("name", ["turn", "weights", "input", "from"])
+def test_trap_32_a_message_has_no_field_that_is_not_known(name, place):
+    """Whatever it is called; the line of Python keeps what is read."""
+    row = json.loads(json.dumps(EXPLICIT | {"messages": ASKED}))
+    talk = row[place]
+    for value in (None, "", [], {}):
+        talk[0][name] = value
+        assert read_row(row) == [PAIR]
+    for value in (0, False, "x", [0]):
+        talk[0][name] = value
+        with pytest.raises(ValueError, match=f'^"{name}": ') as refused:
+            read_row(row)
+    found = {"message": talk[0]}
+    exec(str(refused.value).partition("in Python: ")[2], found)
+    talk[0] = found["message"]
+    assert read_row(row) == [PAIR]
+
+
+@pytest.mark.parametrize(("name", "fine"), [("weight", 1), ("train", True), ("loss", True)])
+def test_a_mark_that_says_learn_this_is_no_fault(name, fine):
+    row = EXPLICIT | {"chosen": [EXPLICIT["chosen"][0] | {name: fine}], name: fine}
+    assert read_row(row) == [PAIR]
+
+
 MADE = {  # columns of a layout with a line of Python -> a row of it
     "conversations": {
         "conversations": [{"from": "human", "value": SAID}, {"from": "gpt", "value": CHOSEN}]
@@ -95,7 +123,8 @@ MADE = {  # columns of a layout with a line of Python -> a row of it
         "preferred_output": EXPLICIT["chosen"],
         "non_preferred_output": EXPLICIT["rejected"],
     },
-    "rejected": {"instruction": SAID, "question": SAID, "chosen": CHOSEN, "rejected": REJECTED},
+    "rejected": {name: SAID for name in ("instruction", "question", "input")}
+    | {"chosen": CHOSEN, "rejected": REJECTED},
     "answer": {"question": SAID, "answer": CHOSEN},
     "response": {"prompt": SAID, "instruction": SAID, "response": CHOSEN},
 }
@@ -105,16 +134,37 @@ MADE = {  # columns of a layout with a line of Python -> a row of it
 def test_the_line_of_python_makes_a_row_that_is_read(layout):
     names = layout["columns"]
     row = MADE[names[-1]] if names != ["input", "output"] else {"input": SAID, "output": CHOSEN}
-    row = {name: value for name, value in row.items() if name in [*names, "input"]}
-    found = {"row": row}
+    row = {name: value for name, value in row.items() if name in names}
+    found = {"row": {"input": None, "system": "Be brief."} | row}
     exec(layout["python"], found)
-    assert read_row(found["row"]) == [PAIR if layout["row"] == "pair" else EXAMPLE]
+    (read,) = read_row(found["row"])
+    assert read.prompt == [message("system", "Be brief."), *ASKED], "what else there was stays"
+    assert read.answers == (PAIR if layout["row"] == "pair" else EXAMPLE).answers
 
 
 def test_sharegpts_messages_become_ours_by_their_line():
-    found = {"message": {"from": "gpt", "value": CHOSEN}}
+    """And keep what would have them refused."""
+    found = {"message": {"from": "gpt", "value": CHOSEN, "weight": 0}}
     exec(KNOWN["from"], found)
-    assert found["message"] == message("assistant", CHOSEN)
+    assert found["message"] == message("assistant", CHOSEN) | {"weight": 0}
+
+
+def test_sharegpts_pairs_become_ours_by_the_lines_they_get():
+    """Of each answer, then of the conversation before them, which holds the prompt."""
+    row = {"conversations": [{"from": "human", "value": SAID}]}
+    row |= {"chosen": {"from": "gpt", "value": CHOSEN}}
+    row |= {"rejected": {"from": "gpt", "value": REJECTED}}
+    for name in ("chosen", "rejected"):
+        with pytest.raises(ValueError, match=f'^"{name}" has "from"') as refused:
+            read_row(row)
+        found = {"message": row[name]}
+        exec(str(refused.value).partition("in Python: ")[2], found)
+        row[name] = found["message"]
+    with pytest.raises(ValueError, match='^"conversations": ') as refused:
+        read_row(row)
+    found = {"row": row}
+    exec(str(refused.value).partition("in Python: ")[2].partition("; ")[0], found)
+    assert read_row(found["row"]) == [PAIR]
 
 
 BEHIND = [message("system", "Be brief."), *ASKED]
@@ -129,6 +179,10 @@ BEHIND = [message("system", "Be brief."), *ASKED]
         (BEHIND[:1], ASKED, BEHIND),  # ... goes on from its end
         (EARLIER, [message("user", "At three.")], [*EARLIER, message("user", "At three.")]),
         (SAID, BEHIND, BEHIND),
+        (ASKED, BEHIND, BEHIND),  # ... is in the answers' conversation
+        ([message("user", f"{SAID} ")], BEHIND, BEHIND),
+        (EARLIER, [*BEHIND[:1], *EARLIER, message("user", "At three.")], None),
+        ([*ASKED, message("assistant", "Hm?"), message("user", "At three.")], ASKED, False),
         ("At three. ", [*EARLIER, message("user", "At three.")], None),
         ("When do you wake?", [*EARLIER, message("user", "At three.")], False),
         ("Be brief.", BEHIND, False),
@@ -147,6 +201,32 @@ def test_trap_32_a_prompt_said_twice_says_the_same(prompt, beginning, read):
     else:
         (found,) = read_row(row)
         assert found.prompt == (read or beginning) and found.answers == PAIR.answers
+
+
+@pytest.mark.parametrize(
+    ("messages", "read"),
+    [
+        (EARLIER[:1], True),
+        ([*ASKED, message("assistant", f" {CHOSEN}")], True),
+        (BEHIND, True),  # the pair's own prompt is the end of it
+        ([*ASKED, message("assistant", REJECTED)], False),
+        ([message("user", "At three.")], False),
+        ([message("user", "At three."), message("assistant", CHOSEN)], False),
+    ],
+)
+@pytest.mark.parametrize("beside", ["prompt", "conversations", "nothing"])
+def test_trap_32_messages_beside_a_pair_hold_its_prompt_or_say_the_same(messages, read, beside):
+    row = {"messages": messages, "chosen": CHOSEN, "rejected": REJECTED}
+    if beside == "prompt":
+        row["prompt"] = SAID
+    if beside == "conversations":
+        row |= {name: [*ASKED, *EXPLICIT[name]] for name in ("chosen", "rejected")}
+    if read or (beside == "nothing" and messages[-1]["content"] != REJECTED):
+        prompt = messages if messages[-1]["role"] == "user" else messages[:-1]
+        assert read_row(row) == [Row(prompt, PAIR.answers, set(), "")]
+    else:
+        with pytest.raises(ValueError, match='^"(messages|prompt)" '):
+            read_row(row)
 
 
 def test_marked_turns():
@@ -250,6 +330,7 @@ FILES = {
     "an Arrow stream": b"\xff\xff\xff\xff\x10\x01",
     "a zip archive, or xlsx": b"PK\x03\x04\x14\x00",
     "gzip": gzip.compress(LINE.encode()),
+    "gzip, my rows.jsonl": gzip.compress(LINE.encode()),
     "zstd": b"(\xb5/\xfd$\x00",
     "xz": b"\xfd7zXZ\x00",
     "bzip2": b"BZh91AY",
@@ -264,24 +345,35 @@ def test_the_page_has_every_file():
     assert {given for given in PAGE if given not in ROWS} == {"a JSON array", *FILES}
 
 
+def name_of(given: str) -> str:
+    """The name of a file of the page."""
+    name = given.rpartition(", ")[2]
+    return name if "rows." in name else "rows.jsonl"
+
+
 @pytest.mark.parametrize("given", FILES)
 def test_other_formats_are_known_by_their_first_bytes(given, tokenizer, tmp_path):
-    path = tmp_path / ("rows.csv" if "csv" in given else "rows.jsonl")
+    path = tmp_path / name_of(given)
     path.write_bytes(FILES[given])
     with pytest.raises(InputError) as raised:
         read_examples(path, tokenizer, True, 512, 512)
     assert str(raised.value).replace(f"{tmp_path}/", "") == PAGE[given]
 
 
-@pytest.mark.parametrize("given", ["gzip", "UTF-16", "CSV, rows.csv"])
-def test_the_command_makes_jsonl_of_the_file(given, tokenizer, tmp_path):
-    """Those whose programs every machine has."""
-    name = "rows.csv" if "csv" in given else "rows.jsonl"
-    (tmp_path / name).write_bytes(FILES[given])
-    command = PAGE[given].partition(": ")[2].partition(": ")[2]
+@pytest.mark.parametrize("name", ["", 'Ann\'s "$rows"'])
+@pytest.mark.parametrize("given", ["gzip", "UTF-16", "CSV, rows.csv", "one object over several"])
+def test_the_command_makes_jsonl_of_the_file(given, name, tokenizer, tmp_path):
+    """Those whose programs every machine has, in folders of any name."""
+    (known,) = [one for one in FILES if one == given or one.startswith(f"{given} ")]
+    path = tmp_path / name / name_of(known)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(FILES[known])
+    with pytest.raises(InputError) as refused:
+        read_examples(path, tokenizer, True, 512, 512)
+    command = re.split("to JSONL: |to UTF-8: ", str(refused.value))[1]
     command = command.replace("python ", f"{sys.executable} ")
-    subprocess.run(command, shell=True, cwd=tmp_path, check=True)
-    (example,) = read_examples(tmp_path / f"{name}.jsonl", tokenizer, True, 512, 512)
+    subprocess.run(command, shell=True, check=True)
+    (example,) = read_examples(f"{path}.jsonl", tokenizer, True, 512, 512)
     assert tokenizer.decode(example.rejected.ids).endswith(f"{SAID}\nassistant\n{REJECTED}")
 
 

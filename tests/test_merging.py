@@ -7,10 +7,16 @@ import pytest
 import torch
 from torch import nn
 
-from act.model.adapter import load_adapter, save_adapter, warn_other_base
+from act.cli import warn
+from act.dialogue.local import LocalChat
+from act.forms import FORMS
+from act.judging.judge import LocalJudge
+from act.model.adapter import load_adapter, save_adapter, warn_trained_otherwise
 from act.model.checkpoint import load_model
 from act.model.lora import attach, detach, lora_layers, merge, trainable
+from act.model.sampler import Sampling
 from act.model.spec import split_spec
+from act.model.tokenizer import ChatTokenizer
 from act.model.weights import sampled_sha256
 from act.records import InputError
 from tests.inputs import told
@@ -142,12 +148,13 @@ def test_the_whole_model_goes_on_from_an_adapter(folder, data, tmp_path, monkeyp
 def test_an_adapter_on_another_base_is_warned_of(folder, data, tmp_path, monkeypatch, capsys):
     run_in_process(monkeypatch, *train_flags(folder, data, tmp_path / "sft", method="sft"))
     capsys.readouterr()
-    load_model(f"{folder}+{tmp_path / 'sft'}")
+    how = tmp_path / "sft", ChatTokenizer(folder)
+    warn_trained_otherwise(folder, *how)
     assert not capsys.readouterr().err
     other = shutil.copytree(folder, tmp_path / "other")
     config = json.loads((other / "config.json").read_text())
     (other / "config.json").write_text(json.dumps(config | {"rope_theta": 5000.0}))
-    load_model(f"{other}+{tmp_path / 'sft'}")
+    warn_trained_otherwise(other, *how)
     said = capsys.readouterr().err.strip().replace(f"{folder})", "base)")
     assert said.replace(f"{tmp_path}/", "") == TOLD["an adapter on another base"]
 
@@ -163,8 +170,11 @@ def test_a_plus_may_be_in_either_name(tmp_path):
 @pytest.mark.parametrize("spec", [spec for spec in TOLD if spec.startswith("--model ")])
 def test_a_folder_that_is_not_there(tmp_path, monkeypatch, spec):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "models/base").mkdir(parents=True)
+    for name in ("base", "sft", "orpo"):
+        (tmp_path / "models" / name).mkdir(parents=True)
     (tmp_path / "models/model.gguf").touch()
+    (tmp_path / "sft").mkdir()
+    (tmp_path / "orpo").mkdir()
     with pytest.raises(InputError) as refused:
         split_spec(spec.removeprefix("--model "))
     assert str(refused.value) == TOLD[spec]
@@ -179,7 +189,45 @@ def test_an_adapter_beside_a_config_has_its_own_checksum(tmp_path, name):
     assert sampled_sha256(tmp_path) != before
 
 
-@pytest.mark.parametrize("arguments", [[], "lr", None])
-def test_a_train_json_of_another_program_says_nothing(tmp_path, arguments):
-    (tmp_path / "train.json").write_text(json.dumps({"arguments": arguments}))
-    warn_other_base(tmp_path, tmp_path)
+@pytest.mark.parametrize(
+    "text", ['{"arguments": []}', '{"arguments": "lr"}', "{}", "[]", "lr: 1", "\xff", None]
+)
+def test_a_train_json_of_another_program_says_nothing(folder, tmp_path, capsys, text):
+    """Not even where it is a folder (None)."""
+    file = tmp_path / "train.json"
+    file.mkdir() if text is None else file.write_text(text, encoding="latin-1")
+    warn_trained_otherwise(folder, tmp_path, ChatTokenizer(folder))
+    assert TOLD["train.json of another program"] == "read: passed over"
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("trained", "used", "given"),
+    [
+        ("chatml", None, "an adapter trained with --template chatml"),
+        (None, "chatml", "an adapter trained without --template, used with chatml"),
+        ("smollm2", None, None),  # the folder's own
+        (None, "smollm2", None),
+        ("chatml", "chatml", None),
+    ],
+)
+def test_an_adapter_of_another_template_is_warned_of(
+    folder, data, tmp_path, monkeypatch, capsys, trained, used, given
+):
+    """Wherever one is worn: by a therapist, a judge, and under another in train.py."""
+    asked = ["--template", trained] if trained else []
+    run_in_process(monkeypatch, *train_flags(folder, data, tmp_path / "sft"), *asked)
+    spec = f"{folder}+{tmp_path / 'sft'}"
+    words = train_flags(spec, data, tmp_path / "orpo")
+    words += ["--template", used] if used else []
+    for wear in (
+        lambda: LocalChat.load(spec, Sampling(0.0, 1.0, 8), "cpu", used),
+        lambda: LocalJudge(spec, FORMS, "refuse", "cpu", used),
+        lambda: run_in_process(monkeypatch, *words),
+    ):
+        warn.cache_clear()
+        capsys.readouterr()
+        wear()
+        lines = capsys.readouterr().err.replace(f"{tmp_path}/", "").splitlines()
+        said = [line for line in lines if "chat template" in line]
+        assert said == ([TOLD[given]] if given else [])

@@ -138,7 +138,8 @@ def test_trap_11_the_log_is_on_the_disk_before_the_state(folder, tmp_path, data,
     events, fsync = [], os.fsync
 
     def recorded(handle: int) -> None:
-        events.append(Path(os.readlink(f"/proc/self/fd/{handle}")).name)
+        name = Path(os.readlink(f"/proc/self/fd/{handle}")).name
+        events.append(name.removesuffix(f"-{os.getpid()}"))
         fsync(handle)
 
     monkeypatch.setattr(os, "fsync", recorded)

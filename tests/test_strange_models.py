@@ -36,6 +36,8 @@ def said(folder, capsys) -> str:
         line = capsys.readouterr().err.strip() or "read"
     except InputError as error:
         line = str(error)
+    except OSError as error:  # as run_script says it
+        line = f"{error.filename}: {error.strerror}"
     assert "\n" not in line
     return line.replace(f"{folder.parent}/", "")
 

@@ -14,14 +14,14 @@ import torch
 from act.dialogue.chat import Ask, ChatModel, Reply
 from act.dialogue.endpoint import open_endpoint
 from act.dialogue.prompts import ANSWER, THINKING
-from act.model.adapter import load_adapter, warn_other_base
+from act.model.adapter import load_adapter, warn_trained_otherwise
 from act.model.checkpoint import load_model, read_config
 from act.model.llama import Llama
 from act.model.lora import detach
 from act.model.sampler import Request, Sampler, Sampling
 from act.model.spec import is_endpoint, model_name, split_spec
 from act.model.tokenizer import ChatTokenizer
-from act.model.weights import DIVERGED, finite, sha256
+from act.model.weights import DIVERGED, finite, sampled_sha256
 from act.records import InputError, is_trained
 
 
@@ -73,7 +73,7 @@ class LocalChat(ChatModel):
         detach(self.model)
         self.name, self.adapter = self.base, None
         if adapter:
-            warn_other_base(Path(self.base), adapter)
+            warn_trained_otherwise(Path(self.base), adapter, self.tokenizer)
             load_adapter(self.model, adapter)
             self.name, self.adapter = f"{self.base}+{adapter}", fingerprint(adapter)
         self.forget_all()
@@ -140,8 +140,8 @@ class Unloaded(ChatModel):
 
 
 def fingerprint(adapter: Path) -> str:
-    """The first 12 letters of the SHA-256 of an adapter's weights."""
-    return sha256(adapter / "adapter_model.safetensors")[:12]
+    """The first 12 letters of an adapter's checksum: its weights, and how they are scaled."""
+    return sampled_sha256(adapter)[:12]
 
 
 def has_adapter(condition: str, adapters: Path | None) -> bool:

@@ -16,6 +16,7 @@ from typing import Protocol
 from tqdm import tqdm
 
 from act.forms import Form, Slot, instructions, render, slots
+from act.model.adapter import warn_trained_otherwise
 from act.model.checkpoint import load_model
 from act.model.prefix_tree import slot_probs
 from act.model.spec import is_endpoint, model_name, split_spec
@@ -245,6 +246,8 @@ class LocalJudge(Judge):
         folder, adapter = split_spec(spec)
         self.name, self.folder = model_name(spec), folder
         self.model, self.tokenizer = load_model(spec, device), ChatTokenizer(folder, template)
+        if adapter:
+            warn_trained_otherwise(folder, adapter, self.tokenizer)
         self.slots, self.long = slots(forms), long
         self.settings = {
             "weights": sampled_sha256(folder)[:12],

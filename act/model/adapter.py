@@ -12,6 +12,8 @@ from act.cli import warn
 from act.files import write_json
 from act.model.llama import Llama
 from act.model.lora import PROJECTIONS, attach, detach, lora_layers
+from act.model.templates import TEMPLATES
+from act.model.tokenizer import ChatTokenizer
 from act.model.weights import check_finite, check_tensors, read_tensors, sampled_sha256, write_whole
 from act.records import InputError, read_json
 
@@ -74,16 +76,22 @@ def save_adapter(model: Llama, folder: str | Path, base: str, rank: int, alpha: 
     write_whole(tensors, folder / "adapter_model.safetensors")
 
 
-def warn_other_base(base: Path, adapter: Path) -> None:
-    """A line on stderr where an adapter's train.json says that it was trained on another base."""
-    report = adapter / "train.json"
-    made_with = read_json(report).get("arguments") if report.is_file() else None
-    if not isinstance(made_with, dict):  # another program's file
+def warn_trained_otherwise(base: Path, adapter: Path, tokenizer: ChatTokenizer) -> None:
+    """A line on stderr where an adapter's train.json tells of another base or chat template."""
+    try:
+        made_with = read_json(adapter / "train.json").get("arguments")
+    except (InputError, OSError):  # none, or another program's
         return
-    trained_on = made_with.get("model_sampled_sha256")
-    if trained_on and trained_on != sampled_sha256(base):
+    trained_on = made_with.get("model_sampled_sha256") if isinstance(made_with, dict) else None
+    if not trained_on:
+        return
+    if trained_on != sampled_sha256(base):
         said = f"trained on another model than {base} (its train.json: {made_with.get('model')})"
         warn(f"{adapter}: {said}")
+    template = made_with.get("template") or tokenizer.usual_template
+    if TEMPLATES.get(template) not in (None, tokenizer.template):
+        said = f"trained with the chat template {template}, used with another"
+        warn(f"{adapter}: {said}; --template {template}")
 
 
 def adapter_tensors(model: nn.Module) -> dict[str, Tensor]:

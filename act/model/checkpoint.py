@@ -11,7 +11,7 @@ from torch import Tensor
 
 from act.cli import warn
 from act.files import whole_file, write_json
-from act.model.adapter import load_adapter, warn_other_base
+from act.model.adapter import load_adapter
 from act.model.llama import Llama, LlamaConfig
 from act.model.spec import split_spec
 from act.model.weights import check_layout, check_tensors, read_folder, write_whole
@@ -58,18 +58,18 @@ def load_model(spec: str | Path, device: str = "cpu", dtype: torch.dtype | None 
         tensors[name] = tensor.to(device=device, dtype=dtype or tensor.dtype)
     model.load_state_dict(tensors, strict=True, assign=True)
     if adapter:
-        warn_other_base(folder, adapter)
         load_adapter(model, adapter)
     return model.requires_grad_(False)
 
 
 def same_head(tensors: dict[str, Tensor]) -> bool:
-    """Is a file's head, if it has one, the embedding once more?"""
+    """Is a file's head, if it has one, the embedding once more, as the narrower of the two?"""
     head = tensors.get("lm_head.weight")
     embedding = tensors.get("model.embed_tokens.weight")
-    if head is None or embedding is None or head.dtype != embedding.dtype:
+    if head is None or embedding is None:
         return head is None
-    return torch.equal(head, embedding)
+    narrow = min(head.dtype, embedding.dtype, key=lambda dtype: dtype.itemsize)
+    return torch.equal(head.to(narrow), embedding.to(narrow))
 
 
 def save_model(model: Llama, folder: str | Path, source: Path) -> None:

@@ -25,7 +25,11 @@ COMPUTED = {  # of config.json, what is computed; the first where none is given,
     "hidden_act": ("silu",),
     "attention_bias": (False,),
     "mlp_bias": (False,),
+    "partial_rotary_factor": (1.0,),
 }
+EACH = {"architectures": "...ForCausalLM", "layer_types": "full_attention"}  # ends so
+LIMITS = {"num_hidden_layers": 1000, "num_attention_heads": 1000, "rope_theta": 10**15}
+LARGEST = 10_000_000  # of all other numbers
 UNQUANTISED = "take the model's own folder, in bfloat16 or float32"
 ROPE_SCALING = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
 
@@ -69,12 +73,7 @@ class LlamaConfig:
             raise ValueError(f"{rope_name} tells kinds of layers apart; one for all is read")
         rope_type = rope.get("rope_type", rope.get("type", "default"))
         # without a model_type (None) it is refused: it may be of another architecture
-        said = {"model_type": None} | raw | {"rope_type": rope_type}
-        for name, computed in COMPUTED.items():
-            value = said.get(name, computed[0])
-            if value not in computed:
-                readable = " or ".join(map(repr, computed))
-                raise ValueError(f"{name} is {value!r}; only {readable} is read")
+        check_computed({"model_type": None} | raw | rope | {"rope_type": rope_type})
         # 2. all fields: the class's own values are the defaults, and two may be null
         values = vars(cls) | raw
         values["rope_theta"] = rope.get("rope_theta", values["rope_theta"])
@@ -100,11 +99,20 @@ class LlamaConfig:
 
     def check_numbers(self) -> None:
         """Raises ValueError for numbers that no model can have."""
-        for name, value in (vars(self) | (self.rope_scaling or {})).items():
-            if isinstance(value, float | int) and not 0 <= value < math.inf:
-                raise ValueError(f'"{name}" is {value}, out of range')
+        scaling = self.rope_scaling or {}
+        for name, value in (vars(self) | scaling).items():
+            if name in ("rope_scaling", "tie_word_embeddings"):  # no numbers
+                continue
+            largest = LIMITS.get(name, LARGEST)
+            allowed = 0 < value <= largest or (value == 0 and name == "rms_norm_eps")
+            if not allowed:
+                limits = f"above 0, {largest:,} at most"
+                raise ValueError(f'"{name}" is {value}, out of range: {limits}')
+        if scaling and scaling["low_freq_factor"] >= (high := scaling["high_freq_factor"]):
+            said = f"low_freq_factor is {scaling['low_freq_factor']}"
+            raise ValueError(f"{said}, not below high_freq_factor, {high}")
         H, K, D = self.num_attention_heads, self.num_key_value_heads, self.head_dim
-        if min(H, K, D) < 1 or H % K or D % 2:
+        if H % K or D % 2:
             said = f"{H} heads of {D} numbers, and {K} for keys and values"
             raise ValueError(f"{said}: those must share these evenly, and each be of an even width")
 
@@ -115,6 +123,21 @@ class LlamaConfig:
         if window is not None and window < L:
             said = f"sliding_window is {window}, below max_position_embeddings, {L}"
             raise ValueError(f"{said}: not computed; with {window} for both it is the same")
+
+
+def check_computed(said: dict) -> None:
+    """Raises ValueError for a setting of a config.json that is not computed here."""
+    for name, computed in COMPUTED.items():
+        value = said.get(name, computed[0])
+        if value not in computed:
+            readable = " or ".join(map(repr, computed))
+            raise ValueError(f"{name} is {value!r}; only {readable} is read")
+    for name, end in EACH.items():
+        values = said.get(name)
+        require({name: values}, {name: list | None})
+        for value in values or ():
+            if not str(value).endswith(end.lstrip(".")):
+                raise ValueError(f"{name} holds {value!r}; only {end} is read")
 
 
 def rope_frequencies(config: LlamaConfig) -> Tensor:

@@ -46,6 +46,9 @@ def missing(path: str) -> InputError:
     if Path(path).is_file():
         return InputError(f"{path}: a file; the folder that holds it is wanted")
     said = f"{path or '+'}: no such folder"
+    several = path.split("+")
+    if len(several) > 1 and all(Path(folder).is_dir() for folder in several):
+        said += "; FOLDER+ADAPTER has one adapter: what train.py writes on top of one holds both"
     if re.fullmatch(r"\w[\w.-]*/[\w.-]+", path):
         fetch = f"hf download {path} --local-dir models/{path.rpartition('/')[2]}"
         said += f"; a model of the Hub? {fetch} (a gated one: accept its licence there first)"

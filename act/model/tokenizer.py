@@ -10,8 +10,8 @@ from pathlib import Path
 from sentencepiece import SentencePieceProcessor
 from tokenizers import Tokenizer
 
-from act.model.templates import Messages, Special, choose
-from act.records import InputError, read_json
+from act.model.templates import Messages, Special, choose, own_template, usual_name
+from act.records import InputError, read_json, refuse_other
 
 KEPT_TEXTS = 1024  # whose token ids are kept: the messages of some twenty sessions
 
@@ -33,13 +33,15 @@ class ChatTokenizer:
         if not file.is_file():
             said = "neither tokenizer.json nor tokenizer.model; is the download complete?"
             raise InputError(f"{folder}: {said}")
+        refuse_other(file)
         try:
             self._read_json(file) if file.suffix == ".json" else self._read_pieces(file)
         except Exception as error:  # the tokenizers library raises plain Exception
             cause = "" if file.suffix == ".json" else "; Llama 3 needs its tokenizer.json"
             raise InputError(f"{file}: the tokenizer cannot be read: {error}{cause}") from None
         # 2. the template, and what ends a reply: its tokens, and those that the folder names
-        self.template = choose(folder, lambda token: self.token_id(token) is not None, template)
+        self.template = choose(folder, self._has, template)
+        self.usual_template = usual_name(own_template(folder), self._has)
         own = [self.token_id(token) for token in self.template.tokens()]
         ends = [i for i in map(self.token_id, self.template.ends) if i is not None]
         named = named_ends(folder)
@@ -51,7 +53,7 @@ class ChatTokenizer:
         self._encode_again = lru_cache(KEPT_TEXTS)(self.encode)
 
     def _read_json(self, file: Path) -> None:
-        backend = Tokenizer.from_file(str(file))
+        backend = Tokenizer.from_str(file.read_text(encoding="utf-8-sig"))
         backend.no_truncation()
         backend.no_padding()
         added = backend.get_added_tokens_decoder()
@@ -75,6 +77,9 @@ class ChatTokenizer:
         self.token_id, self.piece = names.get, pieces.id_to_piece
         self._hidden, self._largest = set(), len(names) - 1
 
+    def _has(self, token: str) -> bool:
+        return self.token_id(token) is not None
+
     def encode(self, text: str) -> list[int]:
         """Token ids of plain text; nothing is added, and a special token spelt in it is text."""
         return self._encode(text)
@@ -97,7 +102,10 @@ class ChatTokenizer:
 
 
 def named_ends(folder: Path) -> list[int]:
-    """The end tokens that generation_config.json names, or config.json where that is not there."""
+    """The end tokens that generation_config.json names, or config.json where that is not there.
+
+    As in transformers: a generation_config.json that names none means none beyond the template's.
+    """
     files = [folder / name for name in ("generation_config.json", "config.json")]
     file = next((file for file in files if file.is_file()), None)
     told = read_json(file).get("eos_token_id") if file else None

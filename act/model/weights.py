@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from act.files import whole_file
-from act.records import InputError, read_json
+from act.records import InputError, read_json, refuse_other
 
 # what a folder holds that has no safetensors in Hugging Face layout -> what to do
 LAYOUTS = read_json(Path(__file__).with_name("layouts.json"))
@@ -71,7 +71,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
+        refuse_other(path)  # an OSError, of a folder too, has its name here
         said = f"not a whole safetensors file ({error}); was the download cut off?"
         raise InputError(f"{path}: {said}") from None
 

@@ -2,9 +2,10 @@
 
 Read are TRL's layouts: {"prompt", "chosen", "rejected"}, {"prompt", "completion"} and {"messages"},
 as text or as lists of messages. A prompt that is text is one user message. "prompt" may be missing
-where the answers are whole conversations: what all but their last message say is the prompt. Where
-a row has the prompt twice, or a "system" column, all must say the same. In text that begins with
-"Human:" the turns are marked, as Anthropic's hh-rlhf marks them. One row in three layouts:
+where the answers are whole conversations: what all but their last message say is the prompt. Or
+"messages" hold it, beside "chosen" and "rejected". Where a row has the prompt more than once, or a
+"system" column, all must say the same. In text that begins with "Human:" the turns are marked, as
+Anthropic's hh-rlhf marks them. One row in three layouts:
 
     {"prompt": "I cannot sleep.", "chosen": "What keeps you up?", "rejected": "Less coffee."}
     {"chosen": [{"role": "user", "content": "I cannot sleep."},
@@ -17,6 +18,7 @@ names and lines of layouts.json: nothing is learned whose context is in doubt.
 
 import json
 import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +29,7 @@ KNOWN = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8
 ROLES = ("system", "user", "assistant")
 ABSENT = (None, "", [], {})  # a column that a row does not have, in tables that need a value
 TARGETS = ("last", "all")  # of "messages": which of the assistant's messages are learned
+ECHO = 4  # words of a prompt that no answer begins with by chance
 COLUMNS = ("chosen", "rejected", "completion", "messages")  # that may hold answers
 MARK = re.compile(r"(?:^|\n\n)(Human|Assistant):")
 SPEAKERS = {"Human": "user", "Assistant": "assistant"}
@@ -53,23 +56,17 @@ def read_row(row: dict, targets: str = "last") -> list[Row]:
     columns = answer_columns(given)
     # 2. conversations that end with the answers, taken apart
     talks = {name: conversation(name, given[name], "assistant") for name in columns}
-    for name, talk in talks.items():
-        if talk[-1]["role"] != "assistant":
-            raise ValueError(f'"{name}" ends with a {talk[-1]["role"]} message: no answer to learn')
-    beginning, *others = (talk[:-1] for talk in talks.values())
-    if others and others[0] != beginning:
-        alike = "all but the last message must be the same: it is the prompt"
-        raise ValueError(f'"chosen" and "rejected" do not begin alike; {alike}')
-    prompt = whole_prompt(given, beginning)
-    check_turns(prompt)
-    # 3. the answers
+    beginning = shared_beginning(talks)
     answers = {name: talk[-1]["content"].strip() for name, talk in talks.items()}
     if len(set(answers.values())) < len(answers):
         raise ValueError('"chosen" and "rejected" are the same')
-    asked = given["prompt"].strip() if isinstance(given.get("prompt"), str) else ""
-    echo = not beginning and all(text.startswith(asked) for text in answers.values())
-    if echo and len(asked.split()) > 3:  # as where texts are whole, though a prompt is beside them
-        raise ValueError("what was asked stands in the answer again: leave it out there")
+    # 3. the prompt: what they begin with, and what other columns say of it
+    if not beginning:
+        check_echo(given.get("prompt"), answers)
+    if "messages" in given and "messages" not in columns:
+        beginning = joined("messages", prompt_beside(given, answers["chosen"]), beginning)
+    prompt = whole_prompt(given, beginning)
+    # 4. the example of the last answer, and of those before it
     if "messages" in answers:
         answers = {"completion": answers["messages"]}
     cut, names = given.get("cut", []), list(answers)
@@ -79,11 +76,49 @@ def read_row(row: dict, targets: str = "last") -> list[Row]:
     return [*earlier_turns(last), last] if "messages" in talks and targets == "all" else [last]
 
 
+def shared_beginning(talks: dict[str, Messages]) -> Messages:
+    """What stands before the answers, the last messages: nothing where they are plain text.
+
+    Raises ValueError where one ends with another message, or where it is not the same of both.
+    """
+    for name, talk in talks.items():
+        if talk[-1]["role"] != "assistant":
+            raise ValueError(f'"{name}" ends with a {talk[-1]["role"]} message: no answer to learn')
+    beginning, *others = (talk[:-1] for talk in talks.values())
+    if others and others[0] != beginning:
+        alike = "all but the last message must be the same: it is the prompt"
+        raise ValueError(f'"chosen" and "rejected" do not begin alike; {alike}')
+    return beginning
+
+
+def check_echo(prompt: object, answers: dict[str, str]) -> None:
+    """Raise ValueError where text answers are whole texts, though their prompt is beside them."""
+    if not isinstance(prompt, str):
+        return
+    repeated = all(answer.startswith(prompt.strip()) for answer in answers.values())
+    by_chance = len(prompt.split()) < ECHO
+    if repeated and not by_chance:
+        raise ValueError("what was asked stands in the answer again: leave it out there")
+
+
+def prompt_beside(row: dict, chosen: str) -> Messages:
+    """The prompt that "messages" beside a pair hold: all of them, or all but the chosen answer.
+
+    Raises ValueError where they end with another answer.
+    """
+    messages = conversation("messages", row["messages"], "user")
+    if messages[-1]["role"] != "assistant":
+        return messages
+    if messages[-1]["content"].strip() != chosen:
+        raise ValueError('"messages" and "chosen" end with different answers; leave one out')
+    return messages[:-1]
+
+
 def answer_columns(row: dict) -> list[str]:
     """The columns that hold the answers. Raises ValueError where there are none, or too many."""
     here = [name for name in COLUMNS if name in row]
     if here[:2] == ["chosen", "rejected"] and "completion" not in here:
-        return here[:2]  # messages beside them are the chosen conversation
+        return here[:2]  # messages beside them hold the prompt
     if here in (["completion"], ["messages"]):
         return here
     needed = '"completion", "messages", or "chosen" and "rejected" hold what is learned'
@@ -105,7 +140,9 @@ def refuse_other_meaning(fields: dict) -> None:
     """Raise ValueError for a field of a row, or of a message, that would change what is learned."""
     for kind in KNOWN["other meaning"]:
         for name in kind["names"]:
-            if fields.get(name) not in (*ABSENT, kind.get("unless")):
+            harmless = (*ABSENT, kind.get("unless"))
+            beside = kind.get("beside", name)  # the field beside which it has another meaning
+            if beside in fields and fields.get(name) not in harmless:
                 raise ValueError(f'"{name}": {kind["line"]}')
 
 
@@ -128,7 +165,8 @@ def other_layout(row: dict) -> str | None:
             return f"{names}: {layout['is']}, not read; {python}{shown(layout['row'])}"
     for name, value in row.items():
         if isinstance(value, list) and isinstance(value[0], dict) and "content" not in value[0]:
-            cure = f'jq -c ".{name}[]" FILE > FILE.jsonl'
+            rows = shlex.quote(f".[{json.dumps(name)}][]")
+            cure = f"jq -c {rows} FILE > FILE.jsonl"
             return f'rows under "{name}"? A row is an object of its own: {cure}'
     return None
 
@@ -183,9 +221,12 @@ def with_text(name: str, message: object) -> object:
     """A message whose content is text, joined of its parts where all of them are text."""
     if not isinstance(message, dict):
         return message
-    refuse_other_meaning(message)
     if "from" in message and "role" not in message:
         raise ValueError(f'"{name}" has "from" for "role"; in Python: {KNOWN["from"]}')
+    refuse_other_meaning(message)
+    for field, value in message.items():
+        if field not in KNOWN["message"]["fields"] and value not in ABSENT:
+            raise ValueError(f'"{field}": {KNOWN["message"]["line"]}')
     parts = message.get("content")
     if not isinstance(parts, list):
         return message
@@ -210,33 +251,55 @@ def check_messages(name: str, messages: object, roles: tuple[str, ...]) -> None:
 
 
 def whole_prompt(row: dict, beginning: Messages) -> Messages:
-    """The prompt of a row: its "prompt", or how its answers begin, which must agree where both are
-    there, behind its "system". ValueError where they do not, or nothing is there."""
+    """The prompt of a row: its "prompt" and how its answers begin, behind its "system".
+
+    Raises ValueError where they say different things, where there is nothing, or no order.
+    """
     prompt = conversation("prompt", row["prompt"], "user") if "prompt" in row else []
-    if not prompt and not beginning:
+    prompt = joined("prompt", prompt, beginning)
+    if not prompt:
         lost = "the answer would be learned without its context"
         why = f'no "prompt": {lost}; where it ends in plain text cannot be told; {shown("pair")}'
         raise ValueError(other_layout(row) or why)
-    # 1. the prompt beside the answers and the one in them
-    texts = [one["content"].strip() for one in beginning if one["role"] == "user"]
-    is_one_of_them = isinstance(row.get("prompt"), str) and row["prompt"].strip() in texts
-    if is_one_of_them or beginning[: len(prompt)] == prompt:
-        prompt = beginning
-    elif prompt[-len(beginning) :] != beginning and beginning:
-        if prompt[-1]["role"] == "user":
-            cure = "give the conversation once, whole"
-            raise ValueError(f'"prompt" is not what is said before the answer; {cure}')
-        prompt = prompt + beginning
-    # 2. the system message
     for name in ("system", "system_prompt"):
-        if name not in row:
-            continue
-        own = {"role": "system", "content": row[name]}
-        check_messages(name, [own], ROLES)
-        if prompt[0]["role"] != "system":
-            prompt = [own, *prompt]
-        elif prompt[0]["content"].strip() != row[name].strip():
-            raise ValueError(f'"{name}" is not the conversation\'s own system message')
+        if name in row:
+            prompt = behind_system(name, row[name], prompt)
+    check_turns(prompt)
+    return prompt
+
+
+def joined(name: str, before: Messages, beginning: Messages) -> Messages:
+    """What the column `name` holds and how the answers begin, as one conversation.
+
+    Either may hold the other, or be empty, or the answers go on from where the column ends. Raises
+    ValueError where they say different things.
+    """
+    here, there = spoken(before), spoken(beginning)
+    places = range(len(there) - len(here) + 1)
+    if any(there[place : place + len(here)] == here for place in places):
+        return beginning
+    ends_with_it = here[max(0, len(here) - len(there)) :] == there
+    if ends_with_it:
+        return before
+    if before[-1]["role"] != "user":  # its next message is the first of the answers' conversations
+        return before + beginning
+    cure = "give the conversation once, whole"
+    raise ValueError(f'"{name}" is not what is said before the answer; {cure}')
+
+
+def spoken(messages: Messages) -> list[tuple[str, str]]:
+    """Who says what, without the white space around it."""
+    return [(message["role"], message["content"].strip()) for message in messages]
+
+
+def behind_system(name: str, text: object, prompt: Messages) -> Messages:
+    """A prompt behind the system message of a column. Raises ValueError where it has another."""
+    system = {"role": "system", "content": text}
+    check_messages(name, [system], ROLES)
+    if prompt[0]["role"] != "system":
+        return [system, *prompt]
+    if spoken(prompt[:1]) != spoken([system]):
+        raise ValueError(f'"{name}" is not the conversation\'s own system message')
     return prompt
 
 
