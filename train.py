@@ -20,6 +20,7 @@ up to rounding; faster where a step spans several sessions, as with --batch 25*N
 import math
 import time
 from argparse import Namespace
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from tqdm import tqdm
 
 from act.cli import Parser, not_negative, positive, run_script, set_up_device, share, stop_asked
 from act.dialogue.prompts import THINKING, parse_reply
-from act.files import write_json, write_text
+from act.files import only_writer, write_json, write_text
 from act.model.adapter import merge, save_adapter
 from act.model.checkpoint import load_model, save_model
 from act.model.llama import Llama
@@ -169,7 +170,6 @@ def prepare(args: Namespace, device: str, settings: dict) -> Run:
     limits = args.tree_tokens, args.keep_tokens
     objective = Objective(args.method, args.lambda_or, args.nll_scope, *limits)
     # 3. where a run before this one has stopped
-    args.out.mkdir(parents=True, exist_ok=True)
     saved = args.out / STATE
     if saved.is_file():
         if not args.resume:
@@ -291,10 +291,12 @@ def main() -> None:
         print(f"{args.out} is trained")
         return
     distributed.start(device)
-    run = prepare(args, device, settings)
-    with finite(folder, "is the learning rate too high, or do the weights overflow?"):
-        loop(args, device, settings, run)
-        finish(args, settings, run)
+    cause = "is the learning rate too high, or do the weights overflow?"
+    with only_writer(args.out) if distributed.is_first() else nullcontext():
+        run = prepare(args, device, settings)
+        with finite(folder, cause):
+            loop(args, device, settings, run)
+            finish(args, settings, run)
     distributed.stop()
 
 

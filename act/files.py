@@ -6,12 +6,48 @@ file that was wanted.
 """
 
 import errno
+import fcntl
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
+
+BUSY = "another process is writing here; wait for it or end it"
+
+
+def make_room(path: Path) -> None:
+    """Make the folders of a file that will be written; OSError for what can never be one."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        said = "lies in a file, where a folder is wanted"
+        raise NotADirectoryError(errno.ENOTDIR, said, str(path)) from None
+    if path.exists() and not path.is_file():  # a folder, a pipe, a device
+        raise OSError(errno.EINVAL, "not a file", str(path))
+
+
+def lock(file: FileIO | int, path: Path) -> None:
+    """Hold an open file or folder until it is closed; OSError where another process does."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OSError(errno.EBUSY, BUSY, str(path)) from None
+    except OSError:
+        pass  # a file system without locks
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Make a folder, and hold it: a second process that would write there is refused."""
+    make_room(folder / "log.jsonl")
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        lock(handle, folder)
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextmanager
@@ -23,21 +59,24 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     place = Path(os.path.realpath(path))  # a link stays a link
     partial = place.with_name(place.name + ".part")
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        if place.exists() and not place.is_file():
-            raise OSError(errno.EINVAL, "not a file", str(path))  # a folder, a device
-        partial.touch()
-        yield partial
-        with open(partial, "rb+") as file:
-            os.fsync(file.fileno())
-        partial.replace(place)
+        make_room(place)
+        with open(partial, "ab") as held:
+            lock(held, partial)
+            mode = os.fstat(held.fileno()).st_mode
+            try:
+                yield partial
+                with open(partial, "rb+") as file:  # a library may have put another in its place
+                    os.fchmod(file.fileno(), mode)
+                    os.fsync(file.fileno())
+                partial.replace(place)
+            except BaseException:
+                with suppress(OSError):
+                    partial.unlink()
+                raise
     except OSError as error:
-        if error.filename in (None, str(partial)):
+        if error.filename in (None, str(partial), str(place)):
             error.filename = str(path)
         raise
-    finally:
-        with suppress(OSError):
-            partial.unlink()
 
 
 def write_text(text: str, path: str | Path) -> None:

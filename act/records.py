@@ -4,7 +4,7 @@ profile -> session -> pair -> (adapter) -> session -> rating: one JSON object a 
 Every script reads one kind and appends another, so each can be killed and started again.
 """
 
-import fcntl
+import errno
 import hashlib
 import json
 import os
@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from types import UnionType
 
-from act.files import append_whole
+from act.files import BUSY, append_whole, lock, make_room
 from act.formats import begins_array, other_format, parsed
 
 TURN_STATUSES = ("ok", "length", "format", "context", "error")
@@ -180,15 +180,12 @@ class Store(AbstractContextManager):
     ):
         self.path, self.check, self.key = Path(path), check, key
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_room(self.path)
             self.file = open(self.path, "a+b", buffering=0)  # noqa: SIM115 (as long as the store)
-            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(self.file, self.path)
             # was it closed empty, and so removed, since it was opened here?
             if not os.fstat(self.file.fileno()).st_nlink:
-                raise BlockingIOError
-        except BlockingIOError:
-            busy = "another process is writing this file; wait for it or end it"
-            raise InputError(f"{self.path}: {busy}") from None
+                raise OSError(errno.EBUSY, BUSY)
         except OSError as error:
             raise InputError(f"{self.path}: cannot be written: {error.strerror}") from None
         # in the file's order; the records themselves stay in the file

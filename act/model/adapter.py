@@ -68,7 +68,6 @@ def save_adapter(
     With what `merge` gave, the adapter that is written holds both, for the base without either.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = adapter_tensors(model)
     if merged:
         tensors = stack(merged, tensors, alpha / rank)

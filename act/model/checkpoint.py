@@ -76,7 +76,6 @@ def save_model(model: Llama, folder: str | Path, source: Path) -> None:
     """Write a whole model as a Hugging Face folder; config and tokenizer are those of `source`,
     which is another folder."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     for pattern in TOKENIZER_FILES:
         for file in source.glob(pattern):
             with whole_file(folder / file.name) as partial:
