@@ -5,10 +5,11 @@ torch is imported only where a device is asked for: a script without a model sta
 
 import argparse
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import cache
 from typing import NoReturn, TextIO
 
@@ -82,6 +83,7 @@ def number(kind: type, low: float, high: float, said: str) -> Callable[[str], fl
     return read
 
 
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # but tab, line feed, return
 LONGEST = 1000  # letters of what is said of an error
 LARGEST = sys.float_info.max
 positive = number(int, 1, LARGEST, "1 or more")
@@ -139,8 +141,28 @@ def stop_asked() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
+class Plain:
+    """A stream whose text cannot steer a terminal: words of models and files are printed, too."""
+
+    def __init__(self, stream: TextIO):
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        """Write a text, U+FFFD for each control character."""
+        return self.stream.write(CONTROL.sub("\ufffd", text))
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.stream, name)
+
+
 def run_script(main: Callable[[], None], again: str = "the same command goes on from here") -> None:
     """Run `main`; an InputError is one line on stderr and status 2. Ctrl-C says `again`."""
+    with redirect_stdout(Plain(sys.stdout)), redirect_stderr(Plain(sys.stderr)):
+        run(main, again)
+
+
+def run(main: Callable[[], None], again: str) -> None:
+    """`run_script` with its streams."""
     try:
         main()
         sys.stdout.flush()

@@ -91,7 +91,7 @@ def read_placed(path: str | Path, arrays: bool = False) -> Iterator[tuple[str, d
                 record = parsed(text)
                 if not isinstance(record, dict):
                     raise ValueError("not a JSON object")
-            except (ValueError, RecursionError) as error:  # of JSON, of UTF-8; nested too deep
+            except ValueError as error:  # of JSON, of UTF-8
                 if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) and is_torn(line):
                     print(f"warning: {place}: torn last line left out", file=sys.stderr)
                     return
@@ -109,7 +109,7 @@ def read_array(path: Path, wanted: bool) -> Iterator[tuple[str, dict]]:
         raise InputError(f"{path}: begins as a JSON array; {cure}")
     try:
         records = parsed(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"{path}: begins as a JSON array, but: {error}") from None
     for number, record in enumerate(records, 1):
         place = f"{path}: row {number}"
@@ -288,6 +288,7 @@ def check_session(record: dict) -> None:
         if not isinstance(turn, dict):
             raise ValueError(f"turn {number} is not an object")
         require(turn, {"client": str, "thinking": str | None, "answer": str | None, "status": str})
+        require({"out_of_form": 0} | turn, {"out_of_form": int})
         has_words, said = turn["status"] in WITH_WORDS, f'turn {number} is "{turn["status"]}"'
         if number < len(record["turns"]) and not has_words:
             raise ValueError(f"{said}, and only the last turn of a session can have failed")
