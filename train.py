@@ -28,7 +28,17 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from act.cli import Parser, not_negative, positive, run_script, set_up_device, share, stop_asked
+from act.cli import (
+    Parser,
+    bits,
+    not_negative,
+    positive,
+    rate,
+    run_script,
+    set_up_device,
+    share,
+    stop_asked,
+)
 from act.dialogue.prompts import THINKING, parse_reply
 from act.files import only_writer, write_json, write_text
 from act.model.adapter import merge, save_adapter
@@ -70,7 +80,7 @@ def parse_arguments() -> Namespace:
     add("--resume", action="store_true", help=about)
     add("--save-every", type=positive, default=50, metavar="STEPS", help="to save the state")
     # 2. how it learns
-    add("--lr", type=not_negative, help="peak learning rate; the study's for the method")
+    add("--lr", type=rate, help="peak learning rate; the study's for the method")
     add("--batch", type=positive, help="examples or pairs a step; the study's for the method")
     add("--epochs", type=positive, default=1, help="passes over the data")
     add("--warmup", type=share, default=0.1, help="share of the steps with a rising rate")
@@ -84,7 +94,7 @@ def parse_arguments() -> Namespace:
     add("--order", choices=("session", "random"), default="session", help=about)
     add("--lora-rank", type=int, default=64, help="r; 0: the whole model, in float32")
     add("--lora-alpha", type=not_negative, default=64, help="scales by alpha / r")
-    add("--seed", type=int, default=3407, help="of the adapter's start and the data's order")
+    add("--seed", type=bits, default=3407, help="of the adapter's start and the data's order")
     # 3. what fits
     add("--max-length", type=positive, default=9000, help="tokens; answers are cut")
     add("--max-prompt", type=positive, default=5400, help="tokens; oldest turns are cut")

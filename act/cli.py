@@ -88,7 +88,9 @@ LONGEST = 1000  # letters of what is said of an error
 LARGEST = sys.float_info.max
 positive = number(int, 1, LARGEST, "1 or more")
 whole = number(int, 0, LARGEST, "0 or more")
+bits = number(int, -(2**63), 2**63 - 1, "a whole number of 64 bits")  # torch's seeds
 not_negative = number(float, 0, LARGEST, "0 or more")
+rate = number(float, 0, 1e30, "between 0 and 1e30")  # beyond it a step is no float32
 share = number(float, 0, 1, "between 0 and 1")
 
 
@@ -175,6 +177,11 @@ def run(main: Callable[[], None], again: str) -> None:
     except OSError as error:  # a folder where a file should be, a full disk, no permission
         # without a name it is what we print that cannot be written
         stop(f"error: {error.filename or 'the output'}: {error.strerror or error}", 2, error)
+    except (MemoryError, RuntimeError) as error:  # of Python, numpy, torch
+        said = str(error).partition("\n")[0]
+        if not isinstance(error, MemoryError) and "allocate" not in said:
+            raise
+        stop(f"error: not enough memory: {said[:LONGEST]}", 2, error)
     except KeyboardInterrupt as error:
         stop(f"stopped; {again}", 130, error)
 
