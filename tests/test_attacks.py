@@ -15,7 +15,8 @@ from act.dialogue.journal import check_made_with
 from act.files import only_writer, whole_file, write_text
 from act.model.checkpoint import load_model
 from act.model.weights import read_tensors, write_whole
-from act.records import InputError, check_rating, check_session, read_jsonl
+from act.records import InputError, Store, check_rating, check_session, read_jsonl
+from act.training.layouts import read_row
 from act.training.state import TrainState
 from tests.inputs import told
 from tests.made_study import make_study
@@ -165,12 +166,43 @@ def test_fields_of_another_type_are_refused(study, tmp_path):
     session["turns"][0]["out_of_form"] = "text"
     with pytest.raises(ValueError, match='"out_of_form" is str, not int'):
         check_session(session)
+    failed = dict(session["turns"][0]) | {"status": "error", "answer": None, "out_of_form": 0}
+    whole = failed | {"status": "ok", "answer": "And now?"}
+    check_session(session | {"turns": [whole, failed]})
+    with pytest.raises(ValueError, match='turn 2 is "error", and only the last turn'):
+        check_session(session | {"turns": [whole, failed, whole]})
     rating = next(read_jsonl(tmp_path / "r.jsonl")) | {"replicate": True}
     with pytest.raises(ValueError, match='"replicate" is bool, not int'):
         check_rating(rating)
     for models in (["x"], {"client": 3}, 7):
         with pytest.raises(InputError, match="a was made with models"):
             check_made_with("s.jsonl", {"id": "a", "models": models}, {"models": {"client": "m"}})
+
+
+def test_a_record_is_on_the_disk_before_the_next_is_begun(tmp_path, monkeypatch):
+    synced, fsync = [], os.fsync
+
+    def seen(handle: int) -> None:
+        fsync(handle)
+        synced.append((tmp_path / "a.jsonl").read_text().count("\n"))
+
+    monkeypatch.setattr(os, "fsync", seen)
+    with Store(tmp_path / "a.jsonl", lambda record: None) as store:
+        for number in range(3):
+            store.append({"id": number})
+    assert synced == [1, 2, 3]
+
+
+def test_a_question_of_four_words_that_stands_in_both_answers_is_an_echo():
+    """Three words may well be said again."""
+    for words, echo in (("I sleep badly", False), ("I sleep so badly", True)):
+        row = {"prompt": words, "chosen": f"{words}. Why?", "rejected": f"{words}: drink less."}
+        if echo:
+            with pytest.raises(ValueError, match="what was asked stands in the answer again"):
+                read_row(row)
+        else:
+            (read,) = read_row(row)
+            assert read.answers["chosen"] == "I sleep badly. Why?"
 
 
 def test_words_of_models_and_files_cannot_steer_a_terminal(capsys):
