@@ -6,13 +6,14 @@ docs/inputs.md, "Damage and full disks", holds the lines that are expected here.
 import json
 import os
 import struct
+from io import FileIO
 
 import pytest
 import torch
 
 from act.cli import run_script
 from act.dialogue.journal import check_made_with
-from act.files import only_writer, whole_file, write_text
+from act.files import append_whole, only_writer, whole_file, write_text
 from act.model.checkpoint import load_model
 from act.model.weights import read_tensors, write_whole
 from act.records import InputError, Store, check_rating, check_session, read_jsonl
@@ -191,6 +192,19 @@ def test_a_record_is_on_the_disk_before_the_next_is_begun(tmp_path, monkeypatch)
         for number in range(3):
             store.append({"id": number})
     assert synced == [1, 2, 3]
+
+
+def test_half_a_line_on_a_full_disk_is_taken_back(tmp_path):
+    class Full(FileIO):
+        def write(self, data) -> int:
+            if len(data) < 6:
+                raise OSError(28, "No space left on device")
+            return super().write(data[:3])
+
+    (tmp_path / "a").write_bytes(b"one\n")
+    with Full(tmp_path / "a", "ab") as file, pytest.raises(OSError, match="No space left"):
+        append_whole(file, b"second\n", sync=False)
+    assert (tmp_path / "a").read_bytes() == b"one\n"
 
 
 def test_a_question_of_four_words_that_stands_in_both_answers_is_an_echo():
