@@ -45,11 +45,12 @@ from pathlib import Path
 from act.audit import safety
 from act.audit.style import COUNTS, STYLES, count_conduct, style
 from act.cli import Parser, conditions, not_negative, positive, run_script, share, whole
-from act.files import write_text
+from act.files import only_writer, write_text
 from act.records import CONDITIONS, InputError, read_check
 from act.report import terminal
 from act.report.figures import make_figures, write_figures
 from act.report.page import Report, write_page
+from act.report.table import Table
 from act.report.tables import make_tables
 from act.statistics import analysis
 from act.statistics.contrasts import ALPHA, MOST, Study, profiles_needed
@@ -151,33 +152,34 @@ def main() -> None:
     held |= score_style(sessions or [])
     check = read_check(args.check) if args.check else None
     out = Path(args.out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise InputError(f"{out}: this is a file, or lies in one; --out names a folder") from None
-
     asked = ("ratings", "preferences", "sessions", "score", "resamples", "seed")
     inputs = {name: getattr(args, name) for name in asked}
-    summary = analysis.summarise(ratings, sessions, held, inputs) | {"judge_check": check}
-    summary["preferences"] = explore(preferences, held["preference"]) if preferences else None
-    add_audit(summary, sessions)
+    with only_writer(out):
+        summary = analysis.summarise(ratings, sessions, held, inputs) | {"judge_check": check}
+        summary["preferences"] = explore(preferences, held["preference"]) if preferences else None
+        add_audit(summary, sessions)
+        tables = make_tables(summary, held, sessions)
+        refuse_inputs(args, [out / f"{name}.csv" for name in tables])
+        write_all(out, summary, tables, args.figures)
+    print(*terminal.answer(summary, tables), sep="\n")
+    print(f"report: {out / 'report.html'}")
+
+
+def write_all(out: Path, summary: dict, tables: dict[str, Table], kind: str | None) -> None:
+    """Numbers, tables, figures (`kind`: as files, too) and the page."""
     text = json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False)
-    tables = make_tables(summary, held, sessions)
-    refuse_inputs(args, [out / f"{name}.csv" for name in tables])
     write_text(text + "\n", out / "summary.json")
     for name, table in tables.items():
         if table.csv:
             table.to_csv(out / f"{name}.csv")
     figures = make_figures(tables)
     try:
-        write_figures(out, figures, args.figures)
+        write_figures(out, figures, kind)
         images = {name: figure.render() for name, figure in figures.items()}
     except ImportError:
         print("figures are left out: matplotlib is not installed (see requirements-dev.txt)")
         images = {}
     write_page(out / "report.html", Report(summary, tables, figures, images))
-    print(*terminal.answer(summary, tables), sep="\n")
-    print(f"report: {out / 'report.html'}")
 
 
 def refuse_inputs(args: argparse.Namespace, written: list[Path]) -> None:

@@ -198,6 +198,8 @@ def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
         one = "name one condition with --conditions"
         raise InputError(f"--client me talks with one therapist: {one}")
     (condition,) = args.conditions
+    for file in (store.path, journal.path):
+        file.chmod(0o600)  # a private talk: its owner's alone
     # each talk is a client of its own
     number = next(n for n in count(1) if f"{condition}/me-{n}" not in store)
     me = {"id": f"me-{number}", "archetype": ME}

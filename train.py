@@ -20,15 +20,26 @@ up to rounding; faster where a step spans several sessions, as with --batch 25*N
 import math
 import time
 from argparse import Namespace
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from act.cli import Parser, not_negative, positive, run_script, set_up_device, share, stop_asked
+from act.cli import (
+    Parser,
+    bits,
+    not_negative,
+    positive,
+    rate,
+    run_script,
+    set_up_device,
+    share,
+    stop_asked,
+)
 from act.dialogue.prompts import THINKING, parse_reply
-from act.files import write_json, write_text
+from act.files import only_writer, write_json, write_text
 from act.model.adapter import save_adapter, warn_trained_otherwise
 from act.model.checkpoint import load_model, save_model
 from act.model.llama import Llama
@@ -41,10 +52,9 @@ from act.training import distributed, examples
 from act.training.examples import Example
 from act.training.layouts import TARGETS
 from act.training.run_log import RunLog, peak_memory_gib, provenance
-from act.training.state import TrainState, learning_rate
+from act.training.state import STATE, TrainState, is_finished, learning_rate
 from act.training.step import Objective, count_targets, evaluate, run_examples
 
-STATE = "state.safetensors"
 FEW = 10  # steps, below which a run says before it starts what would help
 STUDY = {  # what the two methods do not share; schedule and weight_decay have no flag
     "sft": {"lr": 5e-6, "schedule": "cosine", "batch": 4, "weight_decay": 0.01},
@@ -68,7 +78,7 @@ def parse_arguments() -> Namespace:
     add("--resume", action="store_true", help=about)
     add("--save-every", type=positive, default=50, metavar="STEPS", help="to save the state")
     # 2. how it learns
-    add("--lr", type=not_negative, help="peak learning rate; the study's for the method")
+    add("--lr", type=rate, help="peak learning rate; the study's for the method")
     add("--batch", type=positive, help="examples or pairs a step; the study's for the method")
     add("--epochs", type=positive, default=1, help="passes over the data")
     add("--warmup", type=share, default=0.1, help="share of the steps with a rising rate")
@@ -82,7 +92,7 @@ def parse_arguments() -> Namespace:
     add("--order", choices=("session", "random"), default="session", help=about)
     add("--lora-rank", type=int, default=64, help="r; 0: the whole model, in float32")
     add("--lora-alpha", type=not_negative, default=64, help="scales by alpha / r")
-    add("--seed", type=int, default=3407, help="of the adapter's start and the data's order")
+    add("--seed", type=bits, default=3407, help="of the adapter's start and the data's order")
     # 3. what fits
     add("--max-length", type=positive, default=9000, help="tokens; answers are cut")
     add("--max-prompt", type=positive, default=5400, help="tokens; oldest turns are cut")
@@ -172,7 +182,6 @@ def prepare(args: Namespace, device: str, settings: dict) -> Run:
     limits = args.tree_tokens, args.keep_tokens
     objective = Objective(args.method, args.lambda_or, args.nll_scope, *limits)
     # 3. where a run before this one has stopped
-    args.out.mkdir(parents=True, exist_ok=True)
     saved = args.out / STATE
     if saved.is_file():
         if not args.resume:
@@ -259,20 +268,6 @@ def finish(args: Namespace, settings: dict, run: Run) -> None:
     print(f"wrote {args.out}")
 
 
-def is_finished(args: Namespace) -> bool:
-    """Does --out hold what a finished run has left? Raises InputError for weights of anything else,
-    --model itself too: what is trained would lie beside them, or over them."""
-    patterns = ("*.safetensors", "*.safetensors.index.json", "*.bin")
-    held = {path.name for pattern in patterns for path in args.out.glob(pattern)} - {STATE}
-    own = "adapter_model.safetensors" if args.lora_rank else "model.safetensors"
-    if args.out.is_dir() and args.out.samefile(split_spec(args.model)[0]):
-        raise InputError(f"{args.out}: the folder of --model; choose another --out")
-    if held and not (args.resume and held == {own}):
-        there = f"holds weights ({', '.join(sorted(held))})"
-        raise InputError(f"{args.out}: {there}; choose another --out, or remove it")
-    return bool(held)
-
-
 def main() -> None:
     args = parse_arguments()
     device = set_up_device(args)
@@ -286,17 +281,20 @@ def main() -> None:
     settings["model_sampled_sha256"] = sampled_sha256(folder)
     if adapter:
         settings["merged_sha256"] = sampled_sha256(adapter)  # its scale, too
-    if is_finished(args):
+    own = "adapter_model.safetensors" if args.lora_rank else "model.safetensors"
+    if is_finished(args.out, folder, own, args.resume):
         report = args.out / "train.json"  # says what made it
         check_settings(report, read_json(report).get("arguments", {}), settings)
         (args.out / STATE).unlink(missing_ok=True)
         print(f"{args.out} is trained")
         return
     distributed.start(device)
-    run = prepare(args, device, settings)
-    with finite(folder, "is the learning rate too high, or do the weights overflow?"):
-        loop(args, device, settings, run)
-        finish(args, settings, run)
+    cause = "is the learning rate too high, or do the weights overflow?"
+    with only_writer(args.out) if distributed.is_first() else nullcontext():
+        run = prepare(args, device, settings)
+        with finite(folder, cause):
+            loop(args, device, settings, run)
+            finish(args, settings, run)
     distributed.stop()
 
 

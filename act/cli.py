@@ -6,10 +6,11 @@ torch is imported only where a device is asked for: a script without a model sta
 import argparse
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import cache
 from typing import NoReturn, TextIO
 
@@ -86,11 +87,14 @@ def number(kind: type, low: float, high: float, said: str) -> Callable[[str], fl
     return read
 
 
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # but tab, line feed, return
 LONGEST = 2000  # letters of what is said of an error
 LARGEST = sys.float_info.max
 positive = number(int, 1, LARGEST, "1 or more")
 whole = number(int, 0, LARGEST, "0 or more")
+bits = number(int, -(2**63), 2**63 - 1, "a whole number of 64 bits")  # torch's seeds
 not_negative = number(float, 0, LARGEST, "0 or more")
+rate = number(float, 0, 1e30, "between 0 and 1e30")  # beyond it a step is no float32
 share = number(float, 0, 1, "between 0 and 1")
 
 
@@ -154,8 +158,28 @@ def stop_asked() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
+class Plain:
+    """A stream whose text cannot steer a terminal: words of models and files are printed, too."""
+
+    def __init__(self, stream: TextIO):
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        """Write a text, U+FFFD for each control character."""
+        return self.stream.write(CONTROL.sub("\ufffd", text))
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.stream, name)
+
+
 def run_script(main: Callable[[], None], again: str = "the same command goes on from here") -> None:
     """Run `main`; an InputError is one line on stderr and status 2. Ctrl-C says `again`."""
+    with redirect_stdout(Plain(sys.stdout)), redirect_stderr(Plain(sys.stderr)):
+        run(main, again)
+
+
+def run(main: Callable[[], None], again: str) -> None:
+    """`run_script` with its streams."""
     try:
         main()
         sys.stdout.flush()
@@ -168,6 +192,11 @@ def run_script(main: Callable[[], None], again: str = "the same command goes on 
     except OSError as error:  # a folder where a file should be, a full disk, no permission
         # without a name it is what we print that cannot be written
         stop(f"error: {error.filename or 'the output'}: {error.strerror or error}", 2, error)
+    except (MemoryError, RuntimeError) as error:  # of Python, numpy, torch
+        said = str(error).partition("\n")[0]
+        if not isinstance(error, MemoryError) and "allocate" not in said:
+            raise
+        stop(f"error: not enough memory: {said[:LONGEST]}", 2, error)
     except KeyboardInterrupt as error:
         stop(f"stopped; {again}", 130, error)
 

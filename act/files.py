@@ -6,56 +6,83 @@ file that was wanted.
 """
 
 import errno
+import fcntl
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from glob import escape
 from io import FileIO
 from pathlib import Path
+
+BUSY = "another process is writing here; wait for it or end it"
+
+
+def make_room(path: Path) -> None:
+    """Make the folders of a file that will be written; OSError for what can never be one."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        said = "lies in a file, where a folder is wanted"
+        raise NotADirectoryError(errno.ENOTDIR, said, str(path)) from None
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if path.exists() and not path.is_file():  # a pipe, a device
+        raise OSError(errno.EINVAL, "not a file", str(path))
+
+
+def lock(file: FileIO | int, path: Path) -> None:
+    """Hold an open file or folder until it is closed; OSError where another process does."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OSError(errno.EBUSY, BUSY, str(path)) from None
+    except OSError:
+        pass  # a file system without locks
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Make a folder, and hold it: a second process that would write there is refused."""
+    make_room(folder / "log.jsonl")
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        lock(handle, folder)
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """Gives FILE.part-PID to be written: it takes FILE's place once its bytes are on the disk.
+    """Gives FILE.part to be written: it takes FILE's place once its bytes are on the disk.
 
     Where that fails nothing is left of it. A folder is refused on entry; a device or a pipe has no
     place to take and is given itself.
     """
     place = Path(os.path.realpath(path))  # a link stays a link
-    # of this process alone: another may be writing the same file
-    partial = place.with_name(f"{place.name}.part-{os.getpid()}")
+    partial = place.with_name(place.name + ".part")
     try:
-        if os.path.isdir(path):
-            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        if os.path.exists(path) and not os.path.isfile(path):
+        if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
             yield Path(path)
             return
-        place.parent.mkdir(parents=True, exist_ok=True)
-        remove_left_over(place)
-        partial.touch()
-        yield partial
-        with open(partial, "rb+") as file:
-            os.fsync(file.fileno())
-        partial.replace(place)
+        make_room(place)
+        with open(partial, "ab") as held:
+            lock(held, partial)
+            mode = os.fstat(held.fileno()).st_mode
+            try:
+                yield partial
+                with open(partial, "rb+") as file:  # a library may have put another in its place
+                    os.fchmod(file.fileno(), mode)
+                    os.fsync(file.fileno())
+                partial.replace(place)
+            except BaseException:
+                with suppress(OSError):
+                    partial.unlink()
+                raise
     except OSError as error:
-        if error.filename in (None, str(partial)):
+        if error.filename in (None, str(partial), str(place)):
             error.filename = str(path)
         raise
-    finally:
-        with suppress(OSError):
-            partial.unlink()
-
-
-def remove_left_over(place: Path) -> None:
-    """Remove the parts of a file whose processes were killed."""
-    for part in place.parent.glob(f"{escape(place.name)}.part-*"):
-        try:
-            os.kill(int(part.name.rpartition("-")[2]), 0)  # signal 0: is there such a process?
-        except ProcessLookupError:
-            part.unlink(missing_ok=True)
-        except (PermissionError, ValueError, OverflowError):
-            pass  # another user's process; a file of that name that is not ours
 
 
 def write_text(text: str, path: str | Path) -> None:

@@ -5,6 +5,7 @@ says of each what it is and which command makes JSONL of it.
 """
 
 import json
+import math
 import shlex
 from pathlib import Path
 
@@ -32,9 +33,36 @@ def begins_array(start: bytes) -> bool:
     return start.removeprefix(BYTE_ORDER_MARK).lstrip().startswith(b"[")
 
 
+def finite(text: str) -> float | None:
+    """A number that a float holds, else None."""
+    value = float(text)
+    return value if math.isfinite(value) else None
+
+
+def unique(pairs: list[tuple[str, object]]) -> dict:
+    """The object of these; ValueError where a name comes twice."""
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in record if names.count(name) > 1)
+        raise ValueError(f'"{twice}" is there twice')
+    return record
+
+
+STRICT = json.JSONDecoder(
+    parse_constant=lambda name: None, parse_float=finite, object_pairs_hook=unique
+)
+
+
 def parsed(text: str) -> object:
-    """What a JSON text holds. Raises ValueError where it is none, or spells what is no Unicode."""
-    value = json.loads(text)
+    """What a JSON text holds: NaN, infinity and 1e400 are null, so that what is written is JSON.
+
+    Raises ValueError where it is none, spells what is no Unicode, or gives one name two values.
+    """
+    try:
+        value = STRICT.decode(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
     if "\\u" in text:  # half a surrogate pair is no text
         json.dumps(value, ensure_ascii=False).encode()
     return value

@@ -4,7 +4,7 @@ profile -> session -> pair -> (adapter) -> session -> rating: one JSON object a 
 Every script reads one kind and appends another, so each can be killed and started again.
 """
 
-import fcntl
+import errno
 import hashlib
 import json
 import os
@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from types import UnionType
 
-from act.files import append_whole
+from act.files import BUSY, append_whole, lock, make_room
 from act.formats import begins_array, other_format, parsed, with_name
 
 TURN_STATUSES = ("ok", "length", "format", "context", "refused", "error")
@@ -83,11 +83,9 @@ def read_placed(path: str | Path, arrays: bool = False) -> Iterator[tuple[str, d
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
+    refuse_other(path)
     with open(path, "rb") as file:
-        start = file.peek(80)
-        if told := other_format(path, start):
-            raise InputError(f"{path}: {told}")
-        if begins_array(start):
+        if begins_array(file.peek(80)):
             yield from read_array(path, arrays)
             return
         for number, line in enumerate(file, 1):
@@ -99,7 +97,7 @@ def read_placed(path: str | Path, arrays: bool = False) -> Iterator[tuple[str, d
                 record = parsed(text)
                 if not isinstance(record, dict):
                     raise ValueError("not a JSON object")
-            except (ValueError, RecursionError) as error:  # of JSON, of UTF-8; nested too deep
+            except ValueError as error:  # of JSON, of UTF-8
                 if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) and is_torn(line):
                     print(f"warning: {place}: torn last line left out", file=sys.stderr)
                     return
@@ -117,7 +115,7 @@ def read_array(path: Path, wanted: bool) -> Iterator[tuple[str, dict]]:
         raise InputError(f"{path}: begins as a JSON array; an object a line is read; {cure}")
     try:
         records = parsed(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"{path}: begins as a JSON array, but: {error}") from None
     for number, record in enumerate(records, 1):
         place = f"{path}: row {number}"
@@ -188,15 +186,12 @@ class Store(AbstractContextManager):
     ):
         self.path, self.check, self.key = Path(path), check, key
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_room(self.path)
             self.file = open(self.path, "a+b", buffering=0)  # noqa: SIM115 (as long as the store)
-            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(self.file, self.path)
             # was it closed empty, and so removed, since it was opened here?
             if not os.fstat(self.file.fileno()).st_nlink:
-                raise BlockingIOError
-        except BlockingIOError:
-            busy = "another process is writing this file; wait for it or end it"
-            raise InputError(f"{self.path}: {busy}") from None
+                raise OSError(errno.EBUSY, BUSY)
         except OSError as error:
             raise InputError(f"{self.path}: cannot be written: {error.strerror}") from None
         # in the file's order; the records themselves stay in the file
@@ -302,6 +297,7 @@ def check_session(record: dict) -> None:
         if not isinstance(turn, dict):
             raise ValueError(f"turn {number} is not an object")
         require(turn, {"client": str, "thinking": str | None, "answer": str | None, "status": str})
+        require({"out_of_form": 0} | turn, {"out_of_form": int})
         has_words, said = turn["status"] in WITH_WORDS, f'turn {number} is "{turn["status"]}"'
         if number < len(record["turns"]) and not has_words:
             raise ValueError(f"{said}, and only the last turn of a session can have failed")

@@ -157,7 +157,10 @@ def test_switching_adapters_leaves_no_trace(folder):
         ({"of_a_later_peft": 1}, "of_a_later_peft"),
         ({"target_modules": "all-linear"}, "target_modules"),
         ({"target_modules": ["q_proj"]}, "has no place in this model"),
-        ({"r": 8}, "has shape"),
+        ({"r": 8}, "r = 8, its tensors are of rank 4"),
+        ({"r": 10**12}, "r = 1000000000000, its tensors are of rank 4"),  # 16 TB, if they were made
+        ({"r": True}, "needs r, above 0"),
+        ({"target_modules": [["q_proj"]]}, "target_modules"),
     ],
 )
 def test_an_adapter_that_would_be_applied_wrongly_is_refused(folder, change, said):

@@ -62,6 +62,15 @@ def test_pairwise_by_hand():
         assert row[name] == pytest.approx([-3 - half, -3 + half], abs=1e-6)
 
 
+def test_the_interval_of_a_standardised_difference_by_hand():
+    """V = 9 with variance 2, difference 3 with SE 1: d = 3 / 3 = 1 and Var(d) = 1 / 9 +
+    2 / (4 81) = 0.1173, so d -+ 1.96 sqrt(0.1173)."""
+    (row,) = pairwise(pretend([3.0, 0.0], np.eye(2) / 2), ["a", "b"])
+    half = 1.959964 * (1 / 9 + 2 / 324) ** 0.5
+    assert row["d"] == pytest.approx(1)
+    assert row["d_ci"] == pytest.approx([1 - half, 1 + half], rel=1e-6)
+
+
 def test_p_by_t_is_adjusted_over_all_pairs_too():
     """Means 0, 1, 4 of variance 1/2: z = -1, -4, -3, on 10 df. Smallest of three: 1 - (1 - p)^3;
     then ^2; then p."""

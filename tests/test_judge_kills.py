@@ -61,7 +61,7 @@ def test_a_killed_judge_goes_on_where_it_was(command, records, tmp_path, monkeyp
             while lines_of(kept) < 3 and process.poll() is None:
                 time.sleep(0.005)
             process.send_signal(signal.SIGSTOP)  # it holds the file, and gets no further
-            assert "another process is writing this file" in refused(*words)
+            assert "another process is writing here" in refused(*words)
         finally:
             process.kill()
             process.wait()

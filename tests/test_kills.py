@@ -260,6 +260,6 @@ def test_two_processes_cannot_write_one_file(tmp_path):
             time.sleep(0.05)
         second = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         gone.set()
-        assert second.returncode == 2 and "another process is writing this file" in second.stderr
+        assert second.returncode == 2 and "another process is writing here" in second.stderr
         assert first.wait(120) == 0
     assert len(list(read_jsonl(tmp_path / "s.jsonl", check_session))) == PROFILES

@@ -3,6 +3,7 @@ that is too long."""
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -66,6 +67,10 @@ def test_digits_have_a_token_each_and_a_vocabulary_without_them_is_refused(token
     assert lead == [] and [tokenizer.decode([i]) for i in ids] == list("1234567")
     with pytest.raises(InputError, match="no token of its own for each of the digits 1, 10"):
         digit_ids(tokenizer, ("1", "10"))
+    # one that spells every digit with its unknown token
+    unknown = SimpleNamespace(reply=lambda text: [7, 0, 2])
+    with pytest.raises(InputError, match="no token of its own for each of the digits 1, 2"):
+        digit_ids(unknown, ("1", "2"))
 
 
 def test_a_judge_never_sees_condition_or_thinking():

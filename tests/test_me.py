@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from act.dialogue.chat import Ask
+from act.dialogue.journal import Journal
 from act.dialogue.person import Person
 from act.records import check_session, read_jsonl
 
@@ -36,11 +37,27 @@ def test_you_talk_to_the_therapist_and_are_told_what_it_is(talk, tmp_path):
     assert after.index("988") < after.rindex("therapist: ")
     (session,) = read_jsonl(tmp_path / "me.jsonl", check_session)
     assert session["id"] == "instruct/me-1" and session["status"] == "complete"
+    assert (tmp_path / "me.jsonl").stat().st_mode & 0o777 == 0o600
     assert [turn["client"] for turn in session["turns"]] == ["I sleep badly.", DANGER]
     assert session["turns"][0]["note"] is None and session["models"]["client"] == "a person"
     talk("Again.\n")  # the end of input ends a session too
     held = [session["id"] for session in read_jsonl(tmp_path / "me.jsonl")]
     assert held == ["instruct/me-1", "instruct/me-2"]
+
+
+@pytest.mark.slow
+def test_a_talk_is_its_owners_alone_while_it_lasts(talk, tmp_path, monkeypatch):
+    """Its journal too, and a file that others could read before."""
+    (tmp_path / "me.jsonl").touch(0o644)
+    modes, add = [], Journal.add
+
+    def seen(self, record: dict) -> None:
+        modes.extend(path.stat().st_mode & 0o777 for path in (self.path, self.whole.path))
+        add(self, record)
+
+    monkeypatch.setattr(Journal, "add", seen)
+    talk("One.\n/end\n")
+    assert modes == [0o600, 0o600]
 
 
 @pytest.mark.slow

@@ -138,7 +138,7 @@ def test_a_store_that_was_removed_while_it_was_opened_is_refused(tmp_path, monke
         lock(file, how)
 
     monkeypatch.setattr(fcntl, "flock", wait_for_lock)
-    with pytest.raises(InputError, match="another process is writing this file"):
+    with pytest.raises(InputError, match="another process is writing here"):
         Store(tmp_path / "s.jsonl", has_id)
 
 

@@ -341,6 +341,9 @@ def test_tables_flatten_intervals_and_defuse_formulas(tmp_path):
     }  # fmt: skip
     Table([{"a": "=1+1", "b": -1.5}, {"a": "-x", "c": None}]).to_csv(tmp_path / "a.csv")
     assert (tmp_path / "a.csv").read_text().splitlines() == ["a,b,c", "'=1+1,-1.5,", "'-x,,"]
+    for start in ("=", "+", "-", "@", " =", "\t=", "\n+", "\r\n@", "＝", "＋"):
+        assert flat(f"{start}1", "a") == {"a": f"'{start}1"}
+    assert flat("a=1", "a") == {"a": "a=1"}
     Table([]).to_csv(tmp_path / "a.csv")
     assert not (tmp_path / "a.csv").exists()
 

@@ -111,6 +111,15 @@ def test_a_nucleus_wider_than_the_first_look_is_found():
 def test_the_largest_uniform_stays_inside_the_nucleus():
     logits = torch.tensor([[5.0, 4.0, -9.0]])
     assert pick(logits, Sampling(1.0, 0.9, 1), torch.tensor([1 - 2**-24])).item() == 1
+    # also where u times the total rounds up to the total
+    assert pick(logits, Sampling(1.0, 0.9, 1), torch.ones(1)).item() == 1
+
+
+@once
+def test_a_nucleus_ends_where_top_p_is_reached():
+    """Of two equal tokens top_p .5 keeps one: the first reaches it, exactly."""
+    uniforms = torch.linspace(0, 0.9999, 100)
+    assert len(pick(torch.zeros(100, 2), Sampling(1.0, 0.5, 1), uniforms).unique()) == 1
 
 
 @once
@@ -327,6 +336,16 @@ def test_a_limit_without_room_is_refused(embedded, tokenizer):
     assert answer_all(chat, [ask])[0].text
     with pytest.raises(InputError, match="11 new tokens a reply: the enforced form needs 12"):
         answer_all(chat, [replace(ask, enforce=True)])
+
+
+@once
+def test_a_reply_does_not_end_right_behind_what_was_forced(tiny):
+    """Here greedy decoding would: the token that it says first is made the end token."""
+    asked, greedy = Request("a", text(3, 5), forced=(7,)), Sampling(0, 1, 4)
+    (first,) = decode(Sampler(tiny, [], greedy), [asked])
+    end = first.ids[1]
+    (out,) = decode(Sampler(tiny, [end], greedy), [asked])
+    assert out.ids[0] == 7 and len(out.ids) > 1 and out.ids[1] != end
 
 
 @once

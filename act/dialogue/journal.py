@@ -51,7 +51,11 @@ def check_made_with(path: Path | str, held: dict, new: dict, cure: str = "") -> 
 
     def settings(record: dict) -> dict:
         """Of each model what it is known by: NAME of NAME@URL, FOLDER of FOLDER+ADAPTER."""
-        models = dict(record.get("models") or {})
+        models = record.get("models") or {}
+        names = models.values() if isinstance(models, dict) else [None]
+        if not all(isinstance(name, str) for name in names):  # damaged: other settings
+            return {"models": models}
+        models = dict(models)
         for role, model in models.items():
             if is_endpoint(model):
                 models[role] = split_endpoint(model)[0]  # wherever it is served

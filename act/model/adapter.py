@@ -28,9 +28,13 @@ def load_adapter(model: Llama, folder: str | Path) -> None:
     folder = Path(folder)
     config = read_json(folder / "adapter_config.json")
     check_adapter(config, folder)
+    tensors = read_tensors(folder / "adapter_model.safetensors")
+    ranks = {len(tensor) for name, tensor in tensors.items() if "lora_A" in name and tensor.dim()}
+    if ranks != {config["r"]}:  # before memory of that size is taken
+        said = f"adapter_config.json says r = {config['r']}, its tensors are of rank"
+        raise InputError(f"{folder}: {said} {', '.join(map(str, sorted(ranks)))}")
     detach(model)
     attach(model, config["r"], config["lora_alpha"], tuple(config["target_modules"]))
-    tensors = read_tensors(folder / "adapter_model.safetensors")
     expected = adapter_tensors(model)
     check_tensors(expected, tensors, folder)
     check_finite(tensors, folder)
@@ -50,9 +54,9 @@ def check_adapter(config: dict, folder: Path) -> None:
             raise InputError(f"{folder}: {said}")
     # scale alpha / rank on the projections `targets`
     rank, alpha, targets = map(config.get, ("r", "lora_alpha", "target_modules"))
-    if not isinstance(rank, int) or rank < 1 or not isinstance(alpha, int | float):
+    if type(rank) is not int or rank < 1 or not isinstance(alpha, int | float):
         raise InputError(f"{folder}: adapter_config.json needs r, above 0, and lora_alpha")
-    if not isinstance(targets, list) or not set(targets) <= set(PROJECTIONS):
+    if not isinstance(targets, list) or not all(one in PROJECTIONS for one in targets):
         read = f"a list from {', '.join(PROJECTIONS)} is read"
         raise InputError(f"{folder}: target_modules is {targets!r}; {read}")
 
@@ -63,7 +67,6 @@ def save_adapter(model: Llama, folder: str | Path, base: str, rank: int, alpha: 
     Where one adapter lies under another, both are written as one, for the base without either.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = adapter_tensors(model)
     r = len(next(tensor for name, tensor in tensors.items() if "lora_A" in name))
     config = PEFT["written"] | {

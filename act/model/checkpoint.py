@@ -43,6 +43,9 @@ def load_model(spec: str | Path, device: str = "cpu", dtype: torch.dtype | None 
         config = replace(config, tie_word_embeddings=False)
     elif config.tie_word_embeddings:
         tensors.pop("lm_head.weight", None)
+    if (layers := config.num_hidden_layers) > len(tensors):  # before they are made
+        said = f"config.json says {layers} layers, its files hold {len(tensors)} tensors"
+        raise InputError(f"{folder}: {said}")
     # 2. the shapes alone, from the config: exactly the model's, of one type
     with torch.device("meta"):
         model = Llama(config)
@@ -76,7 +79,6 @@ def save_model(model: Llama, folder: str | Path, source: Path) -> None:
     """Write a whole model as a Hugging Face folder; config and tokenizer are those of `source`,
     which is another folder."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     for pattern in TOKENIZER_FILES:
         for file in source.glob(pattern):
             with whole_file(folder / file.name) as partial:

@@ -17,6 +17,7 @@ from act.forms import OUTCOMES as OF_FORMS
 from act.forms import Outcome
 
 DASH = "–"
+FORMULA = tuple("=+-@＝＋－＠")  # what a spreadsheet may run begins with one, spaces aside
 # Every outcome there is, in the order of the report
 PREFERENCE = Outcome("Preference for the wanted reply", unit="nats a token", group="preference")
 OUTCOMES = {"preference": PREFERENCE}
@@ -191,7 +192,7 @@ def flat(value: object, name: str = "") -> dict:
     if "ci" in name.split("_"):
         low, high = value or (None, None)
         return {f"{name}_low": unsigned(low), f"{name}_high": unsigned(high)}
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+    if isinstance(value, str) and value.lstrip().startswith(FORMULA):
         return {name: f"'{value}"}
     return {name: len(value) if isinstance(value, list) else unsigned(value)}
 

@@ -17,6 +17,21 @@ from act.records import InputError, check_settings
 from act.training.distributed import is_first, part_of, whole
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
+STATE = "state.safetensors"  # its name in --out
+WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "*.bin")
+
+
+def is_finished(out: Path, base: Path, own: str, resume: bool) -> bool:
+    """Does `out` hold `own`, the file that a finished run leaves? Raises InputError for weights of
+    anything else, the folder of the base model too: what is trained would lie beside or over them.
+    """
+    held = {path.name for pattern in WEIGHTS for path in out.glob(pattern)} - {STATE}
+    if out.is_dir() and out.samefile(base):
+        raise InputError(f"{out}: the folder of --model; choose another --out")
+    if held and not (resume and held == {own}):
+        there = f"holds weights ({', '.join(sorted(held))})"
+        raise InputError(f"{out}: {there}; choose another --out, or remove it")
+    return bool(held)
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup: int, schedule: str) -> float:
