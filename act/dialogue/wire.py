@@ -161,7 +161,9 @@ def refusal(code: int, headers: httpx.Headers, text: str, tokens: float) -> Faul
         text = f"it has moved; write NAME@{re.sub('//[^/]*@', '//', there)}"  # without keys
     elif "insufficient_quota" in said:
         mend = "nothing"
-    elif mend != "nothing" and is_too_long(said, 0 if mend == "pace" else tokens):
+    elif mend == "pace" and "request too large" in said:  # for any minute; others pass
+        mend = "room"
+    elif (mend == "prompt" or code == 500) and is_too_long(said, tokens):  # 500: llama.cpp
         mend = "room"
     elif mend == "prompt" and any(words in said for words in WORDS["filtered"]):
         mend = "refused"
