@@ -185,7 +185,7 @@ def test_resamples_on_the_boundary_are_kept():
 def test_resamples_of_two_clients_do_not_hang_on_rounding():
     """Of two clients the error of psi_i is 0, or 1e-16 by rounding: in other units the same
     interval, where 2% of the resamples are such."""
-    for seed in range(3):
+    for seed in (2, 3, 6):
         X, y, cluster = simulate(seed, m=6)
         one, *others = (icc_interval(X, c * y, cluster, 300, seed) for c in (1, 0.7, 3.3))
         for other in others:

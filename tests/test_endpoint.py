@@ -246,6 +246,31 @@ def test_a_fault_that_no_try_can_help_stops_the_run_at_once_and_shows_no_key(nam
     assert KEY not in str(stop.value) and "\n" not in str(stop.value)
 
 
+def test_a_key_that_a_server_echoes_is_in_no_part_of_a_reply():
+    said = completion(f"Use {KEY}.", model=f"m for {KEY}", system_fingerprint=KEY)
+    said["choices"][0]["finish_reason"] = f"stop {KEY}"
+    said["usage"] |= {"billed to": KEY}
+    with serving(lambda body, n: said) as fake:
+        (reply,) = answer_all(open_at(fake), [ask()])
+    assert reply.text == "Use ***." and reply.call["fingerprint"] == "***"
+    assert KEY not in repr(reply)
+
+
+def test_a_placeholder_for_a_key_changes_no_reply(monkeypatch):
+    monkeypatch.setenv("ACT_API_KEY", "EMPTY")
+    with serving(lambda body, n: "It feels EMPTY.") as fake:
+        (reply,) = answer_all(open_at(fake), [ask()])
+    assert reply.text == "It feels EMPTY."
+
+
+def test_a_server_that_only_makes_a_probe_wait_is_named_at_once(capsys):
+    with serving(
+        lambda body, n: "Fine.", probed=lambda body, n: status(429, "slow") if n < 3 else "OK."
+    ) as fake:
+        open_at(fake).settle()
+    assert capsys.readouterr().err.count("no reply yet, trying on: HTTP 429: slow") == 1
+
+
 @pytest.mark.parametrize("code", [400, 403, 422])
 @pytest.mark.parametrize("place", [0, 1])
 @pytest.mark.parametrize(

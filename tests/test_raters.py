@@ -49,6 +49,7 @@ def test_trap_34_a_rater_who_saw_one_condition_is_the_first_caution(tmp_path):
     page = Page((tmp_path / "out/report.html").read_text())
     doubts = page.words.index("Before you believe it")
     assert page.words[doubts + 1] == first
+    assert first in done.stdout.splitlines()
 
 
 def test_raters_who_can_be_told_apart_are_held_equal():

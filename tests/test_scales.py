@@ -253,3 +253,12 @@ def test_trap_35_an_icc_without_interval_says_why():
         ratings[i]["tes"] = [6] + [7] * 8
     nearly = analysis.analyse(score_sessions(ratings, "integer", "r"), "tes_mean", 100, 0)["icc"]
     assert (nearly["ci"], nearly["refused"]) == (None, "57 of 60 values are the same")
+
+
+def test_trap_35_an_icc_interval_that_reads_0_to_1_is_none():
+    """12 clients who met some of 5 conditions: 0 to 0.99999999 reads "0.00 to 1.00"."""
+    rng = np.random.default_rng(20)
+    cluster, condition = np.nonzero(rng.random((12, 5)) < 0.3)
+    X = np.equal.outer(condition, np.arange(5)).astype(float)
+    y = rng.normal(size=len(cluster)) + rng.normal(size=12)[cluster]
+    assert icc_interval(X, y, cluster, 200, 0) is None

@@ -328,9 +328,17 @@ def test_other_refusals_are_no_full_context(name):
         assert answer_all(model, [ask(messages=LONG)])[0].status == "error"
 
 
-def test_the_numbers_of_a_limit_on_tokens_a_minute_are_no_full_context():
-    said = "Rate limit reached: Limit 2100, Used 1900, Requested 2000"
-    with serving(lambda body, n: error(said, 429) if n == 1 else "fine") as fake:
+PASSES = {
+    "tokens a minute": error("Rate limit reached: Limit 2100, Used 1900, Requested 2000", 429),
+    "Bedrock's 429": error("Too many tokens, please wait before trying again.", 429),
+    "a full queue": error("1900 requests are queued, the limit is 1000", 503),
+    "a proxy's page": status(522, "<title>522: timed out</title> maximum-scale=1, 2026-11-28"),
+}
+
+
+@pytest.mark.parametrize("name", PASSES)
+def test_words_and_numbers_of_a_fault_that_passes_are_no_full_context(name):
+    with serving(lambda body, n: PASSES[name] if n == 1 else "fine") as fake:
         model = Endpoint(f"m@{fake.url}", Sampling(0.8, 0.9, 64), 4, 1.0)
         assert answer_all(model, [ask(messages=LONG)])[0].status == "ok"
 

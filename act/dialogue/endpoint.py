@@ -33,6 +33,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds; a pause doubles from try to t
 CONNECT = 10.0  # seconds for a connection
 PATIENCE = 3600.0  # seconds in which a reply is refused for the pace alone
 LONGEST_ANSWER = 2**26  # bytes
+LEAST_KEY = 12  # letters; a shorter one is a placeholder, as "EMPTY", and may be a word
 
 # OpenAI's models that think first, wherever they are served
 THINKS = re.compile(r"gpt-5|o\d")
@@ -207,9 +208,7 @@ class Endpoint(ChatModel):
             if probing and (refused or fault.mend == "seed"):
                 break
             # 2. the others: once more, after a pause
-            if not (self.last_good or self.warned):
-                self.warned = True
-                self._warn(f"no reply yet, trying on: {fault}")
+            self._say_once(fault)
             if fault.mend == "seed":
                 ask = replace(ask, seed=ask.seed + 1)
             if attempt < attempts:
@@ -253,6 +252,7 @@ class Endpoint(ChatModel):
                 if fault.mend != "pace" or began - first > PATIENCE:
                     raise
                 self.pace.too_fast(began, fault.pause)
+                self._say_once(fault)
             else:
                 self.pace.reply_came()
                 return data
@@ -267,6 +267,8 @@ class Endpoint(ChatModel):
                     raise Fault(f"no whole reply in {self.timeout} s (--timeout)", "time", code=0)
                 if len(raw) > LONGEST_ANSWER:
                     raise Fault(f"an answer of more than {LONGEST_ANSWER} bytes", "time", code=0)
+        if len(self.key) >= LEAST_KEY:  # what it echoes of the key is stored nowhere
+            raw = raw.replace(self.key.encode(), b"***")
         return answer.status_code, answer.headers, bytes(raw)
 
     def body(self, ask: Ask) -> dict:
@@ -298,6 +300,12 @@ class Endpoint(ChatModel):
         if fault.code in (404, 405) and self.address.path.strip("/") == "":
             hint = f"; most servers' addresses end in /v1: {self.model}@{self.address.join('/v1')}"
         return InputError(f"{self.name}: {self._shown(what)}{hint}")
+
+    def _say_once(self, fault: Fault) -> None:
+        """Why there is no reply yet, before the first one: a probe has no bar."""
+        if not (self.last_good or self.warned):
+            self.warned = True
+            self._warn(f"no reply yet, trying on: {fault}")
 
     def _warn(self, what: str) -> None:
         tqdm.write(f"warning: {self.name}: {self._shown(what)}", file=sys.stderr)

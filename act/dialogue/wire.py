@@ -156,12 +156,15 @@ def read_answer(code: int, headers: httpx.Headers, raw: bytes, tokens: float) ->
 def refusal(code: int, headers: httpx.Headers, text: str, tokens: float) -> Fault:
     """What a server means by an HTTP status other than 200, and by the words behind it."""
     mend, said = MENDS.get(code, "time" if code >= 500 else "prompt"), text.casefold()
+    # other faults pass, whatever words and numbers they hold
+    too_large = mend == "pace" and "request too large" in said  # for any minute
+    by_prompt = mend == "prompt" or code == 500  # llama.cpp's
     if "location" in headers and 300 <= code < 400:
         there = headers["location"].partition("?")[0].removesuffix("/chat/completions")
         text = f"it has moved; write NAME@{re.sub('//[^/]*@', '//', there)}"  # without keys
     elif "insufficient_quota" in said:
         mend = "nothing"
-    elif mend != "nothing" and is_too_long(said, 0 if mend == "pace" else tokens):
+    elif too_large or (by_prompt and is_too_long(said, tokens)):
         mend = "room"
     elif mend == "prompt" and any(words in said for words in WORDS["filtered"]):
         mend = "refused"

@@ -29,6 +29,7 @@ def answer(summary: dict, tables: dict[str, Table]) -> Iterator[str]:
             yield f"{OUTCOMES[row['outcome']].title}: {style(row, table.fine[row['outcome']])}"
         yield ""
     if TOTALS[0] in outcomes:
+        yield from sentences.who_rated(summary)
         yield " ".join(sentences.judge_check(summary)) + "\n"
         yield from means({name: outcomes[name] for name in TOTALS})
     counts = ("failed_ratings", "ratings")
