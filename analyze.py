@@ -44,11 +44,11 @@ from pathlib import Path
 
 from act.audit import safety
 from act.audit.style import COUNTS, STYLES, count_conduct, style
-from act.cli import Parser, conditions, not_negative, positive, run_script, share, whole
+from act.cli import Parser, beside, conditions, not_negative, positive, run_script, share, whole
 from act.files import write_text
 from act.records import CONDITIONS, InputError, read_check
 from act.report import terminal
-from act.report.figures import make_figures, write_figures
+from act.report.figures import Figure, make_figures, render_all, write_figures
 from act.report.page import Report, write_page
 from act.report.tables import make_tables
 from act.statistics import analysis
@@ -148,6 +148,7 @@ def main() -> None:
     if ratings:
         scores = score_sessions(ratings, args.score, args.ratings)
         held |= dict.fromkeys(scores.values, scores)
+    searched = beside(search, sessions) if sessions else None  # while models are fitted here
     held |= score_style(sessions or [])
     check = read_check(args.check) if args.check else None
     out = Path(args.out)
@@ -160,7 +161,7 @@ def main() -> None:
     inputs = {name: getattr(args, name) for name in asked}
     summary = analysis.summarise(ratings, sessions, held, inputs) | {"judge_check": check}
     summary["preferences"] = explore(preferences, held["preference"]) if preferences else None
-    add_audit(summary, sessions)
+    add_audit(summary, searched() if searched else None)
     text = json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False)
     tables = make_tables(summary, held, sessions)
     refuse_inputs(args, [out / f"{name}.csv" for name in tables])
@@ -169,12 +170,9 @@ def main() -> None:
         if table.csv:
             table.to_csv(out / f"{name}.csv")
     figures = make_figures(tables)
-    try:
-        write_figures(out, figures, args.figures)
-        images = {name: figure.render() for name, figure in figures.items()}
-    except ImportError:
-        print("figures are left out: matplotlib is not installed (see requirements-dev.txt)")
-        images = {}
+    images = draw(figures, "svg")
+    files = draw(figures, "png") if args.figures == "png" else images
+    write_figures(out, figures, files, args.figures)
     write_page(out / "report.html", Report(summary, tables, figures, images))
     print(*terminal.answer(summary, tables), sep="\n")
     print(f"report: {out / 'report.html'}")
@@ -198,12 +196,33 @@ def score_style(sessions: list[dict]) -> dict[str, Scores]:
     return dict.fromkeys(STYLES, Scores.of(found)) if found else {}
 
 
-def add_audit(summary: dict, sessions: list[dict] | None) -> None:
-    """What the word lists find in the sessions: "safety", and conduct among the "failures"."""
-    summary["safety"] = safety.audit(sessions) if sessions else None
+def search(sessions: list[dict]) -> tuple[dict, dict[str, dict]]:
+    """What the word lists find in the sessions: `safety.audit`, and each condition's conduct."""
+    by_condition = {}
+    for session in sessions:
+        by_condition.setdefault(session["condition"], []).append(session)
+    conduct = {condition: count_conduct(held) for condition, held in by_condition.items()}
+    return safety.audit(sessions), conduct
+
+
+def add_audit(summary: dict, found: tuple[dict, dict[str, dict]] | None) -> None:
+    """What `search` found: "safety", and conduct among the "failures"."""
+    summary["safety"], conduct = found or (None, {})
     for condition, row in summary["failures"].items():
-        held = [session for session in sessions or [] if session["condition"] == condition]
-        row |= count_conduct(held) if sessions else dict.fromkeys(COUNTS)
+        row |= conduct.get(condition) or dict.fromkeys(COUNTS, 0 if found else None)
+
+
+def draw(figures: dict[str, Figure], kind: str) -> dict[str, bytes]:
+    """Name -> its file's content, every second figure drawn by another process; none without
+    matplotlib, which says so."""
+    try:
+        import matplotlib.figure  # noqa: F401 (here, so that the other process has it, too)
+    except ImportError:
+        print("figures are left out: matplotlib is not installed (see requirements-dev.txt)")
+        return {}
+    names = list(figures)
+    others = beside(render_all, {name: figures[name] for name in names[1::2]}, kind)
+    return render_all({name: figures[name] for name in names[::2]}, kind) | others()
 
 
 if __name__ == "__main__":

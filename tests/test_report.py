@@ -74,7 +74,7 @@ def summarise(ratings, sessions=None, check=None):
     }
     summary = analysis.summarise(ratings, sessions, held, inputs)
     summary |= {"judge_check": check, "preferences": None}
-    analyze.add_audit(summary, sessions)
+    analyze.add_audit(summary, analyze.search(sessions) if sessions else None)
     return json.loads(json.dumps(summary, allow_nan=False)), held
 
 
