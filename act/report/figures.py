@@ -1,7 +1,7 @@
 """The figures of the report, each drawn from the rows of a table, whose words are its text.
 
 Nothing is told by colour alone: training is colour (Okabe & Ito's palette) with a name or a shape
-beside it, chain of thought is a filled mark where none is hollow. Only `Figure.render` imports
+beside it, chain of thought is a filled mark where none is hollow. `Figure.render` alone needs
 matplotlib: the rest of the report does without.
 """
 
@@ -110,7 +110,7 @@ def estimates(rows: list[dict], _, figure) -> None:
     axes, outcome = figure.subplots(), rows[0]["outcome"]
     for y, row in enumerate(rows):
         condition = row["condition"]
-        raw = row["_values"]
+        raw = np.array(row["_values"])
         place = y - 0.15 + jitter(len(raw), 0.42)  # above the mean, spread evenly
         # pixels: thousands of shapes would make a large file
         faint = {"s": 10, "alpha": 0.3, "linewidths": 0, "rasterized": True}
