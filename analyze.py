@@ -148,7 +148,8 @@ def main() -> None:
     if ratings:
         scores = score_sessions(ratings, args.score, args.ratings)
         held |= dict.fromkeys(scores.values, scores)
-    searched = beside(search, sessions) if sessions else None  # while models are fitted here
+    # searched by another process while the models are fitted here
+    audit = beside(safety.audit, sessions) if sessions else lambda: None
     held |= score_style(sessions or [])
     check = read_check(args.check) if args.check else None
     out = Path(args.out)
@@ -161,7 +162,8 @@ def main() -> None:
     inputs = {name: getattr(args, name) for name in asked}
     summary = analysis.summarise(ratings, sessions, held, inputs) | {"judge_check": check}
     summary["preferences"] = explore(preferences, held["preference"]) if preferences else None
-    add_audit(summary, searched() if searched else None)
+    add_conduct(summary, sessions)
+    summary["safety"] = audit()
     text = json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False)
     tables = make_tables(summary, held, sessions)
     refuse_inputs(args, [out / f"{name}.csv" for name in tables])
@@ -196,20 +198,11 @@ def score_style(sessions: list[dict]) -> dict[str, Scores]:
     return dict.fromkeys(STYLES, Scores.of(found)) if found else {}
 
 
-def search(sessions: list[dict]) -> tuple[dict, dict[str, dict]]:
-    """What the word lists find in the sessions: `safety.audit`, and each condition's conduct."""
-    by_condition = {}
-    for session in sessions:
-        by_condition.setdefault(session["condition"], []).append(session)
-    conduct = {condition: count_conduct(held) for condition, held in by_condition.items()}
-    return safety.audit(sessions), conduct
-
-
-def add_audit(summary: dict, found: tuple[dict, dict[str, dict]] | None) -> None:
-    """What `search` found: "safety", and conduct among the "failures"."""
-    summary["safety"], conduct = found or (None, {})
+def add_conduct(summary: dict, sessions: list[dict] | None) -> None:
+    """How the speakers kept to their parts, among the "failures"."""
     for condition, row in summary["failures"].items():
-        row |= conduct.get(condition) or dict.fromkeys(COUNTS, 0 if found else None)
+        held = [session for session in sessions or [] if session["condition"] == condition]
+        row |= count_conduct(held) if sessions else dict.fromkeys(COUNTS)
 
 
 def draw(figures: dict[str, Figure], kind: str) -> dict[str, bytes]:

@@ -26,6 +26,7 @@ import numpy as np
 from tqdm import tqdm
 
 import analyze
+from act.audit.safety import audit
 from act.records import CONDITIONS
 from act.report import terminal
 from act.report.figures import make_figures
@@ -90,7 +91,8 @@ def analysed(seed):
         summary |= {"judge_check": None, "preferences": None}
         if preferences:
             summary["preferences"] = explore(preferences, held["preference"])
-        analyze.add_audit(summary, analyze.search(sessions) if sessions else None)
+        analyze.add_conduct(summary, sessions)
+        summary["safety"] = audit(sessions) if sessions else None
         text = json.dumps(summary, allow_nan=False)
         tables = make_tables(summary, held, sessions)
         said = "\n".join(terminal.answer(summary, tables))
