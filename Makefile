@@ -122,7 +122,7 @@ tune-judge: $(MODEL)/model.safetensors
 compare-neighbours: $(MODEL)/model.safetensors
 	$(PY) -m tests.compare_neighbours
 
-# The analysis of 900 sessions, and one model fit against statsmodels.
+# The analysis of 900 and of 60,000 ratings, and one model fit against statsmodels; a minute.
 bench-stats: .venv/installed
 	$(PY) -m tests.bench_stats
 

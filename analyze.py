@@ -44,11 +44,11 @@ from pathlib import Path
 
 from act.audit import safety
 from act.audit.style import COUNTS, STYLES, count_conduct, style
-from act.cli import Parser, conditions, not_negative, positive, run_script, share, whole
+from act.cli import Parser, beside, conditions, not_negative, positive, run_script, share, whole
 from act.files import only_writer, write_text
 from act.records import CONDITIONS, InputError, read_check
 from act.report import terminal
-from act.report.figures import make_figures, write_figures
+from act.report.figures import Figure, make_figures, render_all, write_figures
 from act.report.page import Report, write_page
 from act.report.table import Table
 from act.report.tables import make_tables
@@ -149,6 +149,8 @@ def main() -> None:
     if ratings:
         scores = score_sessions(ratings, args.score, args.ratings)
         held |= dict.fromkeys(scores.values, scores)
+    # searched by another process while the models are fitted here
+    audit = beside(safety.audit, sessions) if sessions else lambda: None
     held |= score_style(sessions or [])
     check = read_check(args.check) if args.check else None
     out = Path(args.out)
@@ -157,7 +159,8 @@ def main() -> None:
     with only_writer(out):
         summary = analysis.summarise(ratings, sessions, held, inputs) | {"judge_check": check}
         summary["preferences"] = explore(preferences, held["preference"]) if preferences else None
-        add_audit(summary, sessions)
+        add_conduct(summary, sessions)
+        summary["safety"] = audit()
         tables = make_tables(summary, held, sessions)
         refuse_inputs(args, [out / f"{name}.csv" for name in tables])
         write_all(out, summary, tables, args.figures)
@@ -173,12 +176,9 @@ def write_all(out: Path, summary: dict, tables: dict[str, Table], kind: str | No
         if table.csv:
             table.to_csv(out / f"{name}.csv")
     figures = make_figures(tables)
-    try:
-        write_figures(out, figures, kind)
-        images = {name: figure.render() for name, figure in figures.items()}
-    except ImportError:
-        print("figures are left out: matplotlib is not installed (see requirements-dev.txt)")
-        images = {}
+    images = draw(figures, "svg")
+    files = draw(figures, "png") if kind == "png" else images
+    write_figures(out, figures, files, kind)
     write_page(out / "report.html", Report(summary, tables, figures, images))
 
 
@@ -200,12 +200,24 @@ def score_style(sessions: list[dict]) -> dict[str, Scores]:
     return dict.fromkeys(STYLES, Scores.of(found)) if found else {}
 
 
-def add_audit(summary: dict, sessions: list[dict] | None) -> None:
-    """What the word lists find in the sessions: "safety", and conduct among the "failures"."""
-    summary["safety"] = safety.audit(sessions) if sessions else None
+def add_conduct(summary: dict, sessions: list[dict] | None) -> None:
+    """How the speakers kept to their parts, among the "failures"."""
     for condition, row in summary["failures"].items():
         held = [session for session in sessions or [] if session["condition"] == condition]
         row |= count_conduct(held) if sessions else dict.fromkeys(COUNTS)
+
+
+def draw(figures: dict[str, Figure], kind: str) -> dict[str, bytes]:
+    """Name -> its file's content, every second figure drawn by another process; none without
+    matplotlib, which says so."""
+    try:
+        import matplotlib.figure  # noqa: F401 (here, so that the other process has it, too)
+    except ImportError:
+        print("figures are left out: matplotlib is not installed (see requirements-dev.txt)")
+        return {}
+    names = list(figures)
+    others = beside(render_all, {name: figures[name] for name in names[1::2]}, kind)
+    return render_all({name: figures[name] for name in names[::2]}, kind) | others()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ torch is imported only where a device is asked for: a script without a model sta
 """
 
 import argparse
+import errno
 import json
 import os
 import re
@@ -12,6 +13,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import cache
+from multiprocessing import Pipe, Process
+from multiprocessing.connection import Connection
 from typing import NoReturn, TextIO
 
 from act.records import CONDITIONS, InputError
@@ -231,6 +234,31 @@ def stop(line: str, status: int, error: BaseException) -> NoReturn:
         except OSError:  # on a full disk, too
             let_go(stream)
     sys.exit(status)
+
+
+def beside(work: Callable, *given: object) -> Callable[[], object]:
+    """Have work(*given) done by a second process, from now on: call what comes back for its result.
+
+    The process ends with its work, whatever has become of this one.
+    """
+    ours, theirs = Pipe(duplex=False)
+    Process(target=_send, args=(ours, theirs, work, given), daemon=True).start()
+    theirs.close()
+
+    def result() -> object:
+        try:
+            return ours.recv()
+        except EOFError:
+            said = "ended before its work; is there too little memory?"
+            raise ChildProcessError(errno.ECHILD, said, "the second process") from None
+
+    return result
+
+
+def _send(ours: Connection, theirs: Connection, work: Callable, given: tuple) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the first process's to answer
+    ours.close()  # or nobody would notice that the first has gone
+    theirs.send(work(*given))
 
 
 @cache

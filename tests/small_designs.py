@@ -26,6 +26,7 @@ import numpy as np
 from tqdm import tqdm
 
 import analyze
+from act.audit.safety import audit
 from act.records import CONDITIONS
 from act.report import terminal
 from act.report.figures import make_figures
@@ -90,13 +91,14 @@ def analysed(seed):
         summary |= {"judge_check": None, "preferences": None}
         if preferences:
             summary["preferences"] = explore(preferences, held["preference"])
-        analyze.add_audit(summary, sessions)
+        analyze.add_conduct(summary, sessions)
+        summary["safety"] = audit(sessions) if sessions else None
         text = json.dumps(summary, allow_nan=False)
         tables = make_tables(summary, held, sessions)
         said = "\n".join(terminal.answer(summary, tables))
         figures = make_figures(tables)
         for figure in figures.values() if seed % 100 == 7 else ():  # they take their time
-            assert figure.render()
+            assert figure.render("svg")
         with tempfile.TemporaryDirectory() as folder:
             page = Path(folder) / "report.html"
             write_page(page, Report(summary, tables, figures, {}))

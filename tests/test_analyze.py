@@ -16,7 +16,7 @@ import pytest
 from act.audit.style import STYLES
 from act.forms import OUTCOMES, score
 from act.records import CONDITIONS
-from act.report.figures import Figure, write_figures
+from act.report.figures import Figure, render_all, write_figures
 from tests.made_preferences import make_preferences
 from tests.made_ratings import damage, make_ratings, make_session, write
 from tests.test_spreadsheet import as_excel, table
@@ -299,7 +299,8 @@ def test_an_older_figure_gives_way_and_other_files_stay(kind, start, tmp_path):
     for old in ("tes_mean.svg", "tes_mean.png", "mine.svg"):
         (tmp_path / old).write_text("old")
     figure = Figure("others", lambda canvas: canvas.subplots().plot([1, 2]), "words", "caption")
-    write_figures(tmp_path, {"tes_mean": figure}, kind)
+    files = render_all({"tes_mean": figure}, kind) if kind else {}
+    write_figures(tmp_path, ["tes_mean"], files, kind)
     left = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert left.pop("mine.svg") == b"old"
     assert list(left) == ([f"tes_mean.{kind}"] if kind else [])

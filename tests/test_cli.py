@@ -1,12 +1,17 @@
 """What the scripts share: the device and its products, one line for an error, and for Ctrl-C."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from argparse import Namespace
 
 import pytest
 import torch
 
-from act.cli import Parser, run_script, set_up_device
+from act.cli import Parser, beside, run_script, set_up_device
 from act.records import InputError
 
 
@@ -82,3 +87,24 @@ def test_a_long_line_loses_its_middle_and_says_so(capsys):
     with pytest.raises(SystemExit):
         run_script(main)
     assert capsys.readouterr().err == f"error: {'a' * 993}b{'c' * 6} [...] {'d' * 1000}\n"
+
+
+def test_a_second_process_works_meanwhile_and_one_that_is_killed_is_one_line():
+    result, killed = beside(divmod, 17, 5), beside(signal.raise_signal, signal.SIGKILL)
+    own = beside(os.getpid)
+    assert result() == (3, 2) and own() != os.getpid()
+    with pytest.raises(ChildProcessError) as caught:
+        killed()
+    assert caught.value.filename == "the second process"
+
+
+def test_the_second_process_ends_where_the_first_is_killed():
+    """Its 10 MB go into a pipe that nobody reads: it must not wait for ever."""
+    script = "import os, signal, time; from act.cli import beside; beside(os.getpid)(); "
+    script += "beside(bytes, 10**7); print(os.getpid(), flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as first:
+        first.stdout.readline()
+        time.sleep(0.5)
+        first.send_signal(signal.SIGKILL)
+        # the end of the output: no process holds it open any more
+        assert first.communicate(timeout=30)[0] == b""

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import analyze
+from act.audit.safety import audit
 from act.audit.style import COUNTS
 from act.records import CONDITIONS
 from act.report import page as pages
@@ -74,7 +75,8 @@ def summarise(ratings, sessions=None, check=None):
     }
     summary = analysis.summarise(ratings, sessions, held, inputs)
     summary |= {"judge_check": check, "preferences": None}
-    analyze.add_audit(summary, sessions)
+    analyze.add_conduct(summary, sessions)
+    summary["safety"] = audit(sessions) if sessions else None
     return json.loads(json.dumps(summary, allow_nan=False)), held
 
 

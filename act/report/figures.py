@@ -1,11 +1,11 @@
 """The figures of the report, each drawn from the rows of a table, whose words are its text.
 
 Nothing is told by colour alone: training is colour (Okabe & Ito's palette) with a name or a shape
-beside it, chain of thought is a filled mark where none is hollow. Only `Figure.render` imports
+beside it, chain of thought is a filled mark where none is hollow. `Figure.render` alone needs
 matplotlib: the rest of the report does without.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -35,7 +35,7 @@ class Figure:
     caption: str
     outcome: str = ""
 
-    def render(self, kind: str = "svg") -> bytes:
+    def render(self, kind: str) -> bytes:
         """The content of a file, "svg" or "png". Raises ImportError without matplotlib."""
         import matplotlib
         from matplotlib import figure
@@ -63,14 +63,21 @@ def make_figures(tables: dict[str, Table]) -> dict[str, Figure]:
     return figures
 
 
-def write_figures(folder: Path, figures: dict[str, Figure], kind: str | None) -> None:
-    """Each figure as a file, <name>.svg or .png, or none. Those of an older analysis go first."""
-    for name, figure in figures.items():
+def render_all(figures: dict[str, Figure], kind: str) -> dict[str, bytes]:
+    """Name -> its file's content. Raises ImportError without matplotlib."""
+    return {name: figure.render(kind) for name, figure in figures.items()}
+
+
+def write_figures(
+    folder: Path, names: Iterable[str], files: dict[str, bytes], kind: str | None
+) -> None:
+    """Each figure's file, <name>.svg or .png, if it has one. Those of an older analysis go."""
+    for name in names:
         for one in ("svg", "png"):
             path = folder / f"{name}.{one}"
-            if one == kind:
+            if one == kind and name in files:
                 with whole_file(path) as partial:
-                    partial.write_bytes(figure.render(kind))
+                    partial.write_bytes(files[name])
             else:
                 path.unlink(missing_ok=True)
 
@@ -103,7 +110,7 @@ def estimates(rows: list[dict], _, figure) -> None:
     axes, outcome = figure.subplots(), rows[0]["outcome"]
     for y, row in enumerate(rows):
         condition = row["condition"]
-        raw = row["_values"]
+        raw = np.array(row["_values"])
         place = y - 0.15 + jitter(len(raw), 0.42)  # above the mean, spread evenly
         # pixels: thousands of shapes would make a large file
         faint = {"s": 10, "alpha": 0.3, "linewidths": 0, "rasterized": True}

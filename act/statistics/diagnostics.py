@@ -74,11 +74,11 @@ def replicates(ratings: list[dict], kind: str, scores: Scores) -> dict | None:
     reliability of the mean, 1 - noise / V, noise = sd_within^2 x mean(1 / ratings), V the variance
     of session means within conditions. None where nothing tells of one of them.
     """
+    if scores.ratings.max() < 2:
+        return None
     by_session = scores_by_session(ratings, kind)
     # (sessions,): how many ratings each has
     numbers = np.array(list(map(len, by_session.values())))
-    if numbers.max() < 2:
-        return None
     every = [rating for held in by_session.values() for rating in held]
     # (ratings,): whose and of which session each is
     raters, rater = np.unique([who for who, _ in every], return_inverse=True)

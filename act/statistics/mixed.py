@@ -77,15 +77,18 @@ class Clusters:
         A column of X that is 0 throughout (a condition that a resample missed) leaves the model.
         """
         sizes = np.unique(self.sizes)
-        # (R, m, G): how often each cluster stands among those of its size
-        by_size = copies[:, :, None] * np.equal.outer(self.sizes, sizes)
         within = np.tensordot(copies, self.within, 1)
-        between = np.tensordot(by_size, self.between, (1, 0))
+        counts, between = [], []
+        for size in sizes:
+            of = self.sizes == size
+            counts.append(copies[:, of].sum(1))
+            between.append(np.tensordot(copies[:, of], self.between[of], 1))
+        counts, between = np.stack(counts, 1), np.stack(between, 1)
         # (R, p): its 1 on the diagonal makes its beta 0, and adds 0 to log |A|
         missed = np.einsum("rii->ri", within + between.sum(1))[:, :-1] == 0
         within[:, :-1, :-1] += missed[:, None] * np.eye(len(self.start))
         freedom = copies @ self.sizes - (~missed).sum(1)
-        return Moments(within, between, sizes.astype(float), by_size.sum(1), freedom)
+        return Moments(within, between, sizes.astype(float), counts, freedom)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 
@@ -162,7 +163,7 @@ def score_sessions(ratings: list[dict], kind: str, path: str | Path) -> Scores:
     found, counts = {}, {}
     for (profile, condition), held in by_session.items():
         each = [outcomes for _, outcomes in held]  # of its ratings
-        means = {name: float(np.mean([one[name] for one in each])) for name in OUTCOMES}
+        means = {name: fmean([one[name] for one in each]) for name in OUTCOMES}
         found[profile, condition], counts[profile, condition] = means, len(each)
     if not found:
         raise InputError(f"{path}: all ratings failed: nothing to analyse")
