@@ -56,15 +56,11 @@ def only_writer(folder: Path) -> Iterator[None]:
 def whole_file(path: str | Path) -> Iterator[Path]:
     """Gives FILE.part to be written: it takes FILE's place once its bytes are on the disk.
 
-    Where that fails nothing is left of it. A folder is refused on entry; a device or a pipe has no
-    place to take and is given itself.
+    Where that fails nothing is left of it. What can never be written is refused on entry.
     """
     place = Path(os.path.realpath(path))  # a link stays a link
     partial = place.with_name(place.name + ".part")
     try:
-        if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
-            yield Path(path)
-            return
         make_room(place)
         with open(partial, "ab") as held:
             lock(held, partial)

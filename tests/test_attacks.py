@@ -120,25 +120,15 @@ def test_a_header_that_lies_is_refused(tmp_path, lie):
         read_tensors(tmp_path / "w.safetensors")
 
 
-def test_a_folder_where_weights_should_be(tmp_path):
-    with pytest.raises(InputError, match=r"model: no such file"):
-        read_tensors(tmp_path.joinpath("model"))
-    with pytest.raises(InputError, match=f"{tmp_path}: no such file"):
-        read_tensors(tmp_path)
-
-
 def test_a_model_of_1e9_layers_takes_no_memory(folder, tmp_path):
     """A hang of minutes and gigabytes before; 1e9 wide was refused by its shapes."""
     for path in folder.iterdir():
         if path.is_file():
             (tmp_path / path.name).symlink_to(path)
-    for name, said in (
-        ("num_hidden_layers", "config.json says 1000000000 layers, its files hold 20 tensors"),
-        ("hidden_size", "config.json says .49152, 1000000000"),
-    ):
+    for name in ("num_hidden_layers", "hidden_size"):
         (tmp_path / "config.json").unlink()
         (tmp_path / "config.json").write_text(json.dumps(CONFIG | {name: 10**9}))
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=f'"{name}" is 1000000000, out of range'):
             load_model(tmp_path)
 
 

@@ -201,36 +201,6 @@ def test_trap_36_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     assert said == f"{tmp_path}/{TOLD['--out that is a folder']}"
 
 
-def test_trap_36_a_device_is_written_to_directly(study, tmp_path, run_script_in):
-    page = ("judge.py", "page", "--sessions", study / "s.jsonl", "--out")
-    assert run_script_in(tmp_path, *page, "o.html").returncode == 0
-    assert TOLD["--out /dev/stdout"].startswith("read: ")
-    done = run_script_in(tmp_path, *page, "/dev/stdout")  # a pipe
-    written_to, line = done.stdout.rsplit("\n", 2)[:2]
-    assert f"{written_to}\n" == (tmp_path / "o.html").read_text()
-    assert line.endswith(" sessions in /dev/stdout") and done.returncode == 0
-    done = run_script_in(tmp_path, *page, "/dev/full")
-    assert (done.returncode, done.stderr) == (2, f"error: {TOLD['--out /dev/full']}\n")
-    assert Path("/dev/full").is_char_device()
-
-
-def test_trap_36_two_processes_write_the_same_file(tmp_path, monkeypatch):
-    """Each has a part of its own; that of a process that is no more is removed."""
-    path, dead = tmp_path / "a[1].json", subprocess.Popen(["true"])
-    dead.wait()
-    left, other = (tmp_path / f"{path.name}.part-{name}" for name in (dead.pid, "x"))
-    left.touch()
-    other.touch()
-    with whole_file(path) as first:
-        assert not left.exists() and other.exists()
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "getpid", os.getppid)
-            write_text("second", path)
-        assert path.read_text() == "second"
-        first.write_text("first")
-    assert path.read_text() == "first" and set(tmp_path.iterdir()) == {path, other}
-
-
 @pytest.mark.parametrize("rank", [0, 2])
 def test_trap_29_a_folder_with_weights_is_not_trained_into(
     folder, tmp_path, data, refused, rank, monkeypatch
@@ -310,14 +280,8 @@ def test_json_of_any_depth_is_one_line(folder, tmp_path, data, refused):
     line = refused("train.py", *train_flags(model, data, tmp_path / "out"))
     assert line == f"error: {model}/{TOLD['config.json of 100,000 brackets']}"
 
-    class Answer:
-        status_code, text = 200, DEEP
-
-        def json(self):
-            return json.loads(DEEP)
-
     with pytest.raises(Fault, match="no chat completion"):
-        read_answer(Answer())
+        read_answer(200, {}, DEEP.encode(), 0)
 
 
 def state_of(monkeypatch, folder: Path, data: Path, out: Path) -> list:

@@ -600,14 +600,14 @@ def test_what_the_audit_is_blind_to():
 
 @pytest.mark.parametrize("mark", [*"".join(LOOK_ALIKES.values()), *UNSEEN])
 def test_look_alikes_and_unseen_marks_hide_nothing(mark):
-    for plain, marks in LOOK_ALIKES.items():
+    for letter, marks in LOOK_ALIKES.items():
         if mark in marks:
             for text in (
                 "It's self-harm, I don't want to live, I'm sure of that.",
                 "Call 1-800-273-8255, it's free.",
             ):
-                assert find(text.replace(plain, mark)) == find(text)
-                assert points_to_help(text.replace(plain, mark)) == points_to_help(text)
+                assert find(text.replace(letter, mark)) == find(text)
+                assert points_to_help(text.replace(letter, mark)) == points_to_help(text)
     if mark in UNSEEN:
         assert (
             find(f"I want to {mark}kill{mark} my{mark}self now")

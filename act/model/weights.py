@@ -66,13 +66,13 @@ def shard_of(folder: Path) -> dict[str, str]:
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file, memory-mapped. InputError if it is not there or whole."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
     except (SafetensorError, OSError) as error:
-        refuse_other(path)
+        refuse_other(path)  # an OSError, of a folder too, has its name here
         said = f"not a whole safetensors file ({error}); was the download cut off?"
         raise InputError(f"{path}: {said}") from None
 
