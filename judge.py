@@ -11,7 +11,7 @@ how empathic).
 A judge is a model folder, FOLDER+ADAPTER, or NAME@URL for an OpenAI-compatible endpoint, whose key
 comes from the environment. It sees what was said, answers only, blind to the condition. A small
 judge is a demonstration, not an instrument: `check` says whether a judge measures anything, `agree`
-how it compares with people. Each rating holds what its judge depends on (weights or address,
+how it compares with people. Each rating holds what its judge depends on (weights or name,
 wording, temperature, seed): a file takes one setting of a judge and no other.
 """
 
@@ -35,17 +35,11 @@ from act.dialogue.local import LocalChat, check_adapters
 from act.files import whole_file, write_json, write_text
 from act.forms import FORMS, load_wording
 from act.judging import check as known_groups
-from act.judging.judge import (
-    examples,
-    rate_missing,
-    refuse_others,
-    said_in,
-    same_family,
-    wording_digest,
-)
+from act.judging.judge import rate_missing, refuse_others, said_in, same_family, wording_digest
 from act.judging.prefer import BUNDLED, add_preferences, check_held, read_pairs, settings_of
 from act.judging.rating_page import rating_page
 from act.judging.served import open_judge, times
+from act.judging.tuning import examples, rated_sessions
 from act.model.sampler import Sampling
 from act.model.spec import base_folder, is_endpoint, model_name
 from act.records import (
@@ -54,13 +48,12 @@ from act.records import (
     Store,
     check_rating,
     check_session,
-    check_settings,
     rating_key,
     read_unique,
     require,
 )
 from act.statistics.agreement import as_table, compare
-from act.statistics.names import warn_alike, warn_of_names
+from act.statistics.names import warn_of_names
 from act.statistics.preferences import check_preference
 from act.statistics.ratings import SUFFIX, read_any
 
@@ -83,16 +76,7 @@ def rate(args: Namespace) -> None:
             # 1. is it the judge that the file and the check know?
             judge = open_judge(spec, args)
             refuse_others(store, judge.settings, name)
-            if checked := checks.get(name):
-                # its seed may be another, and what becomes of a long transcript; what its server
-                # takes is not known yet
-                free = {key: judge.settings.get(key) for key in ("seed", "long", "served")}
-                held, new = checked.get("settings", {}) | free, judge.settings | free
-                what = f"--check: the check of {name}"
-                check_settings(what, held, new, "; check it as it rates")
-                print(checked["verdict"]["line"])
-            else:
-                print(f"{name} is not checked here: `judge.py check`, then --check.")
+            print(known_groups.verdict_on(judge, checks.get(name)))
             # 2. may it like its own words better?
             for role in same_family(spec, sessions.values()):
                 kin = f"warning: {name} is of one family with the {role} in {args.sessions}"
@@ -190,29 +174,17 @@ def agree(args: Namespace) -> None:
 def tune_data(args: Namespace) -> None:
     """Human ratings and sessions -> SFT examples for `train.py --method sft`."""
     # 1. valid ratings of these sessions, in this wording
-    sessions = {one["id"]: one for one in read_unique(args.sessions, check_session)}
-    human = read_any(args.human)
-    names = [session["profile"]["id"] for session in sessions.values()]
-    names += [rating["profile"] for rating in human]
-    warn_alike(f"{args.human} and {args.sessions}", "client", names)
-    human = [r for r in human if r["status"] == "ok" and r["session"] in sessions]
-    if not human:
-        raise InputError(f"{args.human}: no valid rating of a session in {args.sessions}")
-    for record in human:
-        if record.get("wording", args.wording) != args.wording:
-            where = f"{args.human}: {record['session']}, {record['rater']}"
-            what = f"rated in the wording {record['wording']}, not {args.wording}"
-            raise InputError(f"{where}: {what}; see --form")
+    rated = rated_sessions(args.human, args.sessions, args.wording)
     # 2. the examples that are not there yet; a file holds one kind, in one wording
     settings = {"target": args.target, "wording": wording_digest(args.forms)}
     fields = {"id": str, "prompt": list, "completion": list}
     with Store(args.out, lambda row: require(row, fields)) as store:
         refuse_others(store, settings)
-        for record in human:
-            for row in examples(sessions[record["session"]], record, args.forms, args.target):
+        for session, rating in rated:
+            for row in examples(session, rating, args.forms, args.target):
                 if row["id"] not in store:
                     store.append(row | {"judge": settings})
-        print(f"{len(store)} examples in {args.out}, from {len(human)} ratings")
+        print(f"{len(store)} examples in {args.out}, from {len(rated)} ratings")
 
 
 def page(args: Namespace) -> None:

@@ -3,6 +3,7 @@ one line."""
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,8 +11,9 @@ import judge as judge_script
 from act.cli import run_script
 from act.dialogue import endpoint
 from act.forms import FORMS
-from act.judging.judge import WHOLE_FORMS, same_family, wording_digest
-from act.records import check_rating, read_jsonl
+from act.judging import check
+from act.judging.judge import WHOLE_FORMS, Text, same_family, wording_digest
+from act.records import Store, check_rating, read_jsonl
 from tests.fake_server import completion, serving, status
 from tests.made_ratings import make_session, write
 from tests.test_served_judge import RATED, as_json
@@ -54,7 +56,7 @@ def test_ratings_of_other_settings_are_not_taken_for_these(judge, refused, wordi
         judge(*RATE, spec)
         kept = list(read_jsonl("r.jsonl", check_rating))
         digest = wording_digest(FORMS, WHOLE_FORMS)
-        settings = {"endpoint": f"m@{server.url}", "wording": digest, "temperature": 0.0, "seed": 0}
+        settings = {"endpoint": "m", "wording": digest, "temperature": 0.0, "seed": 0}
         assert [r["judge"] for r in kept] == [settings | {"served": {}}] * 2
         warmer = "r.jsonl was made with temperature 0.0, not 0.7; choose another --out"
         for flags, said in (
@@ -65,16 +67,24 @@ def test_ratings_of_other_settings_are_not_taken_for_these(judge, refused, wordi
             assert said in refused("judge.py", *RATE, spec, *flags)
         judge(*RATE, spec, "--attempts", 5, "--concurrency", 2)  # these decide nothing
         with serving(lambda body, n: as_json(RATED)) as other:
-            assert "endpoint m@" in refused("judge.py", *RATE, f"m@{other.url}")
+            judge(*RATE, f"m@{other.url}")  # the same judge, wherever it is served
             twice = refused("judge.py", *RATE, spec, f"m@{other.url}")
             assert 'two judges would both rate as "m"' in twice
             assert not other.requests
         judge(*RATE, f"n@{server.url}", "--temperature", 0.7)  # of another name
     assert len(list(read_jsonl("r.jsonl"))) == 4 and len(server.requests) == 4
+    older = [r | {"judge": r["judge"] | {"endpoint": "m@http://old:9/v1"}} for r in kept[:1]]
+    write(judge_script.Path("r.jsonl"), older)  # with an address
+    with serving(lambda body, n: as_json(RATED)) as server:
+        spec = f"m@{server.url}"
+        assert "2 ratings in r.jsonl" in judge(*RATE, spec).out and len(server.requests) == 1
+    older[0]["judge"]["endpoint"] = "n@http://old:9/v1"
+    write(judge_script.Path("r.jsonl"), older)
+    assert "made with endpoint n, not m;" in refused("judge.py", *RATE, spec)
     write(
         judge_script.Path("r.jsonl"), [{k: v for k, v in r.items() if k != "judge"} for r in kept]
     )
-    assert "made with endpoint unknown, not m@" in refused("judge.py", *RATE, spec)
+    assert "made with endpoint unknown, not m;" in refused("judge.py", *RATE, spec)
 
 
 def test_local_judges_are_told_apart_by_their_weights(judge, refused, folder, tmp_path):
@@ -176,7 +186,8 @@ def check_file(path, **more):
 def test_a_check_is_repeated_for_its_own_judge_alone(judge, refused, tmp_path):
     with serving(lambda body, n: as_json(RATED)) as server:
         spec = f"m@{server.url}"
-        settings = {"endpoint": spec, "wording": wording_digest(FORMS, WHOLE_FORMS)}
+        settings = {"endpoint": "m@http://old:9/v1"}  # served elsewhere, then
+        settings |= {"wording": wording_digest(FORMS, WHOLE_FORMS)}
         settings |= {"temperature": 0.0, "seed": 7}
         mine = check_file(tmp_path / "mine.json", settings=settings)
         lines = judge(*RATE, spec, f"n@{server.url}", "--check", mine).out.splitlines()
@@ -236,6 +247,21 @@ def test_files_that_cannot_be_read_or_written_are_one_line_before_anybody_is_ask
         assert probed == len(server.probes) == 1
         assert (tmp_path / "new/c.json").read_text() == result
         assert "temperature 0.0, not 1.0" in refused(*check, "new/c.json", "--temperature", 1)
+
+
+def test_a_check_goes_on_with_the_settings_of_now_and_what_the_server_took(tmp_path):
+    """Of what is kept a judge takes "served" alone: the rest of an older record is not its own."""
+    text = Text(("p1", "shows"), [("It hurts.", "What hurts?")])
+    served = {"seed": "none"}
+    held = {"endpoint": "m@http://old:9/v1", "seed": 0, "note": "old", "served": served}
+    judgement = {"status": "ok", "ratings": RATED}
+    row = {"id": text.id, "judge": held, "judgement": judgement}
+    write(tmp_path / "kept.jsonl", [row])
+    judge = SimpleNamespace(name="m", settings={"endpoint": "m", "seed": 0}, rate=lambda texts: [])
+    with Store(tmp_path / "kept.jsonl", lambda record: None) as store:
+        (found,) = check.ask(judge, [text], store)
+    assert found.ratings == RATED
+    assert judge.settings == {"endpoint": "m", "seed": 0, "served": served}
 
 
 def test_examples_of_another_wording_or_kind_are_not_mixed(judge, refused, wording, tmp_path):

@@ -678,3 +678,4 @@ def test_every_word_for_a_finish_is_read_as_the_table_says():
     for wanted, words in wire.WORDS["finish"].items():
         for word in words:
             assert wire.finish_status(word.upper()) == wanted, word
+    assert wire.finish_status("incomplete") == "length"  # though "complete" is in it

@@ -6,14 +6,17 @@ the server's, and the same command asks again; or one line that stops the run, w
 come at all (a wrong key or name, a spent quota, a server that is down).
 """
 
+import asyncio
 import random
 import re
 import sys
 import threading
 import time
 from argparse import Namespace
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from queue import Empty, SimpleQueue
 
 import httpx
@@ -70,7 +73,7 @@ class Endpoint(ChatModel):
         self.url = self.address.copy_with(path=path)
         self.dialect = wire.find_dialect(self.address)
         self.key, self.timeout = wire.read_key(self.dialect.key), timeout
-        self.client = self._open_client()
+        self.client, self.loop = self._open_client(), _open_loop()
         thinks = THINKS.match(self.model.rpartition("/")[2])  # MODEL, or VENDOR/MODEL
         self.room = max(room, ROOM_TO_THINK) if thinks else room
         self.options = probe.options(sampling, sampling.max_new_tokens + self.room)
@@ -86,15 +89,15 @@ class Endpoint(ChatModel):
         self.done: SimpleQueue[tuple[str, Reply | Exception]] = SimpleQueue()
         self.stopped: Exception | None = None  # raised by the next step, behind the replies in hand
 
-    def _open_client(self) -> httpx.Client:
+    def _open_client(self) -> httpx.AsyncClient:
         """Connections with the key. Raises InputError for a proxy that httpx cannot use."""
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         if self.key and wire.VERSION in self.address.params:
             headers = {"api-key": self.key}
         try:
-            return httpx.Client(
+            return httpx.AsyncClient(
                 headers=headers,
-                timeout=httpx.Timeout(self.timeout, connect=min(self.timeout, CONNECT)),
+                timeout=httpx.Timeout(None, connect=CONNECT),  # of the whole call: see _send
                 limits=httpx.Limits(),  # none: the threads are the limit
                 trust_env=not wire.is_loopback(self.address),  # no proxy to one's own machine
             )
@@ -159,7 +162,11 @@ class Endpoint(ChatModel):
             self.asked.put(None)
         for thread in self.threads:
             thread.join()
-        self.client.close()
+        self._wait_for(self.client.aclose())
+
+    def _wait_for(self, doing: Coroutine) -> object:
+        """What comes of it on the loop."""
+        return asyncio.run_coroutine_threadsafe(doing, self.loop).result()
 
     def _work(self) -> None:
         """One thread: asks in, replies out, until None comes."""
@@ -183,8 +190,7 @@ class Endpoint(ChatModel):
         after = f"{_tries(reply)}: {fault}"
         if fault.mend == "nothing" or self.last_good < began:
             raise self._stop(f"no reply in {after}", fault)
-        lost = "put off" if reply.status == "lost" else "lost"
-        self._warn(f"a turn is {lost} after {after}")
+        self._warn(f"no reply for one prompt after {after}")
         return reply
 
     def _try(self, ask: Ask, attempts: int) -> tuple[Reply, Fault | None]:
@@ -245,7 +251,7 @@ class Endpoint(ChatModel):
         while True:
             began = self.pace.wait()
             try:
-                data = wire.read_answer(*self._send(self.body(ask)), tokens)
+                data = wire.read_answer(*self._wait_for(self._send(self.body(ask))), tokens)
             except httpx.RequestError as lost:  # no connection, or late, or broken off, or garbled
                 raise Fault(f"{type(lost).__name__} {lost}".strip(), "time", code=0) from None
             except Fault as fault:
@@ -257,16 +263,22 @@ class Endpoint(ChatModel):
                 self.pace.reply_came()
                 return data
 
-    def _send(self, body: dict) -> tuple[int, httpx.Headers, bytes]:
+    async def _send(self, body: dict) -> tuple[int, httpx.Headers, bytes]:
         """(HTTP status, headers, all bytes). Raises Fault where they are late, or too many."""
-        latest, raw = time.monotonic() + self.timeout, bytearray()
-        with self.client.stream("POST", self.url, json=body) as answer:
-            for piece in answer.iter_bytes():
-                raw += piece
-                if time.monotonic() > latest:
-                    raise Fault(f"no whole reply in {self.timeout} s (--timeout)", "time", code=0)
-                if len(raw) > LONGEST_ANSWER:
-                    raise Fault(f"an answer of more than {LONGEST_ANSWER} bytes", "time", code=0)
+        raw = bytearray()
+        try:
+            async with (
+                asyncio.timeout(self.timeout),
+                self.client.stream("POST", self.url, json=body) as answer,
+            ):
+                async for piece in answer.aiter_bytes():
+                    raw += piece
+                    if len(raw) > LONGEST_ANSWER:
+                        many = f"an answer of more than {LONGEST_ANSWER} bytes"
+                        raise Fault(many, "time", code=0)
+        except TimeoutError:
+            late = f"no whole reply in {self.timeout} s (--timeout)"
+            raise Fault(late, "time", code=0) from None
         if len(self.key) >= LEAST_KEY:  # what it echoes of the key is stored nowhere
             raw = raw.replace(self.key.encode(), b"***")
         return answer.status_code, answer.headers, bytes(raw)
@@ -314,6 +326,14 @@ class Endpoint(ChatModel):
         """On one line, without the key, and cut only then: no part of a key is left."""
         text = text.replace(self.key, "***") if self.key else text
         return " ".join(text.split())[: wire.SHOWN]
+
+
+@cache
+def _open_loop() -> asyncio.AbstractEventLoop:
+    """The loop of all requests: unlike a thread's, any wait on it can be ended."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+    return loop
 
 
 def _tries(reply: Reply) -> str:

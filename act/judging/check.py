@@ -20,7 +20,7 @@ from scipy.stats import binomtest
 from tqdm import tqdm
 
 from act.forms import FORMS, score, slots
-from act.judging.judge import Judge, Judgement, Text, refuse_others
+from act.judging.judge import Judge, Judgement, Text, refuse_others, same_judge
 from act.judging.prefer import BUNDLED
 from act.records import InputError, Store, read_check, read_jsonl
 from act.statistics.agreement import ITEMS, mean_rated
@@ -86,7 +86,8 @@ def ask(judge: Judge, texts: list[Text], store: Store | None) -> list[Judgement]
     found = {}  # the text's id -> its judgement
     for record in store.records() if store else ():
         found[record["id"]] = Judgement(**record["judgement"])
-        judge.settings |= record["judge"]  # what its server was found to take, too
+        if "served" in record["judge"]:  # what its server was found to take
+            judge.settings["served"] = record["judge"]["served"]
     missing = [text for text in texts if text.id not in found]
     if missing:
         judge.get_ready()
@@ -162,6 +163,18 @@ def read_checks(paths: Sequence[Path], names: Sequence[str]) -> dict[str, dict]:
             raise InputError(f'{path}: a second check of "{found["judge"]}"')
         checks[found["judge"]] = found
     return checks
+
+
+def verdict_on(judge: Judge, checked: dict | None) -> str:
+    """What its check found of a judge, in a line. Raises InputError for a check of other settings:
+    the seed may be another, and what becomes of a long transcript; what its server takes is not
+    known yet."""
+    if checked is None:
+        return f"{judge.name} is not checked here: `judge.py check`, then --check."
+    what, free = f"--check: the check of {judge.name}", ("seed", "long", "served")
+    held = checked.get("settings", {})
+    same_judge(what, held, judge.settings, "; check it as it rates", free)
+    return checked["verdict"]["line"]
 
 
 def rated_pairs(values: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:

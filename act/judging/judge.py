@@ -136,15 +136,25 @@ def rating(session: dict, judge: Judge, text: Text, judgement: Judgement, wordin
     return record | judgement.more
 
 
+def same_judge(what: object, held: dict, new: dict, cure: str, free: Iterable[str] = ()) -> None:
+    """check_settings for all of a judge's settings but `free`. An endpoint is compared by its name:
+    older files hold its address, too."""
+    held = {"served": {}} | held
+    if is_endpoint(held.get("endpoint", "")):
+        held["endpoint"] = model_name(held["endpoint"])
+    if "served" not in new:  # its server was not asked yet what it takes
+        del held["served"]
+    for name in free:
+        held[name] = new.get(name, "unknown")
+    check_settings(what, held, new, cure)
+
+
 def refuse_others(store: Store, settings: dict, rater: str | None = None) -> None:
     """Raises InputError where `store` holds what was made with other settings (of `rater`)."""
     for record in store.records():
         if rater in (None, record.get("rater")):
             held = record["judge"] if isinstance(record.get("judge"), dict) else {}
-            held = {"served": {}} | held
-            if "served" not in settings:  # its server was not asked yet what it takes
-                del held["served"]
-            check_settings(store.path, held, settings, "; choose another --out")
+            same_judge(store.path, held, settings, "; choose another --out")
 
 
 def rate_missing(
@@ -175,20 +185,6 @@ def rate_missing(
             session = sessions[text.key[0]]
             store.append(rating(session, judge, text, judgement, wording))
     return unanswered
-
-
-def examples(session: dict, record: dict, forms: Sequence[Form], target: str) -> Iterator[dict]:
-    """SFT examples of one rating: 34 "slots" as a local judge is asked, or one "form"."""
-    said, ratings = said_in(session), [*record["act_fm"], *record["tes"]]
-    name = f"{record['session']}/{record['rater']}/{record['replicate']}"
-    if target == "form":
-        asked = {name: (form_messages(said, forms), render(ratings, forms))}
-    else:
-        each = zip(slots(forms), map(str, ratings), strict=True)
-        asked = {f"{name}/{s.form} {s.number}": (slot_messages(said, s), r) for s, r in each}
-    for key, (prompt, text) in asked.items():
-        completion = [{"role": "assistant", "content": text}]
-        yield {"id": key, "session": session["id"], "prompt": prompt, "completion": completion}
 
 
 def family_of(spec: str) -> str:

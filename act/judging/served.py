@@ -56,7 +56,7 @@ class EndpointJudge(Judge):
             | {NONE: {}},
         }
         self.settings = {
-            "endpoint": f"{endpoint.model}@{endpoint.address}",
+            "endpoint": endpoint.model,  # wherever it is served
             "wording": wording_digest(forms, WHOLE_FORMS),
             "temperature": endpoint.sampling.temperature,
             "seed": seed,
