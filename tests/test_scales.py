@@ -179,8 +179,29 @@ def test_trap_35_a_ceiling_is_said_and_no_interval_that_tells_nothing_is_shown(c
     ]
     assert "act_fm_total" in over
     assert beyond.startswith("In 11 of 11 rated outcomes 15% or more of some condition's sessions")
-    assert f"and in {len(over)} a mean's 95% interval goes beyond it" in beyond
+    assert f"and in {len(over)} of 11 a mean's 95% interval goes beyond it" in beyond
     assert "Share of the sessions with the lowest" in page
+
+
+def test_trap_35_the_ends_of_all_measures_of_style_are_one_sentence():
+    """Two below 0, one of them with half of its sessions there, one within; one rated outcome has
+    an interval beyond its scale: "1 of 1"; preferences have no ends."""
+
+    def entry(floor, ci):
+        seen = {"floor": floor, "ceiling": None}
+        return {"observed": {"sft": seen}, "emm": {"sft": {"ci_satterthwaite": ci}}}
+
+    outcomes = {"preference": entry(None, [-2, 3]), "tes_mean": entry(0.0, [6, 7.1])}
+    assert list(sentences.scales({"outcomes": {}, "cronbach": []})) == []
+    outcomes["words_per_reply"] = entry(0.0, [1, 90])
+    outcomes |= {"list_share": entry(0.5, [-0.1, 0.2]), "echo_share": entry(0.1, [-0.1, 1])}
+    rated, style = sentences.scales({"outcomes": outcomes, "cronbach": []})
+    assert rated.startswith("In 0 of 1 rated outcomes 15%")
+    assert "and in 1 of 1 a mean's 95% interval goes beyond it, where no score can be" in rated
+    assert style.startswith("How the therapists speak: in 1 of 3 measures 15% or more")
+    assert "and in 2 of 3 a mean's 95% interval goes beyond it, where nothing can be" in style
+    del outcomes["tes_mean"], outcomes["list_share"], outcomes["echo_share"]
+    assert list(sentences.scales({"outcomes": outcomes, "cronbach": []})) == []
 
 
 def test_trap_35_alpha_of_a_ceiling_has_no_interval_and_is_no_halo(ceiling):
