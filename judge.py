@@ -167,6 +167,10 @@ def agree(args: Namespace) -> None:
     # 2. outcome by outcome, item by item
     rows = compare(human, judge, suffix, args.resamples, args.seed, args.cluster)
     print("\n".join(as_table(rows, args.cluster)))
+    clients, sessions = ({record[of] for record in human} for of in ("profile", "session"))
+    if args.cluster == "session" and len(clients) < len(sessions):
+        they = f"{len(sessions)} sessions are of {len(clients)} client{'s' * (len(clients) > 1)}"
+        print(f"Caution: {they}; intervals take them as independent (else --cluster profile).")
     if args.out:
         write_json(rows, args.out)
 

@@ -30,7 +30,7 @@ from act.statistics.agreement import (
     spearman,
     weighted_kappa,
 )
-from act.statistics.scales import cronbach, mean_squares
+from act.statistics.scales import cronbach, mean_squares, never_vary
 from tests.made_ratings import make_session, write
 
 # Shrout & Fleiss (1979), table 2: six targets, four judges. ICC(2,1) = .29, ICC(3,1) = .71 in table
@@ -137,6 +137,40 @@ def test_trap_35_no_interval_where_no_error_is_left_and_none_of_a_constant_scale
     assert row["ci"] is row["by"] is None and row["refused"] == "19 of 20 values are the same"
     flat = Rows(np.arange(9), 50, 0).row("", "", "ICC(A,1)", ICCS["ICC(A,1)"], np.full((9, 2), 7.0))
     assert (flat["estimate"], flat["refused"]) == (None, "not defined: sessions hardly differ")
+
+
+def test_raters_who_agree_wholly_are_told_so():
+    """ICC 1.000 has no error to judge by, whether all agree or differ by a constant (order)."""
+    same = np.repeat([[1.0], [4.0], [2.5], [7.0]], 2, axis=1)
+    for name, table in (("ICC(A,1)", same), ("ICC(C,1)", same + [0, 2])):
+        for clusters in (np.arange(4), np.array([0, 0, 1, 2])):  # by F, by bootstrap
+            row = Rows(clusters, 50, 0).row("", "", name, ICCS[name], table)
+            assert row["estimate"] == pytest.approx(1) and row["ci"] is row["by"] is None
+            assert row["refused"] == "they agree wholly: no error to judge by"
+    row = Rows(np.arange(4), 50, 0).row("", "", "ICC(A,1)", ICCS["ICC(A,1)"], same + [0, 2])
+    assert row["refused"] is None and row["estimate"] < 1
+
+
+def test_a_rater_who_gave_one_value_throughout():
+    """36 fours beside whatever the other gave: ICC(C,1) is exactly 0 and has no interval; nor has
+    the judge's with each of two humans. Of three raters two may still agree."""
+    varied = np.random.default_rng(0).integers(1, 8, (36, 2)).astype(float)
+    four = np.full((36, 1), 4.0)
+    rows = Rows(np.arange(36), 50, 0)
+    row = rows.row("", "", "ICC(C,1)", ICCS["ICC(C,1)"], np.hstack([varied[:, :1], four]))
+    assert row["estimate"] == pytest.approx(0) and row["ci"] is row["by"] is None
+    assert row["refused"] == "of one rater 36 of 36 values are the same"
+    with_judge = np.hstack([varied, four])
+    found = list(rows.in_pairs("tes_mean", "judge, each human", with_judge, [(0, 2), (1, 2)]))
+    iccs = [row for row in found if row["statistic"] in ICCS]
+    assert [row["refused"] for row in iccs] == ["of one rater 36 of 36 values are the same"] * 2
+    three = [(0, 1), (0, 2), (1, 2)]
+    found = list(rows.in_pairs("tes_mean", "humans", with_judge, three))
+    assert all(row["ci"] for row in found if row["statistic"] in ICCS)
+    with_judge[3:, 1] = np.nan  # a third who rated few sessions, all with the fours, varies
+    with_judge[:3, 1] = 1, 5, 2
+    assert never_vary(with_judge, [(0, 2), (1, 2)]) == "of one rater 3 of 3 values are the same"
+    assert never_vary(with_judge) is None
 
 
 def test_raters_who_are_opposed():
@@ -532,6 +566,7 @@ def test_the_script(tmp_path, refused, monkeypatch, capsys):
     run_script(judge_script.main)
     lines = capsys.readouterr().out.splitlines()
     rows = json.loads((tmp_path / "a.json").read_text())
+    assert not any("--cluster" in line for line in lines)  # each session has its own client
     assert len(lines) == 1 + len(rows) and found(rows, "TES 9", "humans", "alpha")["ci"]
     anna = np.array([r["tes"] for r in human if r["rater"] == "anna"], float)
     row = found(rows, "tes_mean", "anna", "Cronbach's alpha")
@@ -539,6 +574,17 @@ def test_the_script(tmp_path, refused, monkeypatch, capsys):
     assert {r["raters"] for r in rows if r["statistic"] == "Cronbach's alpha"} == {
         "anna", "ben", "judge"
     }  # fmt: skip
+    write(tmp_path / "h3", [r | {"profile": f"p{len(r['session']) % 2}"} for r in human])
+    monkeypatch.setattr("sys.argv", ["judge.py", "agree", "--human", "h3", *words[4:8]])
+    run_script(judge_script.main)
+    n = len({r["session"] for r in human})
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        f"Caution: {n} sessions are of 2 clients; intervals take them as independent "
+        "(else --cluster profile)."
+    )
+    monkeypatch.setattr("sys.argv", [*words[:3], "h3", *words[4:8], "--cluster", "profile"])
+    run_script(judge_script.main)
+    assert "independent" not in capsys.readouterr().out
     assert "no session that both rated" in refused(*agree, "none")
     for name in ("j", "half"):
         assert "gave no probabilities" in refused(*agree, name, "--score", "expected")

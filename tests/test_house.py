@@ -15,8 +15,8 @@ MAY_IMPORT = {
     "act/model": {"kernels", "act.model", "act.records", "act.files", "act.cli"},
     "act/training": {"kernels", "act.training", "act.model", "act.records", "act.files"},
     "act/dialogue": {"act.dialogue", "act.model", "act.records"},
-    "act/statistics": {"act.statistics", "act.forms", "act.records"},
-    "act/audit": {"act.audit", "act.records"},
+    "act/statistics": {"act.statistics", "act.audit", "act.forms", "act.records"},
+    "act/audit": {"act.audit", "act.forms", "act.records"},
     "act/judging": {
         "act.judging",
         "act.model",

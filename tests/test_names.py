@@ -59,6 +59,8 @@ def test_trap_35_one_line_with_both_spellings(capsys):
     assert 'clients "Élan" and "élan" ' in capsys.readouterr().err
     warn_alike("r.jsonl", "client", [f"{p}{i}" for p in "pP" for i in range(3)])
     assert capsys.readouterr().err.endswith(f'"P0" and "p0" {SAID}; 2 more such clients\n')
+    warn_alike("r.jsonl", "client", [f"{p}{i}" for p in "pP" for i in range(2)])
+    assert capsys.readouterr().err.endswith(f'"P0" and "p0" {SAID}; 1 more such client\n')
     warn_alike("r.jsonl", "client", ["p1", "p1", "p2"])
     assert capsys.readouterr().err == ""
 

@@ -114,7 +114,15 @@ def test_the_order_of_rating_is_held_equal_or_said_to_go_with_the_conditions(tmp
     path.write_bytes(as_excel(table(ratings, ["order"])))
     read = [rating["order"] for rating in read_ratings(path, "integer")]
     assert read == [rating["order"] for rating in ratings]
-    ratings[5]["order"] = float("inf")
-    assert found_in(ratings) == {}
-    del ratings[5]["order"]  # not recorded of all
+    partly = {"apart": None, "outcomes": None, "recorded": 119, "ratings": 120}
+    for place in (float("inf"), None, "last"):
+        ratings[5]["order"] = place
+        assert found_in(ratings) == {"order": partly}
+    del ratings[5]["order"]
+    assert found_in(ratings) == {"order": partly}
+    summary, _ = summarise(ratings)
+    said = "The order of rating is recorded for 119 of 120 ratings: not looked at."
+    assert next(sentences.cautions(summary)).startswith(said)
+    for rating in ratings:  # recorded of none
+        rating["order"] = None
     assert found_in(ratings) == {}

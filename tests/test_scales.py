@@ -121,7 +121,14 @@ def test_shares_at_the_ends():
     assert at_ends(np.array([36, 36.0, 0, 12]), "act_fm_total") == {"floor": 0.25, "ceiling": 0.5}
     nearly = np.array([7 - 1e-12, 6.99, 1])  # a mean of sevens, by rounding
     assert at_ends(nearly, "tes_mean") == {"floor": 1 / 3, "ceiling": 1 / 3}
-    assert at_ends(nearly, "words_per_reply") == {"floor": None, "ceiling": None}
+    assert at_ends(nearly, "preference") == {"floor": None, "ceiling": None}
+    # how the therapists speak: a count has no highest value, a share lies between 0 and 1
+    assert at_ends(np.array([0, 0, 0, 1.0]), "words_per_reply") == {"floor": 0.75, "ceiling": None}
+    assert at_ends(np.array([0, 0, 0, 1.0]), "list_share") == {"floor": 0.75, "ceiling": 0.25}
+    below, above = ({"sft": {"ci_satterthwaite": ci}} for ci in ([-0.01, 0.5], [0.5, 1.01]))
+    assert goes_beyond(below, "words_per_reply") and not goes_beyond(above, "words_per_reply")
+    assert goes_beyond(below, "list_share") and goes_beyond(above, "list_share")
+    assert not goes_beyond({"sft": {"ci_satterthwaite": [0.0, 1.0]}}, "list_share")
     seen = {"sft": {"floor": 0.15, "ceiling": 0.1}, "orpo": {"floor": 0.1499, "ceiling": None}}
     assert piled(seen) == {"floor": {"sft": 0.15}}
     beyond = {"sft": {"ci_satterthwaite": [5.9, 7.01]}}
@@ -170,9 +177,31 @@ def test_trap_35_a_ceiling_is_said_and_no_interval_that_tells_nothing_is_shown(c
         for mean in [summary["outcomes"][name]["emm"]]
         if any(row["ci_satterthwaite"][1] > OUTCOMES[name].high for row in mean.values())
     ]
-    assert "act_fm_total" in over and beyond.startswith(f"In {len(over)} outcomes ")
-    assert any(line.startswith("In 11 outcomes 15% or more") for line in said)
+    assert "act_fm_total" in over
+    assert beyond.startswith("In 11 of 11 rated outcomes 15% or more of some condition's sessions")
+    assert f"and in {len(over)} of 11 a mean's 95% interval goes beyond it" in beyond
     assert "Share of the sessions with the lowest" in page
+
+
+def test_trap_35_the_ends_of_all_measures_of_style_are_one_sentence():
+    """Two below 0, one of them with half of its sessions there, one within; one rated outcome has
+    an interval beyond its scale: "1 of 1"; preferences have no ends."""
+
+    def entry(floor, ci):
+        seen = {"floor": floor, "ceiling": None}
+        return {"observed": {"sft": seen}, "emm": {"sft": {"ci_satterthwaite": ci}}}
+
+    outcomes = {"preference": entry(None, [-2, 3]), "tes_mean": entry(0.0, [6, 7.1])}
+    assert list(sentences.scales({"outcomes": {}, "cronbach": []})) == []
+    outcomes["words_per_reply"] = entry(0.0, [1, 90])
+    outcomes |= {"list_share": entry(0.5, [-0.1, 0.2]), "echo_share": entry(0.1, [-0.1, 1])}
+    rated, style = sentences.scales({"outcomes": outcomes, "cronbach": []})
+    assert rated.startswith("In 0 of 1 rated outcomes 15%")
+    assert "and in 1 of 1 a mean's 95% interval goes beyond it, where no score can be" in rated
+    assert style.startswith("How the therapists speak: in 1 of 3 measures 15% or more")
+    assert "and in 2 of 3 a mean's 95% interval goes beyond it, where nothing can be" in style
+    del outcomes["tes_mean"], outcomes["list_share"], outcomes["echo_share"]
+    assert list(sentences.scales({"outcomes": outcomes, "cronbach": []})) == []
 
 
 def test_trap_35_alpha_of_a_ceiling_has_no_interval_and_is_no_halo(ceiling):
@@ -261,4 +290,10 @@ def test_trap_35_an_icc_interval_that_reads_0_to_1_is_none():
     cluster, condition = np.nonzero(rng.random((12, 5)) < 0.3)
     X = np.equal.outer(condition, np.arange(5)).astype(float)
     y = rng.normal(size=len(cluster)) + rng.normal(size=12)[cluster]
-    assert icc_interval(X, y, cluster, 200, 0) is None
+    ci = icc_interval(X, y, cluster, 200, 0)
+    assert [round(end, 2) for end in ci] == [0, 1]
+    said = "it would span all that is possible, 0.00 to 1.00"
+    assert analysis.tells_nothing(ci) == said
+    assert analysis.tells_nothing([0.0, 0.0049]) == "it would read 0.00 to 0.00, nothing but 0"
+    assert analysis.tells_nothing(None) == "too few clients for a bootstrap"
+    assert analysis.tells_nothing([0.0, 0.0051]) is analysis.tells_nothing([0.01, 1.0]) is None

@@ -10,9 +10,11 @@ mean: it shows where to read, not what happened.
 import re
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from act.audit.phrases import plain, read_topics
+from act.forms import Outcome
 
 COUNTS = {
     "goodbyes": "client's goodbyes",
@@ -20,15 +22,18 @@ COUNTS = {
     "repeats": "verbatim repeats",
     "out_of_form": "replies out of form",
 }
+# What is measured of a reply: how many there are of something, or a share of the replies
+count = partial(Outcome, low=0, unit="", group="style")
+share = partial(count, high=1)
 STYLES = {
-    "words_per_reply": "Words a reply",
-    "questions_per_reply": "Questions a reply",
-    "ends_in_question": "Replies that end in a question",
-    "advice_per_reply": "Advice phrases a reply",
-    "reassurance_per_reply": "Reassuring phrases a reply",
-    "list_share": "Replies with a list",
-    "repeat_share": "Replies that repeat an earlier one",
-    "echo_share": "Replies that repeat the client's words",
+    "words_per_reply": count("Words a reply"),
+    "questions_per_reply": count("Questions a reply"),
+    "ends_in_question": share("Replies that end in a question"),
+    "advice_per_reply": count("Advice phrases a reply"),
+    "reassurance_per_reply": count("Reassuring phrases a reply"),
+    "list_share": share("Replies with a list"),
+    "repeat_share": share("Replies that repeat an earlier one"),
+    "echo_share": share("Replies that repeat the client's words"),
 }
 PHRASES = read_topics(Path(__file__).with_suffix(".txt").read_text(encoding="utf-8"))
 # A client who plays the therapist says, and a therapist who plays the client:

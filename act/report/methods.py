@@ -21,16 +21,21 @@ def methods(summary: dict) -> Iterator[str]:
         fields |= {f"{name}_n": result["n"], f"{name}_of": result["sessions"]}
         fields[f"{name}_conditions"] = len(result["observed"])
     # Part of words.txt -> was it done?
-    parts = {"preferences": "preference" in outcomes, "data": TOTALS[0] in outcomes}
-    parts |= {"style": any(within(name, "style") for name in outcomes)}
-    parts |= {"model": fitted(summary, "")}
-    parts |= {"factorial": any(one["factorial"] for one in outcomes.values())}
-    drawn = any(one["icc"] and one["icc"]["ci"] for one in outcomes.values())
-    parts |= {"intervals": drawn, "length": (summary["sensitivity"] or {}).get("length")}
-    for part in ("cronbach", "archetype", "subgroups"):
-        parts[part] = summary[part]
     equal = (summary["raters"] or {}).values()
-    parts |= {"raters": any(found["outcomes"] for found in equal), "versions": True}
+    parts = {
+        "preferences": "preference" in outcomes,
+        "data": TOTALS[0] in outcomes,
+        "style": any(within(name, "style") for name in outcomes),
+        "model": fitted(summary, ""),
+        "factorial": any(one["factorial"] for one in outcomes.values()),
+        "intervals": any(one["icc"] and one["icc"]["ci"] for one in outcomes.values()),
+        "length": (summary["sensitivity"] or {}).get("length"),
+        "cronbach": summary["cronbach"],
+        "archetype": summary["archetype"],
+        "subgroups": summary["subgroups"],
+        "raters": any(found["outcomes"] for found in equal),
+        "versions": True,
+    }
     yield " ".join(say(f"methods {part}", **fields) for part, done in parts.items() if done)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from act.audit.style import STYLES
+from act.forms import OUTCOMES as OF_FORMS
 from act.records import CONDITIONS
 from act.report.decisions import alternatives, told_apart, turned
 from act.report.table import LEADING, OUTCOMES, Writer, within
@@ -177,7 +178,9 @@ def cautions(summary: dict) -> Iterator[str]:
 def who_rated(summary: dict) -> Iterator[str]:
     """Raters, or the order of rating, that cannot be told from the conditions."""
     for how, found in (summary["raters"] or {}).items():
-        if not found["apart"]:
+        if found["apart"] is None:
+            yield say("order not of all", **found)
+        elif not found["apart"]:
             groups = []
             for group in found.get("groups", []):
                 raters, of = enumerated(group["raters"]), enumerated(group["conditions"])
@@ -224,13 +227,15 @@ def doubts(name: str, result: dict) -> Iterator[str]:
 
 
 def scales(summary: dict) -> Iterator[str]:
-    """How many outcomes, subscales too, meet the ends of their scale; raters with a halo."""
-    outcomes = summary["outcomes"].items()
-    crowded = [name for name, result in outcomes if piled(result["observed"])]
-    beyond = [name for name, result in outcomes if goes_beyond(result["emm"], name)]
-    for said, names in (("ends", crowded), ("beyond", beyond)):
-        if names:
-            yield say(said, n=len(names))
+    """How many rated outcomes, and measures of style, meet their ends; raters with a halo."""
+    outcomes = summary["outcomes"]
+    style = {name: one for name, one in outcomes.items() if within(name, "style")}
+    rated = {name: one for name, one in outcomes.items() if name in OF_FORMS}
+    for said, of in (("rated", rated), ("style", style)):
+        crowded = sum(bool(piled(result["observed"])) for result in of.values())
+        beyond = sum(goes_beyond(result["emm"], name) for name, result in of.items())
+        if crowded or beyond:
+            yield say(f"ends of {said}", crowded=crowded, beyond=beyond, of=len(of))
     yield from (say("halo", **row) for row in halos(summary["cronbach"]))
 
 

@@ -21,8 +21,7 @@ FORMULA = tuple("=+-@＝＋－＠")  # what a spreadsheet may run begins with on
 # Every outcome there is, in the order of the report
 PREFERENCE = Outcome("Preference for the wanted reply", unit="nats a token", group="preference")
 OUTCOMES = {"preference": PREFERENCE}
-OUTCOMES |= OF_FORMS
-OUTCOMES |= {name: Outcome(title, unit="", group="style") for name, title in STYLES.items()}
+OUTCOMES |= OF_FORMS | STYLES
 # outcomes that are shown in full
 LEADING = [name for name, one in OUTCOMES.items() if one.group in ("preference", "totals")]
 

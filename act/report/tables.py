@@ -132,7 +132,7 @@ def means(outcomes: dict[str, dict], held: dict[str, Scores]) -> list[dict]:
             row = {"outcome": name, "condition": condition, **seen, "emm": estimate.pop("mean")}
             row["_shown"] = row["mean"] if row["emm"] is None else row["emm"]
             values = held[name].values[name][held[name].condition == condition]
-            flags["_ends"] = seen["ceiling"] is not None  # has the scale any?
+            flags["_ends"] = seen["floor"] is not None  # has the scale any?
             rows.append(row | estimate | flags | {"_values": values.tolist()})
     return rows
 

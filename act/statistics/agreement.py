@@ -17,7 +17,7 @@ import numpy as np
 from scipy.stats import f as f_distribution
 
 from act.forms import FORMS, OUTCOMES, score
-from act.statistics.scales import HALO, alike, consistency, feldt, mean_squares
+from act.statistics.scales import HALO, consistency, feldt, mean_squares, never_vary
 
 Array = np.ndarray  # a table (n, k), weights (B, n)
 Ratings = list[dict]
@@ -208,10 +208,11 @@ class Rows:
     seed: int
 
     def row(
-        self, of: str, raters: str, name: str, statistic: Statistic, table: Array, **more
+        self, of: str, raters: str, name: str, statistic: Statistic, table: Array, met=(), **more
     ) -> dict:
         """A statistic on the sessions that at least two raters rated, and its 95% interval, "by" F
-        or by bootstrap; "refused" says why there is no answer, or no interval."""
+        or by bootstrap; "refused" says why there is no answer, or no interval. `met` are the pairs
+        of columns that it compares, all of them if none are named."""
         used = (~np.isnan(table)).sum(axis=1) > 1
         table, (labels, place) = table[used], np.unique(self.clusters[used], return_inverse=True)
         n, m = len(table), len(labels)
@@ -223,7 +224,10 @@ class Rows:
             return row | {"estimate": None, "refused": why} | more
         # by F where sessions are independent of one another and nobody missed one
         by_f = statistic in ICCS.values() and m == n and not np.isnan(table).any()
-        row["refused"] = alike(table[~np.isnan(table)]) if name in ICCS else None
+        if name in ICCS:
+            agree = np.isclose(value, 1, rtol=0, atol=1e-9)
+            wholly = "they agree wholly: no error to judge by" if agree else None
+            row["refused"] = never_vary(table, met) or wholly
         if not row["refused"]:
             row["by"] = "F" if by_f else "bootstrap"
             row["ci"] = icc_by_f(table, name[4:-1]) if by_f else self.drawn(statistic, table, place)
@@ -257,7 +261,7 @@ class Rows:
             told = int((~np.isnan(each)).sum())
             if not (at_once and name in ICCS):
                 statistic = partial(pairs_mean, statistic=statistic, pairs=pairs)
-            yield self.row(of, raters, name, statistic, table, pairs=told)
+            yield self.row(of, raters, name, statistic, table, pairs, pairs=told)
         if at_once and of in OUTCOMES and raters == "humans":
             yield self.row(of, raters, "ICC(A,k)", ICCS["ICC(A,k)"], table, k=k)
 

@@ -114,8 +114,9 @@ def analyse(scores: Scores, outcome: str, resamples: int, seed: int) -> dict:
         return result | {"refused": str(reason)} | dict.fromkeys(OF_THE_MODEL)
     icc = {"estimate": model.icc, "ci": None, "refused": alike(y) if resamples else None}
     if resamples and not icc["refused"]:
-        icc["ci"] = icc_interval(cells, y, profile, resamples, seed)
-        icc["refused"] = None if icc["ci"] else "too few clients for a bootstrap"
+        ci = icc_interval(cells, y, profile, resamples, seed)
+        why = tells_nothing(ci)
+        icc |= {"ci": None if why else ci, "refused": why}
     return result | {
         "refused": None,
         **contrasts.compare(model, names),
@@ -126,6 +127,16 @@ def analyse(scores: Scores, outcome: str, resamples: int, seed: int) -> dict:
         "diagnostics": diagnose(model, cells, y, profile, scores.sessions),
         "singular": model.singular,
     }
+
+
+def tells_nothing(ci: list[float] | None) -> str | None:
+    """Why an interval of the ICC is not shown."""
+    if ci is None:
+        return "too few clients for a bootstrap"
+    reads = [round(end, 2) for end in ci]
+    if reads == [0, 1]:
+        return "it would span all that is possible, 0.00 to 1.00"
+    return "it would read 0.00 to 0.00, nothing but 0" if reads == [0, 0] else None
 
 
 def failed(session: dict) -> bool:

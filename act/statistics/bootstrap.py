@@ -94,7 +94,7 @@ def icc_interval(
 
     cells (N, p): one column of zeros and ones a condition; y is one that `mixed.fit` accepts. None
     where fewer than 95% of the resamples have an answer (it takes two different clusters, and one
-    with two rows), and where it would read 0.00 to 1.00, or to 0.00, which tells nothing.
+    with two rows).
     """
     clusters = Clusters.of(cells, y, cluster)
     m, rng = len(clusters.sizes), np.random.default_rng(seed)
@@ -119,6 +119,4 @@ def icc_interval(
         return None
     ends = psi - se * np.quantile(t, [0.975, 0.025])
     ratio = np.expm1(np.clip(ends, 0, 700)) / clusters.sizes.mean()  # exp(710) overflows
-    low, high = (ratio / (1 + ratio)).tolist()
-    shown = [round(low, 2), round(high, 2)]
-    return None if shown in ([0, 0], [0, 1]) else [low, high]
+    return (ratio / (1 + ratio)).tolist()

@@ -39,7 +39,8 @@ def warn_alike(where: object, kind: str, names: Iterable[str]) -> None:
         numbers = len({"".join(name.casefold().split()) for name in twice[0]}) > 1
         first = " and ".join(json.dumps(name, ensure_ascii=numbers) for name in twice[0])
         said = f"{kind}s {first} differ only in case, spaces or Unicode form, and count as several"
-        more = f"; {len(twice) - 1} more such {kind}s" if len(twice) > 1 else ""
+        others = len(twice) - 1
+        more = f"; {others} more such {kind}{'s' * (others > 1)}" if others else ""
         print(f"warning: {where}: {said}{more}", file=sys.stderr)
 
 

@@ -26,7 +26,8 @@ def by_rater(ratings: list[dict], scores: Scores) -> dict[str, dict]:
 
     {"apart": can it be told from the conditions?, "groups": [{"conditions", "raters"}], of which no
     rater crosses from one to another, "outcomes": both totals with it in the model, as in
-    `length.at_zero`; None where it cannot be told, or was the same in all conditions}.
+    `length.at_zero`; None where it cannot be told, or was the same in all conditions}. An order
+    that some of the ratings lack is {"apart": None, "outcomes": None, "recorded", "ratings"}.
     """
     row = {key: i for i, key in enumerate(zip(scores.profile, scores.condition, strict=True))}
     valid = [rating for rating in ratings if rating["status"] == "ok"]
@@ -41,9 +42,13 @@ def by_rater(ratings: list[dict], scores: Scores) -> dict[str, dict]:
         found["raters"] = held_equal(scores, shares)
         found["raters"]["groups"] = groups(scores.conditions, names, met)
     order = [rating.get("order") for rating in valid]
-    if all(isinstance(place, int | float) and abs(place) < MOST for place in order):
+    places = [isinstance(place, int | float) and abs(place) < MOST for place in order]
+    if all(places):
         mean = np.bincount(session, order) / scores.ratings
         found["order"] = held_equal(scores, mean[:, None])
+    elif set(order) != {None}:
+        counts = {"recorded": sum(places), "ratings": len(places)}
+        found["order"] = {"apart": None, "outcomes": None} | counts
     return found
 
 

@@ -5,16 +5,20 @@ Sessions by items and sessions by raters are the same table (n, k), so Cronbach'
 the intraclass correlations of agreement.py are made of the same mean squares.
 """
 
+from itertools import combinations
+
 import numpy as np
 from scipy.stats import f as f_distribution
 
-from act.forms import ACT_FM, OUTCOMES, TES
+from act.audit.style import STYLES
+from act.forms import ACT_FM, OUTCOMES, TES, Outcome
 
 Array = np.ndarray
 PILED = 0.15  # of scores at one end: a floor or ceiling effect (Terwee et al. 2007, JCE 60)
 ALIKE = 0.9  # share of one value from which the others are too few to speak of variation
 HALO = 0.95  # an alpha of TES from here on is likely one impression, given to every item
 NEGLIGIBLE = 1e-12  # a share of a sum of squares that is rounding
+HAVE_ENDS = OUTCOMES | STYLES  # outcome -> its ends
 # The scales that have an alpha -> form, and the places of their items on it
 SCALES = {"tes_mean": ("tes", list(range(len(TES.items))))}
 for place, item in enumerate(ACT_FM.items):
@@ -24,12 +28,13 @@ for place, item in enumerate(ACT_FM.items):
 
 def at_ends(values: Array, outcome: str) -> dict[str, float | None]:
     """{"floor", "ceiling"}: shares of the scores (N,) that are the lowest and the highest there
-    is; None where the outcome's scale has no ends."""
-    scale = OUTCOMES.get(outcome)  # of what is not rated there is none
-    if scale is None:
-        return {"floor": None, "ceiling": None}
-    low, high = (np.isclose(values, end, rtol=0, atol=1e-9) for end in (scale.low, scale.high))
-    return {"floor": float(low.mean()), "ceiling": float(high.mean())}
+    is; None where there is none."""
+    scale = HAVE_ENDS.get(outcome, Outcome(outcome))  # preferences have no ends
+    found = {}
+    for name, end in (("floor", scale.low), ("ceiling", scale.high)):
+        known = end is not None
+        found[name] = float(np.isclose(values, end, rtol=0, atol=1e-9).mean()) if known else None
+    return found
 
 
 def piled(observed: dict[str, dict]) -> dict[str, dict[str, float]]:
@@ -44,10 +49,12 @@ def piled(observed: dict[str, dict]) -> dict[str, dict[str, float]]:
 
 
 def goes_beyond(emm: dict | None, outcome: str) -> bool:
-    """Does any estimated mean's 95% interval (by t) go beyond the ends of the outcome's scale?"""
-    scale = OUTCOMES.get(outcome)
+    """Does any estimated mean's 95% interval (by t) go beyond what the outcome can be?"""
+    scale = HAVE_ENDS.get(outcome, Outcome(outcome))
+    lowest = -np.inf if scale.low is None else scale.low
+    highest = np.inf if scale.high is None else scale.high
     known = [mean["ci_satterthwaite"] for mean in (emm or {}).values() if mean["ci_satterthwaite"]]
-    return scale is not None and any(low < scale.low or high > scale.high for low, high in known)
+    return any(low < lowest or high > highest for low, high in known)
 
 
 def alike(values: Array) -> str | None:
@@ -56,6 +63,22 @@ def alike(values: Array) -> str | None:
     if most < ALIKE * values.size:
         return None
     return f"{most} of {values.size} values are the same"
+
+
+def never_vary(table: Array, pairs: list[tuple] | None = None) -> str | None:
+    """Why raters, the columns of a table (n, k) with NaN where one is missing, have nothing to
+    agree on: numbers are `alike`, all of them or, in each of the pairs (all there are, if none are
+    named), those of one of the two."""
+    why = alike(table[~np.isnan(table)])
+    one = None
+    for pair in pairs or combinations(range(table.shape[1]), 2):
+        two = table[:, pair]
+        two = two[~np.isnan(two).any(axis=1)]  # sessions that both rated
+        same = alike(two[:, 0]) or alike(two[:, 1])
+        if not same:
+            return why
+        one = same if len(two) else one
+    return why or f"of one rater {one}"
 
 
 @np.errstate(invalid="ignore", divide="ignore")
