@@ -42,12 +42,17 @@ def lock(file: FileIO | int, path: Path) -> None:
 
 @contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
-    """Make a folder, and hold it: a second process that would write there is refused."""
+    """Make a folder, and hold it: a second process that would write there is refused. One in which
+    nothing was written goes again."""
     make_room(folder / "log.jsonl")
     handle = os.open(folder, os.O_RDONLY)
     try:
         lock(handle, folder)
-        yield
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
     finally:
         os.close(handle)
 

@@ -184,11 +184,10 @@ def test_a_raters_leniency_is_not_counted_as_noise():
     ratings = make_ratings(6)
     for rating in ratings:
         rating["tes"] = [min(6, t) for t in rating["tes"]]
-    scores = score_sessions(ratings, "integer", "r")
     twice = ratings + [
         rating | {"rater": "lenient", "tes": [t + 1 for t in rating["tes"]]} for rating in ratings
     ]
-    found = replicates(twice, "integer", scores)
+    found = replicates(twice, "integer", score_sessions(twice, "integer", "r"))
     assert found["sd_within"]["tes_mean"] == pytest.approx(0, abs=1e-12)
 
 

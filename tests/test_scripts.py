@@ -106,7 +106,7 @@ SIMULATE = "simulate.py --model MODEL --profiles profiles --client MODEL --out s
             f"{SIMULATE} --conditions instruct --profiles other",
             'other:1: "archetype" is "stoic", none of',
         ),
-        (f"{SIMULATE} --conditions instruct --out .", ".: cannot be written: not a file"),
+        (f"{SIMULATE} --conditions instruct --out .", ".: cannot be written: Is a directory"),
         (SIMULATE, "--adapters is needed for sft, sft-cot, orpo, orpo-cot"),
         (f"{SIMULATE} --adapters .", "sft: no adapter there"),
         ("judge.py rate --sessions broken --judge MODEL --out r", "broken:1: "),

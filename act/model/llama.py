@@ -31,6 +31,7 @@ EACH = {"architectures": "...ForCausalLM", "layer_types": "full_attention"}  # e
 LIMITS = {"num_hidden_layers": 1000, "num_attention_heads": 1000, "rope_theta": 10**15}
 LARGEST = 10_000_000  # of all other numbers
 UNQUANTISED = "take the model's own folder, in bfloat16 or float32"
+MAY_BE_0 = ("rms_norm_eps", "num_hidden_layers")
 ROPE_SCALING = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
 
 Attention = Callable[[int, Tensor, Tensor, Tensor], Tensor]
@@ -104,7 +105,7 @@ class LlamaConfig:
             if name in ("rope_scaling", "tie_word_embeddings"):  # no numbers
                 continue
             largest = LIMITS.get(name, LARGEST)
-            allowed = 0 < value <= largest or (value == 0 and name == "rms_norm_eps")
+            allowed = 0 < value <= largest or (value == 0 and name in MAY_BE_0)
             if not allowed:
                 limits = f"above 0, {largest:,} at most"
                 raise ValueError(f'"{name}" is {value}, out of range: {limits}')
