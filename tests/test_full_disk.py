@@ -88,7 +88,7 @@ COMMANDS = {  # given -> (the command, a limit of bytes that its first long writ
     ),
     "the analysis": ("analyze.py --ratings r.jsonl --resamples 20 --out out/a", 9000),
     "the report": ("analyze.py --ratings r.jsonl --resamples 20 --out out/a", 500_000),
-    "a figure": ("analyze.py --ratings r.jsonl --resamples 20 --figures png --out out/a", 250_000),
+    "a figure": ("analyze.py --ratings r.jsonl --resamples 20 --figures png --out out/a", 500_000),
 }
 
 
