@@ -30,7 +30,7 @@ from act.statistics.scales import (
 from tests.conftest import ROOT
 from tests.made_ratings import make_ratings, write
 
-CEILING = ROOT / "tests/truths/ceiling.csv"  # 60 sessions; 97 of 100 ratings are the highest
+CEILING = ROOT / "tests/cases/ceiling.csv"  # 60 sessions; 97 of 100 ratings are the highest
 # Ten items by fifteen people: real-statistics.com, "Cronbach's alpha"; also pingouin's data set
 # cronbach_alpha, of which its tests say .592, interval .195 to .840.
 TEN_ITEMS = """
