@@ -7,6 +7,7 @@ says of each what it is and which command makes JSONL of it.
 import json
 import math
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 # first bytes, as Latin-1, or the end of a name -> the format and the command
@@ -54,13 +55,14 @@ STRICT = json.JSONDecoder(
 )
 
 
-def parsed(text: str) -> object:
+def parsed(text: str, decode: Callable[[str], object] = STRICT.decode) -> object:
     """What a JSON text holds: NaN, infinity and 1e400 are null, so that what is written is JSON.
 
-    Raises ValueError where it is none, spells what is no Unicode, or gives one name two values.
+    Raises ValueError where it is none, spells what is no Unicode, or gives one name two values;
+    the first and the last as `decode` sees it.
     """
     try:
-        value = STRICT.decode(text)
+        value = decode(text)
     except RecursionError:
         raise ValueError("nested too deep") from None
     if "\\u" in text:  # half a surrogate pair is no text

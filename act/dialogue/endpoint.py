@@ -27,6 +27,7 @@ from act.dialogue.chat import Ask, ChatModel, Reply
 from act.dialogue.pace import pace_of
 from act.dialogue.wire import Fault
 from act.model.sampler import Sampling
+from act.model.templates import fold_system
 from act.records import WITH_WORDS, InputError
 
 ATTEMPTS = 8
@@ -287,7 +288,7 @@ class Endpoint(ChatModel):
         """The request, as the server takes it."""
         taken = probe.best(self.options) | self.taken
         folded = taken["system"] == probe.FOLDED
-        messages = wire.fold_system(ask.messages) if folded else ask.messages
+        messages = fold_system(ask.messages) if folded else ask.messages
         body = {"model": self.model, "messages": messages}
         for name, ways in self.options.items():
             for field, value in ways[taken[name]].items():

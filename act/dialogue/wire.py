@@ -18,7 +18,6 @@ import httpx
 
 from act.dialogue.chat import Reply
 from act.model.spec import split_endpoint
-from act.model.tokenizer import Messages
 from act.records import WITH_WORDS, InputError, read_json
 
 SHOWN = 200  # letters of what a server says
@@ -112,16 +111,6 @@ def read_key(variable: str) -> str:
     if not (key.isascii() and key.isprintable()):
         raise InputError(f"{variable}: holds characters that no key has; was it copied whole?")
     return key
-
-
-def fold_system(messages: Messages) -> Messages:
-    """The same conversation for a server without a system role: the system prompt stands before the
-    first user's words."""
-    if messages[0]["role"] != "system":
-        return messages
-    system, user, *rest = messages
-    first = {"role": "user", "content": f"{system['content']}\n\n{user['content']}"}
-    return [first, *rest]
 
 
 def read_answer(code: int, headers: httpx.Headers, raw: bytes, tokens: float) -> dict:

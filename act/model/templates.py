@@ -31,6 +31,15 @@ def with_system(messages: Messages, text: str) -> Messages:
     return [{"role": "system", "content": text}, *messages]
 
 
+def fold_system(messages: Messages) -> Messages:
+    """The same conversation without a system message: its text stands before the first user's."""
+    if messages[0]["role"] != "system":
+        return messages
+    system, user, *rest = messages
+    first = {"role": "user", "content": f"{system['content']}\n\n{user['content']}"}
+    return [first, *rest]
+
+
 def chatml(messages: Messages) -> list[str]:
     """ChatML: <|im_start|>role newline content <|im_end|> newline."""
     pieces = []
@@ -66,11 +75,8 @@ def mistral(messages: Messages) -> list[str]:
 
     In the last, where Mistral's own code has it, a session's prompts would share no prefix.
     """
-    if messages[0]["role"] == "system":
-        first = {"role": "user", "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}
-        messages = [first, *messages[2:]]
     pieces: list[str] = [Special("<s>")]
-    for message in messages:
+    for message in fold_system(messages):
         if message["role"] == "user":
             pieces += [Special("[INST]"), message["content"], Special("[/INST]")]
         else:
