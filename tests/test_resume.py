@@ -82,6 +82,31 @@ def test_trap_11_a_state_that_is_cut_off_is_refused(tmp_path):
         state.load(path, {})
 
 
+def test_trap_11_a_state_with_one_bit_flipped_is_refused(tmp_path):
+    """Somewhere in its header, its settings, its numbers: 200 places from the first byte to the
+    last. What is read all the same is what was saved."""
+    path, settings = tmp_path / "state.safetensors", {"lr": 0.01, "seed": 1}
+    model = with_adapter()
+    state = TrainState(model, 0.01, 1.0)
+    steps_of(model, state, 1)
+    state.save(path, settings)
+    whole, refused = path.read_bytes(), 0
+    for i in range(200):
+        damaged = bytearray(whole)
+        damaged[i * (len(whole) - 1) // 199] ^= 1 << i % 8
+        path.write_bytes(damaged)
+        found = TrainState(with_adapter(), 0.01, 1.0)
+        try:
+            found.load(path, settings)
+        except InputError:
+            refused += 1
+            continue
+        assert found.step == 1
+        for name, parameter in state.parameters.items():
+            assert torch.equal(parameter, found.parameters[name])
+    assert refused >= 190
+
+
 LINES = [
     {"step": 0, "nll": 3},
     {"step": 1, "loss": 2},

@@ -4,13 +4,14 @@ step.py leaves gradients in the parameters; `TrainState.update` makes a step of 
 schedule's rate. A run that was killed goes on from its last saved state to the bit.
 """
 
+import hashlib
 import json
 import math
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import nn
+from torch import Tensor, nn
 
 from act.model.weights import write_whole
 from act.records import InputError, check_settings
@@ -44,6 +45,14 @@ def learning_rate(step: int, steps: int, peak: float, warmup: int, schedule: str
         return peak * (step + 1) / warmup
     u = 1 - (step - warmup) / max(1, steps - warmup)
     return peak * (u if schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * u))
+
+
+def sha256_of(tensors: dict[str, Tensor], run: dict[str, str]) -> str:
+    """Checksum of the step's number, the settings, and the tensors' bytes by their names."""
+    digest = hashlib.sha256(f"{run['step']} {run['run']}".encode())
+    for name in sorted(tensors):
+        digest.update(tensors[name].contiguous().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 class TrainState:
@@ -91,7 +100,7 @@ class TrainState:
                 tensors[name] = tensor.cpu()
         if is_first():
             run = {"step": str(self.step), "run": json.dumps(settings, sort_keys=True)}
-            write_whole(tensors, path, run)
+            write_whole(tensors, path, run | {"sha256": sha256_of(tensors, run)})
 
     def load(self, path: Path, settings: dict) -> None:
         """Go on from a state file. Raises InputError for one of other arguments or data."""
@@ -116,10 +125,14 @@ class TrainState:
                     if found.get(f"{kind}.{name}") != list(p.shape):
                         lacks = f"holds no {kind}.{name} of shape {tuple(p.shape)}"
                         raise InputError(f"{path}: {lacks}; {cure}")
+            tensors = {name: file.get_tensor(name) for name in found}  # memory-mapped
+            if sha256_of(tensors, about) != about.get("sha256"):
+                raise InputError(f"{path}: damaged: it does not hold what was saved; {cure}")
+            # 3. to where they are used
             with torch.no_grad():
                 for name, p in self.parameters.items():
-                    p.copy_(part_of(file.get_tensor(f"parameter.{name}"), p))
+                    p.copy_(part_of(tensors[f"parameter.{name}"], p))
                     state = {"step": torch.tensor(float(self.step))}
                     for moment in MOMENTS:
-                        state[moment] = part_of(file.get_tensor(f"{moment}.{name}"), p)
+                        state[moment] = part_of(tensors[f"{moment}.{name}"], p)
                     self.optimiser.state[p] = state
