@@ -195,10 +195,11 @@ def test_the_example_runs_as_the_page_says(capsys):
     assert done.stdout == capsys.readouterr().out
 
 
-def test_the_readmes_preferences_are_those_of_three_runs():
+def test_the_preferences_shown_are_those_of_three_runs():
     """Every mean, difference and interval of study.json, which `python -m docs.plots --study` made
-    of three reports, stands in README in its seed's column."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    of three reports, stands in results.md in its seed's column, and the first seed's means in
+    README's output."""
+    text = (ROOT / "docs/results.md").read_text(encoding="utf-8")
     table = {}  # first cell -> the three others
     for line in text.splitlines():
         name, *cells = (cell.strip() for cell in line.strip("|").split("|"))
@@ -210,6 +211,10 @@ def test_the_readmes_preferences_are_those_of_three_runs():
         for part, steps in seed["apart"].items():
             found |= {f"{part}: {step}": value for step, value in steps.items()}
         assert len(found) == 6 + 6 + 4 * 2
+        if column == 0:
+            means = [f"{one['mean']:z.3f} [" for one in seed["emm"].values()]
+            shown = re.findall(r"136 +(\S+ \[)", (ROOT / "README.md").read_text(encoding="utf-8"))
+            assert shown == means
         for name, value in found.items():
             low, high = value["ci"]
             middle = value["mean"] if "mean" in value else value["difference"]

@@ -1,0 +1,74 @@
+"""SIGKILL at the N-th write of every script, again and again, then the same command: what is there
+at the end is what a run without a death leaves."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from tests.conftest import ROOT
+from tests.test_full_disk import COMMANDS, study  # noqa: F401 (a fixture)
+
+GIVEN = {command: given for given, (command, _) in COMMANDS.items()}  # each command once
+TIMES = ("seconds", "tokens_per_s", "started", "peak_mib")  # of a step's or a session's own
+
+
+def run(place: Path, command: str, at: int) -> int:
+    """The exit status of a command that dies at its `at`-th write; 0 stands for never."""
+    words = [sys.executable, "-m", "tests.dying", str(at), *command.split()]
+    words[4] = str(ROOT / words[4])
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(words, cwd=place, env=environment, capture_output=True, timeout=600)
+    assert b"Traceback" not in done.stderr, done.stderr.decode()
+    return done.returncode
+
+
+def made(place: Path) -> dict[str, object]:
+    """Every file under out/: rows, tensors, or its bytes."""
+    files = {}
+    for path in sorted(place.glob("out/**/*")):
+        if path.suffix == ".jsonl":
+            rows = [read(line) for line in path.read_text().splitlines()]
+            files[path.name] = sorted(map(plain, rows))
+        elif path.suffix == ".safetensors":
+            tensors = load_file(path)
+            files[path.name] = {name: tensor.tolist() for name, tensor in tensors.items()}
+        elif path.suffix == ".json":
+            files[path.name] = plain(read(path.read_text()))
+        elif path.is_file():
+            files[path.name] = path.read_bytes()
+    return files
+
+
+def read(text: str) -> dict:
+    """Texts that share a batch with others have the same numbers up to rounding."""
+    return json.loads(text, parse_float=lambda number: round(float(number), 5))
+
+
+def plain(record: dict) -> str:
+    """A record without what a clock says of it."""
+    return json.dumps({key: record[key] for key in sorted(record) if key not in TIMES})
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("command", GIVEN, ids=GIVEN.get)
+def test_a_kill_at_any_write_loses_nothing(study, tmp_path, command):  # noqa: F811
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for place in (whole, killed):
+        place.mkdir()
+        for path in study.iterdir():
+            (place / path.name).symlink_to(path.resolve())
+    assert run(whole, command, 0) == 0
+    deaths = 0
+    for at in (1, 2, 1, 3, 5, 8, 4, 2, 13, 1, 6, 21):
+        status = run(killed, command, at)
+        assert status in (0, -signal.SIGKILL), status
+        deaths += status != 0
+    assert deaths
+    assert run(killed, command, 0) == 0
+    assert made(killed) == made(whole)
