@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 from tests.test_full_disk import COMMANDS, study  # noqa: F401 (a fixture)
 
 GIVEN = {command: given for given, (command, _) in COMMANDS.items()}  # each command once
-TIMES = ("seconds", "tokens_per_s", "started", "peak_mib")  # of a step's or a session's own
+TIMES = ("tokens_per_s", "peak_memory_gib")  # of a step
 
 
 def run(place: Path, command: str, at: int) -> int:
