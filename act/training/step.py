@@ -56,17 +56,19 @@ def answer_logps(
     """
     tree = build_tree([answer.ids for answer in answers])
     hidden = read_tree(model, tree, keep_tokens)  # (T, C)
-    ids, parents = (torch.tensor(x, device=model.device) for x in (tree.ids, tree.parents))  # (T,)
-    targets = []  # for each answer, the places in the tree of what it learns
+    learned = []  # of each answer, the places in the tree of its targets
     for places, answer in zip(tree.places, answers, strict=True):
-        first = answer.targets(with_prompt).start
-        targets.append(torch.tensor(places[first:], device=model.device))
+        learned.append(places[answer.targets(with_prompt).start :])
     # a token goes through the head once, however many answers have it as a target
-    needed = torch.cat(targets).unique()
-    logps = logprob(hidden[parents[needed]], model.head, ids[needed])  # (1) of orpo.md
-    by_place = logps.new_zeros(len(ids)).index_put((needed,), logps)  # (T,)
+    needed = sorted(set().union(*learned))
+    ids, parents = ([of[place] for place in needed] for of in (tree.ids, tree.parents))
+    ids, parents = (torch.tensor(x, device=model.device) for x in (ids, parents))  # (targets,)
+    logps = logprob(hidden[parents], model.head, ids)  # (1) of orpo.md
     # backward, this indexing adds up what every answer that has the token hands back
-    return [by_place[mine] for mine in targets], len(ids)
+    which = {place: i for i, place in enumerate(needed)}
+    index = torch.tensor([which[place] for places in learned for place in places])
+    handed_out = logps[index.to(model.device)].split([len(places) for places in learned])
+    return list(handed_out), len(tree.ids)
 
 
 def step_losses(
@@ -78,29 +80,28 @@ def step_losses(
     logps, unique = answer_logps(model, answers, with_prompt, objective.keep_tokens)
     # answers are chosen, rejected, chosen, ...; without pairs chosen alone
     chosen = logps[:: len(examples[0].answers)]
-    nll = nll_loss(torch.cat(chosen), target_tokens)
-    sums = {
-        "nll": nll.item(),
-        "unique_tokens": unique,
-        "naive_tokens": sum(len(answer.ids) for answer in answers),
-    }
-    if objective.method == "sft":
-        return nll, sums | {"loss": nll.item()}
-    means = []  # the odds are of the answer alone, whatever the NLL is of
-    for answer, logp in zip(answers, logps, strict=True):
-        means.append(mean_logp(logp[-answer.length :]))
-    chosen_logp, rejected_logp = torch.stack(means).view(-1, 2).T  # one a pair of this tree
-    margin = log_odds_margin(chosen_logp, rejected_logp)
-    loss = orpo_loss(nll, margin, objective.lambda_or, pairs)
-    of_pairs = {
-        "odds_ratio_loss": odds_ratio_loss(margin),
-        "margin": margin,
-        "accuracy": margin > 0,
-        "chosen_logp": chosen_logp,
-        "rejected_logp": rejected_logp,
-    }
-    shares = {name: (x.sum() / pairs).item() for name, x in of_pairs.items()}
-    return loss, sums | {"loss": loss.item()} | shares
+    loss = nll = nll_loss(torch.cat(chosen), target_tokens)
+    shares = {}  # of the step's averages, what these examples add
+    if objective.method == "orpo":
+        means = []  # the odds are of the answer alone, whatever the NLL is of
+        for answer, logp in zip(answers, logps, strict=True):
+            means.append(mean_logp(logp[-answer.length :]))
+        chosen_logp, rejected_logp = torch.stack(means).view(-1, 2).T  # one a pair of this tree
+        margin = log_odds_margin(chosen_logp, rejected_logp)
+        loss = orpo_loss(nll, margin, objective.lambda_or, pairs)
+        of_pairs = {
+            "odds_ratio_loss": odds_ratio_loss(margin),
+            "margin": margin,
+            "accuracy": margin > 0,
+            "chosen_logp": chosen_logp,
+            "rejected_logp": rejected_logp,
+        }
+        shares = {name: x.sum() / pairs for name, x in of_pairs.items()}
+    found = {"nll": nll, "loss": loss} | shares
+    numbers = torch.stack(list(found.values())).tolist()  # a GPU is waited for once
+    sums = dict(zip(found, numbers, strict=True))
+    counts = {"unique_tokens": unique, "naive_tokens": sum(len(answer.ids) for answer in answers)}
+    return loss, {"nll": sums["nll"]} | counts | sums
 
 
 def count_targets(examples: list[Example], scope: str) -> int:
