@@ -8,13 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from act.model import llama
+from act.model import llama, prefix_tree
 from act.model.llama import Llama, LlamaConfig
 from act.model.lora import attach, lora_layers
 from act.training.examples import Answer
 from act.training.step import answer_logps
-from kernels.tree_attention import joined_keys_attention, rejoined_keys_attention
+from kernels.tree_attention import joined_keys_again, joined_keys_attention
+from kernels.tree_levels import LevelAttention
 from tests.conftest import ROOT
+from tests.emulated_flash import emulate
 from tests.tiny import drawn_sequences
 
 CONFIG = LlamaConfig(
@@ -74,9 +76,8 @@ def test_log_probs_and_gradients_equal_one_by_one(seed, lora, whole):
     for ours, expected in zip(logps, plain, strict=True):
         torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
     ours, expected = gradients(model, logps), gradients(model, plain)
-    assert ours.keys() == expected.keys() and len(ours) == (42 if lora else 30)
-    for name in ours:
-        assert (ours[name] - expected[name]).norm() <= 1e-5 * expected[name].norm(), name
+    assert len(ours) == (42 if lora else 30)
+    assert_equal(ours, expected)
 
 
 @pytest.mark.parametrize("whole", [False, True])
@@ -91,13 +92,12 @@ def test_a_prefix_a_duplicate_and_one_token_answers_have_the_gradients_of_plain_
         gradients(model, logps),
         gradients(model, [alone(model, answer, whole) for answer in answers]),
     )
-    for name in expected:
-        assert (ours[name] - expected[name]).norm() <= 1e-5 * expected[name].norm(), name
+    assert_equal(ours, expected)
 
 
 def test_the_way_of_other_devices_has_the_gradients_of_plain_runs(monkeypatch):
-    """What CUDA takes, on the CPU: public calls alone, the joined keys made again for the backward
-    pass."""
+    """What neither a CPU nor CUDA is: public calls alone, the joined keys made again for the
+    backward pass."""
     model, answers = (
         tiny_llama(lora=True),
         [Answer([1, *ids], 1) for ids in drawn_sequences(2, tokens=4, longest=30)],
@@ -105,16 +105,39 @@ def test_the_way_of_other_devices_has_the_gradients_of_plain_runs(monkeypatch):
     kept = bytes_kept(lambda: answer_logps(model, answers))
     monkeypatch.setattr(llama, "tree_attention", joined_keys_attention)
     kept_joined = bytes_kept(lambda: answer_logps(model, answers))
-    monkeypatch.setattr(llama, "tree_attention", rejoined_keys_attention)
+    monkeypatch.setattr(llama, "tree_attention", joined_keys_again)
     assert bytes_kept(lambda: answer_logps(model, answers)) < min(kept, kept_joined)
-    ours = gradients(model, answer_logps(model, answers)[0])
-    expected = gradients(model, [alone(model, answer, False) for answer in answers])
+    assert_gradients_of_plain_runs(model, answers)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_way_of_a_gpu_has_the_gradients_of_plain_runs(monkeypatch, seed):
+    """Runs in the order of their paths, attention in levels (emulated), and the tokens put back."""
+    take_the_way_of_a_gpu(monkeypatch)
+    sequences = [[1, *ids] for ids in drawn_sequences(seed, tokens=4, longest=30)]
+    assert_gradients_of_plain_runs(tiny_llama(lora=True), [Answer(ids, 1) for ids in sequences])
+
+
+def take_the_way_of_a_gpu(monkeypatch) -> None:
+    emulate(monkeypatch)
+    monkeypatch.setattr(prefix_tree, "takes_cuda", lambda x: True)
+    monkeypatch.setattr(llama, "tree_attention", LevelAttention.apply)
+
+
+def assert_equal(ours: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    """Each parameter's gradient to 1e-5."""
+    assert ours.keys() == expected.keys()
     for name in expected:
         assert (ours[name] - expected[name]).norm() <= 1e-5 * expected[name].norm(), name
 
 
+def assert_gradients_of_plain_runs(model: Llama, answers: list[Answer]) -> None:
+    ours = gradients(model, answer_logps(model, answers)[0])
+    assert_equal(ours, gradients(model, [alone(model, answer, False) for answer in answers]))
+
+
 @pytest.mark.slow
-def test_real_pairs_have_the_gradients_of_plain_runs(embedded, tokenizer):
+def test_real_pairs_have_the_gradients_of_plain_runs(embedded, tokenizer, monkeypatch):
     """Three pairs of a bundled session through the embedded model, two layers of it, with an
     adapter."""
     with open(ROOT / "act/dialogue/corpus/sessions.jsonl") as file:
@@ -136,10 +159,10 @@ def test_real_pairs_have_the_gradients_of_plain_runs(embedded, tokenizer):
     attach(model, rank=8, alpha=8)
     for layer in lora_layers(model).values():
         torch.nn.init.normal_(layer.lora_B, std=0.02)
-    ours = gradients(model, answer_logps(model, answers)[0])
     expected = gradients(model, [alone(model, answer, False) for answer in answers])
-    for name in expected:
-        assert (ours[name] - expected[name]).norm() <= 1e-5 * expected[name].norm(), name
+    assert_equal(gradients(model, answer_logps(model, answers)[0]), expected)
+    take_the_way_of_a_gpu(monkeypatch)
+    assert_equal(gradients(model, answer_logps(model, answers)[0]), expected)
 
 
 @pytest.mark.parametrize("keep", [None, 0, 7, 20])
