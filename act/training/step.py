@@ -13,11 +13,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from act.model.llama import Llama
+from act.model.lora import trainable
 from act.model.prefix_tree import Tree, build_tree, read_tree
 from act.training.distributed import add_up, from_all, is_first, share_of
 from act.training.examples import Answer, Example, chosen_alone
 from act.training.losses import log_odds_margin, mean_logp, nll_loss, odds_ratio_loss, orpo_loss
 from kernels.logprob import logprob
+
+KEEP_TOKENS = 1024  # of a tree, on a CPU
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,29 @@ class Objective:
     nll_scope: str = "response"  # response | sequence: the tokens of the NLL term
     tree_tokens: int = 16384  # a tree's limit
     # those whose activations are kept, in whole stretches; others are computed again
-    keep_tokens: int | None = 1024
+    keep_tokens: int | None = KEEP_TOKENS
+
+
+def tokens_to_keep(model: Llama, tree_tokens: int) -> int:
+    """A tree's tokens whose activations a GPU keeps: as many as its free memory holds.
+
+    Bytes a token and layer, with s to a number: what is kept of every token (x, q, k, v, and what
+    attention found), and what keeping the rest adds (both norms, in float32 and in the model's own
+    type, and the four products of the MLP). Some is there for a moment only, in whatever layer:
+    eight times x, found by counting, and a stretch's MLP. A tenth stays free.
+    """
+    c, s = model.config, model.head.element_size()
+    heads = 2 * c.num_attention_heads + 2 * c.num_key_value_heads
+    always = s * (c.hidden_size + heads * c.head_dim)
+    more = (8 + 2 * s) * c.hidden_size + 4 * s * c.intermediate_size
+    free, _ = torch.cuda.mem_get_info(model.device)
+    moment = s * (8 * tree_tokens * c.hidden_size + 5 * 4096 * c.intermediate_size)
+    room = 0.9 * free - moment - 12 * trainable(model)  # gradients and Adam's two moments
+    tokens = (room / c.num_hidden_layers - always * tree_tokens) / more
+    keep = min(tree_tokens, max(1, int(tokens)))
+    if is_first():
+        print(f"{free / 2**30:.1f} GiB free: activations of {keep:,} tokens of a tree are kept")
+    return keep
 
 
 def group_by_budget(examples: list[Example], budget: int) -> list[list[Example]]:
