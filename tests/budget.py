@@ -1,5 +1,5 @@
-"""`python -m tests.budget`: launches and peak memory of a training step at Llama-3.2-3B's shape,
-counted on meta tensors, so without a GPU and without weights.
+"""`python -m tests.budget`: launches and memory of a training step and of decoding at the shape of
+Llama-3.2-3B, counted on meta tensors: without a GPU and without weights.
 
 Meta tensors have shapes and types but no numbers, and take CUDA's ways through the code. What is
 counted: kernels launched (operators that compute something: no views, no allocations), times the
@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_leaves
 from act.model.llama import Llama, LlamaConfig
 from act.model.lora import attach
 from act.model.prefix_tree import build_tree
+from act.model.sampler import Request, Sampler, Sampling
 from act.training.examples import Answer, Example
 from act.training.state import TrainState
 from act.training.step import Objective, run_examples
@@ -44,6 +45,7 @@ class Budget(TorchDispatchMode):
         self.waits = 0  # for a number, or numbers
         self.live = self.peak = 0  # bytes of storages
         self._sizes: dict[int, int] = {}  # of each storage that lives
+        self._last = ""  # operator
 
     def watch(self, tensors: object) -> None:
         """Count the storages of tensors, wherever these lie, until nothing holds them."""
@@ -62,23 +64,30 @@ class Budget(TorchDispatchMode):
         self.live -= self._sizes.pop(key)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        first = args[0] if args and isinstance(args[0], Tensor) else None
+        kwargs, name = kwargs or {}, func.overloadpacket.__name__
         # 1. numbers that the host asks for: there are none, and some will do
+        first = args[0] if args and isinstance(args[0], Tensor) else None
         if first is not None and first.is_meta:
-            if func is aten._local_scalar_dense.default:
+            if name == "_local_scalar_dense":
                 self.waits += 1
-                return False if first.dtype == torch.bool else 0.5
-            if func is aten._to_copy.default and kwargs.get("device") == torch.device("cpu"):
+                # of checks: all are passed, none finds anything
+                one = torch.ones((), dtype=first.dtype).item()
+                return self._last == "all" if first.dtype == torch.bool else one
+            if name == "_to_copy" and kwargs.get("device") == torch.device("cpu"):
                 self.waits += 1
-                return torch.full(first.shape, 0.5, dtype=first.dtype)
-        # 2. shapes
+                return torch.ones(first.shape, dtype=first.dtype)
+        # 2. in inference operators come before they are taken apart; attention is one
+        if torch.is_inference_mode_enabled() and name != "scaled_dot_product_attention":
+            with self:
+                out = func.decompose(*args, **kwargs)
+            if out is not NotImplemented:
+                return out
+        # 3. shapes, and what a GPU would do
         out = func(*args, **kwargs)
         self.watch(out)
-        # 3. what a GPU would do
         tensors = [x for x in tree_leaves((args, kwargs, out)) if isinstance(x, Tensor)]
-        name = func.overloadpacket.__name__
         if any(x.is_meta for x in tensors) and name not in NO_LAUNCH and not is_view(func):
+            self._last = name
             self.launches[name] += 1
             read = tree_leaves(out if name in READS_A_PART else args)
             moved = [x for x in (*read, *tree_leaves(out)) if isinstance(x, Tensor)]
@@ -145,12 +154,36 @@ def training_step(tokens: int, layers: int = 28, keep_tokens: int = 1024) -> tup
     return len(tree.ids), budget
 
 
+def decoding_step(layers: int = 28, adapter: bool = False, rows: int = 32) -> Budget:
+    """A token more for 32 rows. Launches and waits alone: how long the keys are is not known."""
+    model, budget = meta_model(layers), Budget()
+    if adapter:
+        attach(model, rank=64, alpha=64)
+    sampler = Sampler(model, [-1], Sampling(temperature=0.85, top_p=0.9, max_new_tokens=1000))
+    with Budget():
+        sampler.add([Request(str(row), [1, 2, 3, row], seed=row) for row in range(rows)])
+    with budget:
+        sampler.step()
+    return budget
+
+
 def main() -> None:
-    """Print the table."""
-    for tokens in SIZES:
-        T, budget = training_step(tokens)
-        print(T, budget.launches.total(), budget.waits, budget.peak / GIB, flush=True)
-        print(budget.launches.most_common(12))
+    """Print both tables."""
+    print("Llama-3.2-3B's shape, bfloat16, counted on meta tensors\n")
+    print("a step of one session, LoRA 64, AdamW  | launches | waits | peak GiB | GiB moved")
+    for tokens, keep in (*((tokens, 1024) for tokens in SIZES), (SIZES[1], None)):
+        T, step = training_step(tokens, keep_tokens=keep)
+        kept = "all kept" if keep is None else f"{keep:,} kept"
+        moved = sum(step.bytes.values()) / GIB
+        shown = (
+            f"{step.launches.total():8,} | {step.waits:5} | {step.peak / GIB:8.2f} | {moved:9,.0f}"
+        )
+        print(f"{T:6,} tokens, activations of {kept:10} | {shown}", flush=True)
+    print("\na token for each of 32 rows            | launches | waits")
+    for adapter in (False, True):
+        step = decoding_step(adapter=adapter)
+        name = "with an adapter" if adapter else "the base alone"
+        print(f"{name:38} | {step.launches.total():8,} | {step.waits:5}", flush=True)
 
 
 if __name__ == "__main__":
