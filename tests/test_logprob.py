@@ -12,6 +12,7 @@ from kernels import linear as linear_module
 from kernels import logprob as logprob_module
 from kernels.linear import linear, product
 from kernels.logprob import logprob, naive_logprob
+from tests.conftest import on_each_device
 
 
 def made(
@@ -61,6 +62,7 @@ def any_way(request, monkeypatch) -> str:
     return request.param
 
 
+@on_each_device
 def test_by_hand(any_way):
     """h = (1, 0), W = ((0, 0), (ln 3, 0)): logits (0, ln 3), so p = (1/4, 3/4).
 
@@ -76,6 +78,7 @@ def test_by_hand(any_way):
     torch.testing.assert_close(to_weight, torch.tensor([[-0.25, 0.0], [0.25, 0.0]]))
 
 
+@on_each_device
 @pytest.mark.parametrize("trainable", [False, True])
 @pytest.mark.parametrize("scale", [0.1, 1.0, 10.0])
 def test_float32_errs_no_more_than_the_naive_code(any_way, scale, trainable):
@@ -94,6 +97,7 @@ def test_float32_errs_no_more_than_the_naive_code(any_way, scale, trainable):
         assert error(value, exact) < 1e-5
 
 
+@on_each_device
 @pytest.mark.parametrize("trainable", [False, True])
 def test_bfloat16_errs_no_more_than_the_naive_code(any_way, trainable):
     hidden, weight, targets, upstream = made(60, 64, 500, dtype=torch.bfloat16)
@@ -109,17 +113,18 @@ def test_bfloat16_errs_no_more_than_the_naive_code(any_way, trainable):
 @pytest.mark.parametrize("trainable", [False, True])
 @pytest.mark.parametrize("rows", [1, 7, 60])
 @pytest.mark.parametrize("tokens", [0.5, 1, 7, 49])
-def test_blocks_equal_one(any_way, monkeypatch, rows, tokens, trainable):
+def test_blocks_equal_one(any_way, device, monkeypatch, rows, tokens, trainable):
     """60 rows at once, or 7 (the last has 4) or 1 at a time; 50 tokens in blocks of 1 (the least),
     1, 7 and 49."""
     inputs = made(60, 16, 50)
     whole = run(logprob, *inputs, trainable)
     monkeypatch.setattr(logprob_module, "ROWS", rows)
-    monkeypatch.setattr(logprob_module, "BLOCK_LOGITS", {"cpu": int(rows * tokens)})
+    monkeypatch.setattr(logprob_module, "BLOCK_LOGITS", {device: int(rows * tokens)})
     for value, expected in zip(run(logprob, *inputs, trainable), whole, strict=True):
         torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-6)
 
 
+@on_each_device
 def test_a_certain_token_and_an_impossible_one_stay_finite(any_way):
     """Logits (0, 1e4): log p = (-1e4, 0) and the gradients W_y - W_1 = (-1e4, 0), in float32 as in
     the limit."""
@@ -146,6 +151,7 @@ def test_trap_10_logits_are_never_whole(monkeypatch):
     assert sorted(x.numel() for x in saved) == [60, 60, 60, 50 * 16, 60 * 16]  # 3 a row; head and g
 
 
+@on_each_device
 def test_no_targets_no_numbers(any_way):
     hidden, weight, targets, upstream = made(0, 4, 5)
     logps, to_hidden, to_weight = run(logprob, hidden, weight, targets, upstream, trainable=True)
@@ -271,6 +277,7 @@ def test_a_frozen_weight_keeps_no_activation(way):
     assert all(t.data_ptr() == weight.data_ptr() for t in kept(lambda: linear(x, weight)))
 
 
+@on_each_device
 @pytest.mark.parametrize("function", [logprob, naive_logprob])
 @pytest.mark.parametrize("target", [-1, -100, 5, 2**40])
 def test_a_target_outside_the_vocabulary_is_refused_by_both(function, target):

@@ -9,10 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from act.model.prefix_tree import build_tree
-from kernels.tree_attention import Run, joined_keys_attention, rectangles, tree_attention
+from kernels.runs import Run, sorted_by_path
+from kernels.tree_attention import joined_keys_attention, rectangles, tree_attention
+from tests.conftest import on_each_device
 from tests.tiny import drawn_sequences
 
 
+@on_each_device
 @pytest.mark.parametrize("seed", range(8))
 def test_tree_attention_equals_a_dense_mask(seed):
     """Query i sees key j where j stands at or before i in some sequence; values and gradients, in
@@ -35,19 +38,20 @@ def test_tree_attention_equals_a_dense_mask(seed):
     torch.testing.assert_close(torch.autograd.grad(ours, (q, k, v), upstream), expected)
 
 
+@on_each_device
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("seed", range(4))
 def test_rectangles_equal_joined_keys(seed, dtype):
-    """The fast path against the public calls that CUDA takes, on several levels, values and
-    gradients."""
+    """The fast way against public calls alone, on several levels, values and gradients."""
     tree = build_tree(drawn_sequences(seed, tokens=3, longest=40))
+    runs, _ = sorted_by_path(tree.runs)  # as a GPU's levels need them
     torch.manual_seed(seed)
     tensors = [torch.randn(1, len(tree.ids), heads, 16).transpose(1, 2) for heads in (6, 2, 2)]
     upstream = torch.randn(1, 6, len(tree.ids), 16)
 
     def run(function, dtype: torch.dtype) -> list[Tensor]:
         q, k, v = (x.to(dtype, copy=True).requires_grad_() for x in tensors)
-        out = function(q, k, v, tree.runs)
+        out = function(q, k, v, runs)
         assert out.dtype == dtype
         return [out.detach(), *torch.autograd.grad(out, (q, k, v), upstream.to(dtype))]
 

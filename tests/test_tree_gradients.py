@@ -15,7 +15,7 @@ from act.training.examples import Answer
 from act.training.step import answer_logps
 from kernels.tree_attention import joined_keys_again, joined_keys_attention
 from kernels.tree_levels import LevelAttention
-from tests.conftest import ROOT
+from tests.conftest import ROOT, on_each_device
 from tests.emulated_flash import emulate
 from tests.tiny import drawn_sequences
 
@@ -59,6 +59,7 @@ def gradients(model: Llama, logps: list[Tensor]) -> dict[str, Tensor]:
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.requires_grad}
 
 
+@on_each_device
 @pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize("lora", [False, True])
 @pytest.mark.parametrize("seed", range(6))
@@ -80,6 +81,7 @@ def test_log_probs_and_gradients_equal_one_by_one(seed, lora, whole):
     assert_equal(ours, expected)
 
 
+@on_each_device
 @pytest.mark.parametrize("whole", [False, True])
 def test_a_prefix_a_duplicate_and_one_token_answers_have_the_gradients_of_plain_runs(whole):
     """Behind one prompt: an answer, the same again, its beginning, its first token alone, and
@@ -167,7 +169,7 @@ def test_real_pairs_have_the_gradients_of_plain_runs(embedded, tokenizer, monkey
 
 @pytest.mark.parametrize("keep", [None, 0, 7, 20])
 @pytest.mark.parametrize("lora", [False, True])
-def test_stretches_and_recomputing_change_nothing(monkeypatch, lora, keep):
+def test_stretches_and_recomputing_change_nothing(monkeypatch, device, lora, keep):
     """Stretches of 7 tokens, whose activations are kept, computed again, or both: gradients to
     1e-6."""
     model, answers = (
@@ -175,7 +177,7 @@ def test_stretches_and_recomputing_change_nothing(monkeypatch, lora, keep):
         [Answer([1, *ids], 1) for ids in drawn_sequences(3, tokens=4, longest=30)],
     )
     expected = gradients(model, answer_logps(model, answers)[0])
-    monkeypatch.setattr(llama, "STRETCH", {"cpu": 7})
+    monkeypatch.setattr(llama, "STRETCH", {device: 7})
     found = gradients(model, answer_logps(model, answers, keep_tokens=keep)[0])
     for name in expected:
         assert (found[name] - expected[name]).norm() <= 1e-6 * expected[name].norm(), name
@@ -204,6 +206,7 @@ def test_recomputed_stretches_keep_only_their_inputs(monkeypatch):
     assert inputs < everything / 2
 
 
+@on_each_device
 def test_the_order_of_answers_does_not_matter():
     model, answers = (
         tiny_llama(lora=True),
