@@ -21,7 +21,7 @@ from torch.utils.checkpoint import checkpoint
 
 from kernels.linear import takes_cuda
 from kernels.runs import Run
-from kernels.tree_levels import LevelAttention
+from kernels.tree_levels import level_attention
 
 aten = torch.ops.aten
 
@@ -32,11 +32,16 @@ def tree_attention(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:
     Each token attends to its path and, causally, to its own run: causal attention on each branch.
     On a GPU the runs must lie in the order of their paths.
     """
-    if takes_cuda(q) and q.dtype in (torch.bfloat16, torch.float16):
-        return LevelAttention.apply(q, k, v, runs)
+    if takes_cuda(q) and q.dtype in (torch.bfloat16, torch.float16) and _has_flash(q):
+        return level_attention(q, k, v, runs)
     if q.device.type == "cpu" or (takes_cuda(q) and q.dtype == torch.float32):
         return _TreeAttention.apply(q, k, v, runs)
     return joined_keys_again(q, k, v, runs)
+
+
+def _has_flash(q: Tensor) -> bool:
+    """Whether a GPU has flash attention: from Ampere on (RTX 30, A100)."""
+    return q.is_meta or torch.cuda.get_device_capability(q.device) >= (8, 0)
 
 
 def joined_keys_again(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:

@@ -132,9 +132,12 @@ def attend_backward(
     return function(*rows, lse, *ends, 0.0, call.causal, *no_dropout)
 
 
-class LevelAttention(torch.autograd.Function):
+def level_attention(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:
     """`tree_attention` in half precision, of runs that lie in the order of their paths."""
+    return _LevelAttention.apply(q, k, v, runs)
 
+
+class _LevelAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx, q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:
         q, k, v = (x[0].transpose(0, 1) for x in (q, k, v))  # (T, H or K, D), as they were made

@@ -9,6 +9,7 @@ live at a time. What is not: what an operator allocates inside, PyTorch's cachin
 
 import random
 import weakref
+from argparse import ArgumentParser
 from collections import Counter
 
 import torch
@@ -169,6 +170,7 @@ def decoding_step(layers: int = 28, adapter: bool = False, rows: int = 32) -> Bu
 
 def main() -> None:
     """Print both tables."""
+    ArgumentParser(description=__doc__).parse_args()
     print("Llama-3.2-3B's shape, bfloat16, counted on meta tensors\n")
     print("a step of one session, LoRA 64, AdamW  | launches | waits | peak GiB | GiB moved")
     for tokens, keep in (*((tokens, 1024) for tokens in SIZES), (SIZES[1], None)):

@@ -14,7 +14,7 @@ from act.model.lora import attach, lora_layers
 from act.training.examples import Answer
 from act.training.step import answer_logps
 from kernels.tree_attention import joined_keys_again, joined_keys_attention
-from kernels.tree_levels import LevelAttention
+from kernels.tree_levels import level_attention
 from tests.conftest import ROOT, on_each_device
 from tests.emulated_flash import emulate
 from tests.tiny import drawn_sequences
@@ -123,7 +123,7 @@ def test_the_way_of_a_gpu_has_the_gradients_of_plain_runs(monkeypatch, seed):
 def take_the_way_of_a_gpu(monkeypatch) -> None:
     emulate(monkeypatch)
     monkeypatch.setattr(prefix_tree, "takes_cuda", lambda x: True)
-    monkeypatch.setattr(llama, "tree_attention", LevelAttention.apply)
+    monkeypatch.setattr(llama, "tree_attention", level_attention)
 
 
 def assert_equal(ours: dict[str, Tensor], expected: dict[str, Tensor]) -> None:

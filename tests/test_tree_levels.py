@@ -11,7 +11,7 @@ from torch import Tensor
 from act.model.prefix_tree import Tree, build_tree
 from kernels.runs import Run, sorted_by_path
 from kernels.tree_attention import _TreeAttention, rectangles
-from kernels.tree_levels import LevelAttention, calls, ends, levels
+from kernels.tree_levels import calls, ends, level_attention, levels
 from tests.budget import session
 from tests.emulated_flash import emulate, sequences
 from tests.tiny import drawn_sequences
@@ -104,7 +104,7 @@ def outputs(function, tree: Tree, runs: list[Run], dtype: torch.dtype, D: int) -
 def check(tree: Tree, dtype: torch.dtype, D: int, close: float) -> None:
     """Levels give the rectangles' numbers, which are taken in float32."""
     runs, _ = sorted_by_path(tree.runs)
-    ours = outputs(LevelAttention.apply, tree, runs, dtype, D)
+    ours = outputs(level_attention, tree, runs, dtype, D)
     truth = outputs(_TreeAttention.apply, tree, runs, torch.float32, D)
     for value, exact in zip(ours, truth, strict=True):
         assert (value - exact).norm() <= close * exact.norm()

@@ -91,9 +91,9 @@ def answer_logps(
     logps = logprob(hidden[parents], model.head, ids)  # (1) of orpo.md
     # backward, this indexing adds up what every answer that has the token hands back
     which = {place: i for i, place in enumerate(needed)}
-    index = torch.tensor([which[place] for places in learned for place in places])
-    handed_out = logps[index.to(model.device)].split([len(places) for places in learned])
-    return list(handed_out), len(tree.ids)
+    index = [which[place] for places in learned for place in places]
+    handed_out = logps[torch.tensor(index, device=model.device)]
+    return list(handed_out.split([len(places) for places in learned])), len(tree.ids)
 
 
 def step_losses(
