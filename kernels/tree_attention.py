@@ -32,15 +32,17 @@ def tree_attention(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:
     Each token attends to its path and, causally, to its own run: causal attention on each branch.
     On a GPU the runs must lie in the order of their paths.
     """
-    if takes_cuda(q) and q.dtype in (torch.bfloat16, torch.float16) and _has_flash(q):
+    if _takes_levels(q):
         return level_attention(q, k, v, runs)
     if q.device.type == "cpu" or (takes_cuda(q) and q.dtype == torch.float32):
         return _TreeAttention.apply(q, k, v, runs)
     return joined_keys_again(q, k, v, runs)
 
 
-def _has_flash(q: Tensor) -> bool:
-    """Whether a GPU has flash attention: from Ampere on (RTX 30, A100)."""
+def _takes_levels(q: Tensor) -> bool:
+    """Whether a GPU has flash attention of q: half precision, from Ampere on (RTX 30, A100)."""
+    if not takes_cuda(q) or q.dtype not in (torch.bfloat16, torch.float16):
+        return False
     return q.is_meta or torch.cuda.get_device_capability(q.device) >= (8, 0)
 
 

@@ -11,6 +11,8 @@ from torch import Tensor
 from act.model.prefix_tree import build_tree
 from kernels.runs import Run, sorted_by_path
 from kernels.tree_attention import joined_keys_attention, rectangles, tree_attention
+from kernels.tree_levels import calls
+from tests.budget import Budget
 from tests.conftest import on_each_device
 from tests.tiny import drawn_sequences
 
@@ -60,6 +62,25 @@ def test_rectangles_equal_joined_keys(seed, dtype):
         run(tree_attention, dtype), run(joined_keys_attention, torch.float32), strict=True
     ):
         assert (ours.float() - public).norm() <= limit * public.norm()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_operators_of_a_gpu_take_what_they_are_given(dtype):
+    """On meta tensors, of which the operators check types and shapes: float32 goes by rectangles,
+    a call each, bfloat16 by levels; backward there are as many."""
+    runs, _ = sorted_by_path(build_tree(drawn_sequences(3, tokens=3, longest=40)).runs)
+    T, like = runs[-1].stop, {"dtype": dtype, "device": "meta", "requires_grad": True}
+    q, k, v = (torch.empty(1, heads, T, 16, **like) for heads in (6, 2, 2))
+    with Budget() as budget:
+        out = tree_attention(q, k, v, runs)
+        out.sum().backward()
+    assert out.shape == (1, 6, T, 16) and out.dtype == q.grad.dtype == dtype
+    assert q.grad.shape == q.shape and k.grad.shape == v.grad.shape == k.shape
+    by_rectangles = dtype == torch.float32
+    name = "_scaled_dot_product_efficient_attention" if by_rectangles else "_flash_attention"
+    there = budget.launches[name if by_rectangles else f"{name}_forward"]
+    pieces = rectangles(runs) if by_rectangles else calls(tuple(runs), q.device)
+    assert there == budget.launches[f"{name}_backward"] == len(pieces) > 2
 
 
 @pytest.mark.slow
