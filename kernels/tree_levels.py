@@ -11,9 +11,9 @@ log2(branches) levels, whose rectangles share no row and no key, and ascend in b
     branch 3   000000000
     branch 4   00000000011
 
-A level is one call; each run on itself, causal, is another. Calls are joined by their log-sum-exps
-and differentiated by themselves, as the rectangles of tree_attention.py are. Not yet run on a GPU:
-the tests emulate the two operators.
+A level is one call; runs on themselves, causal, are two more. Calls are joined by their
+log-sum-exps and differentiated by themselves, as the rectangles of tree_attention.py are. Not yet
+run on a GPU: the tests emulate the two operators.
 """
 
 from collections import defaultdict
@@ -30,14 +30,18 @@ Rectangle = tuple[int, int, int, int]
 """Rows from, to, and keys from, to, of the flat row of tokens: these rows see these keys."""
 
 
+Step = tuple[int, int, int]
+"""Of a staircase: rows from, to, and where the keys that they see end."""
+
+
 def levels(runs: list[Run]) -> list[list[Rectangle]]:
     """What runs that lie in the order of their paths see of these, in levels.
 
     >>> levels([Run(0, 9), Run(9, 11, ((0, 4),)), Run(11, 12, ((0, 7),))])
     [[(11, 12, 0, 7)], [(9, 11, 0, 4)]]
     """
-    # the staircase on each run, by (depth, its first key): steps of (rows from, to, keys to)
-    stairs: dict[tuple[int, int], list[tuple[int, int, int]]] = defaultdict(list)
+    # the staircase on each run, by (depth, its first key)
+    stairs: dict[tuple[int, int], list[Step]] = defaultdict(list)
     for run in runs:
         for depth, (first_key, stop) in enumerate(run.path):
             steps, start = stairs[depth, first_key], run.start
@@ -51,9 +55,7 @@ def levels(runs: list[Run]) -> list[list[Rectangle]]:
     return [found[place] for place in sorted(found)]
 
 
-def _halved(
-    steps: list[tuple[int, int, int]], first_key: int, level: int
-) -> Iterator[tuple[int, Rectangle]]:
+def _halved(steps: list[Step], first_key: int, level: int) -> Iterator[tuple[int, Rectangle]]:
     """A staircase from `first_key` on, as (level, rectangle) each, upper rows first."""
     if not steps:
         return
@@ -96,15 +98,20 @@ class Call:
 
 @lru_cache(maxsize=4)
 def calls(runs: tuple[Run, ...], device: torch.device) -> list[Call]:
-    """All of a tree's attention; each run on itself first."""
+    """All of a tree's attention: each run on itself first, then what it sees of others.
+
+    Roots are a call of their own: a call costs its longest sequence times their number.
+    """
     own = [(run.start, run.stop, run.start, run.stop) for run in runs]
+    roots = sum(not run.path for run in runs)
+    causal = [group for group in (own[:roots], own[roots:]) if group]
     out = []
-    for rectangles in (own, *levels(runs)):
+    for rectangles in (*causal, *levels(runs)):
         cut = torch.tensor(ends(rectangles), dtype=torch.int32).T.contiguous()  # (2, sequences + 1)
         longest = tuple(cut.diff().amax(1).tolist())
         rows = slice(rectangles[0][0], rectangles[-1][1])
         keys = slice(rectangles[0][2], rectangles[-1][3])
-        out.append(Call(rows, keys, *cut.to(device), longest, rectangles is own))
+        out.append(Call(rows, keys, *cut.to(device), longest, len(out) < len(causal)))
     return out
 
 
@@ -148,9 +155,8 @@ class _LevelAttention(torch.autograd.Function):
         for call in ctx.calls:
             rows = call.rows
             piece, piece_lse = attend(q, k, v, call)
-            if call.causal:  # the first, of all rows
-                out.copy_(piece)
-                lse.copy_(piece_lse)
+            if call.causal:  # the first of these rows
+                out[rows], lse[:, rows] = piece, piece_lse
                 continue
             piece_lse = piece_lse.masked_fill(piece_lse.isposinf(), -torch.inf)  # saw nothing
             share = torch.sigmoid(piece_lse - lse[:, rows])  # (T4)

@@ -56,12 +56,12 @@ def test_layers_are_alike():
 
 def test_no_float32_copy_of_a_layer_and_no_joined_keys():
     """Of a layer at 11,000 tokens, what two have more than one: 0.46 GiB (0.52 with joined keys),
-    1,005 launches (2,132), and seven flash calls each way."""
+    1,017 launches (2,132), and eight flash calls each way."""
     (_, one), (_, two) = (training_step(11_000, layers) for layers in (1, 2))
     assert two.peak - one.peak <= 0.47 * GIB
     assert two.launches.total() - one.launches.total() <= 1_100
     for name in ("_flash_attention_forward", "_flash_attention_backward"):
-        assert two.launches[name] - one.launches[name] == 7
+        assert two.launches[name] - one.launches[name] == 8
     products = [layers.bytes["mm"] for layers in (one, two)]
     assert (products[1] - products[0]) / GIB < 10
 
