@@ -119,6 +119,8 @@ def parse_arguments() -> Namespace:
         raise InputError("--lora-alpha 0: the adapter would change nothing")
     if args.lora_rank == 0 and args.dtype == "bfloat16":
         raise InputError("--dtype bfloat16 with --lora-rank 0: stalls Adam; take float32")
+    if args.keep_tokens is None and not args.device.startswith("cuda"):
+        args.keep_tokens = KEEP_TOKENS
     for name, value in STUDY[args.method].items():
         if getattr(args, name, None) is None:
             setattr(args, name, value)
@@ -281,8 +283,6 @@ def finish(args: Namespace, settings: dict, run: Run) -> None:
 def main() -> None:
     args = parse_arguments()
     device = set_up_device(args)
-    if args.keep_tokens is None and not device.startswith("cuda"):
-        args.keep_tokens = KEEP_TOKENS
     # what must be equal to go on with a run: its arguments, and what its files hold
     free = ["out", "resume", "save_every"]
     if args.template is None:  # the folder decides
