@@ -53,7 +53,14 @@ from act.training.examples import Example
 from act.training.layouts import TARGETS
 from act.training.run_log import RunLog, peak_memory_gib, provenance
 from act.training.state import STATE, TrainState, is_finished, learning_rate
-from act.training.step import Objective, count_targets, evaluate, run_examples
+from act.training.step import (
+    KEEP_TOKENS,
+    Objective,
+    count_targets,
+    evaluate,
+    run_examples,
+    tokens_to_keep,
+)
 
 FEW = 10  # steps, below which a run says before it starts what would help
 STUDY = {  # what the two methods do not share; schedule and weight_decay have no flag
@@ -97,8 +104,11 @@ def parse_arguments() -> Namespace:
     add("--max-length", type=positive, default=9000, help="tokens; answers are cut")
     add("--max-prompt", type=positive, default=5400, help="tokens; oldest turns are cut")
     add("--tree-tokens", type=positive, default=16384, help="tokens computed together, at most")
-    about = "of a tree, whose activations are kept (in whole stretches); others' computed again"
-    add("--keep-tokens", type=positive, default=1024, help=about)
+    about = (
+        "of a tree, whose activations are kept (in whole stretches); others' computed again. If "
+    )
+    about += f"not given {KEEP_TOKENS}, on a GPU what its free memory holds"
+    add("--keep-tokens", type=positive, help=about)
     about = "of a frozen base model; if not given its files'. All that is trained is float32"
     add("--dtype", choices=("float32", "bfloat16"), help=about)
     parser.add_device_flags()
@@ -109,6 +119,8 @@ def parse_arguments() -> Namespace:
         raise InputError("--lora-alpha 0: the adapter would change nothing")
     if args.lora_rank == 0 and args.dtype == "bfloat16":
         raise InputError("--dtype bfloat16 with --lora-rank 0: stalls Adam; take float32")
+    if args.keep_tokens is None and not args.device.startswith("cuda"):
+        args.keep_tokens = KEEP_TOKENS
     for name, value in STUDY[args.method].items():
         if getattr(args, name, None) is None:
             setattr(args, name, value)
@@ -179,7 +191,7 @@ def prepare(args: Namespace, device: str, settings: dict) -> Run:
         attach(model, args.lora_rank, args.lora_alpha)  # on top of it
     distributed.shard(model)
     state = TrainState(model, args.weight_decay, args.max_grad_norm or math.inf)
-    limits = args.tree_tokens, args.keep_tokens
+    limits = args.tree_tokens, args.keep_tokens or tokens_to_keep(model, args.tree_tokens)
     objective = Objective(args.method, args.lambda_or, args.nll_scope, *limits)
     # 3. where a run before this one has stopped
     saved = args.out / STATE

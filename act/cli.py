@@ -137,6 +137,8 @@ def set_up_device(args: argparse.Namespace) -> str:
         raise InputError(f"--device {device}: {str(error).splitlines()[0]}") from None
     args.precision = args.precision or ("highest" if gpu else "high")
     torch.set_float32_matmul_precision(args.precision)
+    if gpu:  # cuDNN's attention plans anew for each shape, and decoding has a new one each token
+        torch.backends.cuda.enable_cudnn_sdp(False)
     return device
 
 

@@ -26,6 +26,11 @@ ONEDNN_IS_FASTER = HAS_ONEDNN and torch.cpu._is_avx512_supported()  # AVX2 alone
 HAS_BFLOAT16 = torch.cpu._is_avx512_bf16_supported()  # amx machines have it too
 
 
+def takes_cuda(x: Tensor) -> bool:
+    """Whether x goes CUDA's ways; a meta tensor does, which has no numbers: to be counted."""
+    return x.device.type in ("cuda", "meta")
+
+
 def takes_onednn(x: Tensor, weight: Tensor) -> bool:
     """Whether x W' goes through oneDNN: float32 on a CPU, where it is faster and allowed."""
     allowed = ONEDNN_IS_FASTER and torch.get_float32_matmul_precision() != "highest"

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from kernels.linear import product, takes_float32
+from kernels.linear import product, takes_cuda, takes_float32
 
 LOG2_E = math.log2(math.e)
 ROWS = 1024  # tokens that go through the head together
@@ -57,23 +57,11 @@ class _LogProb(torch.autograd.Function):
     def forward(ctx, hidden: Tensor, weight: Tensor, targets: Tensor, with_g: bool) -> Tensor:
         logps, tops, totals = (torch.empty_like(targets, dtype=torch.float32) for _ in range(3))
         g = torch.empty_like(hidden) if with_g else None  # (N, C)
+        read_head = _by_softmax if takes_cuda(hidden) else _by_running_sum
         for rows in _slices(len(hidden), ROWS):
             h, y = hidden[rows], targets[rows, None]  # (n, C), (n, 1)
             # (n, 1): z_y of (K4), s and a of (K3); (n, C): u
-            target_logit = total = h.new_zeros(len(h), 1, dtype=torch.float32)
-            top = torch.full_like(total, -torch.inf)
-            weighted = torch.zeros_like(h, dtype=torch.float32) if with_g else None
-            for block, W in _blocks(weight, len(h)):
-                logits = _logits(h, W)  # (n, v)
-                here, inside = _in_block(y, block)
-                target_logit = torch.where(inside, logits.gather(1, here), target_logit)
-                new_top = torch.maximum(top, logits.amax(1, keepdim=True))
-                shrink = (top - new_top).exp_()  # 0 at the first block
-                exps = _exp(logits.sub_(new_top))
-                total = total * shrink + exps.sum(1, keepdim=True)  # (K3)
-                if with_g:
-                    weighted.mul_(shrink).add_(product(exps.to(W.dtype), W.t()).float())
-                top = new_top
+            target_logit, top, total, weighted = read_head(h, weight, y, with_g)
             logps[rows] = (target_logit - top - total.log()).squeeze(1)  # (K4)
             tops[rows], totals[rows] = top.squeeze(1), total.squeeze(1)
             if with_g:  # (K2), (11) of docs/orpo.md
@@ -96,7 +84,7 @@ class _LogProb(torch.autograd.Function):
                 here, inside = _in_block(targets[rows, None], block)
                 r = upstream[rows, None]  # (n, 1), (K5)
                 # (n, v): -r softmax, then (K6), r (onehot(y) - softmax)
-                residual = _exp(_logits(hidden[rows], W).sub_(tops[rows, None]))
+                residual = _exp(_product32(hidden[rows], W).sub_(tops[rows, None]))
                 residual.mul_(-r / totals[rows, None])
                 residual.scatter_add_(1, here, r * inside)
                 part = product(residual.to(W.dtype).t(), hidden[rows].to(W.dtype).t())
@@ -105,9 +93,49 @@ class _LogProb(torch.autograd.Function):
         return to_hidden, to_weight, None, None
 
 
-def _logits(h: Tensor, W: Tensor) -> Tensor:
+def _by_running_sum(h: Tensor, weight: Tensor, y: Tensor, with_g: bool) -> tuple[Tensor, ...]:
+    """z_y, a, s (n, 1 each) and u (n, C) of (K3) after all blocks; without `with_g` no u."""
+    target_logit = total = h.new_zeros(len(h), 1, dtype=torch.float32)
+    top = torch.full_like(total, -torch.inf)
+    weighted = torch.zeros_like(h, dtype=torch.float32) if with_g else None
+    for block, W in _blocks(weight, len(h)):
+        logits = _product32(h, W)  # (n, v)
+        here, inside = _in_block(y, block)
+        target_logit = torch.where(inside, logits.gather(1, here), target_logit)
+        new_top = torch.maximum(top, logits.amax(1, keepdim=True))
+        shrink = (top - new_top).exp_()  # 0 at the first block
+        exps = _exp(logits.sub_(new_top))
+        total = total * shrink + exps.sum(1, keepdim=True)  # (K3)
+        if with_g:
+            weighted.mul_(shrink).add_(_product32(exps.to(W.dtype), W.t()))
+        top = new_top
+    return target_logit, top, total, weighted
+
+
+def _by_softmax(h: Tensor, weight: Tensor, y: Tensor, with_g: bool) -> tuple[Tensor, ...]:
+    """The same for a GPU, on which every pass over a block's logits counts: one fused log_softmax.
+
+    Blocks are joined by (T3) and (T4) of docs/tree.md: a is the log-sum-exp so far, s is 1.
+    """
+    target_logit = h.new_zeros(len(h), 1, dtype=torch.float32)
+    top = torch.full_like(target_logit, -torch.inf)
+    mean = torch.zeros_like(h, dtype=torch.float32) if with_g else None
+    for block, W in _blocks(weight, len(h)):
+        logits = _product32(h, W)  # (n, v)
+        here, inside = _in_block(y, block)
+        target_logit = torch.where(inside, logits.gather(1, here), target_logit)
+        log_p = logits.log_softmax(1)  # within the block
+        block_lse = logits[:, :1] - log_p[:, :1]  # z - log p is the same for every token
+        if with_g:
+            p = torch.exp(log_p, out=torch.empty_like(log_p, dtype=W.dtype))  # in one pass
+            mean.lerp_(_product32(p, W.t()), torch.sigmoid(block_lse - top))
+        top = torch.logaddexp(top, block_lse)
+    return target_logit, top, torch.ones_like(top), mean
+
+
+def _product32(h: Tensor, W: Tensor) -> Tensor:
     """h W' in float32, (n, v), a tensor of its own; a CPU's bfloat16 product is rounded first."""
-    if h.dtype == torch.bfloat16 and h.device.type == "cuda":
+    if h.dtype == torch.bfloat16 and takes_cuda(h):
         return torch.mm(h, W.t(), out_dtype=torch.float32)
     if h.dtype == W.dtype:
         return product(h, W).float()

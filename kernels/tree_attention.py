@@ -1,19 +1,16 @@
 """Causal attention over a prefix tree: what sequences begin with in common is computed once.
 
-The tree's tokens lie flat in one row, run after run. A run is a stretch of tokens that follow one
-another; what comes before it on its path from the root are pieces of earlier runs, each a
-contiguous slice of the row. So the attention of a run is a few rectangles, itself (causal) and each
-slice of its path (unmasked), joined by their log-sum-exps:
+The tree's tokens lie flat in one row, run after run (runs.py). The attention of a run is a few
+rectangles, itself (causal) and each slice of its path (unmasked), joined by their log-sum-exps:
 
     lse = log(exp(lse_1) + exp(lse_2))        out = exp(lse_1 - lse) out_1 + exp(lse_2 - lse) out_2
 
 Backward, a rectangle's probabilities are exp(q k' - lse), and the gradient of its scores needs one
 number a query from the other rectangles, sum(grad * out), which the joined out gives: so each is
-differentiated by itself. No masks, no copies of keys; on a CPU. On a GPU, where it has not been
-tried, each run's keys are joined by copying (`rejoined_keys_attention`). docs/tree.md derives it.
+differentiated by itself. No masks, no copies of keys. docs/tree.md derives it. In half precision on
+a GPU many rectangles are one call (tree_levels.py).
 """
 
-from dataclasses import dataclass
 from itertools import groupby
 
 import torch
@@ -22,46 +19,43 @@ from torch import Tensor
 from torch.nn.attention.bias import causal_lower_right
 from torch.utils.checkpoint import checkpoint
 
-# (q, k, v, dropout, causal) -> (out, lse); backward: (grad, q, k, v, out, lse, dropout, causal)
-_flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-_flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+from kernels.linear import takes_cuda
+from kernels.runs import Run
+from kernels.tree_levels import level_attention
 
-
-@dataclass(frozen=True)
-class Run:
-    """Tokens start..stop-1 of the flat row; `path`: the slices of it before them, root first."""
-
-    start: int
-    stop: int
-    path: tuple[tuple[int, int], ...] = ()
-
-    @property
-    def depth(self) -> int:
-        """Position of the run's first token in its text; (T2) of docs/tree.md."""
-        return sum(stop - start for start, stop in self.path)
+aten = torch.ops.aten
 
 
 def tree_attention(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:
     """(1, H, T, D) of q (1, H, T, D) over k and v (1, K, T, D); (T3) to (T5) of docs/tree.md.
 
     Each token attends to its path and, causally, to its own run: causal attention on each branch.
+    On a GPU the runs must lie in the order of their paths.
     """
-    if q.device.type == "cpu":
+    if _takes_levels(q):
+        return level_attention(q, k, v, runs)
+    if q.device.type == "cpu" or (takes_cuda(q) and q.dtype == torch.float32):
         return _TreeAttention.apply(q, k, v, runs)
-    return rejoined_keys_attention(q, k, v, runs)  # the operator _flash is the CPU's alone
+    return joined_keys_again(q, k, v, runs)
 
 
-def rejoined_keys_attention(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:
+def _takes_levels(q: Tensor) -> bool:
+    """Whether a GPU has flash attention of q: half precision, from Ampere on (RTX 30, A100)."""
+    if not takes_cuda(q) or q.dtype not in (torch.bfloat16, torch.float16):
+        return False
+    return q.is_meta or torch.cuda.get_device_capability(q.device) >= (8, 0)
+
+
+def joined_keys_again(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:
     """`joined_keys_attention`, repeated for the backward pass: joined keys are not kept."""
     again = {"use_reentrant": False, "preserve_rng_state": False}
     return checkpoint(joined_keys_attention, q, k, v, runs, **again)
 
 
 def joined_keys_attention(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:
-    """`tree_attention` from public calls alone: a GPU's way, and for reading what a CPU's replaces.
+    """`tree_attention` by public calls alone: for other devices, and to read what is replaced.
 
-    Query i of t sees the first S - t + i + 1 of S keys. Grouped heads are repeated: in float32 no
-    fused CUDA kernel takes them.
+    Query i of t sees the first S - t + i + 1 of S keys. Grouped heads are repeated.
     """
     out, groups = [], q.shape[1] // k.shape[1]
     for run in runs:
@@ -102,7 +96,7 @@ class _TreeAttention(torch.autograd.Function):
         q_, k_, v_, out_ = (_by_key_head(x, K, H // K) for x in (q, k, v, out))  # (G, K, T, D)
         for rows, keys, causal in rectangles(runs):
             # (G, K, queries, D) and (G, K, queries): one rectangle's output and log-sum-exps
-            piece, piece_lse = _flash(q_[:, :, rows], k_[:, :, keys], v_[:, :, keys], 0.0, causal)
+            piece, piece_lse = _rectangle(q_[:, :, rows], k_[:, :, keys], v_[:, :, keys], causal)
             if causal:
                 out_[:, :, rows], lse[:, :, rows] = piece, piece_lse
             else:
@@ -126,11 +120,37 @@ class _TreeAttention(torch.autograd.Function):
         for rows, keys, causal in rectangles(ctx.runs):
             up, query, joined, joined_lse = (x[:, :, rows] for x in (up_, q_, out_, lse))
             tensors = up, query, k_[:, :, keys], v_[:, :, keys], joined, joined_lse
-            piece_q, piece_k, piece_v = _flash_backward(*tensors, 0.0, causal)  # (T5)
+            piece_q, piece_k, piece_v = _rectangle_backward(*tensors, causal)  # (T5)
             to_q_[:, :, rows] += piece_q
             to_k[0, :, keys] += piece_k.sum(0)  # over the G query heads that read these keys
             to_v[0, :, keys] += piece_v.sum(0)
         return to_q.to(q.dtype), to_k.to(k.dtype), to_v.to(v.dtype), None
+
+
+def _rectangle(q: Tensor, k: Tensor, v: Tensor, causal: bool) -> tuple[Tensor, Tensor]:
+    """Attention of q over k and v, (G, K, tokens, D) each, and its log-sum-exps (G, K, queries)."""
+    if q.device.type == "cpu":
+        return aten._scaled_dot_product_flash_attention_for_cpu(q, k, v, 0.0, causal)
+    function = aten._scaled_dot_product_efficient_attention
+    out, lse, *_ = function(q, k, v, None, True, 0.0, causal)
+    return out, lse[:, :, : q.shape[2]]  # padded to a multiple of 32
+
+
+def _rectangle_backward(
+    upstream: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor, causal: bool
+) -> tuple[Tensor, ...]:
+    """Gradients of a rectangle's q, k and v, given the joined out and lse."""
+    if q.device.type == "cpu":
+        function = aten._scaled_dot_product_flash_attention_for_cpu_backward
+        return function(upstream, q, k, v, out, lse, 0.0, causal)
+    # CUDA reads these two as if tokens lay before heads, and rows in multiples of 32
+    out = out.transpose(1, 2).contiguous().transpose(1, 2)
+    lse = F.pad(lse, (0, -lse.shape[2] % 32), value=torch.inf)
+    seed = torch.zeros((), dtype=torch.int64, device=q.device)  # of no dropout
+    function = aten._scaled_dot_product_efficient_attention_backward
+    wanted = [True, True, True, False]  # gradients of q, k and v, of no bias
+    grads = function(upstream, q, k, v, None, out, lse, seed, seed, 0.0, wanted, causal)
+    return grads[:3]
 
 
 def _by_key_head(x: Tensor, K: int, G: int) -> Tensor:

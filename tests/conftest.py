@@ -23,6 +23,19 @@ ROOT = Path(__file__).parents[1]
 EMBEDDED = ROOT / "models/smollm2-135m-instruct"
 
 
+@pytest.fixture(params=["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
+def device(request):
+    """A test on the CPU and, where there is one, on a GPU: what it makes is made there."""
+    if request.param == "cpu":
+        yield request.param
+    else:
+        with torch.device(request.param):
+            yield request.param
+
+
+on_each_device = pytest.mark.usefixtures("device")
+
+
 @pytest.fixture(scope="session")
 def embedded():
     return load_model(EMBEDDED)

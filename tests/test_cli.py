@@ -47,6 +47,17 @@ def test_a_process_of_torchrun_touches_its_own_gpu_alone(monkeypatch):
     assert touched == ["cuda:3", "cuda:3", "cpu"]
 
 
+def test_attention_on_a_gpu_is_not_left_to_cudnn(monkeypatch):
+    """Trap 37: a plan for each new shape. A CPU's run leaves the switch alone."""
+    monkeypatch.setattr(torch, "empty", lambda *_, device: None)
+    asked = []
+    monkeypatch.setattr(torch.backends.cuda, "enable_cudnn_sdp", asked.append)
+    set_up_device(Namespace(device="cpu", precision=None))
+    assert asked == []
+    set_up_device(Namespace(device="cuda", precision=None))
+    assert asked == [False]
+
+
 def wrong() -> None:
     raise InputError("data.jsonl:3: no prompt")
 

@@ -60,22 +60,24 @@ def largest_difference(ours: Llama, theirs, ids) -> float:
 
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize("shard_size", ["5GB", "100KB"])
-def test_logits_equal_transformers_on_tiny_checkpoints(tmp_path, tied, shard_size):
+def test_logits_equal_transformers_on_tiny_checkpoints(device, tmp_path, tied, shard_size):
     theirs = tiny_checkpoint(tmp_path, tied, shard_size)
     assert (tmp_path / "model.safetensors.index.json").exists() == (shard_size == "100KB")
-    ids = torch.randint(500, (2, 200), generator=torch.Generator().manual_seed(1))
-    assert largest_difference(load_model(tmp_path), theirs, ids) <= 1e-4
+    ids = torch.randint(500, (2, 200), generator=torch.Generator(device).manual_seed(1))
+    assert largest_difference(load_model(tmp_path, device), theirs, ids) <= 1e-4
 
 
-def test_logits_equal_transformers_without_rope_scaling_and_with_as_many_key_heads(tmp_path):
+def test_logits_equal_transformers_without_rope_scaling_and_with_as_many_key_heads(
+    device, tmp_path
+):
     rope = {"rope_type": "default", "rope_theta": 10000.0}
     theirs = tiny_checkpoint(
         tmp_path, False, rope_parameters=rope, num_key_value_heads=6, head_dim=16
     )
-    assert largest_difference(load_model(tmp_path), theirs, torch.arange(100)[None]) <= 1e-4
+    assert largest_difference(load_model(tmp_path, device), theirs, torch.arange(100)[None]) <= 1e-4
 
 
-def test_logits_of_mistral_without_a_sliding_window_equal_transformers(tmp_path):
+def test_logits_of_mistral_without_a_sliding_window_equal_transformers(device, tmp_path):
     """The same mathematics under another name, in 128 tokens; a window as long as the context is
     none. One that is shorter changes transformers' logits, and is refused here."""
     torch.manual_seed(0)
@@ -92,8 +94,8 @@ def test_logits_of_mistral_without_a_sliding_window_equal_transformers(tmp_path)
     }
     theirs = MistralForCausalLM(MistralConfig(**shape, sliding_window=None)).eval()
     theirs.save_pretrained(tmp_path)
-    ids = torch.randint(500, (2, 128), generator=torch.Generator().manual_seed(1))
-    assert largest_difference(load_model(tmp_path), theirs, ids) <= 1e-4
+    ids = torch.randint(500, (2, 128), generator=torch.Generator(device).manual_seed(1))
+    assert largest_difference(load_model(tmp_path, device), theirs, ids) <= 1e-4
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["model_type"] == "mistral" and config["sliding_window"] is None
     assert LlamaConfig.from_dict(config | {"sliding_window": 128}) == LlamaConfig.from_dict(config)

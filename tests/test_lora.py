@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors import safe_open
 from torch import Tensor, nn
 
@@ -11,6 +12,7 @@ from act.model.adapter import PEFT, load_adapter, save_adapter
 from act.model.checkpoint import load_model
 from act.model.llama import Llama
 from act.model.lora import PROJECTIONS, attach, detach, lora_layers, trainable
+from tests.conftest import on_each_device
 from tests.tiny import tiny_llama, with_adapter
 
 IDS = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6]])
@@ -28,9 +30,10 @@ def greedy(model: Llama, ids: Tensor, n: int) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def outputs(model: Llama) -> Tensor:
-    return model.logits(model(IDS))
+    return model.logits(model(IDS.to(model.device)))
 
 
+@on_each_device
 def test_lora_starts_at_the_base_model_and_detaches_to_it():
     model = tiny_llama()
     base = outputs(model)
@@ -56,11 +59,30 @@ def test_lora_trains_the_projections_alone():
     assert all(name.endswith(("lora_A", "lora_B")) for name in named)
 
 
+@on_each_device
 def test_lora_is_w_plus_alpha_over_r_times_b_a():
     """Equation 3, layer by layer: W + (alpha / r) B A with alpha 8, r 4."""
     x = torch.randn(3, 16)
     layer = with_adapter().model.layers[0].self_attn.q_proj
     torch.testing.assert_close(layer(x), x @ (layer.weight + 2 * layer.lora_B @ layer.lora_A).T)
+
+
+@on_each_device
+def test_products_are_in_the_type_of_x():
+    """In float32 to the bit what they always were; of a bfloat16 base bfloat16 alone goes through
+    the products, and out and gradients are float32's to some of its roundings."""
+    layer = with_adapter().model.layers[0].self_attn.q_proj
+    x, upstream = torch.randn(50, 16), torch.randn(50, 16)
+    low = F.linear(x, layer.lora_A)
+    expected = F.linear(x, layer.weight) + F.linear(2 * low, layer.lora_B)
+    assert torch.equal(layer(x), expected)
+    exact = torch.autograd.grad(layer(x), (layer.lora_A, layer.lora_B), upstream)
+    layer.weight.data = layer.weight.bfloat16()
+    out = layer(x.bfloat16())
+    found = torch.autograd.grad(out, (layer.lora_A, layer.lora_B), upstream.bfloat16())
+    assert out.dtype == torch.bfloat16 and {x.dtype for x in found} == {torch.float32}
+    for value, truth in zip((out, *found), (expected, *exact), strict=True):
+        assert (value - truth).norm() <= 0.01 * truth.norm()
 
 
 def test_an_adapter_comes_back_as_it_was(tmp_path):

@@ -13,6 +13,7 @@ from act.model.llama import Llama, LlamaConfig
 from act.training.examples import Answer, Example
 from act.training.losses import log_odds, log_odds_margin, nll_loss, odds_ratio_loss, orpo_loss
 from act.training.step import Objective, answer_logps, count_targets, step_losses
+from tests.conftest import on_each_device
 from tests.truths.make_trl_truths import TRUTHS, tiny_weights, trl_numbers
 
 TRL = json.loads(TRUTHS.read_text())
@@ -22,6 +23,7 @@ def log(p: float | list[float]) -> Tensor:
     return torch.tensor(p).log()
 
 
+@on_each_device
 def test_orpo_by_hand():
     """Mean log-probs ln 1/2 (odds 1) and ln 1/4 (odds 1/3): margin ln 1 - ln 1/3 = ln 3.
 
@@ -36,6 +38,7 @@ def test_orpo_by_hand():
     torch.testing.assert_close(orpo_loss(nll, margin, 0.1, pairs=1), log(2.0) + 0.1 * log(4 / 3))
 
 
+@on_each_device
 def test_micro_batches_add_up_to_the_step():
     """Two pairs with L_OR a and b, 1 and 3 target tokens: the parts' losses sum to the step's,
     whatever the split."""
@@ -50,6 +53,7 @@ def test_micro_batches_add_up_to_the_step():
     assert whole.item() == pytest.approx(11 / 4 + 0.1 * odds_ratio)
 
 
+@on_each_device
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("at", [-1e-8, -1e-6, -1e-4, -0.1, -math.log(2), -1.0, -10.0, -50.0, -1e4])
 def test_trap_01_log_odds_near_certainty(at, dtype):
@@ -66,6 +70,7 @@ def test_trap_01_log_odds_near_certainty(at, dtype):
     assert x.grad.item() == pytest.approx(float(slope), rel=digits)
 
 
+@on_each_device
 def test_trap_01_certainty_itself():
     """At log p = 0 the odds are infinite: the documented limit, -ln 1e-12 = 27.63, and a gradient
     of 1."""
@@ -76,6 +81,7 @@ def test_trap_01_certainty_itself():
     assert x.grad.item() == 1
 
 
+@on_each_device
 @pytest.mark.parametrize("rejected", [0.0, -1e-8, -1.0, -200.0])
 @pytest.mark.parametrize("chosen", [0.0, -1e-8, -1.0, -200.0])
 def test_trap_01_the_loss_is_finite_at_every_end(chosen, rejected):
@@ -89,6 +95,7 @@ def test_trap_01_the_loss_is_finite_at_every_end(chosen, rejected):
     assert answers[0].grad <= 0 <= answers[1].grad
 
 
+@on_each_device
 def test_the_odds_ratio_loss_is_a_line_far_from_zero():
     """-log sigmoid(-200) = 200 with derivative -1, where sigmoid itself is 0 in float32; at 200
     both are 0."""
@@ -122,6 +129,7 @@ def losses_of(
     )
 
 
+@on_each_device
 def test_orpo_equals_float64(monkeypatch):
     """The training step's loss and its gradient to every token's log-prob, for 5 pairs of 1 to 9
     tokens."""
@@ -139,6 +147,7 @@ def test_orpo_equals_float64(monkeypatch):
         torch.testing.assert_close(x.grad.double(), y.grad, rtol=1e-5, atol=1e-7)
 
 
+@on_each_device
 @pytest.mark.parametrize("scope", ["response", "sequence"])
 def test_trap_02_mean_not_sum(monkeypatch, scope):
     """Chosen tokens 1/2 and 1/8: geometric mean 1/4, odds 1/3; rejected one token 1/2: odds 1;
@@ -187,6 +196,7 @@ def assert_gradients_are_trls(model: Llama, truths: dict) -> None:
         ), name
 
 
+@on_each_device
 def test_orpo_equals_trls():
     """TRL's NLL covers prompt and answer: nll-scope "sequence". Also a mixed batch, and padding
     that is EOS."""
@@ -216,6 +226,7 @@ def test_orpo_equals_trls():
     assert_gradients_are_trls(model, truths["gradients"])
 
 
+@on_each_device
 def test_sft_equals_trls():
     """TRL's SFT on the completions of prompt-completion rows."""
     truths, model = TRL["sft"], trl_model()

@@ -69,18 +69,22 @@ def test_an_adapter_stays_under_another():
 @pytest.mark.parametrize("first", [("q_proj", "down_proj"), ("v_proj",)])
 def test_two_adapters_are_written_as_one(tmp_path, first, dtype):
     """The second on all projections, the first on some, other ranks and scales: on the bare base
-    the file gives what both gave one upon the other, whatever the weights are."""
+    the file gives what both gave one upon the other, whatever the weights are. In bfloat16 both are
+    as far from float32's numbers as the bare base, 0.4%."""
     model = tiny_llama().to(dtype)
     random_adapter(model, 3, 6, first)
     random_adapter(model, 2, 8, ("q_proj", "v_proj", "down_proj"))
     save_adapter(model, tmp_path, "base", 2, 8)
     config = json.loads((tmp_path / "adapter_config.json").read_text())
     assert (config["r"], config["lora_alpha"]) == (5, 5)
-    again = tiny_llama().to(dtype)
-    assert (outputs(again) - outputs(model)).abs().max() > 0.05
-    load_adapter(again, tmp_path)
-    close = {torch.float32: 1e-5, torch.bfloat16: 0.01}[dtype]  # a rounding of the last bits
-    torch.testing.assert_close(outputs(again), outputs(model), rtol=0, atol=close)
+    again, exact = tiny_llama().to(dtype), tiny_llama().to(dtype).float()
+    bare, close = outputs(again), {torch.float32: 1e-6, torch.bfloat16: 6e-3}[dtype]
+    for other in (again, exact):
+        load_adapter(other, tmp_path)
+    truth = outputs(exact)
+    assert (bare - truth).norm() > 0.1 * truth.norm()
+    for found in (outputs(model), outputs(again)):
+        assert (found - truth).norm() <= close * truth.norm()
 
 
 def test_a_small_adapter_is_not_rounded_away_under_another(tmp_path):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -237,3 +238,13 @@ def test_trap_03_trees_take_the_same_steps_in_every_variant(
                 line["step"],
                 metric,
             )
+
+
+@pytest.mark.parametrize(("device", "keep"), [("cpu", 1024), ("cuda:1", None)])
+def test_how_much_is_kept_where_it_is_not_said(monkeypatch, device, keep):
+    """1,024 tokens' activations on a CPU; a GPU's free memory is asked once the model is there."""
+    words = ["train.py", *train_flags("model", "data", "out", device=device)]
+    monkeypatch.setattr(sys, "argv", list(map(str, words)))
+    assert train.parse_arguments().keep_tokens == keep
+    sys.argv += ["--keep-tokens", "5"]
+    assert train.parse_arguments().keep_tokens == 5

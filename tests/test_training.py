@@ -303,6 +303,33 @@ def test_trap_09_a_bfloat16_model_trains_in_float32():
             assert (parameter != 0.5).any()
 
 
+@pytest.mark.parametrize("masters", [torch.float32, torch.bfloat16])
+def test_trap_09_bfloat16_products_with_float32_masters_do_not_stall(masters):
+    """30 steps at 1e-5: the adapter of a bfloat16 base goes as far as that of the same base in
+    float32, and in the same direction. One kept in bfloat16 goes a fifth as far."""
+
+    def moved(base: torch.dtype, kept: torch.dtype) -> torch.Tensor:
+        model = tiny_llama().to(torch.bfloat16).to(base)
+        attach(model, 4, 8)
+        for layer in lora_layers(model).values():
+            torch.nn.init.normal_(layer.lora_B, std=0.1)
+            layer.lora_A.data, layer.lora_B.data = layer.lora_A.to(kept), layer.lora_B.to(kept)
+        state = TrainState(model, weight_decay=0.0, max_grad_norm=1.0)
+        before = [p.detach().clone() for p in state.parameters.values()]
+        for _ in range(30):
+            run_examples(model, drawn_pairs(4), objective(), backward=True)
+            state.update(1e-5)
+        pairs = zip(state.parameters.values(), before, strict=True)
+        return torch.cat([(p.detach() - start).float().flatten() for p, start in pairs])
+
+    exact, ours = moved(torch.float32, torch.float32), moved(torch.bfloat16, masters)
+    if masters == torch.bfloat16:
+        assert ours.norm() < exact.norm() / 3
+    else:
+        assert torch.cosine_similarity(ours, exact, dim=0) > 0.99
+        assert abs(ours.norm() / exact.norm() - 1) < 0.02
+
+
 def session_examples(sessions: int, turns: int) -> list[Example]:
     """Interleaved: turn 0 of every session, then turn 1 of every session; `cut_turns` tells the
     turn."""

@@ -6,7 +6,7 @@ import pytest
 from act.model.prefix_tree import Tree, build_tree
 from act.training.examples import Answer, Example
 from act.training.step import group_by_budget
-from kernels.tree_attention import Run
+from kernels.runs import Run
 from tests.tiny import drawn_sequences
 
 

@@ -9,10 +9,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from act.model.prefix_tree import build_tree
-from kernels.tree_attention import Run, joined_keys_attention, rectangles, tree_attention
+from kernels.runs import Run, sorted_by_path
+from kernels.tree_attention import joined_keys_attention, rectangles, tree_attention
+from kernels.tree_levels import calls
+from tests.budget import Budget
+from tests.conftest import on_each_device
 from tests.tiny import drawn_sequences
 
 
+@on_each_device
 @pytest.mark.parametrize("seed", range(8))
 def test_tree_attention_equals_a_dense_mask(seed):
     """Query i sees key j where j stands at or before i in some sequence; values and gradients, in
@@ -35,19 +40,20 @@ def test_tree_attention_equals_a_dense_mask(seed):
     torch.testing.assert_close(torch.autograd.grad(ours, (q, k, v), upstream), expected)
 
 
+@on_each_device
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("seed", range(4))
 def test_rectangles_equal_joined_keys(seed, dtype):
-    """The fast path against the public calls that CUDA takes, on several levels, values and
-    gradients."""
+    """The fast way against public calls alone, on several levels, values and gradients."""
     tree = build_tree(drawn_sequences(seed, tokens=3, longest=40))
+    runs, _ = sorted_by_path(tree.runs)  # as a GPU's levels need them
     torch.manual_seed(seed)
     tensors = [torch.randn(1, len(tree.ids), heads, 16).transpose(1, 2) for heads in (6, 2, 2)]
     upstream = torch.randn(1, 6, len(tree.ids), 16)
 
     def run(function, dtype: torch.dtype) -> list[Tensor]:
         q, k, v = (x.to(dtype, copy=True).requires_grad_() for x in tensors)
-        out = function(q, k, v, tree.runs)
+        out = function(q, k, v, runs)
         assert out.dtype == dtype
         return [out.detach(), *torch.autograd.grad(out, (q, k, v), upstream.to(dtype))]
 
@@ -56,6 +62,25 @@ def test_rectangles_equal_joined_keys(seed, dtype):
         run(tree_attention, dtype), run(joined_keys_attention, torch.float32), strict=True
     ):
         assert (ours.float() - public).norm() <= limit * public.norm()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_operators_of_a_gpu_take_what_they_are_given(dtype):
+    """On meta tensors, of which the operators check types and shapes: float32 goes by rectangles,
+    a call each, bfloat16 by levels; backward there are as many."""
+    runs, _ = sorted_by_path(build_tree(drawn_sequences(3, tokens=3, longest=40)).runs)
+    T, like = runs[-1].stop, {"dtype": dtype, "device": "meta", "requires_grad": True}
+    q, k, v = (torch.empty(1, heads, T, 16, **like) for heads in (6, 2, 2))
+    with Budget() as budget:
+        out = tree_attention(q, k, v, runs)
+        out.sum().backward()
+    assert out.shape == (1, 6, T, 16) and out.dtype == q.grad.dtype == dtype
+    assert q.grad.shape == q.shape and k.grad.shape == v.grad.shape == k.shape
+    by_rectangles = dtype == torch.float32
+    name = "_scaled_dot_product_efficient_attention" if by_rectangles else "_flash_attention"
+    there = budget.launches[name if by_rectangles else f"{name}_forward"]
+    pieces = rectangles(runs) if by_rectangles else calls(tuple(runs), q.device)
+    assert there == budget.launches[f"{name}_backward"] == len(pieces) > 2
 
 
 @pytest.mark.slow

@@ -8,13 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from act.model import llama
+from act.model import llama, prefix_tree
 from act.model.llama import Llama, LlamaConfig
 from act.model.lora import attach, lora_layers
 from act.training.examples import Answer
 from act.training.step import answer_logps
-from kernels.tree_attention import joined_keys_attention, rejoined_keys_attention
-from tests.conftest import ROOT
+from kernels.tree_attention import joined_keys_again, joined_keys_attention
+from kernels.tree_levels import level_attention
+from tests.conftest import ROOT, on_each_device
+from tests.emulated_flash import emulate
 from tests.tiny import drawn_sequences
 
 CONFIG = LlamaConfig(
@@ -57,6 +59,7 @@ def gradients(model: Llama, logps: list[Tensor]) -> dict[str, Tensor]:
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.requires_grad}
 
 
+@on_each_device
 @pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize("lora", [False, True])
 @pytest.mark.parametrize("seed", range(6))
@@ -74,11 +77,11 @@ def test_log_probs_and_gradients_equal_one_by_one(seed, lora, whole):
     for ours, expected in zip(logps, plain, strict=True):
         torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
     ours, expected = gradients(model, logps), gradients(model, plain)
-    assert ours.keys() == expected.keys() and len(ours) == (42 if lora else 30)
-    for name in ours:
-        assert (ours[name] - expected[name]).norm() <= 1e-5 * expected[name].norm(), name
+    assert len(ours) == (42 if lora else 30)
+    assert_equal(ours, expected)
 
 
+@on_each_device
 @pytest.mark.parametrize("whole", [False, True])
 def test_a_prefix_a_duplicate_and_one_token_answers_have_the_gradients_of_plain_runs(whole):
     """Behind one prompt: an answer, the same again, its beginning, its first token alone, and
@@ -91,13 +94,12 @@ def test_a_prefix_a_duplicate_and_one_token_answers_have_the_gradients_of_plain_
         gradients(model, logps),
         gradients(model, [alone(model, answer, whole) for answer in answers]),
     )
-    for name in expected:
-        assert (ours[name] - expected[name]).norm() <= 1e-5 * expected[name].norm(), name
+    assert_equal(ours, expected)
 
 
 def test_the_way_of_other_devices_has_the_gradients_of_plain_runs(monkeypatch):
-    """What CUDA takes, on the CPU: public calls alone, the joined keys made again for the backward
-    pass."""
+    """What neither a CPU nor CUDA is: public calls alone, the joined keys made again for the
+    backward pass."""
     model, answers = (
         tiny_llama(lora=True),
         [Answer([1, *ids], 1) for ids in drawn_sequences(2, tokens=4, longest=30)],
@@ -105,16 +107,39 @@ def test_the_way_of_other_devices_has_the_gradients_of_plain_runs(monkeypatch):
     kept = bytes_kept(lambda: answer_logps(model, answers))
     monkeypatch.setattr(llama, "tree_attention", joined_keys_attention)
     kept_joined = bytes_kept(lambda: answer_logps(model, answers))
-    monkeypatch.setattr(llama, "tree_attention", rejoined_keys_attention)
+    monkeypatch.setattr(llama, "tree_attention", joined_keys_again)
     assert bytes_kept(lambda: answer_logps(model, answers)) < min(kept, kept_joined)
-    ours = gradients(model, answer_logps(model, answers)[0])
-    expected = gradients(model, [alone(model, answer, False) for answer in answers])
+    assert_gradients_of_plain_runs(model, answers)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_way_of_a_gpu_has_the_gradients_of_plain_runs(monkeypatch, seed):
+    """Runs in the order of their paths, attention in levels (emulated), and the tokens put back."""
+    take_the_way_of_a_gpu(monkeypatch)
+    sequences = [[1, *ids] for ids in drawn_sequences(seed, tokens=4, longest=30)]
+    assert_gradients_of_plain_runs(tiny_llama(lora=True), [Answer(ids, 1) for ids in sequences])
+
+
+def take_the_way_of_a_gpu(monkeypatch) -> None:
+    emulate(monkeypatch)
+    monkeypatch.setattr(prefix_tree, "takes_cuda", lambda x: True)
+    monkeypatch.setattr(llama, "tree_attention", level_attention)
+
+
+def assert_equal(ours: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    """Each parameter's gradient to 1e-5."""
+    assert ours.keys() == expected.keys()
     for name in expected:
         assert (ours[name] - expected[name]).norm() <= 1e-5 * expected[name].norm(), name
 
 
+def assert_gradients_of_plain_runs(model: Llama, answers: list[Answer]) -> None:
+    ours = gradients(model, answer_logps(model, answers)[0])
+    assert_equal(ours, gradients(model, [alone(model, answer, False) for answer in answers]))
+
+
 @pytest.mark.slow
-def test_real_pairs_have_the_gradients_of_plain_runs(embedded, tokenizer):
+def test_real_pairs_have_the_gradients_of_plain_runs(embedded, tokenizer, monkeypatch):
     """Three pairs of a bundled session through the embedded model, two layers of it, with an
     adapter."""
     with open(ROOT / "act/dialogue/corpus/sessions.jsonl") as file:
@@ -136,15 +161,15 @@ def test_real_pairs_have_the_gradients_of_plain_runs(embedded, tokenizer):
     attach(model, rank=8, alpha=8)
     for layer in lora_layers(model).values():
         torch.nn.init.normal_(layer.lora_B, std=0.02)
-    ours = gradients(model, answer_logps(model, answers)[0])
     expected = gradients(model, [alone(model, answer, False) for answer in answers])
-    for name in expected:
-        assert (ours[name] - expected[name]).norm() <= 1e-5 * expected[name].norm(), name
+    assert_equal(gradients(model, answer_logps(model, answers)[0]), expected)
+    take_the_way_of_a_gpu(monkeypatch)
+    assert_equal(gradients(model, answer_logps(model, answers)[0]), expected)
 
 
 @pytest.mark.parametrize("keep", [None, 0, 7, 20])
 @pytest.mark.parametrize("lora", [False, True])
-def test_stretches_and_recomputing_change_nothing(monkeypatch, lora, keep):
+def test_stretches_and_recomputing_change_nothing(monkeypatch, device, lora, keep):
     """Stretches of 7 tokens, whose activations are kept, computed again, or both: gradients to
     1e-6."""
     model, answers = (
@@ -152,7 +177,7 @@ def test_stretches_and_recomputing_change_nothing(monkeypatch, lora, keep):
         [Answer([1, *ids], 1) for ids in drawn_sequences(3, tokens=4, longest=30)],
     )
     expected = gradients(model, answer_logps(model, answers)[0])
-    monkeypatch.setattr(llama, "STRETCH", {"cpu": 7})
+    monkeypatch.setattr(llama, "STRETCH", {device: 7})
     found = gradients(model, answer_logps(model, answers, keep_tokens=keep)[0])
     for name in expected:
         assert (found[name] - expected[name]).norm() <= 1e-6 * expected[name].norm(), name
@@ -181,6 +206,7 @@ def test_recomputed_stretches_keep_only_their_inputs(monkeypatch):
     assert inputs < everything / 2
 
 
+@on_each_device
 def test_the_order_of_answers_does_not_matter():
     model, answers = (
         tiny_llama(lora=True),

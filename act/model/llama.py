@@ -16,7 +16,8 @@ from torch.utils.checkpoint import checkpoint
 
 from act.records import require
 from kernels.linear import linear
-from kernels.tree_attention import Run, tree_attention
+from kernels.runs import Run
+from kernels.tree_attention import tree_attention
 
 STRETCH = {"cpu": 1024}  # tokens; on other devices 4096
 COMPUTED = {  # of config.json, what is computed; the first where none is given, but for model_type

@@ -19,7 +19,8 @@ class LoRALinear(Linear):
     """A bias-free linear layer with an adapter beside its frozen weight.
 
     A (r, in) starts as PEFT's does, uniform in +-1/sqrt(in), B (out, r) at zero: training starts at
-    the base model. Both are float32 whatever the weight is: bfloat16 adapters stall Adam.
+    the base model. Both are float32 whatever the weight is, since bfloat16 adapters stall Adam;
+    products are in the type of x, for which A and B are rounded anew each time.
     """
 
     lora_A: nn.Parameter
@@ -29,15 +30,14 @@ class LoRALinear(Linear):
     below: tuple[Tensor, Tensor] | None
 
     def forward(self, x: Tensor) -> Tensor:
-        x32 = x.to(self.lora_A.dtype)
-        low = linear(x32, self.lora_A)  # (B, T, r)
-        delta = linear(self.scale * low, self.lora_B)  # (B, T, out)
+        low = linear(x, self.lora_A.to(x.dtype))  # (B, T, r)
+        delta = linear(self.scale * low, self.lora_B.to(x.dtype))  # (B, T, out)
         if self.below:
-            A, B = self.below
-            delta = delta + linear(linear(x32, A), B)
+            A, B = (matrix.to(x.dtype) for matrix in self.below)
+            delta = delta + linear(linear(x, A), B)
         # Last, since a frozen product saves no tensor: activation checkpointing stops recomputing
         # at the last saved one, and so skips it (see kernels/linear.py).
-        return linear(x, self.weight) + delta.to(x.dtype)
+        return linear(x, self.weight) + delta
 
 
 def lora_layers(model: nn.Module) -> dict[str, LoRALinear]:

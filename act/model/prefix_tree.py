@@ -14,7 +14,8 @@ from torch import Tensor
 from act.model.llama import Llama, branching
 from act.model.tokenizer import ChatTokenizer
 from act.records import InputError
-from kernels.tree_attention import Run
+from kernels.linear import takes_cuda
+from kernels.runs import Run, sorted_by_path
 
 
 class Tree:
@@ -66,12 +67,17 @@ def build_tree(sequences: list[list[int]]) -> Tree:
 def read_tree(model: Llama, tree: Tree, keep_tokens: int | None = None) -> Tensor:
     """Hidden states of a tree's tokens, (T, C): those of `model` on each sequence alone.
 
-    For the backward pass the activations of `keep_tokens` tokens are kept (None: of all), and on a
-    CPU attention's always; elsewhere attention is computed again.
+    For the backward pass the activations of `keep_tokens` tokens are kept (None: of all), and
+    attention's always.
     """
-    ids = torch.tensor([tree.ids], device=model.device)  # (1, T)
-    positions = torch.tensor([tree.positions], device=model.device)  # (1, T)
-    return model(ids, positions, branching(tree.runs), keep_tokens)[0]
+    ids, positions = torch.tensor([tree.ids, tree.positions], device=model.device)  # (T,) each
+    if not takes_cuda(ids):
+        return model(ids[None], positions[None], branching(tree.runs), keep_tokens)[0]
+    # a GPU reads the runs in the order of their paths, and the tokens are put back
+    runs, order = sorted_by_path(tree.runs)
+    order = torch.tensor(order, device=model.device)
+    hidden = model(ids[order][None], positions[order][None], branching(runs), keep_tokens)[0]
+    return hidden[order.argsort()]
 
 
 def digit_ids(tokenizer: ChatTokenizer, digits: Sequence[str]) -> tuple[list[int], list[int]]:

@@ -73,15 +73,16 @@ class TrainState:
 
         Raises FloatingPointError where that is no finite number.
         """
-        norm = whole(nn.utils.clip_grad_norm_(self.parameters.values(), self.max_grad_norm))
-        if not torch.isfinite(norm):
-            raise FloatingPointError(f"step {self.step + 1}: the gradient is {norm.item()}")
+        clipped = nn.utils.clip_grad_norm_(self.parameters.values(), self.max_grad_norm)
+        norm = whole(clipped).item()
+        if not math.isfinite(norm):
+            raise FloatingPointError(f"step {self.step + 1}: the gradient is {norm}")
         for group in self.optimiser.param_groups:
             group["lr"] = lr
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.step += 1
-        return norm.item()
+        return norm
 
     def save(self, path: Path, settings: dict) -> None:
         """Write everything into one safetensors file; `settings` must be equal to resume.

@@ -13,11 +13,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from act.model.llama import Llama
+from act.model.lora import trainable
 from act.model.prefix_tree import Tree, build_tree, read_tree
 from act.training.distributed import add_up, from_all, is_first, share_of
 from act.training.examples import Answer, Example, chosen_alone
 from act.training.losses import log_odds_margin, mean_logp, nll_loss, odds_ratio_loss, orpo_loss
 from kernels.logprob import logprob
+
+KEEP_TOKENS = 1024  # of a tree, on a CPU
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,29 @@ class Objective:
     nll_scope: str = "response"  # response | sequence: the tokens of the NLL term
     tree_tokens: int = 16384  # a tree's limit
     # those whose activations are kept, in whole stretches; others are computed again
-    keep_tokens: int | None = 1024
+    keep_tokens: int | None = KEEP_TOKENS
+
+
+def tokens_to_keep(model: Llama, tree_tokens: int) -> int:
+    """A tree's tokens whose activations a GPU keeps: as many as its free memory holds.
+
+    Bytes a token and layer, with s to a number: what is kept of every token (x, q, k, v, and what
+    attention found), and what keeping the rest adds (both norms, in float32 and in the model's own
+    type, and the four products of the MLP). Some is there for a moment only, in whatever layer:
+    eight times x, found by counting, and a stretch's MLP. A tenth stays free.
+    """
+    c, s = model.config, model.head.element_size()
+    heads = 2 * c.num_attention_heads + 2 * c.num_key_value_heads
+    always = s * (c.hidden_size + heads * c.head_dim)
+    more = (8 + 2 * s) * c.hidden_size + 4 * s * c.intermediate_size
+    free, _ = torch.cuda.mem_get_info(model.device)
+    moment = s * (8 * tree_tokens * c.hidden_size + 5 * 4096 * c.intermediate_size)
+    room = 0.9 * free - moment - 12 * trainable(model)  # gradients and Adam's two moments
+    tokens = (room / c.num_hidden_layers - always * tree_tokens) / more
+    keep = min(tree_tokens, max(1, int(tokens)))
+    if is_first():
+        print(f"{free / 2**30:.1f} GiB free: activations of {keep:,} tokens of a tree are kept")
+    return keep
 
 
 def group_by_budget(examples: list[Example], budget: int) -> list[list[Example]]:
@@ -56,17 +81,19 @@ def answer_logps(
     """
     tree = build_tree([answer.ids for answer in answers])
     hidden = read_tree(model, tree, keep_tokens)  # (T, C)
-    ids, parents = (torch.tensor(x, device=model.device) for x in (tree.ids, tree.parents))  # (T,)
-    targets = []  # for each answer, the places in the tree of what it learns
+    learned = []  # of each answer, the places in the tree of its targets
     for places, answer in zip(tree.places, answers, strict=True):
-        first = answer.targets(with_prompt).start
-        targets.append(torch.tensor(places[first:], device=model.device))
+        learned.append(places[answer.targets(with_prompt).start :])
     # a token goes through the head once, however many answers have it as a target
-    needed = torch.cat(targets).unique()
-    logps = logprob(hidden[parents[needed]], model.head, ids[needed])  # (1) of orpo.md
-    by_place = logps.new_zeros(len(ids)).index_put((needed,), logps)  # (T,)
+    needed = sorted(set().union(*learned))
+    ids, parents = ([of[place] for place in needed] for of in (tree.ids, tree.parents))
+    ids, parents = (torch.tensor(x, device=model.device) for x in (ids, parents))  # (targets,)
+    logps = logprob(hidden[parents], model.head, ids)  # (1) of orpo.md
     # backward, this indexing adds up what every answer that has the token hands back
-    return [by_place[mine] for mine in targets], len(ids)
+    which = {place: i for i, place in enumerate(needed)}
+    index = [which[place] for places in learned for place in places]
+    handed_out = logps[torch.tensor(index, device=model.device)]
+    return list(handed_out.split([len(places) for places in learned])), len(tree.ids)
 
 
 def step_losses(
@@ -78,29 +105,28 @@ def step_losses(
     logps, unique = answer_logps(model, answers, with_prompt, objective.keep_tokens)
     # answers are chosen, rejected, chosen, ...; without pairs chosen alone
     chosen = logps[:: len(examples[0].answers)]
-    nll = nll_loss(torch.cat(chosen), target_tokens)
-    sums = {
-        "nll": nll.item(),
-        "unique_tokens": unique,
-        "naive_tokens": sum(len(answer.ids) for answer in answers),
-    }
-    if objective.method == "sft":
-        return nll, sums | {"loss": nll.item()}
-    means = []  # the odds are of the answer alone, whatever the NLL is of
-    for answer, logp in zip(answers, logps, strict=True):
-        means.append(mean_logp(logp[-answer.length :]))
-    chosen_logp, rejected_logp = torch.stack(means).view(-1, 2).T  # one a pair of this tree
-    margin = log_odds_margin(chosen_logp, rejected_logp)
-    loss = orpo_loss(nll, margin, objective.lambda_or, pairs)
-    of_pairs = {
-        "odds_ratio_loss": odds_ratio_loss(margin),
-        "margin": margin,
-        "accuracy": margin > 0,
-        "chosen_logp": chosen_logp,
-        "rejected_logp": rejected_logp,
-    }
-    shares = {name: (x.sum() / pairs).item() for name, x in of_pairs.items()}
-    return loss, sums | {"loss": loss.item()} | shares
+    loss = nll = nll_loss(torch.cat(chosen), target_tokens)
+    shares = {}  # of the step's averages, what these examples add
+    if objective.method == "orpo":
+        means = []  # the odds are of the answer alone, whatever the NLL is of
+        for answer, logp in zip(answers, logps, strict=True):
+            means.append(mean_logp(logp[-answer.length :]))
+        chosen_logp, rejected_logp = torch.stack(means).view(-1, 2).T  # one a pair of this tree
+        margin = log_odds_margin(chosen_logp, rejected_logp)
+        loss = orpo_loss(nll, margin, objective.lambda_or, pairs)
+        of_pairs = {
+            "odds_ratio_loss": odds_ratio_loss(margin),
+            "margin": margin,
+            "accuracy": margin > 0,
+            "chosen_logp": chosen_logp,
+            "rejected_logp": rejected_logp,
+        }
+        shares = {name: x.sum() / pairs for name, x in of_pairs.items()}
+    found = {"nll": nll, "loss": loss} | shares
+    numbers = torch.stack(list(found.values())).tolist()  # a GPU is waited for once
+    sums = dict(zip(found, numbers, strict=True))
+    counts = {"unique_tokens": unique, "naive_tokens": sum(len(answer.ids) for answer in answers)}
+    return loss, {"nll": sums["nll"]} | counts | sums
 
 
 def count_targets(examples: list[Example], scope: str) -> int:
