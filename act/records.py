@@ -9,8 +9,9 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from operator import itemgetter
 from pathlib import Path
 from types import UnionType
 
@@ -81,43 +82,43 @@ def read_placed(path: str | Path, arrays: bool = False) -> Iterator[tuple[str, d
         raise InputError(f"{path}: no such file")
     refuse_other(path)
     with open(path, "rb") as file:
-        if begins_array(file.peek(80)):
-            yield from read_array(path, arrays)
-            return
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            place = f"{path}:{number}"
-            try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-                record = parsed(text)
-                if not isinstance(record, dict):
-                    raise ValueError("not a JSON object")
-            except ValueError as error:  # of JSON, of UTF-8
-                if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) and is_torn(line):
-                    print(f"warning: {place}: torn last line left out", file=sys.stderr)
-                    return
-                if isinstance(error, json.JSONDecodeError) and error.pos >= len(text.rstrip()):
-                    cure = with_name("to JSONL: jq -c . FILE > FILE.jsonl", path)
-                    error = f"the object does not end on its line; {cure}"
-                raise InputError(f"{place}: {error}") from None
+        is_array = begins_array(file.peek(80))
+        for place, record in read_array(path, arrays) if is_array else read_lines(path, file):
+            if not isinstance(record, dict):
+                raise InputError(f"{place}: not a JSON object")
             yield place, record
 
 
-def read_array(path: Path, wanted: bool) -> Iterator[tuple[str, dict]]:
-    """Yield ("file: row 3", record) of a file that is one JSON array, where that is `wanted`."""
+def read_lines(path: Path, lines: Iterable[bytes]) -> Iterator[tuple[str, object]]:
+    """Yield ("file:line", value) of each line that is not blank."""
+    for number, line in enumerate(lines, 1):
+        place = f"{path}:{number}"
+        if is_torn(line):
+            print(f"warning: {place}: torn last line left out", file=sys.stderr)
+        elif line.strip():
+            try:
+                yield place, parsed(line.decode("utf-8-sig"))
+            except json.JSONDecodeError as error:
+                said = str(error)
+                if error.pos >= len(error.doc.rstrip()):
+                    cure = with_name("to JSONL: jq -c . FILE > FILE.jsonl", path)
+                    said = f"the object does not end on its line; {cure}"
+                raise InputError(f"{place}: {said}") from None
+            except ValueError as error:
+                raise InputError(f"{place}: {error}") from None
+
+
+def read_array(path: Path, wanted: bool) -> Iterator[tuple[str, object]]:
+    """Yield ("file: row 3", value) of a file that is one JSON array, where that is `wanted`."""
     if not wanted:
         cure = with_name("to JSONL: jq -c '.[]' FILE > FILE.jsonl", path)
         raise InputError(f"{path}: begins as a JSON array; an object a line is read; {cure}")
     try:
-        records = parsed(path.read_text(encoding="utf-8-sig"))
+        values = parsed(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise InputError(f"{path}: begins as a JSON array, but: {error}") from None
-    for number, record in enumerate(records, 1):
-        place = f"{path}: row {number}"
-        if not isinstance(record, dict):
-            raise InputError(f"{place}: not a JSON object")
-        yield place, record
+    for number, value in enumerate(values, 1):
+        yield f"{path}: row {number}", value
 
 
 def read_jsonl(
@@ -158,8 +159,16 @@ def read_unique(path: str | Path, check: Callable[[dict], None], *names: str) ->
 
 
 def is_torn(line: bytes) -> bool:
-    """Was a record cut off while it was written? It has begun, and its newline is not there."""
-    return line.startswith(b"{") and not line.endswith(b"\n")
+    """Was a record cut off while it was written? It has begun, and has no newline and no end."""
+    if line.endswith(b"\n") or not line.startswith(b"{"):
+        return False
+    try:
+        json.loads(line)
+    except RecursionError:  # nested too deep, which is no cut
+        return False
+    except ValueError:  # of JSON, of UTF-8
+        return True
+    return False
 
 
 class Store(AbstractContextManager):
@@ -178,7 +187,7 @@ class Store(AbstractContextManager):
         self,
         path: str | Path,
         check: Callable[[dict], None],
-        key: Callable[[dict], object] = lambda record: record["id"],
+        key: Callable[[dict], object] = itemgetter("id"),
     ):
         self.path, self.check, self.key = Path(path), check, key
         try:
@@ -197,12 +206,10 @@ class Store(AbstractContextManager):
         # a torn last line is cut off, a whole one gets its newline
         self.file.seek(0)
         tail = self.file.read().rpartition(b"\n")[2]
-        try:
-            if tail:
-                json.loads(tail)
-                append_whole(self.file, b"\n", sync=False)
-        except ValueError:
-            self.file.truncate(self.file.seek(0, os.SEEK_END) - len(tail))
+        if is_torn(tail):
+            self.file.truncate(self.file.tell() - len(tail))
+        elif tail:
+            append_whole(self.file, b"\n", sync=False)
 
     def records(self) -> Iterator[dict]:
         """What the file holds now, read again: a long run keeps none of it in memory."""
@@ -319,9 +326,7 @@ FORMS = {
 }  # field -> items, lowest, highest; act/forms.FORMS has texts
 
 
-def rating_key(record: dict) -> tuple:
-    """What a rating is known by."""
-    return tuple(record[name] for name in RATING_KEY)
+rating_key = itemgetter(*RATING_KEY)
 
 
 def check_rating(record: dict) -> None:

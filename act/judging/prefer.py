@@ -35,7 +35,7 @@ from act.forms import named_item
 from act.model.sampler import Request, Sampler, Sampling, common_prefix
 from act.model.tokenizer import Messages
 from act.model.weights import DIVERGED, finite
-from act.records import CONDITIONS, InputError, Store, digest, is_trained, read_placed, require
+from act.records import CONDITIONS, InputError, Store, digest, is_trained, read_unique, require
 from act.statistics.preferences import SIDES
 from act.training.examples import Answer, Example
 from act.training.layouts import check_messages, in_turn
@@ -102,18 +102,8 @@ def read_pair(row: dict, source: str) -> Pair:
 def read_pairs(path: Path) -> list[Pair]:
     """The matched pairs of a JSONL file. InputError names the line of what is none."""
     source = "bundled" if path.resolve() == BUNDLED else path.name
-    pairs: dict[str, Pair] = {}
-    for place, row in read_placed(path):
-        try:
-            pair = read_pair(row, source)
-            if pair.id in pairs:
-                raise ValueError(f"a second pair with id {pair.id}")
-        except ValueError as error:
-            raise InputError(f"{place}: {error}") from None
-        pairs[pair.id] = pair
-    if not pairs:
-        raise InputError(f"{path}: no records")
-    return list(pairs.values())
+    rows = read_unique(path, lambda row: read_pair(row, source))
+    return [read_pair(row, source) for row in rows]
 
 
 def think(therapist: LocalChat, pairs: Sequence[Pair]) -> list[str]:
