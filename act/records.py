@@ -4,19 +4,18 @@ profile -> session -> pair -> (adapter) -> session -> rating: one JSON object a 
 Every script reads one kind and appends another, so each can be killed and started again.
 """
 
-import errno
 import hashlib
 import json
 import os
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from operator import itemgetter
 from pathlib import Path
 from types import UnionType
 
-from act.files import BUSY, append_whole, lock, make_room
-from act.formats import begins_array, other_format, parsed, with_name
+from act.files import InputError, append_whole, open_alone, parsed, refuse_other, with_name
 
 TURN_STATUSES = ("ok", "length", "format", "context", "refused", "error")
 WITH_WORDS = ("ok", "length")  # statuses of a turn with an answer, behind which a session goes on
@@ -26,17 +25,6 @@ CONDITIONS = ("instruct", "instruct-cot", "sft", "sft-cot", "orpo", "orpo-cot")
 def is_trained(condition: str) -> bool:
     """Has a condition's therapist learned anything, or is it the base model?"""
     return not condition.startswith("instruct")
-
-
-class InputError(Exception):
-    """What a user got wrong, in one line: where, what, the limit, the likely cause."""
-
-
-def refuse_other(path: Path) -> None:
-    """Raise InputError for a file of another format: a Git LFS pointer, a web page, ..."""
-    with open(path, "rb") as file:
-        if told := other_format(path, file.read(80)):
-            raise InputError(f"{path}: {told}")
 
 
 def read_json(path: Path) -> dict:
@@ -82,7 +70,7 @@ def read_placed(path: str | Path, arrays: bool = False) -> Iterator[tuple[str, d
         raise InputError(f"{path}: no such file")
     refuse_other(path)
     with open(path, "rb") as file:
-        is_array = begins_array(file.peek(80))
+        is_array = file.peek(80).removeprefix(BOM_UTF8).lstrip().startswith(b"[")
         for place, record in read_array(path, arrays) if is_array else read_lines(path, file):
             if not isinstance(record, dict):
                 raise InputError(f"{place}: not a JSON object")
@@ -191,12 +179,7 @@ class Store(AbstractContextManager):
     ):
         self.path, self.check, self.key = Path(path), check, key
         try:
-            make_room(self.path)
-            self.file = open(self.path, "a+b", buffering=0)  # noqa: SIM115 (as long as the store)
-            lock(self.file, self.path)
-            # was it closed empty, and so removed, since it was opened here?
-            if not os.fstat(self.file.fileno()).st_nlink:
-                raise OSError(errno.EBUSY, BUSY)
+            self.file = open_alone(self.path)
         except OSError as error:
             raise InputError(f"{self.path}: cannot be written: {error.strerror}") from None
         # in the file's order; the records themselves stay in the file

@@ -77,7 +77,7 @@ def conversation(row: dict) -> list[str]:
     messages = row.get("prompt", [{"role": "user", "content": row.get("client")}])
     if any(isinstance(one, dict) and one.get("role") == "system" for one in messages):
         raise ValueError('"prompt" has a system message; each condition brings its own')
-    check_messages(name, messages, ("user", "assistant"))
+    check_messages(name, messages)
     if not in_turn(messages):
         raise ValueError('"prompt" is not user and assistant in turn, a user message last')
     return [message["content"].strip() for message in messages]
