@@ -134,9 +134,7 @@ def check(
     unrated = sum(one.status != "ok" for one in judgements)
     # 3. are pairs told apart, are sessions in order?
     pairs = judge_pairs(*rated_pairs(values[: len(texts)]))
-    totals = session_totals(values[len(texts) :], replicates)
-    means = {outcome: mean_rated(table) for outcome, table in totals.items()}
-    ordered = judge_sessions(means)  # (clients, levels) each
+    ordered = judge_sessions(session_means(values[len(texts) :], replicates))
     result = {"judge": judge.name, "settings": judge.settings, "scores": scores}
     result["verdict"] = verdict(judge.name, pairs, ordered, unrated / len(values), short)
     result |= pairs | {"sessions": ordered}
@@ -211,14 +209,14 @@ def larger(pairs: Sequence[Sequence[float]]) -> dict:
     return {"n": n, "right": right, "share": right / n} | intervals
 
 
-def session_totals(values: np.ndarray, replicates: int) -> dict[str, np.ndarray]:
-    """Ratings of the sessions (texts, 34) -> outcome -> (clients, levels, replicates)."""
+def session_means(values: np.ndarray, replicates: int) -> dict[str, np.ndarray]:
+    """Ratings of the sessions (texts, 34) -> outcome -> (clients, levels), means of replicates."""
     totals = np.full((len(values), 2), np.nan)
     for i in np.flatnonzero(~np.isnan(values).any(axis=1)):
         scored = score(*np.split(values[i], [ACT_FM_ITEMS]))
         total, against = scored["act_fm_total"], scored["act_fm_inconsistency"]
         totals[i] = total - against, scored["tes_mean"]
-    fidelity, empathy = totals.T.reshape(2, -1, len(LEVELS), replicates)
+    fidelity, empathy = mean_rated(totals.T.reshape(2, -1, len(LEVELS), replicates))
     return {"ACT-FM (consistency less inconsistency)": fidelity, "TES": empathy}
 
 
@@ -235,9 +233,9 @@ def judge_sessions(means: dict[str, np.ndarray]) -> dict[str, dict]:
         n, (high, mixed, low) = len(whole), whole.T
         in_order = int(((high > mixed) & (mixed > low)).sum())
         p = float(binomtest(in_order, n, 1 / 2, alternative="greater").pvalue) if n else 1.0
-        of_level = [float(level.mean()) if n else None for level in whole.T]
-        result[outcome] = {"means": dict(zip(LEVELS, of_level, strict=True))}
-        result[outcome] |= {"in_order": in_order, "n": n, "p": p}
+        of_level = {"high": high, "mixed": mixed, "low": low}  # (clients,) each
+        means = {name: float(level.mean()) if n else None for name, level in of_level.items()}
+        result[outcome] = {"means": means, "in_order": in_order, "n": n, "p": p}
     return result
 
 

@@ -137,12 +137,12 @@ def check_room(therapist: LocalChat, pair: Pair, tokens: int) -> None:
 
 def sequences(therapist: LocalChat, pair: Pair, thinking: str | None) -> Example:
     """Prompt and reply as tokens, of either reply; a CoT reply's own tokens follow "Answer:"."""
-    tokenizer = therapist.tokenizer
-    prompt = tokenizer.prompt(pair.prompt(cot=thinking is not None))
+    tokenizer, cot = therapist.tokenizer, thinking is not None
+    prompt = tokenizer.prompt(pair.prompt(cot))
     answers = []
     for reply in pair.replies.values():
         text, start = reply, 0
-        if thinking is not None:
+        if cot:
             text = cot_reply(thinking, reply)
             opening = tokenizer.encode(text.removesuffix(f" {reply}"))
             start = common_prefix(opening, tokenizer.reply(text))

@@ -128,24 +128,19 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def hashed_files(folder: Path) -> list[Path]:
-    """The files of a model, or of an adapter, that are read; others in its folder do not matter."""
-    names = {*ADAPTER}
-    if (folder / "config.json").is_file():  # some trainers leave one beside an adapter, too
-        places = shard_of(folder)
-        names |= {*CONFIGS, *places.values(), INDEX if places else WHOLE}
-    return [path for path in sorted(map(folder.joinpath, names)) if path.is_file()]
-
-
 def sampled_sha256(folder: str | Path) -> str:
     """SHA-256 of the names, sizes and bytes of a folder's configs, tokenizer and weights.
 
     Of a file over 64 MiB 64 pieces of 1 MiB are read, evenly spread from its first byte to its
     last, in a tenth of a second: another model differs in all of them, but an edit of a few weights
-    can be missed.
+    can be missed. Other files in the folder do not matter.
     """
-    digest = hashlib.sha256()
-    for path in hashed_files(Path(folder)):
+    digest, folder = hashlib.sha256(), Path(folder)
+    names = {*ADAPTER}
+    if (folder / "config.json").is_file():  # some trainers leave one beside an adapter, too
+        places = shard_of(folder)
+        names |= {*CONFIGS, *places.values(), INDEX if places else WHOLE}
+    for path in filter(Path.is_file, sorted(map(folder.joinpath, names))):
         size = path.stat().st_size
         digest.update(f"{path.name} {size}\n".encode())
         with open(path, "rb") as file:

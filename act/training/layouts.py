@@ -63,11 +63,9 @@ def read_row(row: dict, targets: str = "last") -> list[Row]:
     # 3. the prompt: what they begin with, and what other columns say of it
     if not beginning:
         check_echo(given.get("prompt"), answers)
-    is_talk = columns == ["messages"]
-    if "messages" in given and not is_talk:
-        beginning = joined("messages", prompt_beside(given, answers["chosen"]), beginning)
-    prompt = whole_prompt(given, beginning)
+    prompt = whole_prompt(given, answers.get("chosen"), beginning)
     # 4. the example of the last answer, and of those before it
+    is_talk = columns == ["messages"]
     if is_talk:
         answers = {"completion": answers["messages"]}
     cut, names = given.get("cut", []), list(answers)
@@ -98,19 +96,6 @@ def check_echo(prompt: object, answers: dict[str, str]) -> None:
         return
     if all(answer.startswith(prompt.strip()) for answer in answers.values()):
         raise ValueError("what was asked stands in the answer again: leave it out there")
-
-
-def prompt_beside(row: dict, chosen: str) -> Messages:
-    """The prompt that "messages" beside a pair hold: all of them, or all but the chosen answer.
-
-    Raises ValueError where they end with another answer.
-    """
-    messages = conversation("messages", row["messages"], "user")
-    if messages[-1]["role"] != "assistant":
-        return messages
-    if messages[-1]["content"].strip() != chosen:
-        raise ValueError('"messages" and "chosen" end with different answers; leave one out')
-    return messages[:-1]
 
 
 def answer_columns(row: dict) -> list[str]:
@@ -249,21 +234,42 @@ def check_messages(name: str, messages: object) -> None:
             raise ValueError(f'"{name}" has an empty {role} message')
 
 
-def whole_prompt(row: dict, beginning: Messages) -> Messages:
-    """The prompt of a row: its "prompt" and how its answers begin, behind its "system".
+def whole_prompt(row: dict, chosen: str | None, beginning: Messages) -> Messages:
+    """The prompt of a row: how its answers begin, and what its other columns say of it.
 
-    Raises ValueError where they say different things, where there is nothing, or no order.
+    `chosen` is the answer that "messages" beside a pair may end with. Raises ValueError where they
+    say different things, where there is nothing, or no order.
     """
-    prompt = conversation("prompt", row["prompt"], "user") if "prompt" in row else []
-    prompt = joined("prompt", prompt, beginning)
+    prompt = beginning
+    # 1. "messages" beside a pair, and "prompt"
+    if "messages" in row and chosen is not None:
+        messages = conversation("messages", row["messages"], "user")
+        if messages[-1]["role"] == "assistant" and messages.pop()["content"].strip() != chosen:
+            raise ValueError('"messages" and "chosen" end with different answers; leave one out')
+        prompt = joined("messages", messages, prompt)
+    if "prompt" in row:
+        prompt = joined("prompt", conversation("prompt", row["prompt"], "user"), prompt)
     if not prompt:
         lost = "the answer would be learned without its context"
         why = f'no "prompt": {lost}; where it ends in plain text cannot be told; {shown("pair")}'
         raise ValueError(other_layout(row) or why)
+    # 2. a system message of its own column
     for name in ("system", "system_prompt"):
         if name in row:
-            prompt = behind_system(name, row[name], prompt)
-    check_turns(prompt)
+            system = {"role": "system", "content": row[name]}
+            check_messages(name, [system])
+            if prompt[0]["role"] != "system":
+                prompt = [system, *prompt]
+            elif spoken(prompt[:1]) != spoken([system]):
+                raise ValueError(f'"{name}" is not the conversation\'s own system message')
+    # 3. who speaks when
+    turns = prompt[turns_begin(prompt) :]
+    if not in_turn(turns):
+        why = "user and assistant in turn, a user message last, after a system one at most"
+        if turns and turns[0]["role"] == "assistant":
+            cure = "leave its first message out, or put it into the system one"
+            why += f"; the assistant begins: {cure}"
+        raise ValueError(f"what is said before the answer is not {why}")
     return prompt
 
 
@@ -290,17 +296,6 @@ def spoken(messages: Messages) -> list[tuple[str, str]]:
     return [(message["role"], message["content"].strip()) for message in messages]
 
 
-def behind_system(name: str, text: object, prompt: Messages) -> Messages:
-    """A prompt behind the system message of a column. Raises ValueError where it has another."""
-    system = {"role": "system", "content": text}
-    check_messages(name, [system])
-    if prompt[0]["role"] != "system":
-        return [system, *prompt]
-    if spoken(prompt[:1]) != spoken([system]):
-        raise ValueError(f'"{name}" is not the conversation\'s own system message')
-    return prompt
-
-
 def turns_begin(messages: Messages) -> int:
     """The place of the first turn: behind a system prompt, where there is one."""
     return int(messages[0]["role"] == "system")
@@ -310,15 +305,3 @@ def in_turn(messages: Messages) -> bool:
     """Do user and assistant speak in turn, the user first and last?"""
     roles = [message["role"] for message in messages]
     return roles == ["user", "assistant"] * (len(roles) // 2) + ["user"]
-
-
-def check_turns(prompt: Messages) -> None:
-    """Raise ValueError unless user and assistant speak in turn, behind one system message at most,
-    the user last."""
-    turns = prompt[turns_begin(prompt) :]
-    if not in_turn(turns):
-        why = "user and assistant in turn, a user message last, after a system one at most"
-        if turns and turns[0]["role"] == "assistant":
-            cure = "leave its first message out, or put it into the system one"
-            why += f"; the assistant begins: {cure}"
-        raise ValueError(f"what is said before the answer is not {why}")
