@@ -39,7 +39,7 @@ from act.judging import check as known_groups
 from act.judging.judge import rate_missing, refuse_others, said_in, same_family, wording_digest
 from act.judging.people import examples, rated_sessions, rating_page, read_forms
 from act.judging.prefer import BUNDLED, add_preferences, check_held, read_pairs, settings_of
-from act.judging.served import open_judge, times
+from act.judging.served import open_judge
 from act.model.sampler import Sampling
 from act.model.spec import base_folder, is_endpoint, model_name
 from act.records import (
@@ -85,8 +85,8 @@ def rate(args: Namespace) -> None:
                 once = f"warning: {name} is a local judge: it says the same each time"
                 print(f"{once}, once is enough", file=sys.stderr)
             # 3. the ratings
-            unanswered += rate_missing(judge, sessions, store, times(judge, args), args.wording)
-            wanted += len(sessions) * times(judge, args)
+            unanswered += rate_missing(judge, sessions, store, args.wording)
+            wanted += len(sessions) * judge.replicates
         bad = sum(record["status"] != "ok" for record in store.records())
         print(f"{len(store)} ratings in {args.out}, {bad} of them without forms")
     stop_unfinished(unanswered, wanted, "ratings")
@@ -124,7 +124,7 @@ def prefer(args: Namespace) -> None:
 def check(args: Namespace) -> None:
     """Does a judge measure anything? Texts of known quality, rated; a verdict first."""
     judge = open_judge(args.judge, args)
-    how = judge, times(judge, args), args.seen
+    how = judge, judge.replicates, args.seen
     if args.out is None:  # only to be seen
         result = known_groups.check(*how, short=args.short)
         unanswered = result.pop("unanswered")

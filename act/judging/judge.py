@@ -77,6 +77,7 @@ class Judge(Protocol):
 
     name: str
     settings: dict  # what its ratings depend on beside the text, stored with each
+    replicates: int = 1  # how often it rates a text: a local one says the same each time
     bar: tqdm | None = None  # shows how long a server makes it wait
 
     def get_ready(self) -> None:
@@ -180,15 +181,13 @@ def judged(
         yield text, judgement
 
 
-def rate_missing(
-    judge: Judge, sessions: dict[str, dict], store: Store, replicates: int, wording: str
-) -> int:
+def rate_missing(judge: Judge, sessions: dict[str, dict], store: Store, wording: str) -> int:
     """Append a judge's ratings of the sessions that lack them; how many texts got no reply."""
     there = {rating_key(record): record.get("text") for record in store.records()}
     # 1. what is not there yet; of what is, the words must be the same
     missing = []
     for name, session in sessions.items():
-        for replicate in range(replicates):
+        for replicate in range(judge.replicates):
             text = Text((name,), said_in(session), replicate)
             key = (name, judge.name, replicate)
             if key not in there:

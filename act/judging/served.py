@@ -46,9 +46,11 @@ DIGIT_IN_LINE = re.compile(r"^[^\d\n]*(\d+)[^\d\n]*: (\d)\s*$", re.MULTILINE)
 class EndpointJudge(Judge):
     """NAME@URL. `attempts`: how many forms it may write for one text until one is valid."""
 
-    def __init__(self, endpoint: Endpoint, forms: Sequence[Form], attempts: int, seed: int):
-        self.name, self.endpoint = endpoint.model, endpoint
-        self.forms, self.attempts, self.seed = forms, attempts, seed
+    def __init__(
+        self, endpoint: Endpoint, forms: Sequence[Form], replicates: int, attempts: int, seed: int
+    ):
+        self.name, self.endpoint, self.forms = endpoint.model, endpoint, forms
+        self.replicates, self.attempts, self.seed = replicates, attempts, seed
         endpoint.options |= {
             "schema": {"sent": {"response_format": json_schema(forms)}, NONE: {}},
             "logprobs": {
@@ -194,9 +196,4 @@ def open_judge(spec: str, args: Namespace) -> Judge:
     if not is_endpoint(spec):
         return LocalJudge(spec, args.forms, args.long, args.device, args.template)
     endpoint = open_endpoint(spec, Sampling(args.temperature, 1.0, MAX_NEW_TOKENS), args)
-    return EndpointJudge(endpoint, args.forms, args.attempts, args.seed)
-
-
-def times(judge: Judge, args: Namespace) -> int:
-    """How often a judge rates a text: a local one says the same each time."""
-    return args.replicates if isinstance(judge, EndpointJudge) else 1
+    return EndpointJudge(endpoint, args.forms, args.replicates, args.attempts, args.seed)
