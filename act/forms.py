@@ -97,22 +97,21 @@ def named_item(record: dict) -> dict:
     An item brings its own direction; what is about no item may say one. Raises ValueError for an
     item of no form, and for another direction than the item's.
     """
-    form, item, direction = (record.get(name) for name in ("form", "item", "direction"))
-    direction = direction or None
+    form, item, direction = record.get("form"), record.get("item"), record.get("direction") or None
     if direction not in (None, *DIRECTIONS):
         raise ValueError(f'"direction" is {direction!r}, none of {", ".join(DIRECTIONS)}')
-    if form is not None or item is not None:
-        sizes = {one.name: one.items for one in FORMS}
-        if not isinstance(form, str) or form not in sizes:
-            raise ValueError(f'"form" is {form!r}, none of {", ".join(sizes)}')
-        if type(item) is not int or not 1 <= item <= len(sizes[form]):
-            raise ValueError(f'"item" is {item!r}; {form} has items 1 to {len(sizes[form])}')
-        own = sizes[form][item - 1].direction or None
-        if direction not in (None, own):
-            said = f"{form} item {item} is {own or 'without one'}"
-            raise ValueError(f'"direction" is {direction!r}, and {said}')
-        direction = own
-    return {"form": form, "item": item, "direction": direction}
+    if form is None and item is None:
+        return {"form": None, "item": None, "direction": direction}
+    known = {one.name: [item.direction or None for item in one.items] for one in FORMS}
+    if not isinstance(form, str) or form not in known:
+        raise ValueError(f'"form" is {form!r}, none of {", ".join(known)}')
+    if type(item) is not int or not 1 <= item <= len(known[form]):
+        raise ValueError(f'"item" is {item!r}; {form} has items 1 to {len(known[form])}')
+    own = known[form][item - 1]
+    if direction not in (None, own):
+        said = f"{form} item {item} is {own or 'without one'}"
+        raise ValueError(f'"direction" is {direction!r}, and {said}')
+    return {"form": form, "item": item, "direction": own}
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def read_forms(path: Path, suffix: str, wordings: set[str]) -> list[dict]:
 
     def cut_down(record: dict) -> None:
         check_rating(record)
-        if "wording" in record:
+        if isinstance(record.get("wording"), str):
             wordings.add(record["wording"])
         names = ("session", "condition", "profile", "rater", "status")
         kept = {name: sys.intern(record[name]) for name in names}
