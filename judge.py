@@ -17,6 +17,7 @@ wording, temperature, seed): a file takes one setting of a judge and no other.
 
 import sys
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Callable
 from inspect import getdoc
 from pathlib import Path
@@ -36,10 +37,9 @@ from act.files import whole_file, write_json, write_text
 from act.forms import FORMS, load_wording
 from act.judging import check as known_groups
 from act.judging.judge import rate_missing, refuse_others, said_in, same_family, wording_digest
+from act.judging.people import examples, rated_sessions, rating_page, read_forms
 from act.judging.prefer import BUNDLED, add_preferences, check_held, read_pairs, settings_of
-from act.judging.rating_page import rating_page
-from act.judging.served import open_judge, times
-from act.judging.tuning import examples, rated_sessions
+from act.judging.served import open_judge
 from act.model.sampler import Sampling
 from act.model.spec import base_folder, is_endpoint, model_name
 from act.records import (
@@ -55,7 +55,7 @@ from act.records import (
 from act.statistics.agreement import as_table, compare
 from act.statistics.names import warn_of_names
 from act.statistics.preferences import check_preference
-from act.statistics.ratings import SUFFIX, read_any
+from act.statistics.ratings import SUFFIX
 
 
 def rate(args: Namespace) -> None:
@@ -85,8 +85,8 @@ def rate(args: Namespace) -> None:
                 once = f"warning: {name} is a local judge: it says the same each time"
                 print(f"{once}, once is enough", file=sys.stderr)
             # 3. the ratings
-            unanswered += rate_missing(judge, sessions, store, times(judge, args), args.wording)
-            wanted += len(sessions) * times(judge, args)
+            unanswered += rate_missing(judge, sessions, store, args.wording)
+            wanted += len(sessions) * judge.replicates
         bad = sum(record["status"] != "ok" for record in store.records())
         print(f"{len(store)} ratings in {args.out}, {bad} of them without forms")
     stop_unfinished(unanswered, wanted, "ratings")
@@ -124,21 +124,24 @@ def prefer(args: Namespace) -> None:
 def check(args: Namespace) -> None:
     """Does a judge measure anything? Texts of known quality, rated; a verdict first."""
     judge = open_judge(args.judge, args)
-    how = judge, times(judge, args), args.seen
+    how = judge, judge.replicates, args.seen
     if args.out is None:  # only to be seen
-        print("\n".join(known_groups.in_words(known_groups.check(*how, short=args.short))))
-        return
-    # what was judged is kept beside the result, so that the same command goes on from there
-    kept = args.out.with_suffix(".judgements.jsonl")
-    fields = {"id": str, "judgement": dict}
-    with (
-        Store(kept, lambda record: require(record, fields)) as store,
-        whole_file(args.out) as partial,  # refused here where it could not be written at the end
-    ):
-        refuse_others(store, judge.settings)
-        result = known_groups.check(*how, store, args.short)
-        write_json(result, partial)
+        result = known_groups.check(*how, short=args.short)
+        unanswered = result.pop("unanswered")
+    else:
+        # what was judged is kept beside the result, so that the same command goes on from there
+        kept = args.out.with_suffix(".judgements.jsonl")
+        fields = {"id": str, "judgement": dict}
+        with (
+            Store(kept, lambda record: require(record, fields)) as store,
+            whole_file(args.out) as partial,  # refused now where it could not be written then
+        ):
+            refuse_others(store, judge.settings)
+            result = known_groups.check(*how, store, args.short)
+            unanswered = result.pop("unanswered")
+            write_json(result, partial)
     print("\n".join(known_groups.in_words(result)))
+    stop_unfinished(*unanswered, "texts")
 
 
 def agree(args: Namespace) -> None:
@@ -149,24 +152,27 @@ def agree(args: Namespace) -> None:
     nobody missed a session; what else has one has it by bootstrap. Of each rater Cronbach's alpha:
     does it rate item by item, or all of them alike?
     """
-    human, judge = read_any(args.human), read_any(args.judge)
-    warn_of_names(f"{args.human} and {args.judge}", human + judge)
     # 1. can they be compared?
-    suffix = SUFFIX[args.score]  # of the fields
-    valid = [record for record in judge if record["status"] == "ok"]
-    wanted = {f"act_fm{suffix}", f"tes{suffix}"}
-    if not all(wanted <= set(record) for record in valid):
-        raise InputError(f"{args.judge}: a judge gave no probabilities; use --score integer")
-    wordings = {record["wording"] for record in (*human, *judge) if "wording" in record}
+    wordings: set[str] = set()
+    human = read_forms(args.human, "", wordings)
+    judge = read_forms(args.judge, SUFFIX[args.score], wordings)
+    warn_of_names(f"{args.human} and {args.judge}", human + judge)
     if len(wordings) > 1:
         they = ", ".join(sorted(wordings))
         print(f"warning: ratings of items in different wordings: {they}", file=sys.stderr)
-    by_people = {record["session"] for record in human if record["status"] == "ok"}
-    if by_people.isdisjoint(record["session"] for record in valid):
+    both = {record["session"] for record in human if record["status"] == "ok"}
+    both &= {record["session"] for record in judge if record["status"] == "ok"}
+    if not both:
         raise InputError(f"{args.human} and {args.judge}: no session that both rated")
-    # 2. outcome by outcome, item by item
-    rows = compare(human, judge, suffix, args.resamples, args.seed, args.cluster)
-    print("\n".join(as_table(rows, args.cluster)))
+    # 2. outcome by outcome, item by item; what has no answer is counted, not listed
+    rows = compare(human, judge, SUFFIX[args.score], args.resamples, args.seed, args.cluster)
+    told = [row for row in rows if row["estimate"] is not None]
+    if left := Counter(row["refused"] for row in rows if row["estimate"] is None):
+        causes = ", ".join(f"{cause} ({n})" for cause, n in left.items())
+        of = f"{len(both)} session{'s' * (len(both) > 1)} that both rated"
+        print(f"{of}: {left.total()} of {len(rows)} statistics have no answer: {causes}.")
+    if told:
+        print("\n".join(as_table(told, args.cluster)))
     clients, sessions = ({record[of] for record in human} for of in ("profile", "session"))
     if args.cluster == "session" and len(clients) < len(sessions):
         they = f"{len(sessions)} sessions are of {len(clients)} client{'s' * (len(clients) > 1)}"
@@ -223,21 +229,21 @@ def main() -> None:
     add("--judge", required=True, nargs="+", metavar="MODEL", help=model)
     add("--check", type=Path, nargs="+", default=[], metavar="FILE", help=about)
 
-    add = command(prefer, out="JSONL file of preferences").add_argument
+    prefers = command(prefer, out="JSONL file of preferences")
+    add, every = prefers.add_argument, ",".join(CONDITIONS)
     add("--model", required=True, metavar="DIR", help="the base model's folder")
     add("--adapters", type=Path, metavar="DIR", help="folder of the trained conditions' adapters")
-    every = ",".join(CONDITIONS)
     add("--conditions", type=conditions, default=every, help="which, comma-separated")
     add("--pairs", type=Path, help="JSONL file of matched pairs; if not given the bundled 136")
     about = "of a CoT reply, half of it at most reasoning"
     add("--max-new-tokens", type=positive, default=512, help=about)
-    commands.choices["prefer"].add_device_flags()
+    prefers.add_device_flags()
 
     checks = command(check)
-    add, about = checks.add_argument, "JSON file of the result, for `rate --check` and "
-    about += "`analyze.py --check`; beside it, in *.judgements.jsonl, what was judged, from which "
-    about += "the same command goes on"
+    add = checks.add_argument
     add("--judge", required=True, metavar="MODEL", help=model)
+    about = "JSON file of the result, for `rate --check` and `analyze.py --check`; beside it, in "
+    about += "*.judgements.jsonl, what was judged, from which the same command goes on"
     add("--out", type=Path, help=about)
     about = "clients of the whole sessions it was tuned on: left out"
     add("--seen", nargs="+", default=[], metavar="ID", help=about)

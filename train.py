@@ -85,8 +85,11 @@ def parse_arguments() -> Namespace:
     add("--resume", action="store_true", help=about)
     add("--save-every", type=positive, default=50, metavar="STEPS", help="to save the state")
     # 2. how it learns
-    add("--lr", type=rate, help="peak learning rate; the study's for the method")
-    add("--batch", type=positive, help="examples or pairs a step; the study's for the method")
+    sft, orpo = STUDY["sft"], STUDY["orpo"]
+    about = f"peak learning rate; if not given {sft['lr']} (sft), {orpo['lr']} (orpo)"
+    add("--lr", type=rate, help=about)
+    about = f"examples or pairs a step; if not given {sft['batch']} (sft), {orpo['batch']} (orpo)"
+    add("--batch", type=positive, help=about)
     add("--epochs", type=positive, default=1, help="passes over the data")
     add("--warmup", type=share, default=0.1, help="share of the steps with a rising rate")
     add("--max-grad-norm", type=not_negative, default=1.0, help="clips gradients; 0: not")

@@ -180,30 +180,24 @@ class Plain:
 def run_script(main: Callable[[], None], again: str = "the same command goes on from here") -> None:
     """Run `main`; an InputError is one line on stderr and status 2. Ctrl-C says `again`."""
     with redirect_stdout(Plain(sys.stdout)), redirect_stderr(Plain(sys.stderr)):
-        run(main, again)
-
-
-def run(main: Callable[[], None], again: str) -> None:
-    """`run_script` with its streams."""
-    try:
-        main()
-        sys.stdout.flush()
-    except InputError as error:
-        said = " ".join(str(error).splitlines())
-        stop(f"error: {shortened(said)}", 2, error)
-    except BrokenPipeError:  # the reader of our output (`| head`) has gone: not an error of ours
-        let_go(sys.stdout)
-        sys.exit(1)
-    except OSError as error:  # a folder where a file should be, a full disk, no permission
-        # without a name it is what we print that cannot be written
-        stop(f"error: {error.filename or 'the output'}: {error.strerror or error}", 2, error)
-    except (MemoryError, RuntimeError) as error:  # of Python, numpy, torch
-        said = str(error).partition("\n")[0]
-        if not isinstance(error, MemoryError) and "allocate" not in said:
-            raise
-        stop(f"error: not enough memory: {said[:LONGEST]}", 2, error)
-    except KeyboardInterrupt as error:
-        stop(f"stopped; {again}", 130, error)
+        try:
+            main()
+            sys.stdout.flush()
+        except InputError as error:
+            stop(f"error: {error}", 2, error)
+        except BrokenPipeError:  # the reader of our output (`| head`) has gone: no error of ours
+            let_go(sys.stdout)
+            sys.exit(1)
+        except OSError as error:  # a folder where a file should be, a full disk, no permission
+            # without a name it is what we print that cannot be written
+            stop(f"error: {error.filename or 'the output'}: {error.strerror or error}", 2, error)
+        except (MemoryError, RuntimeError) as error:  # of Python, numpy, torch
+            said = str(error).partition("\n")[0]
+            if not isinstance(error, MemoryError) and "allocate" not in said:
+                raise
+            stop(f"error: not enough memory: {said}", 2, error)
+        except KeyboardInterrupt as error:
+            stop(f"stopped; {again}", 130, error)
 
 
 def stop_unfinished(left: int, wanted: int, what: str) -> None:
@@ -214,16 +208,16 @@ def stop_unfinished(left: int, wanted: int, what: str) -> None:
         sys.exit(1)
 
 
-def shortened(said: str) -> str:
-    """What is said without its middle, where it is too long: a value of a file may be of any
-    length, and the way out stands at the end."""
-    half = LONGEST // 2
-    return said if len(said) <= LONGEST else f"{said[:half]} [...] {said[-half:]}"
-
-
 def stop(line: str, status: int, error: BaseException) -> NoReturn:
     """Leave with one line on stderr. Of torchrun's processes the first says it, the others tell
-    torchrun's report."""
+    torchrun's report.
+
+    A line that is too long loses its middle: a value of a file may be of any length, and the way
+    out stands at the end.
+    """
+    line, half = " ".join(line.splitlines()), LONGEST // 2
+    if len(line) > LONGEST:
+        line = f"{line[:half]} [...] {line[-half:]}"
     if not speaks():
         from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 

@@ -1,20 +1,83 @@
-"""Files that are written whole or not at all: a full disk, a kill or a folder without permission
-leaves what was there.
+"""Files: what they may be instead of what is wanted, JSON read strictly, everything written whole
+or not at all.
 
-What grows line by line is `append_whole`'s, everything else `whole_file`'s. An OSError names the
-file that was wanted.
+Formats are known by a file's first bytes, whatever its name, but CSV, which has none; formats.json
+says of each what it is and which command makes JSONL of it.
+
+A full disk, a kill or a folder without permission leaves what was there. What grows line by line is
+`append_whole`'s, everything else `whole_file`'s. An OSError names the file that was wanted.
 """
 
 import errno
 import fcntl
 import json
+import math
 import os
-from collections.abc import Iterator
+import shlex
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 
 BUSY = "another process is writing here; wait for it or end it"
+# first bytes, as Latin-1, or the end of a name -> the format and the command
+FORMATS = json.loads(Path(__file__).with_name("formats.json").read_text(encoding="utf-8"))
+
+
+class InputError(Exception):
+    """What a user got wrong, in one line: where, what, the limit, the likely cause."""
+
+
+def refuse_other(path: Path) -> None:
+    """Raise InputError for a file of another format, a Git LFS pointer, ...: what it is, and the
+    way out."""
+    with open(path, "rb") as file:
+        start = file.read(80)
+    is_text = start.lstrip()[:1] not in (b"", b"{", b"[")  # and no JSON
+    for known, told in FORMATS.items():
+        if start.startswith(known.encode("latin-1")) or (is_text and path.suffix == known):
+            raise InputError(f"{path}: {with_name(told, path)}")
+
+
+def with_name(command: str, path: Path) -> str:
+    """A command with a file's name for its FILE, as a shell reads it."""
+    return command.replace("FILE", shlex.quote(str(path)))
+
+
+def finite(text: str) -> float | None:
+    """A number that a float holds, else None."""
+    value = float(text)
+    return value if math.isfinite(value) else None
+
+
+def unique(pairs: list[tuple[str, object]]) -> dict:
+    """The object of these; ValueError where a name comes twice."""
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in record if names.count(name) > 1)
+        raise ValueError(f'"{twice}" is there twice')
+    return record
+
+
+STRICT = json.JSONDecoder(
+    parse_constant=lambda name: None, parse_float=finite, object_pairs_hook=unique
+)
+
+
+def parsed(text: str, decode: Callable[[str], object] = STRICT.decode) -> object:
+    """What a JSON text holds: NaN, infinity and 1e400 are null, so that what is written is JSON.
+
+    Raises ValueError where it is none, spells what is no Unicode, or gives one name two values;
+    the first and the last as `decode` sees it.
+    """
+    try:
+        value = decode(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if "\\u" in text:  # half a surrogate pair is no text
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
 
 
 def make_room(path: Path) -> None:
@@ -38,6 +101,17 @@ def lock(file: FileIO | int, path: Path) -> None:
         raise OSError(errno.EBUSY, BUSY, str(path)) from None
     except OSError:
         pass  # a file system without locks
+
+
+def open_alone(path: Path) -> FileIO:
+    """Open a file to read and to append to; OSError where another process has it open so."""
+    make_room(path)
+    file = open(path, "a+b", buffering=0)  # noqa: SIM115 (as long as it is held)
+    lock(file, path)
+    # was it closed empty, and so removed, since it was opened here?
+    if not os.fstat(file.fileno()).st_nlink:
+        raise OSError(errno.EBUSY, BUSY)
+    return file
 
 
 @contextmanager

@@ -23,7 +23,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
 
@@ -38,9 +38,9 @@ class Item:
     """One statement that a rater gives a number to."""
 
     number: int
-    text: str = ""  # ours: at most ten words, since a small judge reads it before each rating
-    subscale: str = ""  # ACT-FM: one of SUBSCALES
-    direction: str = ""  # ACT-FM: one of DIRECTIONS
+    text: str  # ours: at most ten words, since a small judge reads it before each rating
+    subscale: str  # ACT-FM: one of SUBSCALES
+    direction: str  # ACT-FM: one of DIRECTIONS
 
 
 @dataclass(frozen=True)
@@ -61,48 +61,31 @@ class Form:
         return tuple(str(value) for value in range(self.low, self.high + 1))
 
 
+# title, range, anchors and paper of each form
+BLANK = read_json(Path(__file__).with_name("blank_forms.json"))
 HALVES = [(subscale, direction) for subscale in SUBSCALES for direction in DIRECTIONS]
-# of items 1 to 25: three a half, but four where a stance is consistent
-KINDS = [HALVES[0], *(half for half in HALVES for _ in range(3))]
-BLANK = (
-    Form(
-        name="ACT-FM",
-        title="ACT Fidelity Measure",
-        low=0,
-        high=3,
-        anchors="0 never, 1 rarely, 2 sometimes, 3 consistently",
-        source="O'Neill, Latchford, McCracken & Graham (2019), "
-        "Journal of Contextual Behavioral Science. doi:10.1016/j.jcbs.2019.08.008",
-        items=tuple(Item(number, "", *kind) for number, kind in enumerate(KINDS, 1)),
-    ),
-    Form(
-        name="TES",
-        title="Therapist Empathy Scale",
-        low=1,
-        high=7,
-        anchors="1 not at all, 4 somewhat, 7 extensively",
-        source="Decker, Nich, Carroll & Martino (2014), Behavioural and Cognitive Psychotherapy. "
-        "doi:10.1017/S1352465813000039",
-        items=tuple(Item(number) for number in range(1, 10)),
-    ),
-)
+KINDS = {
+    # of items 1 to 25: three a half, but four where a stance is consistent
+    "ACT-FM": [HALVES[0], *(half for half in HALVES for _ in range(3))],
+    "TES": [("", "")] * 9,
+}
 
 
 def _read_texts(path: Path) -> Iterator[Form]:
-    """The blank forms with the texts of a file {"ACT-FM": [25 texts], "TES": [9 texts]}."""
+    """The forms with the texts of a file {"ACT-FM": [25 texts], "TES": [9 texts]}."""
     texts = read_json(path)
-    for form in BLANK:
-        mine = texts.get(form.name)
-        if not isinstance(mine, list) or len(mine) != len(form.items):
-            raise InputError(f'{path}: "{form.name}" must be a list of {len(form.items)} texts')
+    for name, kinds in KINDS.items():
+        mine = texts.get(name)
+        if not isinstance(mine, list) or len(mine) != len(kinds):
+            raise InputError(f'{path}: "{name}" must be a list of {len(kinds)} texts')
         items = []
-        for item, text in zip(form.items, mine, strict=True):
+        for number, (text, kind) in enumerate(zip(mine, kinds, strict=True), 1):
             is_line = str(text).splitlines() == [text]  # and no other type
             if not is_line or not re.fullmatch(r"\D*[^\W\d_]\D*", text):
-                where = f"{path}: {form.name} item {item.number}"
+                where = f"{path}: {name} item {number}"
                 raise InputError(f"{where} must be one line of words without digits")
-            items.append(replace(item, text=text.strip()))
-        yield replace(form, items=tuple(items))
+            items.append(Item(number, text.strip(), *kind))
+        yield Form(name, **BLANK[name], items=tuple(items))
 
 
 FORMS = ACT_FM, TES = tuple(_read_texts(Path(__file__).with_name("forms.json")))
@@ -114,22 +97,21 @@ def named_item(record: dict) -> dict:
     An item brings its own direction; what is about no item may say one. Raises ValueError for an
     item of no form, and for another direction than the item's.
     """
-    form, item, direction = (record.get(name) for name in ("form", "item", "direction"))
-    direction = direction or None
+    form, item, direction = record.get("form"), record.get("item"), record.get("direction") or None
     if direction not in (None, *DIRECTIONS):
         raise ValueError(f'"direction" is {direction!r}, none of {", ".join(DIRECTIONS)}')
-    if form is not None or item is not None:
-        sizes = {one.name: one.items for one in FORMS}
-        if not isinstance(form, str) or form not in sizes:
-            raise ValueError(f'"form" is {form!r}, none of {", ".join(sizes)}')
-        if type(item) is not int or not 1 <= item <= len(sizes[form]):
-            raise ValueError(f'"item" is {item!r}; {form} has items 1 to {len(sizes[form])}')
-        own = sizes[form][item - 1].direction or None
-        if direction not in (None, own):
-            said = f"{form} item {item} is {own or 'without one'}"
-            raise ValueError(f'"direction" is {direction!r}, and {said}')
-        direction = own
-    return {"form": form, "item": item, "direction": direction}
+    if form is None and item is None:
+        return {"form": None, "item": None, "direction": direction}
+    known = {one.name: [item.direction or None for item in one.items] for one in FORMS}
+    if not isinstance(form, str) or form not in known:
+        raise ValueError(f'"form" is {form!r}, none of {", ".join(known)}')
+    if type(item) is not int or not 1 <= item <= len(known[form]):
+        raise ValueError(f'"item" is {item!r}; {form} has items 1 to {len(known[form])}')
+    own = known[form][item - 1]
+    if direction not in (None, own):
+        said = f"{form} item {item} is {own or 'without one'}"
+        raise ValueError(f'"direction" is {direction!r}, and {said}')
+    return {"form": form, "item": item, "direction": own}
 
 
 @dataclass(frozen=True)

@@ -4,18 +4,18 @@ profile -> session -> pair -> (adapter) -> session -> rating: one JSON object a 
 Every script reads one kind and appends another, so each can be killed and started again.
 """
 
-import errno
 import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from codecs import BOM_UTF8
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from operator import itemgetter
 from pathlib import Path
 from types import UnionType
 
-from act.files import BUSY, append_whole, lock, make_room
-from act.formats import begins_array, other_format, parsed, with_name
+from act.files import InputError, append_whole, open_alone, parsed, refuse_other, with_name
 
 TURN_STATUSES = ("ok", "length", "format", "context", "refused", "error")
 WITH_WORDS = ("ok", "length")  # statuses of a turn with an answer, behind which a session goes on
@@ -25,17 +25,6 @@ CONDITIONS = ("instruct", "instruct-cot", "sft", "sft-cot", "orpo", "orpo-cot")
 def is_trained(condition: str) -> bool:
     """Has a condition's therapist learned anything, or is it the base model?"""
     return not condition.startswith("instruct")
-
-
-class InputError(Exception):
-    """What a user got wrong, in one line: where, what, the limit, the likely cause."""
-
-
-def refuse_other(path: Path) -> None:
-    """Raise InputError for a file of another format: a Git LFS pointer, a web page, ..."""
-    with open(path, "rb") as file:
-        if told := other_format(path, file.read(80)):
-            raise InputError(f"{path}: {told}")
 
 
 def read_json(path: Path) -> dict:
@@ -81,43 +70,43 @@ def read_placed(path: str | Path, arrays: bool = False) -> Iterator[tuple[str, d
         raise InputError(f"{path}: no such file")
     refuse_other(path)
     with open(path, "rb") as file:
-        if begins_array(file.peek(80)):
-            yield from read_array(path, arrays)
-            return
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            place = f"{path}:{number}"
-            try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-                record = parsed(text)
-                if not isinstance(record, dict):
-                    raise ValueError("not a JSON object")
-            except ValueError as error:  # of JSON, of UTF-8
-                if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) and is_torn(line):
-                    print(f"warning: {place}: torn last line left out", file=sys.stderr)
-                    return
-                if isinstance(error, json.JSONDecodeError) and error.pos >= len(text.rstrip()):
-                    cure = with_name("to JSONL: jq -c . FILE > FILE.jsonl", path)
-                    error = f"the object does not end on its line; {cure}"
-                raise InputError(f"{place}: {error}") from None
+        is_array = file.peek(80).removeprefix(BOM_UTF8).lstrip().startswith(b"[")
+        for place, record in read_array(path, arrays) if is_array else read_lines(path, file):
+            if not isinstance(record, dict):
+                raise InputError(f"{place}: not a JSON object")
             yield place, record
 
 
-def read_array(path: Path, wanted: bool) -> Iterator[tuple[str, dict]]:
-    """Yield ("file: row 3", record) of a file that is one JSON array, where that is `wanted`."""
+def read_lines(path: Path, lines: Iterable[bytes]) -> Iterator[tuple[str, object]]:
+    """Yield ("file:line", value) of each line that is not blank."""
+    for number, line in enumerate(lines, 1):
+        place = f"{path}:{number}"
+        if is_torn(line):
+            print(f"warning: {place}: torn last line left out", file=sys.stderr)
+        elif line.strip():
+            try:
+                yield place, parsed(line.decode("utf-8-sig"))
+            except json.JSONDecodeError as error:
+                said = str(error)
+                if error.pos >= len(error.doc.rstrip()):
+                    cure = with_name("to JSONL: jq -c . FILE > FILE.jsonl", path)
+                    said = f"the object does not end on its line; {cure}"
+                raise InputError(f"{place}: {said}") from None
+            except ValueError as error:
+                raise InputError(f"{place}: {error}") from None
+
+
+def read_array(path: Path, wanted: bool) -> Iterator[tuple[str, object]]:
+    """Yield ("file: row 3", value) of a file that is one JSON array, where that is `wanted`."""
     if not wanted:
         cure = with_name("to JSONL: jq -c '.[]' FILE > FILE.jsonl", path)
         raise InputError(f"{path}: begins as a JSON array; an object a line is read; {cure}")
     try:
-        records = parsed(path.read_text(encoding="utf-8-sig"))
+        values = parsed(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise InputError(f"{path}: begins as a JSON array, but: {error}") from None
-    for number, record in enumerate(records, 1):
-        place = f"{path}: row {number}"
-        if not isinstance(record, dict):
-            raise InputError(f"{place}: not a JSON object")
-        yield place, record
+    for number, value in enumerate(values, 1):
+        yield f"{path}: row {number}", value
 
 
 def read_jsonl(
@@ -158,8 +147,16 @@ def read_unique(path: str | Path, check: Callable[[dict], None], *names: str) ->
 
 
 def is_torn(line: bytes) -> bool:
-    """Was a record cut off while it was written? It has begun, and its newline is not there."""
-    return line.startswith(b"{") and not line.endswith(b"\n")
+    """Was a record cut off while it was written? It has begun, and has no newline and no end."""
+    if line.endswith(b"\n") or not line.startswith(b"{"):
+        return False
+    try:
+        json.loads(line)
+    except RecursionError:  # nested too deep, which is no cut
+        return False
+    except ValueError:  # of JSON, of UTF-8
+        return True
+    return False
 
 
 class Store(AbstractContextManager):
@@ -178,16 +175,11 @@ class Store(AbstractContextManager):
         self,
         path: str | Path,
         check: Callable[[dict], None],
-        key: Callable[[dict], object] = lambda record: record["id"],
+        key: Callable[[dict], object] = itemgetter("id"),
     ):
         self.path, self.check, self.key = Path(path), check, key
         try:
-            make_room(self.path)
-            self.file = open(self.path, "a+b", buffering=0)  # noqa: SIM115 (as long as the store)
-            lock(self.file, self.path)
-            # was it closed empty, and so removed, since it was opened here?
-            if not os.fstat(self.file.fileno()).st_nlink:
-                raise OSError(errno.EBUSY, BUSY)
+            self.file = open_alone(self.path)
         except OSError as error:
             raise InputError(f"{self.path}: cannot be written: {error.strerror}") from None
         # in the file's order; the records themselves stay in the file
@@ -197,12 +189,10 @@ class Store(AbstractContextManager):
         # a torn last line is cut off, a whole one gets its newline
         self.file.seek(0)
         tail = self.file.read().rpartition(b"\n")[2]
-        try:
-            if tail:
-                json.loads(tail)
-                append_whole(self.file, b"\n", sync=False)
-        except ValueError:
-            self.file.truncate(self.file.seek(0, os.SEEK_END) - len(tail))
+        if is_torn(tail):
+            self.file.truncate(self.file.tell() - len(tail))
+        elif tail:
+            append_whole(self.file, b"\n", sync=False)
 
     def records(self) -> Iterator[dict]:
         """What the file holds now, read again: a long run keeps none of it in memory."""
@@ -319,9 +309,7 @@ FORMS = {
 }  # field -> items, lowest, highest; act/forms.FORMS has texts
 
 
-def rating_key(record: dict) -> tuple:
-    """What a rating is known by."""
-    return tuple(record[name] for name in RATING_KEY)
+rating_key = itemgetter(*RATING_KEY)
 
 
 def check_rating(record: dict) -> None:

@@ -592,6 +592,24 @@ def test_the_script(tmp_path, refused, monkeypatch, capsys):
     assert "Is a directory" in refused(*agree, "j", "--out", tmp_path)
 
 
+@pytest.mark.parametrize(("n", "of"), [(1, "1 session"), (2, "2 sessions")])
+def test_what_has_no_answer_is_a_headline_and_no_row(n, of, tmp_path, run):
+    """On few sessions most statistics are not defined; --out has all of them."""
+    human, judge = made(n)
+    write(tmp_path / "h.jsonl", [r for r in human if r["rater"] == "anna"])
+    write(tmp_path / "j.jsonl", judge)
+    words = ("--human", "h.jsonl", "--judge", "j.jsonl", "--resamples", 20, "--out", "a.json")
+    first, *lines = run("judge.py", "agree", *words).splitlines()
+    rows = json.loads((tmp_path / "a.json").read_text())
+    left = [row["refused"] for row in rows if row["estimate"] is None]
+    said = f"{of} that both rated: {len(left)} of {len(rows)} statistics have no answer: "
+    assert first.startswith(said) and first.endswith(").")
+    for cause in left:
+        assert f"{cause} ({left.count(cause)})" in first
+    table = [line for line in lines if not line.startswith("Caution")]
+    assert len(table) == 1 + len(rows) - len(left) and " none " not in "".join(table)
+
+
 def as_spreadsheet(path, ratings):
     """Ratings as a CSV that analyze.py reads."""
     items = [f"act_fm_{i}" for i in range(1, 26)] + [f"tes_{i}" for i in range(1, 10)]

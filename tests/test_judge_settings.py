@@ -131,6 +131,34 @@ def test_no_reply_is_not_stored_and_asked_for_again(judge, finish, calls, monkey
     ) == 2
 
 
+def test_a_check_of_which_texts_had_no_reply_says_so_and_goes_on(judge, monkeypatch, capsys):
+    """Both replies to one client: 2 of 68 texts. What it writes counts them as unrated, until the
+    same command has asked for them again."""
+    client, fails = next(read_jsonl(check.EXCERPTS))["client"], [True]
+
+    def say(body, n):
+        fault = fails[0] and client in body["messages"][-1]["content"]
+        return completion("", finish="tool_calls") if fault else as_json(RATED)
+
+    with serving(say) as server:
+        words = ("check", "--judge", f"m@{server.url}", "--attempts", 1, "--out", "c.json")
+        for short in (("--short",), ("--short", "--concurrency", 2)):
+            with pytest.raises(SystemExit) as stop:
+                judge(*words, *short)
+            last = capsys.readouterr().err.splitlines()[-1]
+            assert stop.value.code == 1
+            assert last == "2 of 68 texts not finished; the same command goes on"
+            assert json.loads(judge_script.Path("c.json").read_text())["unrated"] == 2
+        assert len(server.requests) == 68 + 2
+        with pytest.raises(SystemExit) as stop:  # only to be seen
+            judge(*words[:5], "--short")
+        assert stop.value.code == 1
+        fails[0] = False
+        assert "not finished" not in judge(*words, "--short").err
+    result = json.loads(judge_script.Path("c.json").read_text())
+    assert result["unrated"] == 0 and "unanswered" not in result
+
+
 BY_FILTER = [
     completion("", finish="content_filter"),
     status(400, {"error": {"code": "content_filter", "message": "the prompt triggered it"}}),

@@ -134,7 +134,7 @@ BAD = {
         "\"direction\" is 'consistent', and ACT-FM item 5 is inconsistent",
     ),
     "no direction": ({**ROWS[0], "direction": "good"}, "\"direction\" is 'good', none of"),
-    "twice": (ROWS[0], "a second pair with id p1"),
+    "twice": (ROWS[0], "a second record with id p1"),
     "client is a number": ({**ROWS[0], "client": 3}, '"client" is int, not str'),
 }
 

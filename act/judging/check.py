@@ -17,10 +17,9 @@ from pathlib import Path
 
 import numpy as np
 from scipy.stats import binomtest
-from tqdm import tqdm
 
 from act.forms import FORMS, score, slots
-from act.judging.judge import Judge, Judgement, Text, refuse_others, same_judge
+from act.judging.judge import Judge, Judgement, Text, judged, same_judge
 from act.judging.prefer import BUNDLED
 from act.records import InputError, Store, read_check, read_jsonl
 from act.statistics.agreement import ITEMS, mean_rated
@@ -79,26 +78,19 @@ def graded_sessions(replicates: int) -> Iterator[Text]:
 
 
 def ask(judge: Judge, texts: list[Text], store: Store | None) -> list[Judgement]:
-    """The judgement of each text, from `store` or new.
-
-    What came without any reply is not kept, so that the same command asks again.
-    """
+    """The judgement of each text, from `store` or new."""
     found = {}  # the text's id -> its judgement
     for record in store.records() if store else ():
         found[record["id"]] = Judgement(**record["judgement"])
         if "served" in record["judge"]:  # what its server was found to take
             judge.settings["served"] = record["judge"]["served"]
     missing = [text for text in texts if text.id not in found]
-    if missing:
-        judge.get_ready()
-        if store is not None:
-            refuse_others(store, judge.settings)
-    judge.bar = tqdm(judge.rate(missing), "check", len(missing), unit="text")
-    for text, judgement in judge.bar:
-        found[text.id] = judgement
-        if store is not None and judgement.status != "error":
-            record = {"id": text.id, "judge": judge.settings}
-            store.append(record | {"judgement": asdict(judgement)})
+
+    def record(text: Text, judgement: Judgement) -> dict:
+        return {"id": text.id, "judge": judge.settings, "judgement": asdict(judgement)}
+
+    new = judged(judge, missing, store, record)
+    found |= {text.id: judgement for text, judgement in new}
     return [found[text.id] for text in texts]
 
 
@@ -122,7 +114,8 @@ def check(
     store: Store | None = None,
     short: bool = False,
 ) -> dict:
-    """A judge on the known groups: what `judge.py check` writes.
+    """A judge on the known groups: what `judge.py check` writes, and beside it "unanswered", how
+    many texts got no reply, of how many.
 
     `seen`: clients of the whole sessions whom the judge was tuned on, and who can tell nothing
     about it; InputError for one that there is not. `store` keeps the judgements, so that a check
@@ -141,15 +134,15 @@ def check(
     unrated = sum(one.status != "ok" for one in judgements)
     # 3. are pairs told apart, are sessions in order?
     pairs = judge_pairs(*rated_pairs(values[: len(texts)]))
-    totals = session_totals(values[len(texts) :], replicates)
-    means = {outcome: mean_rated(table) for outcome, table in totals.items()}
-    ordered = judge_sessions(means)  # (clients, levels) each
+    ordered = judge_sessions(session_means(values[len(texts) :], replicates))
     result = {"judge": judge.name, "settings": judge.settings, "scores": scores}
     result["verdict"] = verdict(judge.name, pairs, ordered, unrated / len(values), short)
     result |= pairs | {"sessions": ordered}
     if short:  # of one pair an AUC is 0 or 1, and there are no sessions
         result |= {"items": [], "sessions": {}}
-    return result | {"unrated": unrated, "seen": list(seen), "short": short}
+    unanswered = sum(one.status == "error" for one in judgements), len(judgements)
+    result |= {"unrated": unrated, "seen": list(seen), "short": short}
+    return result | {"unanswered": unanswered}
 
 
 def read_checks(paths: Sequence[Path], names: Sequence[str]) -> dict[str, dict]:
@@ -216,14 +209,14 @@ def larger(pairs: Sequence[Sequence[float]]) -> dict:
     return {"n": n, "right": right, "share": right / n} | intervals
 
 
-def session_totals(values: np.ndarray, replicates: int) -> dict[str, np.ndarray]:
-    """Ratings of the sessions (texts, 34) -> outcome -> (clients, levels, replicates)."""
+def session_means(values: np.ndarray, replicates: int) -> dict[str, np.ndarray]:
+    """Ratings of the sessions (texts, 34) -> outcome -> (clients, levels), means of replicates."""
     totals = np.full((len(values), 2), np.nan)
     for i in np.flatnonzero(~np.isnan(values).any(axis=1)):
         scored = score(*np.split(values[i], [ACT_FM_ITEMS]))
         total, against = scored["act_fm_total"], scored["act_fm_inconsistency"]
         totals[i] = total - against, scored["tes_mean"]
-    fidelity, empathy = totals.T.reshape(2, -1, len(LEVELS), replicates)
+    fidelity, empathy = mean_rated(totals.T.reshape(2, -1, len(LEVELS), replicates))
     return {"ACT-FM (consistency less inconsistency)": fidelity, "TES": empathy}
 
 
@@ -240,9 +233,9 @@ def judge_sessions(means: dict[str, np.ndarray]) -> dict[str, dict]:
         n, (high, mixed, low) = len(whole), whole.T
         in_order = int(((high > mixed) & (mixed > low)).sum())
         p = float(binomtest(in_order, n, 1 / 2, alternative="greater").pvalue) if n else 1.0
-        of_level = [float(level.mean()) if n else None for level in whole.T]
-        result[outcome] = {"means": dict(zip(LEVELS, of_level, strict=True))}
-        result[outcome] |= {"in_order": in_order, "n": n, "p": p}
+        of_level = {"high": high, "mixed": mixed, "low": low}  # (clients,) each
+        means = {name: float(level.mean()) if n else None for name, level in of_level.items()}
+        result[outcome] = {"means": means, "in_order": in_order, "n": n, "p": p}
     return result
 
 

@@ -7,7 +7,7 @@ answers only, and nothing of who said it under which condition.
 import math
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -77,6 +77,7 @@ class Judge(Protocol):
 
     name: str
     settings: dict  # what its ratings depend on beside the text, stored with each
+    replicates: int = 1  # how often it rates a text: a local one says the same each time
     bar: tqdm | None = None  # shows how long a server makes it wait
 
     def get_ready(self) -> None:
@@ -150,22 +151,43 @@ def same_judge(what: object, held: dict, new: dict, cure: str, free: Iterable[st
 
 
 def refuse_others(store: Store, settings: dict, rater: str | None = None) -> None:
-    """Raises InputError where `store` holds what was made with other settings (of `rater`)."""
+    """Raises InputError where `store` holds what was made with other settings (by `rater`, where
+    its records name one)."""
     for record in store.records():
-        if rater in (None, record.get("rater")):
+        if record.get("rater", rater) == rater:
             held = record["judge"] if isinstance(record.get("judge"), dict) else {}
             same_judge(store.path, held, settings, "; choose another --out")
 
 
-def rate_missing(
-    judge: Judge, sessions: dict[str, dict], store: Store, replicates: int, wording: str
-) -> int:
+def judged(
+    judge: Judge,
+    texts: Sequence[Text],
+    store: Store | None,
+    record: Callable[[Text, Judgement], dict],
+) -> Iterator[tuple[Text, Judgement]]:
+    """Texts with their judgements as they come, each stored as the `record` of it.
+
+    What came without any reply is not stored, so that the same command asks again. What a server
+    takes is asked first, and must be what the judge's ratings in the store were made with.
+    """
+    if texts:
+        judge.get_ready()
+        if store is not None:
+            refuse_others(store, judge.settings, judge.name)
+    judge.bar = tqdm(judge.rate(texts), judge.name, len(texts), unit="text")
+    for text, judgement in judge.bar:
+        if store is not None and judgement.status != "error":
+            store.append(record(text, judgement))
+        yield text, judgement
+
+
+def rate_missing(judge: Judge, sessions: dict[str, dict], store: Store, wording: str) -> int:
     """Append a judge's ratings of the sessions that lack them; how many texts got no reply."""
     there = {rating_key(record): record.get("text") for record in store.records()}
     # 1. what is not there yet; of what is, the words must be the same
-    missing, unanswered = [], 0
+    missing = []
     for name, session in sessions.items():
-        for replicate in range(replicates):
+        for replicate in range(judge.replicates):
             text = Text((name,), said_in(session), replicate)
             key = (name, judge.name, replicate)
             if key not in there:
@@ -173,18 +195,13 @@ def rate_missing(
             elif there[key] not in (None, text.digest):  # old ratings hold no digest
                 other = f"{name} had other words when it was rated"
                 raise InputError(f"{store.path}: {other}; choose another --out")
+
     # 2. rated and stored one by one
-    if missing:
-        judge.get_ready()
-        refuse_others(store, judge.settings, judge.name)
-    judge.bar = tqdm(judge.rate(missing), f"rate, {judge.name}", len(missing), unit="form")
-    for text, judgement in judge.bar:
-        if judgement.status == "error":
-            unanswered += 1
-        else:
-            session = sessions[text.key[0]]
-            store.append(rating(session, judge, text, judgement, wording))
-    return unanswered
+    def record(text: Text, judgement: Judgement) -> dict:
+        return rating(sessions[text.key[0]], judge, text, judgement, wording)
+
+    found = judged(judge, missing, store, record)
+    return sum(judgement.status == "error" for _, judgement in found)
 
 
 def family_of(spec: str) -> str:

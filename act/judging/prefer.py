@@ -35,7 +35,7 @@ from act.forms import named_item
 from act.model.sampler import Request, Sampler, Sampling, common_prefix
 from act.model.tokenizer import Messages
 from act.model.weights import DIVERGED, finite
-from act.records import CONDITIONS, InputError, Store, digest, is_trained, read_placed, require
+from act.records import CONDITIONS, InputError, Store, digest, is_trained, read_unique, require
 from act.statistics.preferences import SIDES
 from act.training.examples import Answer, Example
 from act.training.layouts import check_messages, in_turn
@@ -77,7 +77,7 @@ def conversation(row: dict) -> list[str]:
     messages = row.get("prompt", [{"role": "user", "content": row.get("client")}])
     if any(isinstance(one, dict) and one.get("role") == "system" for one in messages):
         raise ValueError('"prompt" has a system message; each condition brings its own')
-    check_messages(name, messages, ("user", "assistant"))
+    check_messages(name, messages)
     if not in_turn(messages):
         raise ValueError('"prompt" is not user and assistant in turn, a user message last')
     return [message["content"].strip() for message in messages]
@@ -102,18 +102,8 @@ def read_pair(row: dict, source: str) -> Pair:
 def read_pairs(path: Path) -> list[Pair]:
     """The matched pairs of a JSONL file. InputError names the line of what is none."""
     source = "bundled" if path.resolve() == BUNDLED else path.name
-    pairs: dict[str, Pair] = {}
-    for place, row in read_placed(path):
-        try:
-            pair = read_pair(row, source)
-            if pair.id in pairs:
-                raise ValueError(f"a second pair with id {pair.id}")
-        except ValueError as error:
-            raise InputError(f"{place}: {error}") from None
-        pairs[pair.id] = pair
-    if not pairs:
-        raise InputError(f"{path}: no records")
-    return list(pairs.values())
+    rows = read_unique(path, lambda row: read_pair(row, source))
+    return [read_pair(row, source) for row in rows]
 
 
 def think(therapist: LocalChat, pairs: Sequence[Pair]) -> list[str]:
@@ -147,12 +137,12 @@ def check_room(therapist: LocalChat, pair: Pair, tokens: int) -> None:
 
 def sequences(therapist: LocalChat, pair: Pair, thinking: str | None) -> Example:
     """Prompt and reply as tokens, of either reply; a CoT reply's own tokens follow "Answer:"."""
-    tokenizer = therapist.tokenizer
-    prompt = tokenizer.prompt(pair.prompt(cot=thinking is not None))
+    tokenizer, cot = therapist.tokenizer, thinking is not None
+    prompt = tokenizer.prompt(pair.prompt(cot))
     answers = []
     for reply in pair.replies.values():
         text, start = reply, 0
-        if thinking is not None:
+        if cot:
             text = cot_reply(thinking, reply)
             opening = tokenizer.encode(text.removesuffix(f" {reply}"))
             start = common_prefix(opening, tokenizer.reply(text))

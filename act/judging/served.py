@@ -35,7 +35,8 @@ from act.model.sampler import Sampling
 from act.model.spec import is_endpoint
 
 MAX_NEW_TOKENS = 1500  # the 34 lines are about 700
-TOP_LOGPROBS = 20, 5  # candidates for each token: the most that OpenAI gives, and others do
+# statuses of replies that would be the same again -> the judgement's
+FINAL = {"context": "context", "lost": "error", "refused": "refused"}
 NUMBERS = [item.number for form in FORMS for item in form.items]  # of the 34 slots in order
 # a rating in the text of a reply: "7": 3, or ACT-FM 7. stays abstract and theoretical: 3
 DIGIT_IN_JSON = re.compile(r'"(\d+)"\s*:\s*(\d)(?=\s*[,}])')
@@ -45,15 +46,18 @@ DIGIT_IN_LINE = re.compile(r"^[^\d\n]*(\d+)[^\d\n]*: (\d)\s*$", re.MULTILINE)
 class EndpointJudge(Judge):
     """NAME@URL. `attempts`: how many forms it may write for one text until one is valid."""
 
-    def __init__(self, endpoint: Endpoint, forms: Sequence[Form], attempts: int, seed: int):
-        self.name, self.endpoint = endpoint.model, endpoint
-        self.forms, self.attempts, self.seed = forms, attempts, seed
+    def __init__(
+        self, endpoint: Endpoint, forms: Sequence[Form], replicates: int, attempts: int, seed: int
+    ):
+        self.name, self.endpoint, self.forms = endpoint.model, endpoint, forms
+        self.replicates, self.attempts, self.seed = replicates, attempts, seed
         endpoint.options |= {
             "schema": {"sent": {"response_format": json_schema(forms)}, NONE: {}},
             "logprobs": {
-                str(most): {"logprobs": True, "top_logprobs": most} for most in TOP_LOGPROBS
-            }
-            | {NONE: {}},
+                "20": {"logprobs": True, "top_logprobs": 20},  # the most that OpenAI gives
+                "5": {"logprobs": True, "top_logprobs": 5},  # and others do
+                NONE: {},
+            },
         }
         self.settings = {
             "endpoint": endpoint.model,  # wherever it is served
@@ -104,16 +108,14 @@ class EndpointJudge(Judge):
     def _read(self, reply: Reply, more: dict[str, list]) -> Judgement | None:
         """The judgement a reply makes, or None to ask once more."""
         made = partial(Judgement, attempts=len(more["calls"]), more=more)
-        if reply.status in ("context", "lost"):
-            return made("error" if reply.status == "lost" else "context")
-        if reply.status == "refused":  # and would be again
+        if reply.status == "refused":
             more["refusals"].append("the model or its provider declined")
-            return made("refused")
+        if reply.status in FINAL:
+            return made(FINAL[reply.status])
         try:
-            if reply.status == "length":
-                raise Refused("cut off at the token limit")
             if reply.status != "ok":
-                raise Refused("no reply")
+                cut = reply.status == "length"
+                raise Refused("cut off at the token limit" if cut else "no reply")
             read = parse_forms(reply.text, self.forms)
         except Refused as refusal:
             more["refusals"].append(str(refusal))
@@ -194,9 +196,4 @@ def open_judge(spec: str, args: Namespace) -> Judge:
     if not is_endpoint(spec):
         return LocalJudge(spec, args.forms, args.long, args.device, args.template)
     endpoint = open_endpoint(spec, Sampling(args.temperature, 1.0, MAX_NEW_TOKENS), args)
-    return EndpointJudge(endpoint, args.forms, args.attempts, args.seed)
-
-
-def times(judge: Judge, args: Namespace) -> int:
-    """How often a judge rates a text: a local one says the same each time."""
-    return args.replicates if isinstance(judge, EndpointJudge) else 1
+    return EndpointJudge(endpoint, args.forms, args.replicates, args.attempts, args.seed)

@@ -138,27 +138,22 @@ def own_template(folder: Path) -> str | None:
     return None
 
 
-def known_name(own: str | None) -> str | None:
-    """The name of a public model's template."""
-    return KNOWN.get(hashlib.sha256(own.strip().encode()).hexdigest()) if own else None
+def choose(
+    folder: Path, has: Callable[[str], bool], asked: str | None
+) -> tuple[Template, str | None]:
+    """A folder's template, and the name of the one that is usual for it.
 
-
-def usual_name(own: str | None, has: Callable[[str], bool]) -> str | None:
-    """The template where none is asked for: the folder's own, or the one its vocabulary tells."""
-    return known_name(own) or next((name for token, name in TOLD_BY.items() if has(token)), None)
-
-
-def choose(folder: Path, has: Callable[[str], bool], asked: str | None) -> Template:
-    """The template that is `asked` for; else the folder's own, where it is known here; else, with
-    a warning, the one that its vocabulary tells. `has` says whether a token is in that.
-
-    Raises InputError for an unknown name, and where the vocabulary lacks a token of the template.
+    Usual is the folder's own, where it is known here, else, with a warning where it is taken, what
+    its vocabulary tells: `has` says whether a token is in that. Another may be `asked` for. Raises
+    InputError for an unknown name, and where the vocabulary lacks a token of the template.
     """
     all_names = ", ".join(TEMPLATES)
     if asked and asked not in TEMPLATES:
         raise InputError(f"--template {asked}: none of {all_names}")
     own = own_template(folder)
-    name = asked or usual_name(own, has)
+    known = KNOWN.get(hashlib.sha256((own or "").strip().encode()).hexdigest())
+    usual = known or next((name for token, name in TOLD_BY.items() if has(token)), None)
+    name = asked or usual
     if name is None:
         said = "its vocabulary fits no chat template that is rendered here"
         raise InputError(f"{folder}: {said} ({all_names})")
@@ -166,11 +161,8 @@ def choose(folder: Path, has: Callable[[str], bool], asked: str | None) -> Templ
         if not has(token):
             said = f"the chat template {name} writes {token}, which its vocabulary lacks"
             raise InputError(f"{folder}: {said}; --template takes another of {all_names}")
-    if not asked and not known_name(own):
-        has_own = (
-            "its own chat template is not known here"
-            if own
-            else "it has no chat template (a base model?)"
-        )
-        warn(f"{folder}: {has_own}; by its vocabulary {name} is taken, --template decides")
-    return TEMPLATES[name]
+    if not asked and not known:
+        why = "its own chat template is not known here"
+        why = why if own else "it has no chat template (a base model?)"
+        warn(f"{folder}: {why}; by its vocabulary {name} is taken, --template decides")
+    return TEMPLATES[name], usual

@@ -10,7 +10,7 @@ from pathlib import Path
 from sentencepiece import SentencePieceProcessor
 from tokenizers import Tokenizer
 
-from act.model.templates import Messages, Special, choose, own_template, usual_name
+from act.model.templates import Messages, Special, choose
 from act.records import InputError, read_json, refuse_other
 
 KEPT_TEXTS = 1024  # whose token ids are kept: the messages of some twenty sessions
@@ -40,15 +40,23 @@ class ChatTokenizer:
             cause = "" if file.suffix == ".json" else "; Llama 3 needs its tokenizer.json"
             raise InputError(f"{file}: the tokenizer cannot be read: {error}{cause}") from None
         # 2. the template, and what ends a reply: its tokens, and those that the folder names
-        self.template = choose(folder, self._has, template)
-        self.usual_template = usual_name(own_template(folder), self._has)
+        self.template, self.usual_template = choose(folder, self._has, template)
         own = [self.token_id(token) for token in self.template.tokens()]
-        ends = [i for i in map(self.token_id, self.template.ends) if i is not None]
-        named = named_ends(folder)
+        ends = [self.token_id(token) for token in self.template.ends if self._has(token)]
+        config = folder / "config.json"
+        config = read_json(config) if config.is_file() else {}
+        named = named_ends(folder, config)
         self.end_ids = list(dict.fromkeys(ends + named))
         self._hidden |= {*own, *self.end_ids}
-        check_room(folder, "its tokenizer has token ids up to", [self._largest, *own, *ends])
-        check_room(folder, "its eos_token_id are up to", named)
+        # 3. the embedding has a row for each id
+        rows = config.get("vocab_size")
+        for what, ids in (
+            ("its tokenizer has token ids up to", [self._largest, *own, *ends]),
+            ("its eos_token_id are up to", named),
+        ):
+            if isinstance(rows, int) and max(ids, default=0) >= rows:
+                said = f"{what} {max(ids)}, but vocab_size in config.json is {rows}"
+                raise InputError(f"{folder}: {said}; is one of these files another model's?")
         # A conversation's texts come anew with every turn.
         self._encode_again = lru_cache(KEPT_TEXTS)(self.encode)
 
@@ -101,29 +109,23 @@ class ChatTokenizer:
         return [*self.encode(text.strip()), self.end_ids[0]]
 
 
-def named_ends(folder: Path) -> list[int]:
+def named_ends(folder: Path, config: dict) -> list[int]:
     """The end tokens that generation_config.json names, or config.json where that is not there.
 
     As in transformers: a generation_config.json that names none means none beyond the template's.
     """
-    files = [folder / name for name in ("generation_config.json", "config.json")]
-    file = next((file for file in files if file.is_file()), None)
-    told = read_json(file).get("eos_token_id") if file else None
+    file, said = folder / "generation_config.json", config
+    if file.is_file():
+        said = read_json(file)
+    else:
+        file = folder / "config.json"
+    told = said.get("eos_token_id")
     if told is None:
         return []
     ids = told if isinstance(told, list) else [told]
     if not all(type(i) is int and i >= 0 for i in ids):
         raise InputError(f'{file}: "eos_token_id" is {told!r}, not a token id or a list of them')
     return ids
-
-
-def check_room(folder: Path, what: str, ids: list[int]) -> None:
-    """Raises InputError where the embedding that config.json tells of has no row for an id."""
-    file = folder / "config.json"
-    rows = read_json(file).get("vocab_size") if file.is_file() else None
-    if isinstance(rows, int) and ids and max(ids) >= rows:
-        said = f"{what} {max(ids)}, but vocab_size in config.json is {rows}"
-        raise InputError(f"{folder}: {said}; is one of these files another model's?")
 
 
 def without_user_defined(model: bytes) -> bytes:

@@ -21,7 +21,7 @@ from act.records import InputError, read_json, refuse_other
 
 # what a folder holds that has no safetensors in Hugging Face layout -> what to do
 LAYOUTS = read_json(Path(__file__).with_name("layouts.json"))
-INDEX = "model.safetensors.index.json"
+WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"  # one file, or shards
 # what of a model's folder is read, beside its weights, and what of an adapter's
 CONFIGS = ("config.json", "generation_config.json", "chat_template.jinja", "chat_template.json")
 CONFIGS += ("tokenizer.json", "tokenizer.model", "tokenizer_config.json")
@@ -39,16 +39,12 @@ def check_layout(folder: Path) -> None:
 
 
 def read_folder(folder: Path) -> dict[str, Tensor]:
-    """All tensors of `model.safetensors`, or of the shards that the folder's index names.
-
-    Of a folder with both the first is read, as in transformers: it may have been trained from them.
-    """
-    index, whole = folder / INDEX, folder / "model.safetensors"
-    if not whole.is_file() and not index.is_file():
-        check_layout(folder)
-    if whole.is_file() or not index.is_file():
-        return read_tensors(whole)
+    """All tensors of `model.safetensors`, or of the shards that the folder's index names."""
     places = shard_of(folder)
+    if not places:
+        if not (folder / WHOLE).is_file():
+            check_layout(folder)
+        return read_tensors(folder / WHOLE)
     shards = {shard: read_tensors(folder / shard) for shard in sorted(set(places.values()))}
     for name, shard in places.items():
         if name not in shards[shard]:
@@ -57,7 +53,11 @@ def read_folder(folder: Path) -> dict[str, Tensor]:
 
 
 def shard_of(folder: Path) -> dict[str, str]:
-    """Tensor -> the file that it is in, as the index of a folder of shards says."""
+    """Tensor -> the file that it is in, as the index of a folder of shards says; nothing for one
+    whole file. Of a folder with both that is read, as in transformers: it may have been trained
+    from the shards."""
+    if (folder / WHOLE).is_file() or not (folder / INDEX).is_file():
+        return {}
     places = read_json(folder / INDEX).get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(x, str) for x in places.values()):
         raise InputError(f'{folder / INDEX}: no "weight_map" from tensors to files')
@@ -128,25 +128,19 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def hashed_files(folder: Path) -> list[Path]:
-    """The files of a model, or of an adapter, that are read; others in its folder do not matter."""
-    names = {*ADAPTER}
-    if (folder / "config.json").is_file():  # some trainers leave one beside an adapter, too
-        names |= {*CONFIGS, "model.safetensors"}
-        if not (folder / "model.safetensors").is_file() and (folder / INDEX).is_file():
-            names |= {INDEX, *map(str, shard_of(folder).values())}
-    return [path for path in sorted(map(folder.joinpath, names)) if path.is_file()]
-
-
 def sampled_sha256(folder: str | Path) -> str:
     """SHA-256 of the names, sizes and bytes of a folder's configs, tokenizer and weights.
 
     Of a file over 64 MiB 64 pieces of 1 MiB are read, evenly spread from its first byte to its
     last, in a tenth of a second: another model differs in all of them, but an edit of a few weights
-    can be missed.
+    can be missed. Other files in the folder do not matter.
     """
-    digest = hashlib.sha256()
-    for path in hashed_files(Path(folder)):
+    digest, folder = hashlib.sha256(), Path(folder)
+    names = {*ADAPTER}
+    if (folder / "config.json").is_file():  # some trainers leave one beside an adapter, too
+        places = shard_of(folder)
+        names |= {*CONFIGS, *places.values(), INDEX if places else WHOLE}
+    for path in filter(Path.is_file, sorted(map(folder.joinpath, names))):
         size = path.stat().st_size
         digest.update(f"{path.name} {size}\n".encode())
         with open(path, "rb") as file:

@@ -143,7 +143,7 @@ def consistency(ratings: list[dict], suffix: str) -> list[dict]:
     rows = []
     for rater, held in sorted(forms.items()):
         for outcome, (form, places) in SCALES.items():
-            x = np.array([one[f"{form}{suffix}"] for one in held.values()], float)  # (n, items)
+            x = np.array([[*one[f"{form}{suffix}"]] for one in held.values()], float)  # (n, items)
             rows.append({"rater": rater, "outcome": outcome} | cronbach(x[:, places]))
     return rows
 

@@ -63,17 +63,16 @@ def read_row(row: dict, targets: str = "last") -> list[Row]:
     # 3. the prompt: what they begin with, and what other columns say of it
     if not beginning:
         check_echo(given.get("prompt"), answers)
-    if "messages" in given and "messages" not in columns:
-        beginning = joined("messages", prompt_beside(given, answers["chosen"]), beginning)
-    prompt = whole_prompt(given, beginning)
+    prompt = whole_prompt(given, answers.get("chosen"), beginning)
     # 4. the example of the last answer, and of those before it
-    if "messages" in answers:
+    is_talk = columns == ["messages"]
+    if is_talk:
         answers = {"completion": answers["messages"]}
     cut, names = given.get("cut", []), list(answers)
     if not isinstance(cut, list) or not all(name in names for name in cut):
         raise ValueError(f'"cut" is {cut!r}; it is a list of answers, of {", ".join(names)}')
     last = Row(prompt, answers, set(cut), str(given.get("session", "")))
-    return [*earlier_turns(last), last] if "messages" in talks and targets == "all" else [last]
+    return [*earlier_turns(last), last] if is_talk and targets == "all" else [last]
 
 
 def shared_beginning(talks: dict[str, Messages]) -> Messages:
@@ -93,25 +92,10 @@ def shared_beginning(talks: dict[str, Messages]) -> Messages:
 
 def check_echo(prompt: object, answers: dict[str, str]) -> None:
     """Raise ValueError where text answers are whole texts, though their prompt is beside them."""
-    if not isinstance(prompt, str):
+    if not isinstance(prompt, str) or len(prompt.split()) < ECHO:
         return
-    repeated = all(answer.startswith(prompt.strip()) for answer in answers.values())
-    by_chance = len(prompt.split()) < ECHO
-    if repeated and not by_chance:
+    if all(answer.startswith(prompt.strip()) for answer in answers.values()):
         raise ValueError("what was asked stands in the answer again: leave it out there")
-
-
-def prompt_beside(row: dict, chosen: str) -> Messages:
-    """The prompt that "messages" beside a pair hold: all of them, or all but the chosen answer.
-
-    Raises ValueError where they end with another answer.
-    """
-    messages = conversation("messages", row["messages"], "user")
-    if messages[-1]["role"] != "assistant":
-        return messages
-    if messages[-1]["content"].strip() != chosen:
-        raise ValueError('"messages" and "chosen" end with different answers; leave one out')
-    return messages[:-1]
 
 
 def answer_columns(row: dict) -> list[str]:
@@ -182,7 +166,7 @@ def conversation(name: str, value: object, speaker: str) -> Messages:
         value = [value]
     if isinstance(value, list):
         value = [with_text(name, message) for message in value]
-    check_messages(name, value, ROLES)
+    check_messages(name, value)
     return [{"role": message["role"], "content": message["content"]} for message in value]
 
 
@@ -213,7 +197,7 @@ def marked_turns(name: str, text: str) -> Messages:
     messages = [{"role": SPEAKERS[speaker], "content": words.strip()} for speaker, words in turns]
     if not messages[-1]["content"]:
         messages.pop()
-    check_messages(name, messages, ROLES)
+    check_messages(name, messages)
     return messages
 
 
@@ -235,7 +219,7 @@ def with_text(name: str, message: object) -> object:
     return message | {"content": "".join(part["text"] for part in parts)}
 
 
-def check_messages(name: str, messages: object, roles: tuple[str, ...]) -> None:
+def check_messages(name: str, messages: object) -> None:
     """Raise ValueError unless `messages` is a list of {"role", "content"}, with text in each."""
     if not isinstance(messages, list) or not messages:
         raise ValueError(f'"{name}" is empty or not a list of messages')
@@ -243,28 +227,49 @@ def check_messages(name: str, messages: object, roles: tuple[str, ...]) -> None:
         if not isinstance(message, dict) or not isinstance(message.get("content"), str):
             raise ValueError(f'"{name}" holds something that has no "content" with text')
         role = message.get("role")
-        if role not in roles:
-            cure = KNOWN["roles"].get(str(role), f"{', '.join(roles)} are read")
+        if role not in ROLES:
+            cure = KNOWN["roles"].get(str(role), f"{', '.join(ROLES)} are read")
             raise ValueError(f'"{name}" has role {role!r}; {cure}')
         if not message["content"].strip():
             raise ValueError(f'"{name}" has an empty {role} message')
 
 
-def whole_prompt(row: dict, beginning: Messages) -> Messages:
-    """The prompt of a row: its "prompt" and how its answers begin, behind its "system".
+def whole_prompt(row: dict, chosen: str | None, beginning: Messages) -> Messages:
+    """The prompt of a row: how its answers begin, and what its other columns say of it.
 
-    Raises ValueError where they say different things, where there is nothing, or no order.
+    `chosen` is the answer that "messages" beside a pair may end with. Raises ValueError where they
+    say different things, where there is nothing, or no order.
     """
-    prompt = conversation("prompt", row["prompt"], "user") if "prompt" in row else []
-    prompt = joined("prompt", prompt, beginning)
+    prompt = beginning
+    # 1. "messages" beside a pair, and "prompt"
+    if "messages" in row and chosen is not None:
+        messages = conversation("messages", row["messages"], "user")
+        if messages[-1]["role"] == "assistant" and messages.pop()["content"].strip() != chosen:
+            raise ValueError('"messages" and "chosen" end with different answers; leave one out')
+        prompt = joined("messages", messages, prompt)
+    if "prompt" in row:
+        prompt = joined("prompt", conversation("prompt", row["prompt"], "user"), prompt)
     if not prompt:
         lost = "the answer would be learned without its context"
         why = f'no "prompt": {lost}; where it ends in plain text cannot be told; {shown("pair")}'
         raise ValueError(other_layout(row) or why)
+    # 2. a system message of its own column
     for name in ("system", "system_prompt"):
         if name in row:
-            prompt = behind_system(name, row[name], prompt)
-    check_turns(prompt)
+            system = {"role": "system", "content": row[name]}
+            check_messages(name, [system])
+            if prompt[0]["role"] != "system":
+                prompt = [system, *prompt]
+            elif spoken(prompt[:1]) != spoken([system]):
+                raise ValueError(f'"{name}" is not the conversation\'s own system message')
+    # 3. who speaks when
+    turns = prompt[turns_begin(prompt) :]
+    if not in_turn(turns):
+        why = "user and assistant in turn, a user message last, after a system one at most"
+        if turns and turns[0]["role"] == "assistant":
+            cure = "leave its first message out, or put it into the system one"
+            why += f"; the assistant begins: {cure}"
+        raise ValueError(f"what is said before the answer is not {why}")
     return prompt
 
 
@@ -278,8 +283,7 @@ def joined(name: str, before: Messages, beginning: Messages) -> Messages:
     places = range(len(there) - len(here) + 1)
     if any(there[place : place + len(here)] == here for place in places):
         return beginning
-    ends_with_it = here[max(0, len(here) - len(there)) :] == there
-    if ends_with_it:
+    if here[max(0, len(here) - len(there)) :] == there:  # it ends as they begin
         return before
     if before[-1]["role"] != "user":  # its next message is the first of the answers' conversations
         return before + beginning
@@ -292,17 +296,6 @@ def spoken(messages: Messages) -> list[tuple[str, str]]:
     return [(message["role"], message["content"].strip()) for message in messages]
 
 
-def behind_system(name: str, text: object, prompt: Messages) -> Messages:
-    """A prompt behind the system message of a column. Raises ValueError where it has another."""
-    system = {"role": "system", "content": text}
-    check_messages(name, [system], ROLES)
-    if prompt[0]["role"] != "system":
-        return [system, *prompt]
-    if spoken(prompt[:1]) != spoken([system]):
-        raise ValueError(f'"{name}" is not the conversation\'s own system message')
-    return prompt
-
-
 def turns_begin(messages: Messages) -> int:
     """The place of the first turn: behind a system prompt, where there is one."""
     return int(messages[0]["role"] == "system")
@@ -312,15 +305,3 @@ def in_turn(messages: Messages) -> bool:
     """Do user and assistant speak in turn, the user first and last?"""
     roles = [message["role"] for message in messages]
     return roles == ["user", "assistant"] * (len(roles) // 2) + ["user"]
-
-
-def check_turns(prompt: Messages) -> None:
-    """Raise ValueError unless user and assistant speak in turn, behind one system message at most,
-    the user last."""
-    turns = prompt[turns_begin(prompt) :]
-    if in_turn(turns):
-        return
-    why = "user and assistant in turn, a user message last, after a system one at most"
-    if turns and turns[0]["role"] == "assistant":
-        why += "; the assistant begins: leave its first message out, or put it into the system one"
-    raise ValueError(f"what is said before the answer is not {why}")
