@@ -11,15 +11,9 @@ from statsmodels.stats.proportion import proportion_confint
 
 from act.statistics import mixed
 from act.statistics.bootstrap import icc_interval, resample
-from act.statistics.contrasts import (
-    factorial,
-    head_to_head,
-    holm_sidak,
-    joint_test,
-    pairwise,
-    wilson,
-)
+from act.statistics.contrasts import factorial, holm_sidak, joint_test, pairwise, wilson
 from act.statistics.mixed import Clusters, fit
+from act.statistics.paired import head_to_head
 from tests.test_mixed import NAMES, omnibus, simulate
 
 

@@ -16,9 +16,8 @@ import numpy as np
 
 from act.forms import DIRECTIONS, FORMS, named_item
 from act.records import read_unique, require
-from act.statistics.analysis import analyse
-from act.statistics.contrasts import COMPARED, wilson
-from act.statistics.length import equal_length
+from act.statistics.contrasts import compare, wilson
+from act.statistics.covariates import equal_length
 from act.statistics.names import check_names, warn_alike
 from act.statistics.ratings import Scores
 
@@ -103,32 +102,29 @@ def explore(records: list[dict], scores: Scores) -> dict:
     conditions on the pairs of that part alone; "right" counts the pairs whose margin is above 0;
     "sensitivity" asks whether the answer hangs on the end token, or on the replies' lengths.
     """
-    part_of = {
-        record["pair"]: PARTS.get((record.get("form"), record.get("item")), "")
-        for record in records
-    }
+    part_of = {}  # pair -> part of the forms, "" where it is about none
+    for record in records:
+        part_of[record["pair"]] = PARTS.get((record.get("form"), record.get("item")), "")
     part = np.array([part_of[pair] for pair in scores.profile])  # (N,)
-    members = {half: part == half for half in dict.fromkeys(PARTS.values())}
-    by_subscale = {half: rows for half, rows in members.items() if rows.any()}
-    members = {name: np.char.endswith(part, f"_{name}") for name in DIRECTIONS}
-    by_direction = {name: rows for name, rows in members.items() if rows.any()}
+    directions = {name: np.char.endswith(part, f"_{name}") for name in DIRECTIONS}
+    subscales = {name: part == name for name in dict.fromkeys(PARTS.values())}
     return {
         "pairs": len(part_of),
         "ours": all(record.get("source") == "bundled" for record in records),
-        "by_direction": {k: compare_at(scores.where(rows)) for k, rows in by_direction.items()},
-        "by_subscale": {k: compare_at(scores.where(rows)) for k, rows in by_subscale.items()},
+        "by_direction": compare_within(scores, directions),
+        "by_subscale": compare_within(scores, subscales),
         "right": {name: count_right(scores, name) for name in scores.conditions},
         "sensitivity": {
-            "with_end": compare_at(scores, "with_end"),
+            "with_end": compare(scores, "with_end")[0],
             "equal_length": equal_length(scores, "preference", scores.values["longer"]),
         },
     }
 
 
-def compare_at(scores: Scores, outcome: str = "preference") -> dict:
-    """An outcome's entry without bootstrap, and no more of it than a comparison takes."""
-    result = analyse(scores, outcome, 0, 0)
-    return {name: result[name] for name in ("n", "sessions", "refused", *COMPARED)}
+def compare_within(scores: Scores, members: dict[str, np.ndarray]) -> dict[str, dict]:
+    """The conditions compared on the rows of each group that has any, members (N,) each."""
+    some = {name: scores.where(rows) for name, rows in members.items() if rows.any()}
+    return {name: compare(of, "preference")[0] for name, of in some.items()}
 
 
 def count_right(scores: Scores, condition: str) -> dict:

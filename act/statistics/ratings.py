@@ -8,7 +8,7 @@ import csv
 import io
 import re
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import zip_longest
@@ -74,9 +74,14 @@ class Scores:
 
     def fit(self, outcome: str) -> Fit:
         """The model of an outcome; raises ValueError where it has no answer."""
-        if len(self.conditions) < 2:
-            raise ValueError(f"{len(self.conditions)} condition(s) only")
         return fit(*self.data(outcome))
+
+    def rows_of(self, ratings: list[dict]) -> tuple[list[dict], np.ndarray]:
+        """The M ratings that did not fail, and the row of the session that each is of (M,)."""
+        row = {key: i for i, key in enumerate(zip(self.profile, self.condition, strict=True))}
+        valid = [rating for rating in ratings if rating["status"] == "ok"]
+        places = [row[rating["profile"], rating["condition"]] for rating in valid]
+        return valid, np.array(places)
 
     @property
     def sessions(self) -> list[str]:
@@ -143,15 +148,9 @@ def read_sessions(path: str | Path, ratings: list[dict]) -> list[dict]:
     return sessions
 
 
-def scores_by_session(ratings: list[dict], kind: str) -> dict[tuple[str, str], list]:
-    """(profile, condition) -> [(rater, all outcomes)] of each of its ratings that did not fail."""
-    by_session: dict[tuple[str, str], list] = {}
-    for rating in ratings:
-        if rating["status"] == "ok":
-            key = rating["profile"], rating["condition"]
-            outcomes = score(rating[f"act_fm{SUFFIX[kind]}"], rating[f"tes{SUFFIX[kind]}"])
-            by_session.setdefault(key, []).append((rating["rater"], outcomes))
-    return by_session
+def outcomes_of(rating: dict, suffix: str) -> dict[str, float]:
+    """All outcomes of a rating that did not fail, by its fields that end with a SUFFIX."""
+    return score(rating[f"act_fm{suffix}"], rating[f"tes{suffix}"])
 
 
 def score_sessions(ratings: list[dict], kind: str, path: str | Path) -> Scores:
@@ -159,17 +158,19 @@ def score_sessions(ratings: list[dict], kind: str, path: str | Path) -> Scores:
 
     Raises InputError where none is left. With too few to be compared the outcomes say so.
     """
-    by_session = scores_by_session(ratings, kind)
-    found, counts = {}, {}
-    for (profile, condition), held in by_session.items():
-        each = [outcomes for _, outcomes in held]  # of its ratings
-        means = {name: fmean([one[name] for one in each]) for name in OUTCOMES}
-        found[profile, condition], counts[profile, condition] = means, len(each)
-    if not found:
+    rated = defaultdict(list)  # (profile, condition) -> the outcomes of each of its ratings
+    for rating in ratings:
+        if rating["status"] == "ok":
+            outcomes = outcomes_of(rating, SUFFIX[kind])
+            rated[rating["profile"], rating["condition"]].append(outcomes)
+    if not rated:
         raise InputError(f"{path}: all ratings failed: nothing to analyse")
+    found = {}
+    for key, each in rated.items():
+        found[key] = {name: fmean(one[name] for one in each) for name in OUTCOMES}
     scores = Scores.of(found)
     rows = zip(scores.profile.tolist(), scores.condition.tolist(), strict=True)
-    return replace(scores, ratings=np.array([counts[row] for row in rows]))
+    return replace(scores, ratings=np.array([len(rated[row]) for row in rows]))
 
 
 def is_spreadsheet(path: str | Path) -> bool:
