@@ -8,7 +8,7 @@ import csv
 import io
 import re
 import sys
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import zip_longest
@@ -17,7 +17,7 @@ from statistics import fmean
 
 import numpy as np
 
-from act.forms import OUTCOMES, score
+from act.forms import ACT_FM, OUTCOMES, TES, score
 from act.records import (
     CONDITIONS,
     FORMS,
@@ -44,6 +44,7 @@ ITEMS = {
     for number in range(1, size + 1)
 }
 KNOWN = {*NAMES, *ITEMS, "rater", "replicate", "order"}
+MOST = 999_999_999  # replicates, or ratings before one
 
 
 @dataclass(frozen=True)
@@ -118,14 +119,15 @@ def read_ratings(path: str | Path, kind: str) -> list[dict]:
     is not there: integers never stand in for it.
     """
 
+    wanted = ("act_fm_expected", "tes_expected") if kind == "expected" else ()
+
     def check(record: dict) -> None:
         check_rating(record)
         check_names(record["session"], record["condition"], record["profile"])
-        if kind == "expected" and record["status"] == "ok":
-            for field in ("act_fm_expected", "tes_expected"):
-                if field not in record:
-                    cause = "this judge gave no probabilities; use --score integer"
-                    raise ValueError(f'"{field}" is missing: {cause}')
+        for field in wanted:
+            if record["status"] == "ok" and field not in record:
+                cause = "this judge gave no probabilities; use --score integer"
+                raise ValueError(f'"{field}" is missing: {cause}')
 
     ratings = read_any(path, check)
     warn_of_names(path, ratings)
@@ -246,17 +248,14 @@ def read_header(cells: list[str], where: str) -> list[str]:
         without = f"without {len(missing)} of these names: {', '.join(missing[:4])}"
         lost = f"it has {len(cells)} cells, {without}"
         raise ValueError(f"the first row must name the columns {wanted}; {lost}")
-    counts = Counter(names)
-    twice = [name for name in counts if name in KNOWN and counts[name] > 1]
-    if twice:
-        raise ValueError(f'two columns are named "{twice[0]}"')
-    others = [name for name in counts if name and name not in KNOWN]
+    for name in names:
+        if name in KNOWN and names.count(name) > 1:
+            raise ValueError(f'two columns are named "{name}"')
+    others = [name for name in dict.fromkeys(names) if name and name not in KNOWN]
     for name in others:
         if re.fullmatch(rf"({'|'.join(FORMS)})_\d+", name):
-            sizes = [
-                f"{form.upper().replace('_', '-')} has {size}" for form, (size, *_) in FORMS.items()
-            ]
-            raise ValueError(f'column "{name}" is of no item: {" items, ".join(sizes)} items')
+            sizes = ", ".join(f"{form.name} has {len(form.items)} items" for form in (ACT_FM, TES))
+            raise ValueError(f'column "{name}" is of no item: {sizes}')
     if others:
         print(f"warning: {where}: columns left out: {', '.join(others)}", file=sys.stderr)
     return names
@@ -272,25 +271,25 @@ def read_row(header: list[str], cells: list[str]) -> dict:
         cause = "is a number written with a decimal comma, or a separator too many?"
         raise ValueError(f"{len(cells)} cells, but the first row names {width} columns; {cause}")
     row = dict(zip_longest(header, cells, fillvalue=""))  # a short row ends with blanks
-    blank = [name for name in NAMES if not row[name]]
-    if blank:
-        raise ValueError(f'column "{blank[0]}" is blank')
+    for name in NAMES:
+        if not row[name]:
+            raise ValueError(f'column "{name}" is blank')
     ratings = {form: [] for form in FORMS}
     for name, (form, low, high) in ITEMS.items():
         if row[name]:
             ratings[form].append(whole(name, row[name], low, high))
     complete = all(row[name] for name in ITEMS)
-    order = {"order": whole("order", row["order"], 0, 999_999_999)} if row.get("order") else {}
-    return {
+    record = {
         "session": f"{row['condition']}/{row['profile']}",
         "condition": row["condition"],
         "profile": row["profile"],
         "rater": row.get("rater") or "unnamed",
-        "replicate": whole("replicate", row.get("replicate") or "0", 0, 999_999_999),
+        "replicate": whole("replicate", row.get("replicate") or "0", 0, MOST),
         "status": "ok" if complete else "incomplete",
-        **(ratings if complete else dict.fromkeys(FORMS)),
-        **order,
     }
+    if row.get("order"):
+        record["order"] = whole("order", row["order"], 0, MOST)
+    return record | (ratings if complete else dict.fromkeys(FORMS))
 
 
 def whole(name: str, cell: str, low: int, high: int) -> int:
