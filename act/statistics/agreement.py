@@ -5,7 +5,6 @@ how often each session is drawn. That of the data has weights one; a bootstrap o
 1979) is the same call with drawn weights. It gives (B,) numbers, NaN where there is no answer: no
 variation, or nothing rated twice. An intraclass correlation of a table without gaps has its
 interval by F instead, which covers as it should with few sessions, where percentiles do not.
-`judge.py agree` prints `compare`.
 """
 
 from collections import defaultdict
@@ -19,7 +18,7 @@ from scipy.stats import f as f_distribution
 
 from act.forms import FORMS, OUTCOMES
 from act.statistics.ratings import outcomes_of
-from act.statistics.scales import HALO, consistency, feldt, mean_squares, never_vary
+from act.statistics.scales import HALO, consistency, mean_squares, never_vary
 
 Array = np.ndarray  # a table (n, k), weights (B, n)
 Ratings = list[dict]
@@ -77,14 +76,13 @@ def icc_by_f(table: Array, kind: str) -> list[float] | None:
 
     McGraw & Wong (1996), table 7: exact for consistency; for agreement F* has n - 1 and v degrees
     of freedom, v Satterthwaite's of a MSC + b MSE (that of the mean of k: erratum, ibid. p. 390).
-    Both ends of a single rating's are a mean's, of k ratings, by `of_mean`.
     """
     n, k = table.shape
     once = np.ones((1, n))
     msr, msc, mse = (part[0] for part in mean_squares(table, once))
     if kind == "C,1":
-        mean = np.array(feldt(1 - mse / msr, n, k))  # the mean's, which is Cronbach's alpha
-        ends = mean / (k - (k - 1) * mean)
+        F = msr / mse / f_distribution.ppf([0.975, 0.025], n - 1, (n - 1) * (k - 1))
+        ends = (F - 1) / (F + k - 1)
     else:
         # below 0, where a and b would mean nothing, as if it were 0
         single = np.maximum(0, icc(table, once, "A,1")[0])
@@ -92,10 +90,9 @@ def icc_by_f(table: Array, kind: str) -> list[float] | None:
         b = 1 + (n - 1) * a
         error = (a * msc) ** 2 / (k - 1) + (b * mse) ** 2 / ((n - 1) * (k - 1))
         v = (a * msc + b * mse) ** 2 / error
-        low, high = f_distribution.ppf(0.975, [n - 1, v], [v, n - 1])  # F*, and F* turned round
+        F = f_distribution.ppf([0.975, 0.025], n - 1, v)  # F*, and 1 / F* turned round
         others = k * msc + (k * n - k - n) * mse
-        lowest = n * (msr - low * mse) / (low * others + n * msr)
-        ends = np.array([lowest, n * (high * msr - mse) / (others + n * high * msr)])
+        ends = n * (msr - F * mse) / (F * others + n * msr)
         ends = of_mean(ends, k) if kind == "A,k" else ends
     return ends.tolist() if np.isfinite(ends).all() and ends[0] < ends[1] else None
 
@@ -312,10 +309,10 @@ def alphas(ratings: Ratings, suffix: str) -> list[dict]:
     """Cronbach's alpha of each rater on each scale, as rows of `compare`."""
     rows = []
     for found in consistency(ratings, suffix):
+        n, ci = found["n"], found["ci"]
         row = {"of": found["outcome"], "raters": found["rater"], "statistic": CRONBACH}
-        row |= {"sessions": found["n"], "clusters": found["n"], "estimate": found["alpha"]}
-        by = "F" if found["ci"] else None
-        rows.append(row | {"ci": found["ci"], "by": by, "refused": found["refused"]})
+        row |= {"sessions": n, "clusters": n, "estimate": found["alpha"], "ci": ci}
+        rows.append(row | {"by": "F" if ci else None, "refused": found["refused"]})
     return rows
 
 

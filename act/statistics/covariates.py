@@ -95,19 +95,17 @@ def held_equal(scores: Scores, covariates: np.ndarray) -> dict:
     """{"apart", "outcomes"}: can covariates S (N, c) be told from the conditions' cells P, rank
     [P S] - rank [1 S] = conditions - 1? If so both totals with S at its mean; None where it cannot,
     or was the same in all conditions."""
-    cells, ones = scores.cells, np.ones((len(covariates), 1))
-    rank = np.linalg.matrix_rank(np.hstack([cells, covariates]))
-    alone = np.linalg.matrix_rank(np.hstack([ones, covariates]))
-    apart = bool(rank - alone == cells.shape[1] - 1)
+    rank, cells, ones = np.linalg.matrix_rank, scores.cells, np.ones((len(covariates), 1))
+    more = rank(np.hstack([cells, covariates])) - rank(np.hstack([ones, covariates]))
+    found = {"apart": bool(more == cells.shape[1] - 1), "outcomes": None}
     # what the conditions leave of them, and as many columns as say something beside one another
     left = covariates - cells @ np.linalg.lstsq(cells, covariates)[0]
     _, R, places = qr(left, mode="economic", pivoting=True)
     clear = np.abs(np.diag(R)) > TINY * np.abs(covariates).max()
     kept = (covariates - covariates.mean(0))[:, places[: clear.sum()]]
-    outcomes = None
-    if apart and kept.size:
-        outcomes = {name: compare(scores, name, kept)[0] for name in TOTALS}
-    return {"apart": apart, "outcomes": outcomes}
+    if found["apart"] and kept.size:
+        found["outcomes"] = {name: compare(scores, name, kept)[0] for name in TOTALS}
+    return found
 
 
 def groups(scores: Scores, raters: np.ndarray, shares: np.ndarray) -> list[dict]:

@@ -39,20 +39,22 @@ def check_preference(record: dict) -> None:
     check_names(record["id"], record["condition"], record["pair"])
     for side in SIDES:
         require(record, {side: dict})
-        found = record[side]
         try:
-            require(found, {"tokens": int, "logp": int | float, "end_logp": int | float})
+            check_reply(record[side])
         except ValueError as error:
             raise ValueError(f'"{side}": {error}') from None
-        if not 1 <= found["tokens"] <= MOST:
-            said = f'"tokens" is {found["tokens"]}; a reply has 1 to {MOST:,}'
-            raise ValueError(f'"{side}": {said}')
-        for name in ("logp", "end_logp"):
-            value = found[name]
-            if value is False or not -MOST <= value <= 0:  # NaN is neither
-                said = f'"{name}" is {value}, no log-probability: finite, at most 0'
-                raise ValueError(f'"{side}": {said}')
     named_item(record)
+
+
+def check_reply(found: dict) -> None:
+    """Raises ValueError for one side of a preference that cannot be."""
+    require(found, {"tokens": int, "logp": int | float, "end_logp": int | float})
+    if not 1 <= found["tokens"] <= MOST:
+        raise ValueError(f'"tokens" is {found["tokens"]}; a reply has 1 to {MOST:,}')
+    for name in ("logp", "end_logp"):
+        value = found[name]
+        if value is False or not -MOST <= value <= 0:  # NaN is neither
+            raise ValueError(f'"{name}" is {value}, no log-probability: finite, at most 0')
 
 
 def read_preferences(path: str | Path) -> list[dict]:
@@ -76,23 +78,23 @@ def read_preferences(path: str | Path) -> list[dict]:
 
 def score_preferences(records: list[dict]) -> Scores:
     """Preferences as scores, a pair being a `profile`: "preference", the margin; "with_end", the
-    same with each reply's end token counted, (logp tokens + end_logp) / (tokens + 1); and "longer",
-    tokens(wanted) - tokens(unwanted).
-    """
+    same with each reply's end token counted; and "longer", tokens(wanted) - tokens(unwanted)."""
     found = {}
     for record in records:
-        inconsistent = named_item(record)["direction"] == "inconsistent"
-        wanted, unwanted = (record[side] for side in (SIDES[::-1] if inconsistent else SIDES))
-        ended = []
-        for one in (wanted, unwanted):
-            whole = one["logp"] * one["tokens"] + one["end_logp"]
-            ended.append(whole / (one["tokens"] + 1))
+        wanted, unwanted = record["shows"], record["lacks"]
+        if named_item(record)["direction"] == "inconsistent":
+            wanted, unwanted = unwanted, wanted
         found[record["pair"], record["condition"]] = {
             "preference": wanted["logp"] - unwanted["logp"],
-            "with_end": ended[0] - ended[1],
+            "with_end": ended(wanted) - ended(unwanted),
             "longer": float(wanted["tokens"] - unwanted["tokens"]),
         }
     return Scores.of(found)
+
+
+def ended(reply: dict) -> float:
+    """The mean log-probability of a reply's tokens and of the end token behind them."""
+    return (reply["logp"] * reply["tokens"] + reply["end_logp"]) / (reply["tokens"] + 1)
 
 
 def explore(records: list[dict], scores: Scores) -> dict:
