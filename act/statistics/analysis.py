@@ -92,28 +92,29 @@ def analyse(scores: Scores, outcome: str, resamples: int, seed: int) -> dict:
     clients: the published analysis's names. Of "preference" it is pairs, and `n` counts margins.
     Where the model has no answer "refused" says why.
     """
-    cells, y, client = scores.data(outcome)
-    names = scores.conditions
+    names, data, table = scores.conditions, scores.data(outcome), scores.table(outcome)
     result, model = compare(scores, outcome)
     # What was observed, won, and differs client by client: without the model.
     result["observed"] = {}
-    for name in names:
-        rows = y[scores.condition == name]
-        sd = float(rows.std(ddof=1)) if len(rows) > 1 else None
-        seen = {"n": len(rows), "mean": float(rows.mean()), "sd": sd}
-        result["observed"][name] = seen | at_ends(rows, outcome)
-    result["wins"] = head_to_head(y, scores.condition, client, names)
-    result["unequal"] = unequal(y, scores.condition, client, names)
+    for name, column in zip(names, table.T, strict=True):
+        result["observed"][name] = observed(column[np.isfinite(column)], outcome)
+    result |= {"wins": head_to_head(table, names), "unequal": unequal(table, names)}
     if model is None:
         return result | dict.fromkeys(OF_THE_MODEL)
     return result | {
         "variance": {"session": model.variance_cluster, "residual": model.variance_residual},
-        "icc": icc_of(model, (cells, y, client), resamples, seed),
+        "icc": icc_of(model, data, resamples, seed),
         "r2": dict(zip(("marginal", "conditional"), model.r2, strict=True)),
         "factorial": factorial(model, names),
-        "diagnostics": diagnose(model, cells, y, client, scores.sessions),
+        "diagnostics": diagnose(model, *data, scores.sessions),
         "singular": model.singular,
     }
+
+
+def observed(y: np.ndarray, outcome: str) -> dict:
+    """The scores of one condition without a model: n, mean, SD, shares at the scale's ends."""
+    sd = float(y.std(ddof=1)) if len(y) > 1 else None
+    return {"n": len(y), "mean": float(y.mean()), "sd": sd} | at_ends(y, outcome)
 
 
 def icc_of(model: Fit, data: tuple, resamples: int, seed: int) -> dict:

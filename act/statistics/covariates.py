@@ -40,20 +40,19 @@ def with_length(scores: Scores, length: np.ndarray) -> dict[str, dict]:
     error of both. "between" describes: the line through the conditions' means over their mean
     lengths, its slope and Spearman's rho; it has as many points as there are conditions.
     """
-    names = scores.conditions
-    means = [length[scores.condition == name].mean() for name in names]  # words
-    found = {}
+    cells, counts = scores.cells, scores.cells.sum(0)
+    words, found = length @ cells / counts, {}  # words: each condition's mean
     for outcome in TOTALS:
         result, model = compare(scores, outcome, (length - length.mean())[:, None])
-        result |= {"length": dict(zip(names, map(float, means), strict=True))}
+        result["length"] = dict(zip(scores.conditions, words.tolist(), strict=True))
         result |= {"within": None, "between": None}
         if model:
             slope = difference(model, np.eye(len(model.beta))[-1])
             within = {"slope": slope["difference"]} | {name: slope[name] for name in SLOPE}
             result["within"] = within
-        seen = [scores.values[outcome][scores.condition == name].mean() for name in names]
-        if len(set(means)) > 2 and len(set(seen)) > 1:
-            slope, rho = np.polyfit(means, seen, 1)[0], stats.spearmanr(means, seen).statistic
+        seen = scores.values[outcome] @ cells / counts
+        if len(set(words)) > 2 and len(set(seen)) > 1:
+            slope, rho = np.polyfit(words, seen, 1)[0], stats.spearmanr(words, seen).statistic
             result["between"] = {"slope": float(slope), "spearman": float(rho)}
         found[outcome] = result
     return found

@@ -5,7 +5,7 @@ client. Where one spreads twice as wide its tests of the others are off. Differe
 conditions of the same client need neither: wins count them, a paired t has the spread of each pair,
 Hotelling's T2 that of all of them. They take only clients who met both conditions, or all.
 
-Everywhere y (N,) are scores, with the condition and the client of each, and `names` the conditions.
+`table` is Scores.table: clients by conditions (`names`), NaN where a client did not meet one.
 """
 
 from collections.abc import Iterator
@@ -20,14 +20,6 @@ SAME = 1e-9  # of the largest score: differences this close are rounding
 Array = np.ndarray
 
 
-def by_client(y: Array, condition: Array, client: Array, names: list[str]) -> Array:
-    """The scores as a table (clients, conditions), NaN where a client did not meet one."""
-    labels, row = np.unique(client, return_inverse=True)
-    table = np.full((len(labels), len(names)), np.nan)
-    table[row, [names.index(name) for name in condition]] = y
-    return table
-
-
 def pairs_of(table: Array, names: list[str]) -> Iterator[tuple[dict, Array]]:
     """Each pair {"a", "b"} of conditions, with a minus b of the clients who met both."""
     for i, j in combinations(range(len(names)), 2):
@@ -35,14 +27,14 @@ def pairs_of(table: Array, names: list[str]) -> Iterator[tuple[dict, Array]]:
         yield {"a": names[i], "b": names[j]}, apart[np.isfinite(apart)]
 
 
-def head_to_head(y: Array, condition: Array, client: Array, names: list[str]) -> list[dict]:
+def head_to_head(table: Array, names: list[str]) -> list[dict]:
     """For each pair of conditions: with how many clients a scored above b, below it, or the same.
 
     rate = wins / (wins + losses) with Wilson's interval, p = exact two-sided sign test, both
     without ties. Scores within 1e-9 are a tie: averages differ by rounding.
     """
     rows = []
-    for row, apart in pairs_of(by_client(y, condition, client, names), names):
+    for row, apart in pairs_of(table, names):
         wins, losses = int((apart > 1e-9).sum()), int((apart < -1e-9).sum())
         n = wins + losses
         row |= {"wins": wins, "losses": losses, "ties": len(apart) - n}
@@ -51,12 +43,11 @@ def head_to_head(y: Array, condition: Array, client: Array, names: list[str]) ->
     return rows
 
 
-def unequal(y: Array, condition: Array, client: Array, names: list[str]) -> dict:
+def unequal(table: Array, names: list[str]) -> dict:
     """summary.json's "unequal": {"omnibus": `hotelling` of all conditions, "contrasts": [{a, b, n,
     difference, t, df, p, p_holm_sidak, refused}]}: a minus b, paired t of the n clients who met
     both on n - 1 df. What cannot be had is None, and "refused" says why."""
-    table = by_client(y, condition, client, names)
-    same = SAME * np.abs(y).max(initial=0)
+    same = SAME * np.nanmax(np.abs(table))
     rows = [row | paired_t(apart, same) for row, apart in pairs_of(table, names)]
     tests = [row for row in rows if not row["refused"]]
     adjusted = holm_sidak([row["p"] for row in tests])

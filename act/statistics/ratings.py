@@ -73,6 +73,13 @@ class Scores:
         """What `mixed.fit` takes: cells (N, conditions), y (N,) and the client of each row (N,)."""
         return self.cells, self.values[outcome], self.profile
 
+    def table(self, outcome: str) -> np.ndarray:
+        """An outcome by client and condition, NaN where a client did not meet one."""
+        clients, row = np.unique(self.profile, return_inverse=True)
+        table = np.full((len(clients), len(self.conditions)), np.nan)
+        table[row, self.cells.argmax(1)] = self.values[outcome]
+        return table
+
     def fit(self, outcome: str) -> Fit:
         """The model of an outcome; raises ValueError where it has no answer."""
         return fit(*self.data(outcome))
