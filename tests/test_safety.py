@@ -1,10 +1,12 @@
 """The safety audit's phrases, sentence by sentence: what must be found, what must not, what points
 to human help, and when a person at the keyboard is shown crisis contacts."""
 
+import re
+
 import pytest
 
-from act.audit.phrases import read_topics
-from act.audit.safety import audit, find, in_danger, points_to_help
+from act.audit.phrases import plain, read_topics
+from act.audit.safety import WORDS, audit, find, in_danger, points_to_help
 from act.records import read_jsonl
 from tests.conftest import ROOT
 
@@ -708,3 +710,18 @@ def test_how_phrases_are_written(phrase):
 def test_what_begins_first_is_read():
     topic = read_topics("[topic]\nkill\nwant to kill\nkill him\n- kill him now")["topic"]
     assert topic.hits("i want to kill him; kill him now; kill") == [(2, 14), (34, 38)]
+
+
+def test_going_by_first_letters_finds_what_trying_every_phrase_finds():
+    """A topic's quick look, against its phrases one after the other: sentences of the bundled
+    sessions, and some that hold each topic."""
+    sessions = read_jsonl(ROOT / "act/dialogue/corpus/sessions.jsonl")
+    said = [turn["client"] for session in sessions for turn in session["turns"]]
+    said += ["I want to die.", "I cut my arm again", "I could kill him", "my dad hit me", "my meds"]
+    for topic in WORDS.values():
+        each = [re.compile(rf"\b(?:{line})(?!\w)") for line in topic.lines["+"] + topic.lines[""]]
+        found = []
+        for text in map(str.lower, map(plain, said)):
+            found.append(any(line.search(text) for line in each))
+            assert bool(re.search(topic.any, text)) == found[-1], text
+        assert 0 < sum(found) < len(said) / 2
