@@ -190,9 +190,8 @@ def factorial(fit: Fit, names: list[str]) -> dict | None:
     level, effect = (plain + cot) / 2, cot - plain
     average = effect.mean(axis=0)
     overall, shown = difference(fit, average), ("difference", "se", "ci", "ci_satterthwaite")
-    simple = []
-    for training, c in zip(TRAININGS, effect, strict=True):
-        simple.append({"training": training} | difference(fit, c))
+    each = zip(TRAININGS, effect, strict=True)
+    simple = [{"training": training} | difference(fit, c) for training, c in each]
     return {
         "training": joint_test(fit, level[1:] - level[0]),
         "cot": joint_test(fit, average[None]) | {name: overall[name] for name in shown},

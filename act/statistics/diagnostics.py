@@ -1,10 +1,8 @@
 """What stands behind the numbers: does the model fit, and how far do several ratings differ?
 
-`diagnose` looks at a fit's residuals, `replicates` at sessions rated more than once. Every analysis
-takes a session's mean rating. Its error is part of the residual variance, and so of every standard
-error, interval and test: adding it again would count it twice. What is not in there are other
-judges: raters who like one condition better than their colleagues do move a contrast for all
-sessions at once.
+Every analysis takes a session's mean rating, whose error is part of the residual variance, and so
+of every standard error, interval and test. What is not in there are other judges: who likes one
+condition better than his colleagues do moves a contrast for all sessions at once.
 """
 
 import warnings
@@ -58,11 +56,11 @@ def diagnose(
     for name, value in found.items():
         found[name] = float(value) if np.isfinite(value) else None
     standardised = residual / fit.variance_residual**0.5
+    far = np.abs(standardised)
     found["outliers"] = []
-    for i in np.argsort(-np.abs(standardised), kind="stable"):
-        if abs(standardised[i]) > OUTLYING:
-            row = {"session": sessions[i], "residual": float(residual[i])}
-            found["outliers"].append(row | {"standardised": float(standardised[i])})
+    for i in np.argsort(-far, kind="stable")[: (far > OUTLYING).sum()]:
+        row = {"session": sessions[i], "residual": float(residual[i])}
+        found["outliers"].append(row | {"standardised": float(standardised[i])})
     return found
 
 
@@ -102,13 +100,6 @@ def replicates(ratings: list[dict], kind: str, scores: Scores) -> dict | None:
         if variance is not None and left @ left > NEGLIGIBLE * (means @ means):
             noise = variance * (1 / times).mean()
             reliability[name] = float(max(0, 1 - noise / (left @ left / between)))
-    return {
-        "raters": raters.tolist(),
-        "per_session": {
-            "min": int(times.min()),
-            "mean": float(times.mean()),
-            "max": int(times.max()),
-        },
-        "sd_within": spread,
-        "reliability": reliability,
-    }
+    each = {"min": int(times.min()), "mean": float(times.mean()), "max": int(times.max())}
+    found = {"raters": raters.tolist(), "per_session": each}
+    return found | {"sd_within": spread, "reliability": reliability}

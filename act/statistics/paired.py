@@ -47,7 +47,7 @@ def unequal(table: Array, names: list[str]) -> dict:
     """summary.json's "unequal": {"omnibus": `hotelling` of all conditions, "contrasts": [{a, b, n,
     difference, t, df, p, p_holm_sidak, refused}]}: a minus b, paired t of the n clients who met
     both on n - 1 df. What cannot be had is None, and "refused" says why."""
-    same = SAME * np.nanmax(np.abs(table))
+    same = SAME * np.nanmax(np.abs(table), initial=0)
     rows = [row | paired_t(apart, same) for row, apart in pairs_of(table, names)]
     tests = [row for row in rows if not row["refused"]]
     adjusted = holm_sidak([row["p"] for row in tests])

@@ -76,8 +76,9 @@ class Scores:
     def table(self, outcome: str) -> np.ndarray:
         """An outcome by client and condition, NaN where a client did not meet one."""
         clients, row = np.unique(self.profile, return_inverse=True)
-        table = np.full((len(clients), len(self.conditions)), np.nan)
-        table[row, self.cells.argmax(1)] = self.values[outcome]
+        names = self.conditions
+        table = np.full((len(clients), len(names)), np.nan)
+        table[row, [names.index(name) for name in self.condition]] = self.values[outcome]
         return table
 
     def fit(self, outcome: str) -> Fit:
@@ -125,7 +126,6 @@ def read_ratings(path: str | Path, kind: str) -> list[dict]:
     Raises InputError with file and line for an unknown condition, too, or an expected rating that
     is not there: integers never stand in for it.
     """
-
     wanted = ("act_fm_expected", "tes_expected") if kind == "expected" else ()
 
     def check(record: dict) -> None:
@@ -195,10 +195,8 @@ def read_spreadsheet(path: str | Path, check: Callable[[dict], None]) -> Iterato
     """Yield a rating record for each row; `check` raises ValueError for one it refuses.
 
     Names stand in any order and case; commas, semicolons or tabs, quoted cells, Excel's byte-order
-    mark, UTF-16, "sep=;" line and empty rows are understood. The record's session is
-    "<condition>/<profile>"; the session column may name it otherwise, as long as each name is one
-    client in one condition. Raises InputError("file:line: ...") for what cannot be read, a line
-    being one of the file as a text editor counts.
+    mark, UTF-16, "sep=;" line and empty rows are understood. Raises InputError("file:line: ...")
+    for what cannot be read, a line being one of the file as a text editor counts.
     """
     lines = list(io.StringIO(decode(Path(path)), newline=""))
     # Above the names may stand Excel's "sep=;", which names the delimiter, and empty rows.
@@ -310,10 +308,9 @@ def whole(name: str, cell: str, low: int, high: int) -> int:
 
 
 def claim(taken: dict[tuple, tuple], session: str, name: str, line: int) -> None:
-    """Each session has one name, each name one session; `taken` keeps the row that said so first.
-
-    Raises ValueError that names that row's line.
-    """
+    """The session column may name a session otherwise than "<condition>/<profile>", but each has
+    one name, and each name one session; `taken` keeps the row that said so first. Raises ValueError
+    that names that row's line."""
     for key in (("session", session), ("name", name)):
         before = taken.setdefault(key, (session, name, line))
         if before[:2] != (session, name):
