@@ -107,7 +107,7 @@ def found_in(y: np.ndarray) -> dict[tuple[str, str], bool]:
     model = fit(np.eye(6)[cell], y.ravel(), cluster)
     test = contrasts.joint_test(model, contrasts.all_equal(6))
     pairs = contrasts.pairwise(model, NAMES)
-    alone = unequal(y.ravel(), np.array(NAMES)[cell], cluster, NAMES)
+    alone = unequal(y, NAMES)
     p = {"all six equal": (test["p"], test["p_f"], alone["omnibus"]["p"])}
     for title, names in PAIRS.items():
         place = next(i for i, row in enumerate(pairs) if (row["a"], row["b"]) == names)

@@ -11,15 +11,9 @@ from statsmodels.stats.proportion import proportion_confint
 
 from act.statistics import mixed
 from act.statistics.bootstrap import icc_interval, resample
-from act.statistics.contrasts import (
-    factorial,
-    head_to_head,
-    holm_sidak,
-    joint_test,
-    pairwise,
-    wilson,
-)
+from act.statistics.contrasts import factorial, holm_sidak, joint_test, pairwise, wilson
 from act.statistics.mixed import Clusters, fit
+from act.statistics.paired import head_to_head
 from tests.test_mixed import NAMES, omnibus, simulate
 
 
@@ -250,10 +244,8 @@ def test_head_to_head_by_hand_with_ties_and_all_ties():
     Sign test, 4 of 5: 2 (C(5,4) + C(5,5)) / 2^5 = .375. b and c never differ: no rate, p = 1.
     """
     a, b = [3, 3, 3, 3, 1, 0.1 + 0.2, 9], [2, 2, 2, 2, 2, 0.3]
-    y = np.array(a + b + b)
-    condition = np.array(["a"] * 7 + ["b"] * 6 + ["c"] * 6)
-    cluster = np.array([*range(7), *range(6), *range(6)])
-    ab, _, bc = head_to_head(y, condition, cluster, ["a", "b", "c"])
+    table = np.array([a, [*b, np.nan], [*b, np.nan]]).T
+    ab, _, bc = head_to_head(table, ["a", "b", "c"])
     assert (ab["wins"], ab["losses"], ab["ties"], ab["rate"]) == (4, 1, 1, 0.8)
     assert ab["p"] == pytest.approx(0.375) and ab["ci"] == wilson(4, 5)
     assert bc == {

@@ -10,7 +10,7 @@ from scipy import stats
 from statsmodels.regression.mixed_linear_model import MixedLM
 
 from act.records import CONDITIONS
-from act.statistics.length import equal_length, with_length
+from act.statistics.covariates import equal_length, with_length
 from act.statistics.ratings import TOTALS, Scores, score_sessions
 from tests.made_ratings import make_ratings, make_session
 from tests.test_report import page_of

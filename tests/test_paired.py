@@ -19,24 +19,18 @@ DOGS = """
 """
 
 
-def rows_of(table, names):
-    """y, condition and client of a table (clients, conditions); what is NaN is left out."""
-    client, column = np.nonzero(np.isfinite(table))
-    return table[client, column], np.array(names)[column], client
-
-
 def test_hotellings_t2_of_the_sleeping_dogs():
     """Example 6.2 there: means 368.21, 404.63, 479.26, 502.89, and T2 = 116 on 18 df, which is to
     be compared with 18 (3) / 16 F(3, 16)."""
     table = np.array(DOGS.split(), float).reshape(19, 4)
     assert table.mean(0) == pytest.approx([368.21, 404.63, 479.26, 502.89], abs=0.005)
     names = NAMES[:4]
-    found = unequal(*rows_of(table, names), names)["omnibus"]
+    found = unequal(table, names)["omnibus"]
     assert round(found["t2"]) == 116 and (found["n"], found["df"], found["df2"]) == (19, 3, 16)
     assert found["t2"] == pytest.approx(18 * 3 / 16 * found["f"])
     assert found["p"] == pytest.approx(stats.f.sf(found["f"], 3, 16)) and found["refused"] is None
     # whichever condition is the first
-    turned = unequal(*rows_of(table[:, ::-1], names), names)["omnibus"]
+    turned = unequal(table[:, ::-1], names)["omnibus"]
     assert turned["t2"] == pytest.approx(found["t2"], rel=1e-9)
 
 
@@ -46,7 +40,7 @@ def test_trap_34_each_pair_is_the_paired_t_of_the_clients_who_met_both():
     rng = np.random.default_rng(3)
     table = rng.normal(20, 1, (12, 1)) + rng.normal(0, [1, 1, 5, 1, 1, 1], (12, 6))
     table[rng.random((12, 6)) < 0.2] = np.nan
-    found = unequal(*rows_of(table, NAMES), NAMES)
+    found = unequal(table, NAMES)
     rows, p = found["contrasts"], []
     assert len(rows) == 15
     for row in rows:
@@ -62,7 +56,7 @@ def test_trap_34_each_pair_is_the_paired_t_of_the_clients_who_met_both():
     assert found["omnibus"]["n"] == whole < 6
     said = f"{whole} client(s) met all 6 conditions, and it takes 6"
     assert found["omnibus"]["refused"] == said and found["omnibus"]["p"] is None
-    two = unequal(*rows_of(table[:, :2], NAMES[:2]), NAMES[:2])
+    two = unequal(table[:, :2], NAMES[:2])
     (pair,) = two["contrasts"]
     assert two["omnibus"]["t2"] == pytest.approx(pair["t"] ** 2)
     assert two["omnibus"]["p"] == pytest.approx(pair["p"])
@@ -74,13 +68,12 @@ def test_trap_34_a_condition_that_spreads_wide_misleads_the_model_and_not_the_pa
     pairs each does in 5%. With equal variances F errs in 5%, and chi-square in twice as many."""
     rng, wrong, equal = np.random.default_rng(0), np.zeros(4), np.zeros(2)
     X, client = np.tile(np.eye(3), (10, 1)), np.repeat(np.arange(10), 3)
-    condition = np.tile(NAMES[:3], 10)
     c = np.array([[1, -1, 0], [1, 0, -1]])
     for _ in range(400):
         noise, level = rng.normal(size=(10, 3)), rng.normal(size=(10, 1))
         y = (level + noise * [1, 1, 5]).ravel()
         model = fit(X, y, client)
-        rows = unequal(y, condition, client, NAMES[:3])["contrasts"]
+        rows = unequal(y.reshape(10, 3), NAMES[:3])["contrasts"]
         p = [joint_test(model, row[None])["p_f"] for row in c] + [row["p"] for row in rows[:2]]
         wrong += np.array(p) < 0.05
         test = joint_test(fit(X, (level + noise).ravel(), client), c)
@@ -97,7 +90,7 @@ def test_what_cannot_be_had_is_none_and_says_why():
     condition; and differences that depend on one another."""
     table = np.array([[0.1, 0.3, np.nan], [0.2, 0.4, np.nan], [0.3, 0.5, 1], [1, np.nan, np.nan]])
     names = NAMES[:3]
-    found = unequal(*rows_of(table, names), names)
+    found = unequal(table, names)
     first, second, _ = found["contrasts"]
     assert (first["n"], first["refused"]) == (3, "all clients differ by the same")
     assert first["difference"] == pytest.approx(-0.2)
@@ -105,12 +98,12 @@ def test_what_cannot_be_had_is_none_and_says_why():
     for row in (first, second):
         assert row["t"] is row["df"] is row["p"] is row["p_holm_sidak"] is None
     assert found["omnibus"]["refused"] == "1 client(s) met all 3 conditions, and it takes 3"
-    two = unequal(*rows_of(table[:2, :2].repeat(2, 1)[:, :3], names), names)["omnibus"]
+    two = unequal(table[:2, :2].repeat(2, 1)[:, :3], names)["omnibus"]
     assert two["refused"] == "2 client(s) met all 3 conditions, and it takes 3"
-    alone = unequal(*rows_of(table[:, :1], names), names[:1])
+    alone = unequal(table[:, :1], names[:1])
     assert alone["contrasts"] == [] and alone["omnibus"]["refused"] == "1 condition(s) only"
     _, y, client = simulate(1, m=20)
     table = y.reshape(20, 6)[:, :3]
     table[:, 2] = 2 * table[:, 1] - table[:, 0]
-    found = unequal(*rows_of(table, names), names)["omnibus"]
+    found = unequal(table, names)["omnibus"]
     assert found["refused"] == "the clients' differences do not vary, or depend on one another"

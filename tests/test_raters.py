@@ -8,8 +8,8 @@ import pytest
 from act.records import CONDITIONS
 from act.report import sentences
 from act.statistics.contrasts import pairwise
+from act.statistics.covariates import by_rater
 from act.statistics.mixed import fit
-from act.statistics.raters import by_rater
 from act.statistics.ratings import read_ratings, score_sessions
 from tests.made_ratings import make_ratings, write
 from tests.test_analyze import Page, run

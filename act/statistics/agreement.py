@@ -5,9 +5,9 @@ how often each session is drawn. That of the data has weights one; a bootstrap o
 1979) is the same call with drawn weights. It gives (B,) numbers, NaN where there is no answer: no
 variation, or nothing rated twice. An intraclass correlation of a table without gaps has its
 interval by F instead, which covers as it should with few sessions, where percentiles do not.
-`judge.py agree` prints `compare`.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -16,8 +16,9 @@ from itertools import combinations
 import numpy as np
 from scipy.stats import f as f_distribution
 
-from act.forms import FORMS, OUTCOMES, score
-from act.statistics.scales import HALO, consistency, feldt, mean_squares, never_vary
+from act.forms import FORMS, OUTCOMES
+from act.statistics.ratings import outcomes_of
+from act.statistics.scales import HALO, consistency, mean_squares, never_vary
 
 Array = np.ndarray  # a table (n, k), weights (B, n)
 Ratings = list[dict]
@@ -75,14 +76,13 @@ def icc_by_f(table: Array, kind: str) -> list[float] | None:
 
     McGraw & Wong (1996), table 7: exact for consistency; for agreement F* has n - 1 and v degrees
     of freedom, v Satterthwaite's of a MSC + b MSE (that of the mean of k: erratum, ibid. p. 390).
-    Both ends of a single rating's are a mean's, of k ratings, by `of_mean`.
     """
     n, k = table.shape
     once = np.ones((1, n))
     msr, msc, mse = (part[0] for part in mean_squares(table, once))
     if kind == "C,1":
-        mean = np.array(feldt(1 - mse / msr, n, k))  # the mean's, which is Cronbach's alpha
-        ends = mean / (k - (k - 1) * mean)
+        F = msr / mse / f_distribution.ppf([0.975, 0.025], n - 1, (n - 1) * (k - 1))
+        ends = (F - 1) / (F + k - 1)
     else:
         # below 0, where a and b would mean nothing, as if it were 0
         single = np.maximum(0, icc(table, once, "A,1")[0])
@@ -90,13 +90,11 @@ def icc_by_f(table: Array, kind: str) -> list[float] | None:
         b = 1 + (n - 1) * a
         error = (a * msc) ** 2 / (k - 1) + (b * mse) ** 2 / ((n - 1) * (k - 1))
         v = (a * msc + b * mse) ** 2 / error
-        low, high = f_distribution.ppf(0.975, [n - 1, v], [v, n - 1])  # F*, and F* turned round
+        F = f_distribution.ppf([0.975, 0.025], n - 1, v)  # F*, and 1 / F* turned round
         others = k * msc + (k * n - k - n) * mse
-        lowest = n * (msr - low * mse) / (low * others + n * msr)
-        ends = np.array([lowest, n * (high * msr - mse) / (others + n * high * msr)])
+        ends = n * (msr - F * mse) / (F * others + n * msr)
         ends = of_mean(ends, k) if kind == "A,k" else ends
-    known = np.isfinite(ends).all() and ends[0] < ends[1]
-    return ends.tolist() if known else None
+    return ends.tolist() if np.isfinite(ends).all() and ends[0] < ends[1] else None
 
 
 @np.errstate(invalid="ignore", divide="ignore")
@@ -180,22 +178,19 @@ def rated(ratings: Ratings, sessions: list[str], suffix: str = "") -> dict[str, 
     Outcomes are means over replicates, of whole ratings or ("_expected") of probability-weighted
     ones; items are whole ratings of the first replicate.
     """
-    # 1. (rater, session) -> valid ratings
-    replicates: dict[tuple, Ratings] = {}
+    replicates = defaultdict(list)  # (rater, session) -> its valid ratings
     for rating in ratings:
         if rating["status"] == "ok":
-            replicates.setdefault((rating["rater"], rating["session"]), []).append(rating)
-    # 2. a column of numbers from each
+            replicates[rating["rater"], rating["session"]].append(rating)
     place = {session: i for i, session in enumerate(sessions)}
     empty = np.full((len(VARIABLES), len(sessions)), np.nan)
     tables = {rater: empty.copy() for rater, _ in replicates}
     for (rater, session), some in replicates.items():
         if session in place:
-            scores = [score(one[f"act_fm{suffix}"], one[f"tes{suffix}"]) for one in some]
+            scores = [outcomes_of(one, suffix) for one in some]
             outcomes = [np.mean([one[name] for one in scores]) for name in OUTCOMES]
             first = min(some, key=lambda one: one["replicate"])
-            numbers = [*outcomes, *first["act_fm"], *first["tes"]]
-            tables[rater][:, place[session]] = numbers
+            tables[rater][:, place[session]] = [*outcomes, *first["act_fm"], *first["tes"]]
     return tables
 
 
@@ -218,22 +213,21 @@ class Rows:
         n, m = len(table), len(labels)
         value = float(statistic(table, np.ones((1, n)))[0])
         row = {"of": of, "raters": raters, "statistic": name, "sessions": n, "clusters": m}
-        row |= {"estimate": value, "ci": None, "by": None, "refused": None}
+        row |= {"estimate": value, "ci": None, "by": None, "refused": None} | more
         if np.isnan(value):
             why = "not defined: sessions hardly differ" if n else "no session rated twice"
-            return row | {"estimate": None, "refused": why} | more
+            return row | {"estimate": None, "refused": why}
+        if name in ICCS:
+            wholly = "they agree wholly: no error to judge by" if abs(value - 1) < 1e-9 else None
+            row["refused"] = never_vary(table, met) or wholly
+        if row["refused"]:
+            return row
         # by F where sessions are independent of one another and nobody missed one
         by_f = statistic in ICCS.values() and m == n and not np.isnan(table).any()
-        if name in ICCS:
-            agree = np.isclose(value, 1, rtol=0, atol=1e-9)
-            wholly = "they agree wholly: no error to judge by" if agree else None
-            row["refused"] = never_vary(table, met) or wholly
-        if not row["refused"]:
-            row["by"] = "F" if by_f else "bootstrap"
-            row["ci"] = icc_by_f(table, name[4:-1]) if by_f else self.drawn(statistic, table, place)
-            if row["ci"] is None:
-                row |= {"by": None, "refused": "too few sessions, or too alike"}
-        return row | more
+        ci = icc_by_f(table, name[4:-1]) if by_f else self.drawn(statistic, table, place)
+        if ci is None:
+            return row | {"refused": "too few sessions, or too alike"}
+        return row | {"ci": ci, "by": "F" if by_f else "bootstrap"}
 
     def drawn(self, statistic: Statistic, table: Array, place: Array) -> list[float] | None:
         """Percentiles of the statistic with whole clusters drawn; `place` (n,): each session's.
@@ -315,10 +309,10 @@ def alphas(ratings: Ratings, suffix: str) -> list[dict]:
     """Cronbach's alpha of each rater on each scale, as rows of `compare`."""
     rows = []
     for found in consistency(ratings, suffix):
+        n, ci = found["n"], found["ci"]
         row = {"of": found["outcome"], "raters": found["rater"], "statistic": CRONBACH}
-        row |= {"sessions": found["n"], "clusters": found["n"], "estimate": found["alpha"]}
-        row |= {"ci": found["ci"], "by": "F" if found["ci"] else None}
-        rows.append(row | {"refused": found["refused"]})
+        row |= {"sessions": n, "clusters": n, "estimate": found["alpha"], "ci": ci}
+        rows.append(row | {"by": "F" if ci else None, "refused": found["refused"]})
     return rows
 
 
@@ -330,16 +324,14 @@ def as_table(rows: list[dict], cluster: str) -> Iterator[str]:
     yield line("of", "raters", "statistic", "sessions", "estimate", interval)
     for row in rows:
         estimate = "none" if row["estimate"] is None else f"{row['estimate']:.3f}"
-        said = row["refused"]
-        if row["ci"]:
-            said = "[{:.3f}, {:.3f}] {}".format(*row["ci"], row["by"])
+        said = "[{:.3f}, {:.3f}] {by}".format(*row["ci"], **row) if row["ci"] else row["refused"]
         yield line(row["of"], row["raters"], row["statistic"], row["sessions"], estimate, said)
     drawn = [row["clusters"] for row in rows if row["by"] == "bootstrap"]
     if drawn and max(drawn) < FEW_CLUSTERS:
         caution = f"Caution: the bootstrap's intervals stand on {max(drawn)} {cluster}s"
         yield f"{caution}; below {FEW_CLUSTERS} they are too narrow."
-    of_tes = [row for row in rows if (row["of"], row["statistic"]) == ("tes_mean", CRONBACH)]
-    for row in of_tes:
-        if row["estimate"] is not None and row["estimate"] >= HALO:
+    for row in rows:
+        of_tes = (row["of"], row["statistic"]) == ("tes_mean", CRONBACH)
+        if of_tes and (row["estimate"] or 0) >= HALO:
             found = f"Caution: the TES of {row['raters']} has an alpha of {row['estimate']:.3f}"
             yield f"{found}: likely one impression given to all nine items (a halo), not a virtue."

@@ -11,19 +11,18 @@ import scipy
 
 from act.forms import OUTCOMES
 from act.records import CONDITIONS, WITH_WORDS
-from act.statistics import contrasts
 from act.statistics.bootstrap import icc_interval
 from act.statistics.clients import archetypes, subgroups
+from act.statistics.contrasts import compare, factorial
+from act.statistics.covariates import by_rater, with_length
 from act.statistics.diagnostics import diagnose, replicates
-from act.statistics.length import with_length
-from act.statistics.paired import unequal
-from act.statistics.raters import by_rater
+from act.statistics.mixed import Fit
+from act.statistics.paired import head_to_head, unequal
 from act.statistics.ratings import SUFFIX, TOTALS, Scores
 from act.statistics.scales import alike, at_ends, consistency
 
-# What an outcome's entry has of its model: None where "refused" says why there is none
-OF_THE_MODEL = (*contrasts.COMPARED, "variance", "icc", "r2", "factorial", "diagnostics")
-OF_THE_MODEL += ("singular",)
+# What an outcome's entry has of its model beside `compare`'s: None where "refused" says why
+OF_THE_MODEL = ("variance", "icc", "r2", "factorial", "diagnostics", "singular")
 PARTS = ("raters", "sensitivity", "archetype", "subgroups", "replicates", "missing")
 LENGTH = "words_per_reply"  # the outcome of style that is a session's length
 DRAWN = ("preference", *OUTCOMES)  # outcomes whose ICC has an interval: those of style have none
@@ -39,6 +38,9 @@ def summarise(
     adds what is known of preferences and of the judge, and what act/audit finds.
     """
     resamples, seed = inputs["resamples"], inputs["seed"]
+    outcomes = {}
+    for name, scores in held.items():
+        outcomes[name] = analyse(scores, name, resamples if name in DRAWN else 0, seed)
     made = {
         "raters": sorted({rating["rater"] for rating in ratings or []}),
         "wordings": sorted({str(rating.get("wording") or "") for rating in ratings or []}),
@@ -46,16 +48,13 @@ def summarise(
         "replayed": sum(map(replayed, sessions or [])),
         "versions": {"numpy": np.__version__, "scipy": scipy.__version__},
     }
-    outcomes = {}
-    for name, scores in held.items():
-        outcomes[name] = analyse(scores, name, resamples if name in DRAWN else 0, seed)
     summary = {
         "outcomes": outcomes,
         "failures": count_failures(ratings, sessions),
         **dict.fromkeys(PARTS),
         "input": inputs | made,
+        "cronbach": consistency(ratings or [], SUFFIX[inputs["score"]]),
     }
-    summary["cronbach"] = consistency(ratings or [], SUFFIX[inputs["score"]])
     if ratings:
         scores = held[TOTALS[0]]
         summary["replicates"] = replicates(ratings, inputs["score"], scores)
@@ -73,12 +72,9 @@ def summarise(
 
 def by_length(scores: Scores, spoken: Scores | None) -> dict | None:
     """`with_length` of the rated sessions whose replies have a length; None where none has."""
-    words = {}
-    if spoken:
-        words = dict(zip(spoken.sessions, spoken.values[LENGTH].tolist(), strict=True))
-    has_words = np.isin(scores.sessions, list(words))
-    kept = scores.where(has_words)
-    if not has_words.any():
+    words = dict(zip(spoken.sessions, spoken.values[LENGTH], strict=True)) if spoken else {}
+    kept = scores.where(np.isin(scores.sessions, list(words)))
+    if not len(kept.profile):
         return None
     return with_length(kept, np.array([words[name] for name in kept.sessions]))
 
@@ -96,37 +92,43 @@ def analyse(scores: Scores, outcome: str, resamples: int, seed: int) -> dict:
     clients: the published analysis's names. Of "preference" it is pairs, and `n` counts margins.
     Where the model has no answer "refused" says why.
     """
-    cells, y, profile = scores.data(outcome)
-    names = scores.conditions
+    names, data, table = scores.conditions, scores.data(outcome), scores.table(outcome)
+    result, model = compare(scores, outcome)
     # What was observed, won, and differs client by client: without the model.
-    result = {"n": len(y), "sessions": len(set(profile.tolist())), "observed": {}}
-    for name in names:
-        rows = y[scores.condition == name]
-        sd = float(rows.std(ddof=1)) if len(rows) > 1 else None
-        seen = {"n": len(rows), "mean": float(rows.mean()), "sd": sd}
-        result["observed"][name] = seen | at_ends(rows, outcome)
-    result["wins"] = contrasts.head_to_head(y, scores.condition, profile, names)
-    result["unequal"] = unequal(y, scores.condition, profile, names)
-    # The model, or why there is none.
-    try:
-        model = scores.fit(outcome)
-    except ValueError as reason:
-        return result | {"refused": str(reason)} | dict.fromkeys(OF_THE_MODEL)
-    icc = {"estimate": model.icc, "ci": None, "refused": alike(y) if resamples else None}
-    if resamples and not icc["refused"]:
-        ci = icc_interval(cells, y, profile, resamples, seed)
-        why = tells_nothing(ci)
-        icc |= {"ci": None if why else ci, "refused": why}
+    result["observed"] = {}
+    for name, column in zip(names, table.T, strict=True):
+        result["observed"][name] = observed(column[np.isfinite(column)], outcome)
+    result |= {"wins": head_to_head(table, names), "unequal": unequal(table, names)}
+    if model is None:
+        return result | dict.fromkeys(OF_THE_MODEL)
     return result | {
-        "refused": None,
-        **contrasts.compare(model, names),
         "variance": {"session": model.variance_cluster, "residual": model.variance_residual},
-        "icc": icc,
+        "icc": icc_of(model, data, resamples, seed),
         "r2": dict(zip(("marginal", "conditional"), model.r2, strict=True)),
-        "factorial": contrasts.factorial(model, names),
-        "diagnostics": diagnose(model, cells, y, profile, scores.sessions),
+        "factorial": factorial(model, names),
+        "diagnostics": diagnose(model, *data, scores.sessions),
         "singular": model.singular,
     }
+
+
+def observed(y: np.ndarray, outcome: str) -> dict:
+    """The scores of one condition without a model: n, mean, SD, shares at the scale's ends."""
+    sd = float(y.std(ddof=1)) if len(y) > 1 else None
+    return {"n": len(y), "mean": float(y.mean()), "sd": sd} | at_ends(y, outcome)
+
+
+def icc_of(model: Fit, data: tuple, resamples: int, seed: int) -> dict:
+    """The ICC of a model of `data` (Scores.data), its interval, and why there is none if one was
+    asked for."""
+    found = {"estimate": model.icc, "ci": None, "refused": None}
+    if not resamples:
+        return found
+    found["refused"] = alike(data[1])
+    if not found["refused"]:
+        ci = icc_interval(*data, resamples, seed)
+        found["refused"] = tells_nothing(ci)
+        found["ci"] = None if found["refused"] else ci
+    return found
 
 
 def tells_nothing(ci: list[float] | None) -> str | None:
@@ -172,6 +174,12 @@ def count_failures(ratings: list[dict] | None, sessions: list[dict] | None) -> d
         rated = {rating["session"] for rating in mine if rating["status"] == "ok"}
         turns = [turn for session in held for turn in session["turns"]]
         statuses = Counter(rating["status"] for rating in mine)
+        of_ratings = {
+            "ratings": len(mine),
+            "failed_ratings": len(mine) - statuses["ok"],
+            "rating_statuses": statuses,
+            "unrated_sessions": len(known - rated),
+        }
         of_sessions = {
             "sessions": len(held),
             "failed_sessions": sum(map(failed, held)),
@@ -179,16 +187,9 @@ def count_failures(ratings: list[dict] | None, sessions: list[dict] | None) -> d
             "turns": len(turns),
             "turn_statuses": Counter(turn["status"] for turn in turns),
         }
-        of_ratings = {
-            "ratings": len(mine),
-            "failed_ratings": len(mine) - statuses["ok"],
-            "rating_statuses": statuses,
-            "unrated_sessions": len(known - rated),
-        }
-        result[name] = {
-            **(of_ratings if ratings is not None else dict.fromkeys(of_ratings)),
-            **(of_sessions if sessions is not None else dict.fromkeys(of_sessions)),
-        }
+        of_ratings = of_ratings if ratings is not None else dict.fromkeys(of_ratings)
+        of_sessions = of_sessions if sessions is not None else dict.fromkeys(of_sessions)
+        result[name] = of_ratings | of_sessions
     return result
 
 
@@ -198,15 +199,14 @@ def count_missing(ratings: list[dict], sessions: list[dict] | None, scores: Scor
     Profiles and conditions are those of all ratings and of the session file. The model uses every
     rated session: right where a rating's absence does not depend on what it would have been.
     """
-    conditions = {record["condition"] for record in ratings + (sessions or [])}
+    held = sessions or []
     profiles = {rating["profile"] for rating in ratings}
-    profiles = len(profiles | {session["profile"]["id"] for session in sessions or []})
+    profiles = len(profiles | {session["profile"]["id"] for session in held})
+    conditions = {record["condition"] for record in ratings + held}
     by_condition = {}
-    for name in CONDITIONS:
-        if name in conditions:
-            rated = int((scores.condition == name).sum())
-            lost = profiles - rated
-            by_condition[name] = {"expected": profiles, "rated": rated, "missing": lost}
+    for name in filter(conditions.__contains__, CONDITIONS):
+        rated = int((scores.condition == name).sum())
+        by_condition[name] = {"expected": profiles, "rated": rated, "missing": profiles - rated}
     return {
         "expected": profiles * len(conditions),
         "rated": len(scores.profile),

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from act.statistics.mixed import Clusters, Criterion, Moments, criterion, solve_ratio
+from act.statistics.mixed import Clusters, criterion, solve_ratio
 
 ENOUGH = 0.95  # share of the resamples that must have an answer
 CHUNK = 500  # resamples worked on together, fewer where they have
@@ -25,66 +25,42 @@ CELLS = 1_000_000  # more cells, resamples x clusters: larger arrays take more t
 
 @dataclass(frozen=True)
 class Resamples:
-    """R data sets made of the same m clusters, and their estimates."""
+    """What an interval needs of R data sets."""
 
-    clusters: Clusters
-    copies: np.ndarray  # (R, m): how often each has each cluster
-    moments: Moments
     ratio: np.ndarray  # (R,): lambda, signed
-    at: Criterion
-    s2: np.ndarray  # (R,)
-
-    @property
-    def psi(self) -> np.ndarray:
-        """log(1 + n lambda), (R,)."""
-        return np.log1p(self.clusters.sizes.mean() * self.ratio)
-
-    @property
-    def error(self) -> np.ndarray:
-        """Its standard error, (R,): from squared influences of clusters about their mean (the
-        infinitesimal jackknife: Efron & Tibshirani 1993, ch. 21)."""
-        size = self.clusters.sizes.mean()
-        slope = size / (1 + size * self.ratio)  # d psi / d lambda
-        influence = self._influence()  # (R, m)
-        mean = np.einsum("rm,rm->r", self.copies, influence) / self.copies.sum(1)
-        influence -= mean[:, None]
-        return slope * np.sqrt(np.einsum("rm,rm,rm->r", self.copies, influence, influence))
-
-    def _influence(self) -> np.ndarray:
-        """Of each cluster on lambda, (R, m): inverse information x the score of its part of the
-        likelihood.
-
-        With w = v' within v / s2 and b = g v' between v / s2 of a cluster, g = 1 / (1 + n lambda),
-        the scores are n g (b - 1) / 2 of lambda and (w + b - n) / 2 of log s2.
-        """
-        n = self.moments.sizes  # (G,): what follows is of a size, and few clusters differ in it
-        g = 1 / (1 + n * self.ratio[:, None])  # (R, G): mixed.criterion's `shrink`
-        parts = np.stack([(n * g) ** 2, n * g, n + 0 * g])
-        # (R, 1): the expected information on lambda and log s2
-        rr, rs, ss = (self.moments.counts * parts).sum(2, keepdims=True) / 2
-        half = 1 / (rr * ss - rs**2) / 2
-        # influence = fixed + by_w w + by_b b
-        by_w = -rs * half  # (R, 1)
-        by_b = ss * half * n * g + by_w  # (R, G)
-        fixed = -ss * half * n * g - by_w * n
-
-        v = np.column_stack([-self.at.beta, np.ones(len(g))])  # (R, q): Z v is the residual
-        vv = np.einsum("ri,rj->rij", v, v) / self.s2[:, None, None]
-        of = np.searchsorted(n, self.clusters.sizes)  # (m,): which size a cluster has
-        influence = np.tensordot(by_w[:, :, None] * vv, self.clusters.within, ((1, 2), (1, 2)))
-        between = np.tensordot(vv, self.clusters.between, ((1, 2), (1, 2)))
-        between *= (by_b * g)[:, of]
-        influence += between
-        influence += fixed[:, of]
-        return influence
+    psi: np.ndarray  # (R,): log(1 + n lambda)
+    error: np.ndarray  # (R,): its standard error
 
 
 def resample(clusters: Clusters, copies: np.ndarray) -> Resamples:
-    """The data sets with copies[r, i] of cluster i."""
-    moments = clusters.pool(copies)
+    """The data sets with copies[r, i] of cluster i, copies (R, m).
+
+    A cluster's influence on lambda is the inverse information times the score of its part of the
+    likelihood. With w = v' within v / s2 and b = g v' between v / s2 of a cluster of n rows, g =
+    1 / (1 + n lambda), Z v the residual, the scores are n g (b - 1) / 2 of lambda and (w + b - n)
+    / 2 of log s2. The error is from squared influences about their mean (the infinitesimal
+    jackknife: Efron & Tibshirani 1993, ch. 21).
+    """
+    moments, n = clusters.pool(copies), clusters.sizes
     ratio = solve_ratio(moments, signed=True)
     at = criterion(moments, ratio)
-    return Resamples(clusters, copies, moments, ratio, at, at.rss / moments.freedom)
+    v = np.column_stack([-at.beta, np.ones(len(ratio))])
+    vv = v[:, :, None] * v[:, None]  # (R, q, q)
+    vv *= (moments.freedom / at.rss)[:, None, None]  # in parts of s2
+    # (R, m) each: what clusters add to the likelihood's slope
+    g = 1 / (1 + n * ratio[:, None])
+    w = np.tensordot(vv, clusters.within, ((1, 2), (1, 2)))
+    b = np.tensordot(vv, clusters.between, ((1, 2), (1, 2))) * g
+    of_ratio, of_s2 = n * g * (b - 1) / 2, (w + b - n) / 2
+    # (R, 1): the expected information on lambda and log s2
+    parts = (n * g) ** 2, n * g, n + 0 * g
+    rr, rs, ss = ((copies * part).sum(1, keepdims=True) / 2 for part in parts)
+    influence = (ss * of_ratio - rs * of_s2) / (rr * ss - rs**2)
+    influence -= (copies * influence).sum(1, keepdims=True) / copies.sum(1, keepdims=True)
+    size = n.mean()
+    slope = size / (1 + size * ratio)  # d psi / d lambda
+    error = slope * np.sqrt((copies * influence**2).sum(1))
+    return Resamples(ratio, np.log1p(size * ratio), error)
 
 
 def icc_interval(

@@ -8,14 +8,14 @@ from itertools import product
 import numpy as np
 from scipy import stats
 
-from act.statistics import contrasts
+from act.statistics.contrasts import all_equal, compare, joint_test, means
 from act.statistics.mixed import fit
 from act.statistics.ratings import TOTALS, Scores
 
 FEWEST = 5  # clients of a group that is tested by itself
-# Values of a profile field that makes groups: more describe single clients.
-MOST = 12
-TEST = ("f", "df", "df2", "p_f", "chi2", "p")  # `contrasts.joint_test`
+MOST = 12  # values of a profile field that makes groups: more describe single clients
+TEST = ("f", "df", "df2", "p_f", "chi2", "p")  # of `joint_test`
+MEAN = ("mean", "se", "ci", "ci_satterthwaite")  # of `means`
 
 
 def archetypes(scores: Scores, sessions: list[dict]) -> dict[str, dict]:
@@ -36,12 +36,12 @@ def crossed(scores: Scores, outcome: str, group: np.ndarray) -> dict:
     """One outcome by condition x group, group (N,) of text, "" for none (see `archetypes`)."""
     result = dict.fromkeys(("interaction", "archetype", "condition", "emm", "refused"))
     names, groups = scores.conditions, sorted(set(group.tolist()))
-    if len(names) < 2:
-        return result | {"refused": f"{len(names)} condition(s) only"}
+    a, k = len(groups), len(names)
+    if k < 2:
+        return result | {"refused": f"{k} condition(s) only"}
     if "" in groups:
         lacking = len(set(scores.profile[group == ""].tolist()))
         return result | {"refused": f"{lacking} profile(s) have no archetype"}
-    a, k = len(groups), len(names)
     every = list(product(groups, names))
     # (N, a k): one column a cell, in the order of `every`; some may be empty
     member = np.equal.outer(group, groups)
@@ -53,10 +53,9 @@ def crossed(scores: Scores, outcome: str, group: np.ndarray) -> dict:
     except ValueError as reason:
         return result | {"refused": str(reason)}
     result["emm"] = {g: {} for g in groups}
-    for i, mean in contrasts.means(model, present.tolist()).items():
+    for i, mean in means(model, present.tolist()).items():
         g, name = every[i]
-        shown = {field: mean[field] for field in ("mean", "se", "ci", "ci_satterthwaite")}
-        result["emm"][g][name] = shown | {"n": int(counts[i])}
+        result["emm"][g][name] = {field: mean[field] for field in MEAN} | {"n": int(counts[i])}
     if not counts.all():
         g, name = every[counts.argmin()]
         lost = f'no rated session of archetype "{g}" in condition {name}'
@@ -64,12 +63,12 @@ def crossed(scores: Scores, outcome: str, group: np.ndarray) -> dict:
     if a < 2:
         return result | {"refused": f'all clients are of one archetype, "{groups[0]}"'}
     # Differences of archetypes (a - 1, a) and conditions (k - 1, k), and the means of either
-    between, within = contrasts.all_equal(a), contrasts.all_equal(k)
+    between, within = all_equal(a), all_equal(k)
     any_archetype, any_condition = np.full((1, a), 1 / a), np.full((1, k), 1 / k)
     return result | {
-        "interaction": contrasts.joint_test(model, np.kron(between, within)),
-        "archetype": contrasts.joint_test(model, np.kron(between, any_condition)),
-        "condition": contrasts.joint_test(model, np.kron(any_archetype, within)),
+        "interaction": joint_test(model, np.kron(between, within)),
+        "archetype": joint_test(model, np.kron(between, any_condition)),
+        "condition": joint_test(model, np.kron(any_archetype, within)),
     }
 
 
@@ -84,19 +83,8 @@ def subgroups(scores: Scores, sessions: list[dict]) -> list[dict]:
     rows = []
     for outcome, (field, values) in product(TOTALS, groups_of(sessions).items()):
         for value, members in values.items():
-            kept = scores.where(np.isin(scores.profile, list(members)))
-            clients = len(set(kept.profile.tolist()))
             row = {"outcome": outcome, "field": field, "value": value}
-            row |= {"n": len(kept.profile), "sessions": clients}
-            row |= dict.fromkeys((*TEST, "best", "refused", "q"))
-            try:
-                if clients < FEWEST:
-                    raise ValueError(f"fewer than {FEWEST} clients")
-                model = kept.fit(outcome)
-                row |= contrasts.joint_test(model, contrasts.all_equal(len(model.beta)))
-                row["best"] = kept.conditions[int(np.argmax(model.beta))]
-            except ValueError as reason:
-                row["refused"] = str(reason)
+            row |= tested(scores.where(np.isin(scores.profile, list(members))), outcome)
             rows.append(row)
     # All tests that could be made are one family.
     tests = [row for row in rows if row["refused"] is None]
@@ -105,6 +93,20 @@ def subgroups(scores: Scores, sessions: list[dict]) -> list[dict]:
         for row, rate in zip(tests, q.tolist(), strict=True):
             row["q"] = rate
     return rows
+
+
+def tested(scores: Scores, outcome: str) -> dict:
+    """The conditions compared among one group, as fields of its row; "q" comes later."""
+    clients = len(set(scores.profile.tolist()))
+    row = {"n": len(scores.profile), "sessions": clients}
+    row |= dict.fromkeys((*TEST, "best", "refused", "q"))
+    if clients < FEWEST:
+        return row | {"refused": f"fewer than {FEWEST} clients"}
+    found, _ = compare(scores, outcome)
+    if found["refused"]:
+        return row | {"refused": found["refused"]}
+    best = max(found["emm"], key=lambda name: found["emm"][name]["mean"])
+    return row | found["omnibus"] | {"best": best}
 
 
 def groups_of(sessions: list[dict]) -> dict[str, dict[str, set[str]]]:

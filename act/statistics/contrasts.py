@@ -1,9 +1,9 @@
-"""What the ratings say about the conditions: tests, means, all pairs, the factorial design, wins.
+"""What the scores say about the conditions: tests, means, all pairs, the factorial design.
 
-A fitted cell-means model has one column per condition, so beta holds the conditions' estimated
-marginal means and every question is a linear function L beta: whichever condition came first plays
-no part. Wins are counts that no model stands behind. How many clients a study needs, before there
-is one, is what `analyze.py plan` asks.
+A fitted cell-means model has one column per condition, then those of covariates, if there are any:
+beta begins with the conditions' estimated marginal means and every question is a linear function
+L beta: whichever condition came first plays no part. How many clients a study needs is what
+`analyze.py plan` asks.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,9 @@ from scipy import stats
 from scipy.optimize import brentq
 
 from act.records import CONDITIONS
+from act.statistics import mixed
 from act.statistics.mixed import Fit
+from act.statistics.ratings import Scores
 
 LEVEL, ALPHA = 0.95, 0.05
 MOST = 2_000  # profiles: a study that needs more is not going to be done
@@ -23,9 +25,36 @@ TRAININGS = ("instruct", "sft", "orpo")
 COMPARED = ("omnibus", "emm", "contrasts")
 
 
-def all_equal(p: int) -> np.ndarray:
-    """L (p - 1, p) of "p means are equal": each one minus the first."""
-    return np.eye(p)[1:] - np.eye(p)[0]
+def compare(
+    scores: Scores, outcome: str, covariates: np.ndarray | None = None
+) -> tuple[dict, Fit | None]:
+    """The conditions compared, where all covariates (N, c) are 0 if some are held equal:
+
+        y = cells beta + covariates gamma + b[client] + e,     b ~ N(0, s2_b),  e ~ N(0, s2)
+
+    An entry of summary.json with "n", "sessions", "refused" and COMPARED, and the fitted model;
+    None where there is no answer, and "refused" says why.
+    """
+    cells, y, client = scores.data(outcome)
+    names = scores.conditions
+    result = {"n": len(y), "sessions": len(set(client.tolist())), "refused": None}
+    X = cells if covariates is None else np.hstack([cells, covariates])
+    try:
+        if len(names) < 2:
+            raise ValueError(f"{len(names)} condition(s) only")
+        if np.linalg.matrix_rank(X) < min(X.shape):  # conditions alone give the covariates
+            raise ValueError("what is held equal does not vary within the conditions")
+        model = mixed.fit(X, y, client)
+    except ValueError as reason:
+        return result | {"refused": str(reason)} | dict.fromkeys(COMPARED), None
+    result["omnibus"] = joint_test(model, all_equal(len(names), X.shape[1]))
+    return result | {"emm": means(model, names), "contrasts": pairwise(model, names)}, model
+
+
+def all_equal(k: int, p: int = 0) -> np.ndarray:
+    """L (k - 1, p) of "the first k of p coefficients are equal": each one minus the first."""
+    one = np.eye(k, max(k, p))
+    return one[1:] - one[0]
 
 
 def joint_test(fit: Fit, L: np.ndarray) -> dict:
@@ -70,8 +99,9 @@ def interval(
 def means(fit: Fit, names: list) -> dict:
     """Estimated marginal mean of each cell, its SE and 95% intervals: t on df, and normal."""
     result = {}
-    for name, one, mean in zip(names, np.eye(len(names)), fit.beta.tolist(), strict=True):
-        se, df = float(np.sqrt(one @ fit.covariance @ one)), fit.freedom_of(one)
+    for name, one in zip(names, np.eye(len(names), len(fit.beta)), strict=True):
+        mean, se = float(one @ fit.beta), float(np.sqrt(one @ fit.covariance @ one))
+        df = fit.freedom_of(one)
         result[name] = {"mean": mean, "se": se, "df": df}
         result[name] |= {"ci_satterthwaite": interval(mean, se, df), "ci": interval(mean, se)}
     return result
@@ -118,7 +148,7 @@ def difference(fit: Fit, c: np.ndarray) -> dict:
 
 def pairwise(fit: Fit, names: list[str]) -> list[dict]:
     """All pairs, difference = a minus b: the fields of `difference`, and adjusted ones."""
-    one, rows = np.eye(len(names)), []
+    one, rows = np.eye(len(fit.beta)), []
     for i, j in combinations(range(len(names)), 2):
         # c = (0, .., 1, .., -1, ..)
         rows.append({"a": names[i], "b": names[j]} | difference(fit, one[i] - one[j]))
@@ -144,12 +174,6 @@ def with_adjusted(rows: list[dict]) -> list[dict]:
     return rows
 
 
-def compare(fit: Fit, names: list[str]) -> dict:
-    """What a fit says of its conditions: the entries COMPARED of an outcome in summary.json."""
-    omnibus = {"omnibus": joint_test(fit, all_equal(len(names)))}
-    return omnibus | {"emm": means(fit, names), "contrasts": pairwise(fit, names)}
-
-
 def factorial(fit: Fit, names: list[str]) -> dict | None:
     """Training (instruct, sft, orpo) x CoT (no, yes), equal weights; None without all six.
 
@@ -166,9 +190,8 @@ def factorial(fit: Fit, names: list[str]) -> dict | None:
     level, effect = (plain + cot) / 2, cot - plain
     average = effect.mean(axis=0)
     overall, shown = difference(fit, average), ("difference", "se", "ci", "ci_satterthwaite")
-    simple = []
-    for training, c in zip(TRAININGS, effect, strict=True):
-        simple.append({"training": training} | difference(fit, c))
+    each = zip(TRAININGS, effect, strict=True)
+    simple = [{"training": training} | difference(fit, c) for training, c in each]
     return {
         "training": joint_test(fit, level[1:] - level[0]),
         "cot": joint_test(fit, average[None]) | {name: overall[name] for name in shown},
@@ -204,39 +227,6 @@ def auc(shows: Sequence[float], lacks: Sequence[float]) -> tuple[float, list[flo
     low = 0.0 if estimate == 0 else brentq(excess, 0, estimate - tiny)
     high = 1.0 if estimate == 1 else brentq(excess, estimate + tiny, 1)
     return estimate, [low, high]
-
-
-def by_client(
-    y: np.ndarray, condition: np.ndarray, client: np.ndarray, names: list[str]
-) -> np.ndarray:
-    """Scores y (N,) as a table (clients, conditions), NaN where a client did not meet one."""
-    labels, row = np.unique(client, return_inverse=True)
-    table = np.full((len(labels), len(names)), np.nan)
-    table[row, [names.index(name) for name in condition]] = y
-    return table
-
-
-def head_to_head(
-    y: np.ndarray, condition: np.ndarray, cluster: np.ndarray, names: list[str]
-) -> list[dict]:
-    """For each pair of conditions: with how many clients a scored above b, below it, or the same.
-
-    rate = wins / (wins + losses) with Wilson's interval, p = exact two-sided sign test, both
-    without ties. Scores within 1e-9 are a tie: averages differ by rounding.
-    """
-    table = by_client(y, condition, cluster, names)
-    rows = []
-    for i, j in combinations(range(len(names)), 2):
-        above = table[:, i] - table[:, j]
-        wins, losses = int((above > 1e-9).sum()), int((above < -1e-9).sum())
-        ties, n = int((np.abs(above) <= 1e-9).sum()), wins + losses
-        row = {"a": names[i], "b": names[j], "wins": wins, "losses": losses, "ties": ties}
-        row |= {"rate": None, "ci": None, "p": 1.0}
-        if n:
-            row |= {"rate": wins / n, "ci": wilson(wins, n)}
-            row["p"] = float(stats.binomtest(wins, n).pvalue)
-        rows.append(row)
-    return rows
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,8 @@
 """What stands behind the numbers: does the model fit, and how far do several ratings differ?
 
-`diagnose` looks at a fit's residuals, `replicates` at sessions rated more than once. Every analysis
-takes a session's mean rating. Its error is part of the residual variance, and so of every standard
-error, interval and test: adding it again would count it twice. What is not in there are other
-judges: raters who like one condition better than their colleagues do move a contrast for all
-sessions at once.
+Every analysis takes a session's mean rating, whose error is part of the residual variance, and so
+of every standard error, interval and test. What is not in there are other judges: who likes one
+condition better than his colleagues do moves a contrast for all sessions at once.
 """
 
 import warnings
@@ -14,7 +12,7 @@ from scipy import stats
 
 from act.forms import OUTCOMES
 from act.statistics.mixed import NEGLIGIBLE, Fit
-from act.statistics.ratings import Scores, scores_by_session
+from act.statistics.ratings import SUFFIX, Scores, outcomes_of
 
 OUTLYING = 3.0  # standardised residuals beyond this are listed
 # Of sessions: fitted values (N,), residuals (N,); of the sorted clients: effects (m,)
@@ -58,11 +56,11 @@ def diagnose(
     for name, value in found.items():
         found[name] = float(value) if np.isfinite(value) else None
     standardised = residual / fit.variance_residual**0.5
+    far = np.abs(standardised)
     found["outliers"] = []
-    for i in np.argsort(-np.abs(standardised), kind="stable"):
-        if abs(standardised[i]) > OUTLYING:
-            row = {"session": sessions[i], "residual": float(residual[i])}
-            found["outliers"].append(row | {"standardised": float(standardised[i])})
+    for i in np.argsort(-far, kind="stable")[: (far > OUTLYING).sum()]:
+        row = {"session": sessions[i], "residual": float(residual[i])}
+        found["outliers"].append(row | {"standardised": float(standardised[i])})
     return found
 
 
@@ -74,26 +72,24 @@ def replicates(ratings: list[dict], kind: str, scores: Scores) -> dict | None:
     reliability of the mean, 1 - noise / V, noise = sd_within^2 x mean(1 / ratings), V the variance
     of session means within conditions. None where nothing tells of one of them.
     """
-    if scores.ratings.max() < 2:
+    times = scores.ratings  # (N,): how often each session was rated
+    if times.max() < 2:
         return None
-    by_session = scores_by_session(ratings, kind)
-    # (sessions,): how many ratings each has
-    numbers = np.array(list(map(len, by_session.values())))
-    every = [rating for held in by_session.values() for rating in held]
-    # (ratings,): whose and of which session each is
-    raters, rater = np.unique([who for who, _ in every], return_inverse=True)
-    session = np.repeat(np.arange(len(numbers)), numbers)
+    # M ratings: what they say, of which session, by whom
+    valid, session = scores.rows_of(ratings)
+    outcomes = [outcomes_of(rating, SUFFIX[kind]) for rating in valid]
+    raters, rater = np.unique([rating["rater"] for rating in valid], return_inverse=True)
 
     def centred(values: np.ndarray) -> np.ndarray:
-        return values - (np.bincount(session, values) / numbers)[session]
+        return values - (np.bincount(session, values) / times)[session]
 
     # What the ratings tell of their spread, and the sessions of theirs
-    freedom = len(every) - len(numbers) - (len(raters) - 1)
-    between = len(numbers) - len(scores.conditions)
+    freedom = len(valid) - len(times) - (len(raters) - 1)
+    between = len(times) - len(scores.conditions)
     spread, reliability = {}, {}
     for name in OUTCOMES:
-        # (ratings,): distance from the session's mean, then without the raters' leniency
-        deviation = centred(np.array([outcomes[name] for _, outcomes in every]))
+        # (M,): distance from the session's mean, then without the raters' leniency
+        deviation = centred(np.array([one[name] for one in outcomes]))
         leniency = np.bincount(rater, deviation) / np.bincount(rater)
         deviation -= centred(leniency[rater])
         variance = float(deviation @ deviation / freedom) if freedom > 0 else None
@@ -102,12 +98,8 @@ def replicates(ratings: list[dict], kind: str, scores: Scores) -> dict | None:
         cells, means, _ = scores.data(name)
         left = means - cells @ np.linalg.lstsq(cells, means)[0]
         if variance is not None and left @ left > NEGLIGIBLE * (means @ means):
-            noise = variance * (1 / numbers).mean()
+            noise = variance * (1 / times).mean()
             reliability[name] = float(max(0, 1 - noise / (left @ left / between)))
-    each = {"min": int(numbers.min()), "mean": float(numbers.mean()), "max": int(numbers.max())}
-    return {
-        "raters": raters.tolist(),
-        "per_session": each,
-        "sd_within": spread,
-        "reliability": reliability,
-    }
+    each = {"min": int(times.min()), "mean": float(times.mean()), "max": int(times.max())}
+    found = {"raters": raters.tolist(), "per_session": each}
+    return found | {"sd_within": spread, "reliability": reliability}

@@ -77,13 +77,10 @@ class Clusters:
         A column of X that is 0 throughout (a condition that a resample missed) leaves the model.
         """
         sizes = np.unique(self.sizes)
-        within = np.tensordot(copies, self.within, 1)
-        counts, between = [], []
-        for size in sizes:
-            of = self.sizes == size
-            counts.append(copies[:, of].sum(1))
-            between.append(np.tensordot(copies[:, of], self.between[of], 1))
-        counts, between = np.stack(counts, 1), np.stack(between, 1)
+        of = [self.sizes == size for size in sizes]  # (m,) each: who has it
+        counts = np.stack([copies[:, mine].sum(1) for mine in of], 1)
+        between = [np.tensordot(copies[:, mine], self.between[mine], 1) for mine in of]
+        within, between = np.tensordot(copies, self.within, 1), np.stack(between, 1)
         # (R, p): its 1 on the diagonal makes its beta 0, and adds 0 to log |A|
         missed = np.einsum("rii->ri", within + between.sum(1))[:, :-1] == 0
         within[:, :-1, :-1] += missed[:, None] * np.eye(len(self.start))
@@ -258,9 +255,8 @@ def fit(X: np.ndarray, y: np.ndarray, cluster: np.ndarray) -> Fit:
     # Trapp 1998, SIAM Review 40).
     h = 1e-30
     step = criterion(moments, ratio + 1j * h)
-    bend, rss_slope, inverse_slope = (
-        part[0].imag / h for part in (step.slope, step.rss, step.inverse)
-    )
+    parts = step.slope, step.rss, step.inverse
+    bend, rss_slope, inverse_slope = (part[0].imag / h for part in parts)
     # 2 H^-1, H the Hessian of -2 log-likelihood in (lambda, s2); a lambda of 0 is taken as known.
     spread = np.diag([0.0, 2 * s2**2 / (n - p)])
     if not singular:

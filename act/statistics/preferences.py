@@ -16,9 +16,8 @@ import numpy as np
 
 from act.forms import DIRECTIONS, FORMS, named_item
 from act.records import read_unique, require
-from act.statistics.analysis import analyse
-from act.statistics.contrasts import COMPARED, wilson
-from act.statistics.length import equal_length
+from act.statistics.contrasts import compare, wilson
+from act.statistics.covariates import equal_length
 from act.statistics.names import check_names, warn_alike
 from act.statistics.ratings import Scores
 
@@ -40,20 +39,22 @@ def check_preference(record: dict) -> None:
     check_names(record["id"], record["condition"], record["pair"])
     for side in SIDES:
         require(record, {side: dict})
-        found = record[side]
         try:
-            require(found, {"tokens": int, "logp": int | float, "end_logp": int | float})
+            check_reply(record[side])
         except ValueError as error:
             raise ValueError(f'"{side}": {error}') from None
-        if not 1 <= found["tokens"] <= MOST:
-            said = f'"tokens" is {found["tokens"]}; a reply has 1 to {MOST:,}'
-            raise ValueError(f'"{side}": {said}')
-        for name in ("logp", "end_logp"):
-            value = found[name]
-            if value is False or not -MOST <= value <= 0:  # NaN is neither
-                said = f'"{name}" is {value}, no log-probability: finite, at most 0'
-                raise ValueError(f'"{side}": {said}')
     named_item(record)
+
+
+def check_reply(found: dict) -> None:
+    """Raises ValueError for one side of a preference that cannot be."""
+    require(found, {"tokens": int, "logp": int | float, "end_logp": int | float})
+    if not 1 <= found["tokens"] <= MOST:
+        raise ValueError(f'"tokens" is {found["tokens"]}; a reply has 1 to {MOST:,}')
+    for name in ("logp", "end_logp"):
+        value = found[name]
+        if value is False or not -MOST <= value <= 0:  # NaN is neither
+            raise ValueError(f'"{name}" is {value}, no log-probability: finite, at most 0')
 
 
 def read_preferences(path: str | Path) -> list[dict]:
@@ -77,23 +78,23 @@ def read_preferences(path: str | Path) -> list[dict]:
 
 def score_preferences(records: list[dict]) -> Scores:
     """Preferences as scores, a pair being a `profile`: "preference", the margin; "with_end", the
-    same with each reply's end token counted, (logp tokens + end_logp) / (tokens + 1); and "longer",
-    tokens(wanted) - tokens(unwanted).
-    """
+    same with each reply's end token counted; and "longer", tokens(wanted) - tokens(unwanted)."""
     found = {}
     for record in records:
-        inconsistent = named_item(record)["direction"] == "inconsistent"
-        wanted, unwanted = (record[side] for side in (SIDES[::-1] if inconsistent else SIDES))
-        ended = []
-        for one in (wanted, unwanted):
-            whole = one["logp"] * one["tokens"] + one["end_logp"]
-            ended.append(whole / (one["tokens"] + 1))
+        wanted, unwanted = record["shows"], record["lacks"]
+        if named_item(record)["direction"] == "inconsistent":
+            wanted, unwanted = unwanted, wanted
         found[record["pair"], record["condition"]] = {
             "preference": wanted["logp"] - unwanted["logp"],
-            "with_end": ended[0] - ended[1],
+            "with_end": ended(wanted) - ended(unwanted),
             "longer": float(wanted["tokens"] - unwanted["tokens"]),
         }
     return Scores.of(found)
+
+
+def ended(reply: dict) -> float:
+    """The mean log-probability of a reply's tokens and of the end token behind them."""
+    return (reply["logp"] * reply["tokens"] + reply["end_logp"]) / (reply["tokens"] + 1)
 
 
 def explore(records: list[dict], scores: Scores) -> dict:
@@ -103,32 +104,29 @@ def explore(records: list[dict], scores: Scores) -> dict:
     conditions on the pairs of that part alone; "right" counts the pairs whose margin is above 0;
     "sensitivity" asks whether the answer hangs on the end token, or on the replies' lengths.
     """
-    part_of = {
-        record["pair"]: PARTS.get((record.get("form"), record.get("item")), "")
-        for record in records
-    }
+    part_of = {}  # pair -> part of the forms, "" where it is about none
+    for record in records:
+        part_of[record["pair"]] = PARTS.get((record.get("form"), record.get("item")), "")
     part = np.array([part_of[pair] for pair in scores.profile])  # (N,)
-    members = {half: part == half for half in dict.fromkeys(PARTS.values())}
-    by_subscale = {half: rows for half, rows in members.items() if rows.any()}
-    members = {name: np.char.endswith(part, f"_{name}") for name in DIRECTIONS}
-    by_direction = {name: rows for name, rows in members.items() if rows.any()}
+    directions = {name: np.char.endswith(part, f"_{name}") for name in DIRECTIONS}
+    subscales = {name: part == name for name in dict.fromkeys(PARTS.values())}
     return {
         "pairs": len(part_of),
         "ours": all(record.get("source") == "bundled" for record in records),
-        "by_direction": {k: compare_at(scores.where(rows)) for k, rows in by_direction.items()},
-        "by_subscale": {k: compare_at(scores.where(rows)) for k, rows in by_subscale.items()},
+        "by_direction": compare_within(scores, directions),
+        "by_subscale": compare_within(scores, subscales),
         "right": {name: count_right(scores, name) for name in scores.conditions},
         "sensitivity": {
-            "with_end": compare_at(scores, "with_end"),
+            "with_end": compare(scores, "with_end")[0],
             "equal_length": equal_length(scores, "preference", scores.values["longer"]),
         },
     }
 
 
-def compare_at(scores: Scores, outcome: str = "preference") -> dict:
-    """An outcome's entry without bootstrap, and no more of it than a comparison takes."""
-    result = analyse(scores, outcome, 0, 0)
-    return {name: result[name] for name in ("n", "sessions", "refused", *COMPARED)}
+def compare_within(scores: Scores, members: dict[str, np.ndarray]) -> dict[str, dict]:
+    """The conditions compared on the rows of each group that has any, members (N,) each."""
+    some = {name: scores.where(rows) for name, rows in members.items() if rows.any()}
+    return {name: compare(of, "preference")[0] for name, of in some.items()}
 
 
 def count_right(scores: Scores, condition: str) -> dict:

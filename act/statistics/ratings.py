@@ -8,7 +8,7 @@ import csv
 import io
 import re
 import sys
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import zip_longest
@@ -17,7 +17,7 @@ from statistics import fmean
 
 import numpy as np
 
-from act.forms import OUTCOMES, score
+from act.forms import ACT_FM, OUTCOMES, TES, score
 from act.records import (
     CONDITIONS,
     FORMS,
@@ -44,6 +44,7 @@ ITEMS = {
     for number in range(1, size + 1)
 }
 KNOWN = {*NAMES, *ITEMS, "rater", "replicate", "order"}
+MOST = 999_999_999  # replicates, or ratings before one
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,24 @@ class Scores:
         """What `mixed.fit` takes: cells (N, conditions), y (N,) and the client of each row (N,)."""
         return self.cells, self.values[outcome], self.profile
 
+    def table(self, outcome: str) -> np.ndarray:
+        """An outcome by client and condition, NaN where a client did not meet one."""
+        clients, row = np.unique(self.profile, return_inverse=True)
+        names = self.conditions
+        table = np.full((len(clients), len(names)), np.nan)
+        table[row, [names.index(name) for name in self.condition]] = self.values[outcome]
+        return table
+
     def fit(self, outcome: str) -> Fit:
         """The model of an outcome; raises ValueError where it has no answer."""
-        if len(self.conditions) < 2:
-            raise ValueError(f"{len(self.conditions)} condition(s) only")
         return fit(*self.data(outcome))
+
+    def rows_of(self, ratings: list[dict]) -> tuple[list[dict], np.ndarray]:
+        """The M ratings that did not fail, and the row of the session that each is of (M,)."""
+        row = {key: i for i, key in enumerate(zip(self.profile, self.condition, strict=True))}
+        valid = [rating for rating in ratings if rating["status"] == "ok"]
+        places = [row[rating["profile"], rating["condition"]] for rating in valid]
+        return valid, np.array(places)
 
     @property
     def sessions(self) -> list[str]:
@@ -112,15 +126,15 @@ def read_ratings(path: str | Path, kind: str) -> list[dict]:
     Raises InputError with file and line for an unknown condition, too, or an expected rating that
     is not there: integers never stand in for it.
     """
+    wanted = ("act_fm_expected", "tes_expected") if kind == "expected" else ()
 
     def check(record: dict) -> None:
         check_rating(record)
         check_names(record["session"], record["condition"], record["profile"])
-        if kind == "expected" and record["status"] == "ok":
-            for field in ("act_fm_expected", "tes_expected"):
-                if field not in record:
-                    cause = "this judge gave no probabilities; use --score integer"
-                    raise ValueError(f'"{field}" is missing: {cause}')
+        for field in wanted:
+            if record["status"] == "ok" and field not in record:
+                cause = "this judge gave no probabilities; use --score integer"
+                raise ValueError(f'"{field}" is missing: {cause}')
 
     ratings = read_any(path, check)
     warn_of_names(path, ratings)
@@ -143,15 +157,9 @@ def read_sessions(path: str | Path, ratings: list[dict]) -> list[dict]:
     return sessions
 
 
-def scores_by_session(ratings: list[dict], kind: str) -> dict[tuple[str, str], list]:
-    """(profile, condition) -> [(rater, all outcomes)] of each of its ratings that did not fail."""
-    by_session: dict[tuple[str, str], list] = {}
-    for rating in ratings:
-        if rating["status"] == "ok":
-            key = rating["profile"], rating["condition"]
-            outcomes = score(rating[f"act_fm{SUFFIX[kind]}"], rating[f"tes{SUFFIX[kind]}"])
-            by_session.setdefault(key, []).append((rating["rater"], outcomes))
-    return by_session
+def outcomes_of(rating: dict, suffix: str) -> dict[str, float]:
+    """All outcomes of a rating that did not fail, by its fields that end with a SUFFIX."""
+    return score(rating[f"act_fm{suffix}"], rating[f"tes{suffix}"])
 
 
 def score_sessions(ratings: list[dict], kind: str, path: str | Path) -> Scores:
@@ -159,17 +167,19 @@ def score_sessions(ratings: list[dict], kind: str, path: str | Path) -> Scores:
 
     Raises InputError where none is left. With too few to be compared the outcomes say so.
     """
-    by_session = scores_by_session(ratings, kind)
-    found, counts = {}, {}
-    for (profile, condition), held in by_session.items():
-        each = [outcomes for _, outcomes in held]  # of its ratings
-        means = {name: fmean([one[name] for one in each]) for name in OUTCOMES}
-        found[profile, condition], counts[profile, condition] = means, len(each)
-    if not found:
+    rated = defaultdict(list)  # (profile, condition) -> the outcomes of each of its ratings
+    for rating in ratings:
+        if rating["status"] == "ok":
+            outcomes = outcomes_of(rating, SUFFIX[kind])
+            rated[rating["profile"], rating["condition"]].append(outcomes)
+    if not rated:
         raise InputError(f"{path}: all ratings failed: nothing to analyse")
+    found = {}
+    for key, each in rated.items():
+        found[key] = {name: fmean(one[name] for one in each) for name in OUTCOMES}
     scores = Scores.of(found)
     rows = zip(scores.profile.tolist(), scores.condition.tolist(), strict=True)
-    return replace(scores, ratings=np.array([counts[row] for row in rows]))
+    return replace(scores, ratings=np.array([len(rated[row]) for row in rows]))
 
 
 def is_spreadsheet(path: str | Path) -> bool:
@@ -185,10 +195,8 @@ def read_spreadsheet(path: str | Path, check: Callable[[dict], None]) -> Iterato
     """Yield a rating record for each row; `check` raises ValueError for one it refuses.
 
     Names stand in any order and case; commas, semicolons or tabs, quoted cells, Excel's byte-order
-    mark, UTF-16, "sep=;" line and empty rows are understood. The record's session is
-    "<condition>/<profile>"; the session column may name it otherwise, as long as each name is one
-    client in one condition. Raises InputError("file:line: ...") for what cannot be read, a line
-    being one of the file as a text editor counts.
+    mark, UTF-16, "sep=;" line and empty rows are understood. Raises InputError("file:line: ...")
+    for what cannot be read, a line being one of the file as a text editor counts.
     """
     lines = list(io.StringIO(decode(Path(path)), newline=""))
     # Above the names may stand Excel's "sep=;", which names the delimiter, and empty rows.
@@ -245,17 +253,14 @@ def read_header(cells: list[str], where: str) -> list[str]:
         without = f"without {len(missing)} of these names: {', '.join(missing[:4])}"
         lost = f"it has {len(cells)} cells, {without}"
         raise ValueError(f"the first row must name the columns {wanted}; {lost}")
-    counts = Counter(names)
-    twice = [name for name in counts if name in KNOWN and counts[name] > 1]
-    if twice:
-        raise ValueError(f'two columns are named "{twice[0]}"')
-    others = [name for name in counts if name and name not in KNOWN]
+    for name in names:
+        if name in KNOWN and names.count(name) > 1:
+            raise ValueError(f'two columns are named "{name}"')
+    others = [name for name in dict.fromkeys(names) if name and name not in KNOWN]
     for name in others:
         if re.fullmatch(rf"({'|'.join(FORMS)})_\d+", name):
-            sizes = [
-                f"{form.upper().replace('_', '-')} has {size}" for form, (size, *_) in FORMS.items()
-            ]
-            raise ValueError(f'column "{name}" is of no item: {" items, ".join(sizes)} items')
+            sizes = ", ".join(f"{form.name} has {len(form.items)} items" for form in (ACT_FM, TES))
+            raise ValueError(f'column "{name}" is of no item: {sizes}')
     if others:
         print(f"warning: {where}: columns left out: {', '.join(others)}", file=sys.stderr)
     return names
@@ -271,25 +276,25 @@ def read_row(header: list[str], cells: list[str]) -> dict:
         cause = "is a number written with a decimal comma, or a separator too many?"
         raise ValueError(f"{len(cells)} cells, but the first row names {width} columns; {cause}")
     row = dict(zip_longest(header, cells, fillvalue=""))  # a short row ends with blanks
-    blank = [name for name in NAMES if not row[name]]
-    if blank:
-        raise ValueError(f'column "{blank[0]}" is blank')
+    for name in NAMES:
+        if not row[name]:
+            raise ValueError(f'column "{name}" is blank')
     ratings = {form: [] for form in FORMS}
     for name, (form, low, high) in ITEMS.items():
         if row[name]:
             ratings[form].append(whole(name, row[name], low, high))
     complete = all(row[name] for name in ITEMS)
-    order = {"order": whole("order", row["order"], 0, 999_999_999)} if row.get("order") else {}
-    return {
+    record = {
         "session": f"{row['condition']}/{row['profile']}",
         "condition": row["condition"],
         "profile": row["profile"],
         "rater": row.get("rater") or "unnamed",
-        "replicate": whole("replicate", row.get("replicate") or "0", 0, 999_999_999),
+        "replicate": whole("replicate", row.get("replicate") or "0", 0, MOST),
         "status": "ok" if complete else "incomplete",
-        **(ratings if complete else dict.fromkeys(FORMS)),
-        **order,
     }
+    if row.get("order"):
+        record["order"] = whole("order", row["order"], 0, MOST)
+    return record | (ratings if complete else dict.fromkeys(FORMS))
 
 
 def whole(name: str, cell: str, low: int, high: int) -> int:
@@ -303,10 +308,9 @@ def whole(name: str, cell: str, low: int, high: int) -> int:
 
 
 def claim(taken: dict[tuple, tuple], session: str, name: str, line: int) -> None:
-    """Each session has one name, each name one session; `taken` keeps the row that said so first.
-
-    Raises ValueError that names that row's line.
-    """
+    """The session column may name a session otherwise than "<condition>/<profile>", but each has
+    one name, and each name one session; `taken` keeps the row that said so first. Raises ValueError
+    that names that row's line."""
     for key in (("session", session), ("name", name)):
         before = taken.setdefault(key, (session, name, line))
         if before[:2] != (session, name):

@@ -18,7 +18,6 @@ PILED = 0.15  # of scores at one end: a floor or ceiling effect (Terwee et al. 2
 ALIKE = 0.9  # share of one value from which the others are too few to speak of variation
 HALO = 0.95  # an alpha of TES from here on is likely one impression, given to every item
 NEGLIGIBLE = 1e-12  # a share of a sum of squares that is rounding
-HAVE_ENDS = OUTCOMES | STYLES  # outcome -> its ends
 # The scales that have an alpha -> form, and the places of their items on it
 SCALES = {"tes_mean": ("tes", list(range(len(TES.items))))}
 for place, item in enumerate(ACT_FM.items):
@@ -26,14 +25,19 @@ for place, item in enumerate(ACT_FM.items):
     SCALES.setdefault(half, ("act_fm", []))[1].append(place)
 
 
+def ends_of(outcome: str) -> Array:
+    """The lowest and the highest score there is, (2,); NaN where there is none."""
+    scale = (OUTCOMES | STYLES).get(outcome, Outcome(outcome))  # preferences have no ends
+    return np.array([scale.low, scale.high], float)
+
+
 def at_ends(values: Array, outcome: str) -> dict[str, float | None]:
-    """{"floor", "ceiling"}: shares of the scores (N,) that are the lowest and the highest there
-    is; None where there is none."""
-    scale = HAVE_ENDS.get(outcome, Outcome(outcome))  # preferences have no ends
+    """{"floor", "ceiling"}: shares of the scores (N,) that are at the scale's ends; None where it
+    has none."""
     found = {}
-    for name, end in (("floor", scale.low), ("ceiling", scale.high)):
-        known = end is not None
-        found[name] = float(np.isclose(values, end, rtol=0, atol=1e-9).mean()) if known else None
+    for name, end in zip(("floor", "ceiling"), ends_of(outcome), strict=True):
+        share = np.isclose(values, end, rtol=0, atol=1e-9).mean()
+        found[name] = None if np.isnan(end) else float(share)
     return found
 
 
@@ -50,19 +54,16 @@ def piled(observed: dict[str, dict]) -> dict[str, dict[str, float]]:
 
 def goes_beyond(emm: dict | None, outcome: str) -> bool:
     """Does any estimated mean's 95% interval (by t) go beyond what the outcome can be?"""
-    scale = HAVE_ENDS.get(outcome, Outcome(outcome))
-    lowest = -np.inf if scale.low is None else scale.low
-    highest = np.inf if scale.high is None else scale.high
-    known = [mean["ci_satterthwaite"] for mean in (emm or {}).values() if mean["ci_satterthwaite"]]
-    return any(low < lowest or high > highest for low, high in known)
+    lowest, highest = ends_of(outcome)
+    intervals = [mean["ci_satterthwaite"] for mean in (emm or {}).values()]
+    return any(low < lowest or high > highest for low, high in filter(None, intervals))
 
 
 def alike(values: Array) -> str | None:
     """Why numbers say nothing of how they vary: nine in ten, or more, are one and the same."""
     most = np.unique(np.round(values, 9), return_counts=True)[1].max(initial=0)
-    if most < ALIKE * values.size:
-        return None
-    return f"{most} of {values.size} values are the same"
+    enough = most < ALIKE * values.size
+    return None if enough else f"{most} of {values.size} values are the same"
 
 
 def never_vary(table: Array, pairs: list[tuple] | None = None) -> str | None:
