@@ -13,13 +13,13 @@ from html import escape
 from pathlib import Path
 
 from act.files import write_text
-from act.report import methods, sentences
+from act.report import sentences
 from act.report.figures import Figure
 from act.report.table import Table, within
 
 STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 PAGE = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
-SAYS = vars(sentences) | vars(methods)
+SAYS = vars(sentences)
 PLACE = re.compile(r"\{\{(\w+) (\w+)(?: of (\w+))?\}\}")
 EMPTY = (  # what its places left without content; the second may follow from the first
     re.compile(r"<(div|details)[^>]*>(?:<summary>[^<]*</summary>)?\s*</\1>"),
@@ -93,7 +93,7 @@ class Report:
     images: dict[str, bytes]  # figure's name -> SVG; empty without matplotlib
 
     def says(self, name: str, group: str) -> Html:
-        """A function of sentences.py or methods.py, a paragraph a line."""
+        """A function of sentences.py, a paragraph a line."""
         of = [group] if group else []
         return join(*map(paragraph, SAYS[name](self.summary, *of)))
 
