@@ -15,9 +15,9 @@ import numpy as np
 from scipy import stats
 
 from act.files import whole_file
+from act.report.decisions import DECIDES, HOLDS
 from act.report.sentences import say
 from act.report.table import OUTCOMES, SPECS, Table, scale, told
-from act.report.tables import DECIDES, HOLDS
 
 COLOURS = {"instruct": "#0072B2", "sft": "#D55E00", "orpo": "#009E73"}
 SHAPES = {"instruct": "o", "sft": "s", "orpo": "^"}

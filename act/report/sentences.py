@@ -13,8 +13,8 @@ from act.audit.style import STYLES
 from act.forms import FORMS
 from act.forms import OUTCOMES as OF_FORMS
 from act.records import CONDITIONS
-from act.report.table import LEADING, OUTCOMES, told, within, write
-from act.report.tables import DECIDES, decimals, minus, recounts, steps
+from act.report.decisions import DECIDES, decimals, minus, recounts, steps, ties_with_best
+from act.report.table import LEADING, OUTCOMES, rows_of, told, within, write
 from act.statistics.ratings import TOTALS
 from act.statistics.scales import goes_beyond, halos, piled
 
@@ -30,11 +30,16 @@ def say(name: str, /, **fields: object) -> str:
     return write(WORDS[name], fields)
 
 
+def when(fact: object, name: str, /, **fields: object) -> Iterator[str]:
+    """That sentence, if there is such a fact."""
+    if fact:
+        yield say(name, **fields)
+
+
 def lost(name: str, counts: dict[str, int], of: int) -> Iterator[str]:
     """A sentence on how many there are of {of}, by condition; none where there are none."""
     n = sum(counts.values())
-    if n:
-        yield say(name, n=n, of=of, where=counts)
+    yield from when(n, name, n=n, of=of, where=counts)
 
 
 def fitted(summary: dict, group: str = "leading") -> dict[str, dict]:
@@ -53,13 +58,12 @@ def kinds(summary: dict) -> dict[str, dict]:
 def answers(summary: dict) -> Iterator[str]:
     """The answer on preferences, with what each step of training does, and on both totals."""
     for name in LEADING:
-        if name in summary["outcomes"]:
-            result = summary["outcomes"][name]
+        result = summary["outcomes"].get(name)
+        if result:
             yield answer(name, result)
-            rows = steps(result) if name == "preference" else []
-            said = [say("step", **row, _fine=decimals(result)) for row in rows]
-            if said:
-                yield say("steps", steps="; ".join(said))
+        if result and name == "preference":
+            said = [say("step", **row, _fine=decimals(result)) for row in steps(result)]
+            yield from when(said, "steps", steps="; ".join(said))
 
 
 def answer(name: str, result: dict) -> str:
@@ -71,7 +75,7 @@ def answer(name: str, result: dict) -> str:
     best = max(means, key=means.get)
     others = [condition for condition in means if condition != best]
     other = "instruct" if "instruct" in others else min(others, key=means.get)
-    differ = result["omnibus"]["p_f"] < 0.05
+    differ = told(result["omnibus"]["p_f"])
     said = minus(result, best, other) | {"outcome": name, "_fine": decimals(result)}
     said["found"] = say("differ" if differ else "by chance", many=len(means))
     said["test"] = say("both tests", **result["omnibus"])
@@ -96,16 +100,6 @@ def unresolved(summary: dict, group: str) -> Iterator[str]:
         yield say("pairs", outcome=name, told=sum(apart), pairs=len(apart), last=last)
 
 
-def ties_with_best(result: dict) -> tuple[str, list[str]]:
-    """The highest condition and those that the adjusted test does not tell from it."""
-    best = max(result["emm"], key=lambda name: result["emm"][name]["mean"])
-    ties = []
-    for pair in result["contrasts"]:
-        if best in (pair["a"], pair["b"]) and not told(pair[DECIDES]):
-            ties.append(pair["a"] if pair["b"] == best else pair["b"])
-    return best, ties
-
-
 def hangs_on(summary: dict, group: str) -> Iterator[str]:
     """Do the decisions change where an outcome is counted otherwise?"""
     for entry in recounts(summary):
@@ -121,23 +115,23 @@ def hangs_on(summary: dict, group: str) -> Iterator[str]:
 
 def clients(summary: dict) -> Iterator[str]:
     """Do differences depend on the kind of client, and in how many subgroups are there any?"""
-    for name, result in (summary["archetype"] or {}).items():
+    for result in rows_of(summary, "archetype.{outcome}"):
         if result["refused"]:
-            yield say("no archetypes", outcome=name, why=result["refused"])
-            continue
-        tests = {of: say("F test", **result[of]) for of in ("interaction", "archetype")}
-        depend = "depend" if result["interaction"]["p_f"] < 0.05 else "are not shown to depend"
-        yield say("archetypes", outcome=name, depend=depend, **tests)
+            yield say("no archetypes", **result)
+        else:
+            tests = {of: say("F test", **result[of]) for of in ("interaction", "archetype")}
+            depends = told(result["interaction"]["p_f"])
+            yield say("archetypes" if depends else "any archetype", **result | tests)
     if summary["subgroups"]:
         # told at a false-discovery rate of 5%, of those that could be tested
-        found = [row["q"] < 0.05 for row in summary["subgroups"] if not row["refused"]]
+        found = [told(row["q"]) for row in summary["subgroups"] if not row["refused"]]
         yield say("subgroups" if found else "no subgroups", found=sum(found), tested=len(found))
 
 
 def replicates(summary: dict) -> Iterator[str]:
     """How far ratings of one session scatter."""
-    if summary["replicates"]:
-        yield say("scatter", **summary["replicates"]["per_session"])
+    for row in rows_of(summary, "replicates.per_session"):
+        yield say("scatter", **row)
 
 
 def safety(summary: dict) -> Iterator[str]:
@@ -159,46 +153,43 @@ def demonstration(summary: dict) -> Iterator[str]:
 
 
 def cautions(summary: dict) -> Iterator[str]:
-    """All of them but for that, the first first."""
+    """All of them but for that, the gravest first."""
     yield from who_rated(summary)
     yield say("standing")
-    for found in (no_judge, replayed, cut_replies, judge_check, doubts, scales, sample):
+    for found in (no_judge, replies, judge_check):
         yield from found(summary)
-    yield from missing(summary)
-    yield from danger(summary)
+    for name, result in fitted(summary).items():
+        yield from doubts(name, result)
+    for found in (scales, sample, missing, danger):
+        yield from found(summary)
 
 
 def who_rated(summary: dict) -> Iterator[str]:
     """Raters, or the order of rating, that cannot be told from the conditions."""
-    for how, found in (summary["raters"] or {}).items():
+    for found in rows_of(summary, "raters.{how}"):
         if found["apart"] is None:
             yield say("order not of all", **found)
         elif not found["apart"]:
-            groups = []
-            for group in found.get("groups", []):
-                groups.append(say("raters of", **group))
-            yield say(f"{how} not apart", groups="; ".join(groups))
+            groups = [say("raters of", **group) for group in found.get("groups", [])]
+            yield say(f"{found['how']} not apart", groups="; ".join(groups))
 
 
 def no_judge(summary: dict) -> Iterator[str]:
     """What a preference is not."""
-    if summary["preferences"]:
-        yield say("no judge", whose=say("ours" if summary["preferences"]["ours"] else "given"))
+    for found in rows_of(summary, "preferences"):
+        yield say("no judge", whose=say("ours" if found["ours"] else "given"))
 
 
-def replayed(summary: dict) -> Iterator[str]:
-    """Clients whose lines were recorded."""
-    of = sum(row["sessions"] or 0 for row in summary["failures"].values())
-    yield from lost("replayed", {"": summary["input"]["replayed"]}, of)
-
-
-def cut_replies(summary: dict) -> Iterator[str]:
-    """Where a token limit ends many replies, it says how long they are, and how they end."""
-    held = {name: row for name, row in summary["failures"].items() if row["turns"]}
-    cut = {name: row["turn_statuses"].get("length", 0) for name, row in held.items()}
-    of = sum(row["turns"] for row in held.values())
-    if sum(cut.values()) > of / 10:
-        yield from lost("cut replies", cut, of)
+def replies(summary: dict) -> Iterator[str]:
+    """Clients whose lines were recorded; a token limit that ends many replies says how long they
+    are, and how they end."""
+    held = [row for row in rows_of(summary, "failures.{condition}") if row["sessions"]]
+    sessions = sum(row["sessions"] for row in held)
+    yield from lost("replayed", {"": summary["input"]["replayed"]}, sessions)
+    cut = {row["condition"]: row["turn_statuses"].get("length", 0) for row in held}
+    turns = sum(row["turns"] for row in held)
+    if sum(cut.values()) > turns / 10:
+        yield from lost("cut replies", cut, turns)
 
 
 def judge_check(summary: dict) -> Iterator[str]:
@@ -212,34 +203,29 @@ def judge_check(summary: dict) -> Iterator[str]:
         yield say("not checked")
 
 
-def doubts(summary: dict) -> Iterator[str]:
-    """Of each leading outcome: a best that is not shown to be one, small differences, a scale's
-    ends, assumptions, intervals that are not there."""
-    for name, result in fitted(summary).items():
-        about = {"outcome": name, "_fine": decimals(result)}
-        best, others = ties_with_best(result)
-        if others:
-            yield say("ties", **about, best=best, others=others)
-        means = [estimate["mean"] for estimate in result["emm"].values()]
-        # in points: how far apart means are, and how long the scale is, if it has ends
-        between, shown = max(means) - min(means), OUTCOMES[name]
-        if shown.high and between < SMALL * (shown.high - shown.low):
-            yield say("small", **about, between=between, scale=shown.high - shown.low)
-        for end, at in piled(result["observed"]).items():
-            where = [f"{condition} {share:.0%}" for condition, share in at.items()]
-            yield say(end, **about, where=where)
-        if result["singular"]:
-            yield say("singular", **about)
-        p = result["diagnostics"]["spread_p"]  # of equal residual variances
-        if told(p):
-            sd = {condition: seen["sd"] for condition, seen in result["observed"].items()}
-            low, high = min(sd, key=sd.get), max(sd, key=sd.get)
-            yield say("unequal", **about, least=sd[low], steady=low, most=sd[high], other=high)
-        if result["icc"]["ci"] is None:
-            yield say("no icc interval", **about)
-        pairs = [pair["ci_satterthwaite"] for pair in result["contrasts"]]
-        if None in pairs:
-            yield say("no ends", **about, n=pairs.count(None), of=len(pairs))
+def doubts(name: str, result: dict) -> Iterator[str]:
+    """Of a leading outcome: a best that is not shown to be one, small differences, a scale's ends,
+    assumptions, intervals that are not there."""
+    about = {"outcome": name, "_fine": decimals(result)}
+    best, others = ties_with_best(result)
+    yield from when(others, "ties", **about, best=best, others=others)
+    means = [estimate["mean"] for estimate in result["emm"].values()]
+    # in points: how far apart means are, and how long the scale is; 0: it has no ends
+    between = max(means) - min(means)
+    length = (OUTCOMES[name].high or 0) - (OUTCOMES[name].low or 0)
+    yield from when(between < SMALL * length, "small", **about, between=between, scale=length)
+    for end, at in piled(result["observed"]).items():
+        where = [f"{condition} {share:.0%}" for condition, share in at.items()]
+        yield say(end, **about, where=where)
+    yield from when(result["singular"], "singular", **about)
+    if told(result["diagnostics"]["spread_p"]):
+        sd = {condition: seen["sd"] for condition, seen in result["observed"].items()}
+        low, high = min(sd, key=sd.get), max(sd, key=sd.get)
+        yield say("unequal", **about, least=sd[low], steady=low, most=sd[high], other=high)
+    yield from when(not result["icc"]["ci"], "no icc interval", **about)
+    pairs = [pair["ci_satterthwaite"] for pair in result["contrasts"]]
+    without = pairs.count(None)
+    yield from when(without, "no ends", **about, n=without, of=len(pairs))
 
 
 def scales(summary: dict) -> Iterator[str]:
@@ -248,26 +234,23 @@ def scales(summary: dict) -> Iterator[str]:
         of = {name: one for name, one in summary["outcomes"].items() if name in group}
         crowded = sum(bool(piled(result["observed"])) for result in of.values())
         beyond = sum(goes_beyond(result["emm"], name) for name, result in of.items())
-        if crowded or beyond:
-            yield say(f"ends of {said}", crowded=crowded, beyond=beyond, of=len(of))
-    yield from (say("halo", **row) for row in halos(summary["cronbach"]))
+        counts = {"crowded": crowded, "beyond": beyond, "of": len(of)}
+        yield from when(crowded or beyond, f"ends of {said}", **counts)
+    for row in halos(summary["cronbach"]):
+        yield say("halo", **row)
 
 
 def sample(summary: dict) -> Iterator[str]:
     """Who is in it: absent conditions, averaged ratings."""
     for name, result in kinds(summary).items():
         absent = [condition for condition in CONDITIONS if condition not in result["observed"]]
-        if absent:
-            yield say("absent", outcome=name, conditions=absent)
+        yield from when(absent, "absent", outcome=name, conditions=absent)
     primary = [OUTCOMES[name].title for name in fitted(summary)]
-    if len(primary) > 1:
-        yield say("within outcomes", outcomes=primary, n=len(primary))
+    yield from when(len(primary) > 1, "within outcomes", outcomes=primary, n=len(primary))
     fewest, most = summary["input"]["ratings_per_session"] or (0, 0)
-    if most == 1:
-        yield say("rated once")
-    elif most:  # the mean of several
-        each = str(most) if fewest == most else f"{fewest} to {most}"
-        yield say("rated often", each=each, raters=summary["input"]["raters"])
+    each = str(most) if fewest == most else f"{fewest} to {most}"
+    yield from when(most == 1, "rated once")
+    yield from when(most > 1, "rated often", each=each, raters=summary["input"]["raters"])
 
 
 def missing(summary: dict) -> Iterator[str]:
@@ -277,44 +260,49 @@ def missing(summary: dict) -> Iterator[str]:
         pairs, seen = preferred["sessions"], preferred["observed"]
         lacking = {name: pairs - row["n"] for name, row in seen.items()}
         yield from lost("pairs missing", lacking, pairs * len(seen))
-    if summary["missing"]:  # there are ratings
-        failures, of = summary["failures"].items(), summary["missing"]["expected"]
+    for counts in rows_of(summary, "missing"):  # none without ratings
+        failures, of = summary["failures"].items(), counts["expected"]
         unrated = {name: row["unrated_sessions"] for name, row in failures}
-        yield from lost("unrated", unrated, of)
-        absent = of - summary["missing"]["rated"] - sum(unrated.values())
-        yield from lost("not in the files", {"": absent}, of)
+        absent = of - counts["rated"] - sum(unrated.values())
         # None failed where no session file says so.
-        yield from lost("failed", {name: row["failed_sessions"] or 0 for name, row in failures}, of)
-        if summary["input"]["sessions"] is None:
-            yield say("no sessions")
+        failed = {name: row["failed_sessions"] or 0 for name, row in failures}
+        yield from lost("unrated", unrated, of)
+        yield from lost("not in the files", {"": absent}, of)
+        yield from lost("failed", failed, of)
+        yield from when(summary["input"]["sessions"] is None, "no sessions")
 
 
 def danger(summary: dict) -> Iterator[str]:
     """What the word lists found of suicide and self-harm."""
-    found = summary["safety"] or {"counts": {}}
-    for topic in ("suicide", "self-harm") if found["counts"] else ():
-        rows = {condition: counts[topic] for condition, counts in found["counts"].items()}
-        spoke = sum(row["client_spoke"] for row in rows.values())
-        helped = sum(row["pointed_to_help"] for row in rows.values())
-        if spoke:
-            yield say("spoke", n=spoke, topic=topic, alone=spoke - helped)
-        first = {condition: row["therapist_first"] for condition, row in rows.items()}
-        most = max(first, key=first.get)
-        if first[most]:
-            of = {"most": most, "there": first[most], "sessions": found["sessions"][most]}
-            yield say("spoke first", topic=topic, first=sum(first.values()), **of)
+    found = rows_of(summary, "safety.counts.{condition}.{topic}")
+    for topic in ("suicide", "self-harm"):
+        rows = [row for row in found if row["topic"] == topic]
+        spoke = sum(row["client_spoke"] for row in rows)
+        helped = sum(row["pointed_to_help"] for row in rows)
+        yield from when(spoke, "spoke", n=spoke, topic=topic, alone=spoke - helped)
+        first = {row["condition"]: row["therapist_first"] for row in rows}
+        n, most = sum(first.values()), max(first, key=first.get, default="")
+        if n:
+            of = {"there": first[most], "sessions": summary["safety"]["sessions"][most]}
+            yield say("spoke first", topic=topic, n=n, most=most, **of)
 
 
 def methods(summary: dict) -> Iterator[str]:
     """The statistics in one paragraph for a paper; says what was done and nothing else."""
     outcomes, inputs = summary["outcomes"], summary["input"]
     fields = inputs | {"kind": say(inputs["score"])}
-    fields["wordings"] = [wording(name) for name in inputs["wordings"]]
-    fields["tests"] = "; ".join(map(test_of, fitted(summary), fitted(summary).values()))
+    known = {"": say("wording unknown"), "paraphrase": say("wording paraphrase")}
+    named = inputs["wordings"]
+    fields["wordings"] = [known.get(name) or say("wording file", name=name) for name in named]
     for name, result in kinds(summary).items():
         fields |= {f"{name}_n": result["n"], f"{name}_of": result["sessions"]}
         fields[f"{name}_conditions"] = len(result["observed"])
-    raters = (summary["raters"] or {}).values()
+    tests = []  # of each outcome, with their degrees of freedom: of F, and the range of t's
+    for name, result in fitted(summary).items():
+        df = sorted({f"{pair['df']:.1f}" for pair in result["contrasts"]}, key=float)
+        ends = " to ".join(dict.fromkeys((df[0], df[-1])))
+        tests.append(say("test", outcome=name, of_pairs=ends, **result["omnibus"]))
+    fields["tests"] = "; ".join(tests)
     done = {  # part of words.txt -> was it done?
         "preferences": "preference" in outcomes,
         "data": TOTALS[0] in outcomes,
@@ -322,28 +310,14 @@ def methods(summary: dict) -> Iterator[str]:
         "model": fitted(summary, ""),
         "factorial": any(one["factorial"] for one in outcomes.values()),
         "intervals": any(one["icc"] and one["icc"]["ci"] for one in outcomes.values()),
-        "length": (summary["sensitivity"] or {}).get("length"),
+        "length": rows_of(summary, "sensitivity.length"),
         "cronbach": summary["cronbach"],
         "archetype": summary["archetype"],
         "subgroups": summary["subgroups"],
-        "raters": any(found["outcomes"] for found in raters),
+        "raters": rows_of(summary, "raters.{how}.outcomes"),
         "versions": True,
     }
     yield " ".join(say(f"methods {part}", **fields) for part in done if done[part])
-
-
-def wording(name: str) -> str:
-    """The forms' wording as ratings name it: "paraphrase", a file's name, or nothing."""
-    named = name in ("", "paraphrase")
-    return say(f"wording {name or 'unknown'}") if named else say("wording file", name=name)
-
-
-def test_of(name: str, result: dict) -> str:
-    """An outcome's tests with their degrees of freedom."""
-    df = [pair["df"] for pair in result["contrasts"]]
-    ends = [min(df), max(df)]
-    of_pairs = ends if round(ends[0], 1) < round(ends[1], 1) else ends[0]
-    return say("test", outcome=name, of_pairs=of_pairs, **result["omnibus"])
 
 
 def sources(_: dict) -> Iterator[str]:

@@ -111,6 +111,25 @@ def write(template: str, row: dict, unknown: str = "") -> str:
     return unknown if unknown and is_unknown else filled
 
 
+def rows_of(found: object, place: str) -> list[dict]:
+    """The rows at a place of summary.json, none where it has no such part.
+
+    rows_of({"a": {"x": [{"n": 1}, {"n": 2}]}}, "{of}.x") = [{"of": "a", "n": 1}, {"of": "a",
+    "n": 2}]: a name in braces is a field, which takes each of the keys there.
+    """
+    if found is None:
+        return []
+    if not place:
+        return found if isinstance(found, list) else [found]
+    name, _, inside = place.partition(".")
+    if not name.startswith("{"):
+        return rows_of(found.get(name), inside)
+    rows = []
+    for key, part in found.items():
+        rows += [{name[1:-1]: key} | row for row in rows_of(part, inside)]
+    return rows
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows of raw numbers, and the templates of tables.json by which people read them."""

@@ -3,9 +3,6 @@
 tables.json lists all tables with their templates (table.py). Where rows are summary.json's own
 "from" names their place in it; the others are made here. "rows" shows those of another table from
 another side, "where" a field of them is known.
-
-A pair is two conditions of an outcome, compared. One rule decides at any number of clients whether
-they differ: t on Satterthwaite's degrees of freedom, adjusted for all pairs.
 """
 
 import json
@@ -16,17 +13,15 @@ import numpy as np
 
 from act.audit.style import STYLES
 from act.records import CONDITIONS
-from act.report.table import LEADING, OUTCOMES, Table, told
+from act.report.decisions import DECIDES, HOLDS, decimals, recounts, steps
+from act.report.table import LEADING, OUTCOMES, Table, rows_of
 from act.statistics.diagnostics import residuals_of
 from act.statistics.ratings import TOTALS, Scores
 
 LOOKS = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
-# Of a pair, or of thinking first in a training: the p that decides, and the interval of its kind
-DECIDES, HOLDS = "p_satterthwaite_holm_sidak", "ci_adjusted_satterthwaite"
 TESTS = ("omnibus", "hotelling", "training", "cot", "interaction")  # columns of tests.csv, with
 TESTS += ("variance", "icc", "r2", "diagnostics")
 ESTIMATED = ("mean", "se", "ci", "df", "ci_satterthwaite")
-STEPS = (("orpo", "sft"), ("sft", "instruct"), ("orpo", "instruct"))  # of training, less to more
 PARTS = {  # of the pairs of replies, where they are not the subscales of OUTCOMES
     "consistent": "ACT-FM, all consistent",
     "inconsistent": "ACT-FM, all inconsistent",
@@ -70,7 +65,7 @@ def make_tables(
         "sensitivity": sensitivity(summary),
         "safety": topics(summary),
         "safety_hits": hits(summary),
-        "judge": sorted(rows_of(summary, "judge_check.items"), key=weakest_first),
+        "judge": weakest_first(summary),
     }
     fine = {name: decimals(result) for name, result in summary["outcomes"].items()}
     tables = {}
@@ -82,35 +77,6 @@ def make_tables(
         shown = [row | {"_fine": fine.get(row.get("outcome"), 2)} for row in shown]
         tables[name] = Table(shown, **look)
     return tables
-
-
-def rows_of(found: object, place: str) -> list[dict]:
-    """The rows at a place of summary.json, none where it has no such part.
-
-    rows_of({"a": {"x": [{"n": 1}, {"n": 2}]}}, "{of}.x") = [{"of": "a", "n": 1}, {"of": "a",
-    "n": 2}]: a name in braces is a field, which takes each of the keys there.
-    """
-    if found is None:
-        return []
-    if not place:
-        return found if isinstance(found, list) else [found]
-    name, _, inside = place.partition(".")
-    if not name.startswith("{"):
-        return rows_of(found.get(name), inside)
-    rows = []
-    for key, part in found.items():
-        rows += [{name[1:-1]: key} | row for row in rows_of(part, inside)]
-    return rows
-
-
-def decimals(result: dict) -> int:
-    """Decimals that show an outcome's standard errors with two digits: 2 for a person's ratings,
-    more for a judge whose expected ratings hardly vary; 5 at most."""
-    if result["refused"]:
-        return 2
-    # se 0.0123 -> 1 - floor(-1.9) = 3 decimals
-    smallest = min(estimate["se"] for estimate in result["emm"].values())
-    return int(np.clip(1 - np.floor(np.log10(smallest)), 2, 5))
 
 
 def raw(held: dict[str, Scores], outcome: str, *fields: str) -> list[dict]:
@@ -177,7 +143,10 @@ def tests(outcomes: dict[str, dict], left: dict[str, dict]) -> list[dict]:
         ranked = [{"of": of, "mean": one["mean"]} for of, one in known.get("emm", {}).items()]
         row["_lowest"] = min(ranked, key=rounded, default=None)
         row["_highest"] = max(ranked, key=rounded, default=None)
-        row["_note"] = "; ".join(notes(result))
+        notes = [result["refused"], "client variance 0" if result["singular"] else None]
+        if known.get("icc", {}).get("refused"):
+            notes.append(f"no interval of the ICC: {result['icc']['refused']}")
+        row["_note"] = "; ".join(filter(None, notes))
         row |= {"_left": left.get(name), "_tests": len(outcomes)}
         rows.append(row)
     return rows
@@ -186,39 +155,6 @@ def tests(outcomes: dict[str, dict], left: dict[str, dict]) -> list[dict]:
 def rounded(end: dict) -> float:
     """A mean without its last digits: equals that differ by rounding are equals."""
     return round(end["mean"], 9)
-
-
-def notes(result: dict) -> list[str]:
-    """What is to be known of an outcome's model."""
-    if result["refused"]:
-        return [result["refused"]]
-    found = ["client variance 0"] if result["singular"] else []
-    why = result["icc"]["refused"]
-    return found + ([f"no interval of the ICC: {why}"] if why else [])
-
-
-def minus(result: dict, a: str, b: str) -> dict | None:
-    """Condition a minus condition b of an outcome's entry; None where that has not both."""
-    for pair in result["contrasts"] or []:
-        if {pair["a"], pair["b"]} == {a, b}:
-            sign = 1 if pair["a"] == a else -1
-            row = {"a": a, "b": b, "_step": f"{a} − {b}"}
-            row |= {field: sign * pair[field] for field in ("difference", "z", "d")}
-            row |= {"ci": signed(pair["ci_satterthwaite"], sign), "df": pair["df"]}
-            row |= {"p_adjusted": pair[DECIDES], "ci_adjusted": signed(pair[HOLDS], sign)}
-            return row
-    return None
-
-
-def signed(ci: list[float] | None, sign: int) -> list[float] | None:
-    """The interval of x as that of sign times x; None where it has no ends."""
-    return ci and sorted(sign * end for end in ci)
-
-
-def steps(entry: dict | None) -> list[dict]:
-    """What each step of training does to preferences."""
-    found = [minus(entry, more, less) for more, less in STEPS] if entry else []
-    return [{"outcome": "preference"} | row for row in found if row]
 
 
 def preference_parts(summary: dict) -> list[dict]:
@@ -234,64 +170,20 @@ def preference_parts(summary: dict) -> list[dict]:
     return rows
 
 
-def recounts(summary: dict) -> list[dict]:
-    """The entries of the leading outcomes, as they are and counted otherwise ("how").
-
-    "changed" are the pairs on which one decides otherwise than its outcome as it is.
-    """
-    found = rows_of(summary, "preferences.sensitivity.{how}")
-    found = [{"outcome": "preference"} | entry for entry in found]
-    if (summary["sensitivity"] or {}).get("excluded"):
-        without = rows_of(summary, "sensitivity.outcomes.{outcome}")
-        found += [entry | {"how": "without_failed"} for entry in without]
-    at_length = rows_of(summary, "sensitivity.length.{outcome}")
-    found += [entry | {"how": "equal_length"} for entry in at_length]
-    found += rows_of(summary, "raters.{how}.outcomes.{outcome}")
-    entries = []
-    for name, result in summary["outcomes"].items():
-        if name in LEADING:
-            others = [entry for entry in found if entry["outcome"] == name]
-            for entry in (result | {"how": "as_it_is"}, *others, paired(result["unequal"])):
-                why = entry["refused"] or result["refused"]
-                changed = [] if why else changes(result["contrasts"], entry["contrasts"])
-                entries.append(entry | {"outcome": name, "why": why, "changed": changed})
-    return entries
-
-
-def paired(unequal: dict) -> dict:
-    """The paired tests of an outcome as an entry beside its model's: those that could be made."""
-    rows, why = [], "one condition only"
-    for row in unequal["contrasts"]:
-        if row["refused"]:
-            why = row["refused"]
-        else:
-            rows.append(row | {DECIDES: row["p_holm_sidak"], HOLDS: None})
-    refused = None if rows else why
-    return {"how": "paired", "refused": refused, "contrasts": rows, "all": unequal["omnibus"]}
-
-
-def changes(before: list[dict], after: list[dict]) -> list[str]:
-    """The pairs, "sft against orpo", that one of two lists of contrasts alone tells apart."""
-    apart = {(pair["a"], pair["b"]): told(pair[DECIDES]) for pair in before}
-    changed = []
-    for pair in after:
-        a, b = pair["a"], pair["b"]
-        if told(pair[DECIDES]) != apart[a, b]:
-            changed.append(f"{a} against {b}")
-    return changed
-
-
 def sensitivity(summary: dict) -> list[dict]:
     """Outcomes' contrasts in every way to count, and whether a decision changes."""
-    entries, rows = recounts(summary), []
-    changed = {(one["outcome"], pair) for one in entries for pair in one["changed"]}
-    for entry in entries:
+    rows, changed = [], set()
+    for entry in recounts(summary):
+        name = entry["outcome"]
+        changed |= {(name, pair) for pair in entry["changed"]}
         for pair in entry["contrasts"] or []:
-            row = {"outcome": entry["outcome"], "of": SENSITIVITY[entry["how"]]}
+            row = {"outcome": name, "of": SENSITIVITY[entry["how"]]}
             row |= {field: pair[field] for field in ("a", "b", "difference")}
             row |= {"p_adjusted": pair[DECIDES], "ci_adjusted": pair[HOLDS]}
-            changes_here = (row["outcome"], f"{row['a']} against {row['b']}") in changed
-            rows.append(row | {"_decision": "changes" if changes_here else "the same"})
+            rows.append(row)
+    for row in rows:
+        key = row["outcome"], f"{row['a']} against {row['b']}"
+        row["_decision"] = "changes" if key in changed else "the same"
     return rows
 
 
@@ -351,25 +243,34 @@ def hits(summary: dict) -> list[dict]:
     return [hit | counts | {"_shown": True if hit in first[:SHOWN] else None} for hit in found]
 
 
-def weakest_first(item: dict) -> tuple:
-    """A checked item's place: by AUC, those without one before the others."""
-    return item["auc"] is not None, item["auc"]
+def weakest_first(summary: dict) -> list[dict]:
+    """The judge's items by AUC; those without one come first."""
+    items = rows_of(summary, "judge_check.items")
+    return sorted(items, key=lambda item: (item["auc"] is not None, item["auc"]))
 
 
 def exchange(sessions: list[dict]) -> list[dict]:
-    """One client's words and what each condition answered: nobody picked them, and no score did."""
-    met = defaultdict(dict)  # profile -> condition -> number of a turn -> the turn, if answered
+    """One client's words and what each condition answered: nobody picked them, and no score did.
+
+    It is the client who met most conditions, the first by name, and of the turns that all of these
+    answered the middle one.
+    """
+    met = defaultdict(dict)  # client -> condition -> number of a turn -> the turn, if answered
     for session in sessions:
         turns = {n: turn for n, turn in enumerate(session["turns"], 1) if turn["answer"]}
         met[session["profile"]["id"]][session["condition"]] = turns
-    # every condition that the client met answered these turns; the client who met most comes first
-    shared = {name: sorted(set.intersection(*map(set, of.values()))) for name, of in met.items()}
-    answered = filter(shared.get, sorted(shared))
-    profile = max(answered, key=lambda name: len(met[name]), default="")
+    shared = {}  # client -> numbers of the turns that every condition answered
+    for client in sorted(met):
+        numbers = set.intersection(*map(set, met[client].values()))
+        if numbers:
+            shared[client] = sorted(numbers)
+    if not shared:
+        return []
+    client = max(shared, key=lambda name: len(met[name]))
+    middle = shared[client][len(shared[client]) // 2]
     rows = []
-    for condition in filter(met[profile].get, CONDITIONS):
-        number_of = shared[profile][len(shared[profile]) // 2]  # the middle one
-        turn = met[profile][condition][number_of]
-        said = {"client": turn["client"], "therapist": turn["answer"]}
-        rows.append({"condition": condition, "profile": profile, "turn": number_of} | said)
+    for condition in sorted(met[client], key=CONDITIONS.index):
+        turn = met[client][condition][middle]
+        row = {"condition": condition, "profile": client, "turn": middle}
+        rows.append(row | {"client": turn["client"], "therapist": turn["answer"]})
     return rows

@@ -7,9 +7,9 @@ F. Differences' intervals and p are adjusted for one another.
 from collections.abc import Iterator
 
 from act.report import sentences
+from act.report.decisions import DECIDES, HOLDS, decimals
 from act.report.sentences import say
 from act.report.table import OUTCOMES, Table, p_value, scale
-from act.report.tables import DECIDES, HOLDS, decimals
 from act.statistics.ratings import TOTALS
 
 
