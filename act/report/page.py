@@ -121,7 +121,8 @@ class Report:
         """The same, each shut on a screen and open on paper."""
         folded = []
         for table in self.tables[name].each(group):
-            folded.append(element("details", element("summary", table.title), grid(table)))
+            name = element("summary", table.title)
+            folded.append(element("details", name, grid(table), class_="folded"))
         return join(*folded)
 
 
