@@ -40,6 +40,7 @@ import argparse
 import json
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from act.audit import safety
@@ -142,9 +143,9 @@ def main() -> None:
         raise InputError("nothing to analyse: give --preferences, --ratings or --sessions")
     if args.check and not args.ratings:
         raise InputError("--check says whether the judge of --ratings can be trusted: give both")
-    ratings = read_ratings(args.ratings, args.score) if args.ratings else None
-    preferences = read_preferences(args.preferences) if args.preferences else None
-    sessions = read_sessions(args.sessions, ratings or []) if args.sessions else None
+    ratings = given(args.ratings, read_ratings, args.score)
+    preferences = given(args.preferences, read_preferences)
+    sessions = given(args.sessions, read_sessions, ratings or [])
     held = {}  # outcome -> the scores that have it, in the order of the report
     if preferences:
         held["preference"] = score_preferences(preferences)
@@ -154,7 +155,7 @@ def main() -> None:
     # searched by another process while the models are fitted here
     audit = beside(safety.audit, sessions) if sessions else lambda: None
     held |= score_style(sessions or [])
-    check = read_check(args.check) if args.check else None
+    check = given(args.check, read_check)
     out = Path(args.out)
     asked = ("ratings", "preferences", "sessions", "score", "resamples", "seed")
     inputs = {name: getattr(args, name) for name in asked}
@@ -168,6 +169,11 @@ def main() -> None:
         write_all(out, summary, tables, args.figures)
     print(*terminal.answer(summary, tables), sep="\n")
     print(f"report: {out / 'report.html'}")
+
+
+def given(path: str | None, read: Callable, *more: object) -> object:
+    """What is read of a file; None where none was given."""
+    return read(path, *more) if path else None
 
 
 def write_all(out: Path, summary: dict, tables: dict[str, Table], kind: str | None) -> None:
@@ -220,7 +226,8 @@ def draw(figures: dict[str, Figure], kind: str) -> dict[str, bytes]:
         return {}
     halves = [{name: figures[name] for name in list(figures)[start::2]} for start in (0, 1)]
     others = beside(render_all, halves[1], kind)
-    return render_all(halves[0], kind) | others()
+    drawn = render_all(halves[0], kind) | others()
+    return {name: drawn[name] for name in figures}
 
 
 if __name__ == "__main__":

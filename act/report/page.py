@@ -8,6 +8,7 @@ a plain str is text, an `Html` is markup, made here.
 import base64
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -56,11 +57,6 @@ def greek(line: str) -> str:
     return re.sub(r"(?<=[<=]) (?=[\d.])| (?=[<=] [\d.])", "\u00a0", line)
 
 
-def paragraph(line: str, **attributes: str) -> Html:
-    """One or more of our sentences."""
-    return element("p", greek(line), **attributes)
-
-
 def grid(table: Table) -> Html:
     """A table, which scrolls inside itself where it is too wide, and its note. Its first column
     names the row; each cell holds its column's name, for phones, where a row is a card."""
@@ -79,7 +75,7 @@ def grid(table: Table) -> Html:
     parts = element("thead", element("tr", *top)), element("tbody", *rows)
     inner = element("table", element("caption", table.title), *parts)
     region = {"class_": "scroll", "role": "region", "tabindex": "0", "aria_label": table.title}
-    note = paragraph(table.note, class_="small") if table.note else ""
+    note = element("p", greek(table.note), class_="small") if table.note else ""
     return join(element("div", inner, **region), note)
 
 
@@ -94,23 +90,26 @@ class Report:
 
     def says(self, name: str, group: str) -> Html:
         """A function of sentences.py, a paragraph a line."""
-        of = [group] if group else []
-        return join(*map(paragraph, SAYS[name](self.summary, *of)))
+        paragraphs = [element("p", greek(line)) for line in self.lines(name, group)]
+        return join(*paragraphs)
 
-    def lists(self, name: str, _: str) -> Html:
+    def lists(self, name: str, group: str) -> Html:
         """The same as a bulleted list."""
-        lines = SAYS[name](self.summary)
-        return element("ul", *(element("li", greek(line)) for line in lines))
+        items = [element("li", greek(line)) for line in self.lines(name, group)]
+        return element("ul", *items)
+
+    def lines(self, name: str, group: str) -> Iterator[str]:
+        """What the function says, of a group of outcomes where one is named."""
+        return SAYS[name](self.summary, *filter(None, [group]))
 
     def draws(self, kind: str, group: str) -> Html:
         """The figures of a kind, side by side: each image is inside the page."""
         shown = []
-        for name, figure in self.figures.items():
-            wanted = figure.kind == kind and within(figure.outcome, group)
-            if wanted and name in self.images:  # drawn where matplotlib is there
-                data = base64.b64encode(self.images[name]).decode()
-                image = element("img", src=f"data:image/svg+xml;base64,{data}", alt=figure.text)
-                shown.append(element("figure", image, element("figcaption", greek(figure.caption))))
+        for name, image in self.images.items():  # none without matplotlib
+            figure, data = self.figures[name], base64.b64encode(image).decode()
+            if figure.kind == kind and within(figure.outcome, group):
+                drawn = element("img", src=f"data:image/svg+xml;base64,{data}", alt=figure.text)
+                shown.append(element("figure", drawn, element("figcaption", greek(figure.caption))))
         return element("div", *shown, class_="grid") if shown else Html("")
 
     def shows(self, name: str, group: str) -> Html:

@@ -47,6 +47,9 @@ def make_tables(
     `held`: outcome -> the scores that have it. `sessions` are asked for what was said alone.
     """
     left = left_over(summary["outcomes"], held)
+    items = rows_of(summary, "judge_check.items")
+    kinds = rows_of(summary, "archetype.{outcome}.emm.{archetype}.{condition}")
+    several = len({row["archetype"] for row in kinds}) > 1
     made = {
         "scores": raw(held, TOTALS[0], "condition", "profile", "ratings"),
         "preference": raw(held, "preference", "condition", "profile"),
@@ -58,14 +61,16 @@ def make_tables(
         "client_effects": rows_of(left, "{outcome}.effects"),
         "steps": steps(summary["outcomes"].get("preference")),
         "preference_parts": preference_parts(summary),
-        "archetypes": archetypes(summary),
+        # means of one kind alone are the conditions' own
+        "archetypes": kinds if several else [],
         "subgroups": subgroups(summary),
         "scatter": scatter(summary),
         "failures": failures(summary),
         "sensitivity": sensitivity(summary),
         "safety": topics(summary),
         "safety_hits": hits(summary),
-        "judge": weakest_first(summary),
+        # the weakest first, before them those without an AUC
+        "judge": sorted(items, key=lambda item: (item["auc"] is not None, item["auc"])),
     }
     fine = {name: decimals(result) for name, result in summary["outcomes"].items()}
     tables = {}
@@ -187,13 +192,6 @@ def sensitivity(summary: dict) -> list[dict]:
     return rows
 
 
-def archetypes(summary: dict) -> list[dict]:
-    """The estimated mean of each kind of client in each condition, where there are several: of one
-    kind they are the conditions' own."""
-    rows = rows_of(summary, "archetype.{outcome}.emm.{archetype}.{condition}")
-    return rows if len({row["archetype"] for row in rows}) > 1 else []
-
-
 def subgroups(summary: dict) -> list[dict]:
     """The conditions compared within each subgroup, smallest q first, those not tested last;
     `clients` is summary.json's "sessions"."""
@@ -241,12 +239,6 @@ def hits(summary: dict) -> list[dict]:
     first = [hit for hit in found if hit["first"] and hit["speaker"] == "therapist"]
     counts = {"_first": len(first), "_most": SHOWN, "_hits": len(found)}
     return [hit | counts | {"_shown": True if hit in first[:SHOWN] else None} for hit in found]
-
-
-def weakest_first(summary: dict) -> list[dict]:
-    """The judge's items by AUC; those without one come first."""
-    items = rows_of(summary, "judge_check.items")
-    return sorted(items, key=lambda item: (item["auc"] is not None, item["auc"]))
 
 
 def exchange(sessions: list[dict]) -> list[dict]:
