@@ -7,22 +7,18 @@ names the functions of a summary that it shows: each yields a paragraph or a lis
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from act.audit.style import STYLES
 from act.forms import FORMS
 from act.forms import OUTCOMES as OF_FORMS
 from act.records import CONDITIONS
 from act.report.decisions import DECIDES, decimals, minus, recounts, steps, ties_with_best
-from act.report.table import LEADING, OUTCOMES, rows_of, told, within, write
+from act.report.table import LEADING, OUTCOMES, WORDS, rows_of, told, within, write
 from act.statistics.ratings import TOTALS
 from act.statistics.scales import goes_beyond, halos, piled
 
 # Below this share of a scale (about one step on a single item) a difference is called small.
 SMALL = 0.02
-_TEXT = Path(__file__).with_name("words.txt").read_text(encoding="utf-8")
-_PARTS = re.split(r"^\[(.+)\]$", _TEXT, flags=re.MULTILINE)[1:]  # name, template, name, ...
-WORDS = {name: " ".join(said.split()) for name, said in zip(_PARTS[::2], _PARTS[1::2], strict=True)}
 
 
 def say(name: str, /, **fields: object) -> str:
@@ -58,12 +54,11 @@ def kinds(summary: dict) -> dict[str, dict]:
 def answers(summary: dict) -> Iterator[str]:
     """The answer on preferences, with what each step of training does, and on both totals."""
     for name in LEADING:
-        result = summary["outcomes"].get(name)
-        if result:
+        if name in summary["outcomes"]:
+            result = summary["outcomes"][name]
             yield answer(name, result)
-        if result and name == "preference":
-            said = [say("step", **row, _fine=decimals(result)) for row in steps(result)]
-            yield from when(said, "steps", steps="; ".join(said))
+            found = steps(result) if name == "preference" else []
+            yield from when(found, "steps", steps=found, _fine=decimals(result))
 
 
 def answer(name: str, result: dict) -> str:
@@ -78,7 +73,7 @@ def answer(name: str, result: dict) -> str:
     differ = told(result["omnibus"]["p_f"])
     said = minus(result, best, other) | {"outcome": name, "_fine": decimals(result)}
     said["found"] = say("differ" if differ else "by chance", many=len(means))
-    said["test"] = say("both tests", **result["omnibus"])
+    said["test"] = result["omnibus"]
     said["other"] = "the untrained model, instruct" if other == "instruct" else other
     return say("answer", **said)
 
@@ -116,12 +111,9 @@ def hangs_on(summary: dict, group: str) -> Iterator[str]:
 def clients(summary: dict) -> Iterator[str]:
     """Do differences depend on the kind of client, and in how many subgroups are there any?"""
     for result in rows_of(summary, "archetype.{outcome}"):
-        if result["refused"]:
-            yield say("no archetypes", **result)
-        else:
-            tests = {of: say("F test", **result[of]) for of in ("interaction", "archetype")}
-            depends = told(result["interaction"]["p_f"])
-            yield say("archetypes" if depends else "any archetype", **result | tests)
+        depends = result["interaction"] and told(result["interaction"]["p_f"])
+        tested = "archetypes" if depends else "any archetype"
+        yield say("no archetypes" if result["refused"] else tested, **result)
     if summary["subgroups"]:
         # told at a false-discovery rate of 5%, of those that could be tested
         found = [told(row["q"]) for row in summary["subgroups"] if not row["refused"]]
@@ -170,8 +162,7 @@ def who_rated(summary: dict) -> Iterator[str]:
         if found["apart"] is None:
             yield say("order not of all", **found)
         elif not found["apart"]:
-            groups = [say("raters of", **group) for group in found.get("groups", [])]
-            yield say(f"{found['how']} not apart", groups="; ".join(groups))
+            yield say(f"{found['how']} not apart", **found)
 
 
 def no_judge(summary: dict) -> Iterator[str]:
@@ -297,12 +288,11 @@ def methods(summary: dict) -> Iterator[str]:
     for name, result in kinds(summary).items():
         fields |= {f"{name}_n": result["n"], f"{name}_of": result["sessions"]}
         fields[f"{name}_conditions"] = len(result["observed"])
-    tests = []  # of each outcome, with their degrees of freedom: of F, and the range of t's
+    fields["tests"] = []  # of each outcome, with their degrees of freedom: of F, the range of t's
     for name, result in fitted(summary).items():
         df = sorted({f"{pair['df']:.1f}" for pair in result["contrasts"]}, key=float)
         ends = " to ".join(dict.fromkeys((df[0], df[-1])))
-        tests.append(say("test", outcome=name, of_pairs=ends, **result["omnibus"]))
-    fields["tests"] = "; ".join(tests)
+        fields["tests"].append(result["omnibus"] | {"outcome": name, "of_pairs": ends})
     done = {  # part of words.txt -> was it done?
         "preferences": "preference" in outcomes,
         "data": TOTALS[0] in outcomes,

@@ -19,6 +19,10 @@ from act.forms import Outcome
 DASH = "–"
 FIELD = re.compile(r"\{(\w+)(?:\[(\w+)\])?(?::([^}]+))?\}")  # {name}, {name[part]:spec}
 FORMULA = tuple("=+-@＝＋－＠")  # what a spreadsheet may run begins with one, spaces aside
+_TEXT = Path(__file__).with_name("words.txt").read_text(encoding="utf-8")
+_PARTS = re.split(r"^\[(.+)\]$", _TEXT, flags=re.MULTILINE)[1:]  # name, template, name, ...
+# Templates that more than one place uses, and the report's sentences
+WORDS = {name: " ".join(said.split()) for name, said in zip(_PARTS[::2], _PARTS[1::2], strict=True)}
 # Every outcome there is, in the order of the report
 PREFERENCE = Outcome("Preference for the wanted reply", unit="nats a token", group="preference")
 OUTCOMES = {"preference": PREFERENCE, **OF_FORMS, **STYLES}
@@ -81,33 +85,39 @@ SPECS = {
 
 
 def written(value: object, spec: str, fine: int) -> str:
-    """One value as a reader sees it: in "2" decimals, in `fine` of them, or by one of SPECS."""
+    """One value as a reader sees it: in "2" decimals, in `fine` of them, by one of SPECS; a dict,
+    or each of a list, by a template of WORDS."""
     if spec in SPECS:
         return SPECS[spec](value)
+    if spec in WORDS and value is not None:
+        rows = value if isinstance(value, list) else [value]
+        return "; ".join(write(WORDS[spec], {"_fine": fine} | row, DASH) for row in rows)
     if spec.startswith("+"):
         return f"{value} {spec[1:]}{'' if value == 1 else 's'}"
     if isinstance(value, str) or (isinstance(value, int) and not spec):
         return str(value)
-    return number(value, fine if spec == "fine" else int(spec or 2))
+    return number(value, int(spec) if spec.isdigit() else fine if spec == "fine" else 2)
 
 
 def write(template: str, row: dict, unknown: str = "") -> str:
-    """A template filled from a row; `unknown`, if that is given, where every field of it is None.
+    """A template filled from a row; `unknown`, if that is given, where nothing of it is known.
 
     "{z}" is in two decimals, "{df:1}" in one, "{ci:fine}" in the row's "_fine". Two numbers are an
     interval, None is a dash, "{n:+session}" is "1 session" or "2 sessions". "{icc[ci]}" is a part
-    of "icc", None where that is not there. Of SPECS, "{p:=p}" is "= .031" or "< .001".
+    of "icc", None where that is not there. Of SPECS, "{p:=p}" is "= .031" or "< .001"; of WORDS,
+    "{omnibus:F test}" is that template, filled from the omnibus test.
     """
-    values = []
+    known = []
 
     def fill(place: re.Match) -> str:
         name, part, spec = place.groups(default="")
         value = (row.get(name) or {}).get(part) if part else row[name]
-        values.append(value)
-        return written(value, spec, row.get("_fine", 2))
+        said = written(value, spec, row.get("_fine", 2))
+        known.append(value is not None and said != DASH)
+        return said
 
     filled = FIELD.sub(fill, template)
-    is_unknown = values and all(value is None for value in values)
+    is_unknown = known and not any(known)
     return unknown if unknown and is_unknown else filled
 
 
