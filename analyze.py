@@ -201,11 +201,8 @@ def refuse_inputs(args: argparse.Namespace, tables: dict[str, Table]) -> None:
 
 def score_style(sessions: list[dict]) -> dict[str, Scores]:
     """What is counted of how the therapists speak, of every session with a reply."""
-    found = {}
-    for session in sessions:
-        counts = style(session)
-        if counts is not None:
-            found[session["profile"]["id"], session["condition"]] = counts
+    counted = {(one["profile"]["id"], one["condition"]): style(one) for one in sessions}
+    found = {key: counts for key, counts in counted.items() if counts}
     return dict.fromkeys(STYLES, Scores.of(found)) if found else {}
 
 

@@ -387,6 +387,20 @@ def test_one_is_said_in_the_singular_and_names_are_listed():
     assert [SPECS["and"](names) for names in ([], ["a"], ["a", "b"])] == ["", "a", "a and b"]
 
 
+def test_a_field_is_filled_by_a_template_of_its_own_once_or_for_each_of_a_list():
+    test = {"df": 5, "df2": 49.04, "f": 3.5, "p_f": 0.0091, "chi2": 17.5, "p": 0.0004}
+    said = "F(5, 49.0) = 3.50, p = .009"
+    assert write("{test:F test}", {"test": test}, "-") == said
+    assert write("{test:both tests}.", {"test": test}) == f"{said}; chi2(5) = 17.50, p < .001."
+    assert write("{test:F test}", {"test": None}, "not known") == "not known"
+    row = {"_step": "orpo \u2212 sft", "difference": 0.1234, "ci_adjusted": [0, 0.25]}
+    rows = [row | {"p_adjusted": 0.01}, row | {"p_adjusted": None, "difference": -0.5}]
+    assert write("{steps:step}", {"steps": rows, "_fine": 3}) == (
+        "orpo \u2212 sft 0.123 (0.000 to 0.250), told from 0; "
+        "orpo \u2212 sft \u22120.500 (0.000 to 0.250), not told from 0"
+    )
+
+
 def test_rows_are_found_at_their_place_and_none_where_a_part_is_not_there():
     found = {"outcomes": {"tes": {"pairs": [{"n": 1}, {"n": 2}]}, "act": {"pairs": None}}}
     rows = [{"outcome": "tes", "n": 1}, {"outcome": "tes", "n": 2}]
