@@ -11,6 +11,13 @@ from act.report.table import LEADING, rows_of, told
 
 # Of a pair, or of thinking first in a training: the p that decides, and the interval of its kind
 DECIDES, HOLDS = "p_satterthwaite_holm_sidak", "ci_adjusted_satterthwaite"
+WITHOUT_FAILED = {"how": "without_failed"}
+OTHERWISE = {  # where summary.json has entries that are counted otherwise: what these do not say
+    "preferences.sensitivity.{how}": {"outcome": "preference"},
+    "sensitivity.outcomes.{outcome}": WITHOUT_FAILED,
+    "sensitivity.length.{outcome}": {"how": "equal_length"},
+    "raters.{how}.outcomes.{outcome}": {},
+}
 STEPS = (("orpo", "sft"), ("sft", "instruct"), ("orpo", "instruct"))  # of training, less to more
 
 
@@ -58,26 +65,24 @@ def steps(entry: dict | None) -> list[dict]:
 def recounts(summary: dict) -> list[dict]:
     """The entries of the leading outcomes, as they are and counted otherwise ("how").
 
-    "changed" are the pairs on which one decides otherwise than its outcome as it is.
+    "changed" are the pairs on which one decides otherwise than its outcome as it is; "why" says why
+    nothing is compared.
     """
-    found = rows_of(summary, "preferences.sensitivity.{how}")
-    found = [{"outcome": "preference"} | entry for entry in found]
-    if (summary["sensitivity"] or {}).get("excluded"):
-        without = rows_of(summary, "sensitivity.outcomes.{outcome}")
-        found += [entry | {"how": "without_failed"} for entry in without]
-    at_length = rows_of(summary, "sensitivity.length.{outcome}")
-    found += [entry | {"how": "equal_length"} for entry in at_length]
-    found += rows_of(summary, "raters.{how}.outcomes.{outcome}")
+    excluded = (summary["sensitivity"] or {}).get("excluded")
+    found = []
+    for place, about in OTHERWISE.items():
+        if excluded or about != WITHOUT_FAILED:  # without none it is as it is
+            found += [about | entry for entry in rows_of(summary, place)]
     entries = []
-    for name, result in summary["outcomes"].items():
-        others = [entry for entry in found if entry["outcome"] == name]
-        before = verdicts(result["contrasts"] or [])
-        ways = [result | {"how": "as_it_is"}, *others, paired(result["unequal"])]
-        for entry in ways if name in LEADING else ():
-            why = entry["refused"] or result["refused"]
-            after = {} if why else verdicts(entry["contrasts"])
-            changed = [pair for pair in after if after[pair] != before[pair]]
-            entries.append(entry | {"outcome": name, "why": why, "changed": changed})
+    for name in LEADING:
+        for result in rows_of(summary["outcomes"], name):
+            others = [entry for entry in found if entry["outcome"] == name]
+            before = verdicts(result["contrasts"] or [])
+            for entry in (result | {"how": "as_it_is"}, *others, paired(result["unequal"])):
+                why = entry["refused"] or result["refused"]
+                after = {} if why else verdicts(entry["contrasts"])
+                changed = [pair for pair in after if after[pair] != before[pair]]
+                entries.append(entry | {"outcome": name, "why": why, "changed": changed})
     return entries
 
 

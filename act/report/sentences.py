@@ -54,8 +54,7 @@ def kinds(summary: dict) -> dict[str, dict]:
 def answers(summary: dict) -> Iterator[str]:
     """The answer on preferences, with what each step of training does, and on both totals."""
     for name in LEADING:
-        if name in summary["outcomes"]:
-            result = summary["outcomes"][name]
+        for result in rows_of(summary["outcomes"], name):
             yield answer(name, result)
             found = steps(result) if name == "preference" else []
             yield from when(found, "steps", steps=found, _fine=decimals(result))
@@ -246,8 +245,7 @@ def sample(summary: dict) -> Iterator[str]:
 
 def missing(summary: dict) -> Iterator[str]:
     """What was not measured, and what went wrong."""
-    preferred = summary["outcomes"].get("preference")
-    if preferred:
+    for preferred in rows_of(summary, "outcomes.preference"):
         pairs, seen = preferred["sessions"], preferred["observed"]
         lacking = {name: pairs - row["n"] for name, row in seen.items()}
         yield from lost("pairs missing", lacking, pairs * len(seen))
