@@ -40,6 +40,7 @@ import argparse
 import json
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from act.audit import safety
@@ -92,20 +93,22 @@ def plan(words: list[str]) -> None:
     print(f"{said} = {args.difference:g}, found with power {args.power:g}:")
     print(f"{'':<24}{'level':>8}{'profiles':>10}{'sessions':>10}{'power':>8}")
     for label, answer in answers.items():
-        profiles, reached = answer or (0, 0)  # None: MOST are not enough
-        found = f"{profiles:>10}{profiles * k:>10}{reached:>8.3f}" if answer else f"  {most}"
+        found = f"  {most}"
+        if answer:
+            profiles, reached = answer
+            found = f"{profiles:>10}{profiles * k:>10}{reached:>8.3f}"
         print(f"{label:<24}{levels[label]:>8.4f}{found}")
 
 
 def check_plan(args: argparse.Namespace) -> None:
     """Raises InputError for a study that nothing can be planned for."""
     names = args.contrast.split(",")
+    others = [name for name in names if name not in args.conditions]
     if len(names) != 2:
         raise InputError(f"--contrast {args.contrast}: two conditions with a comma between them")
-    for name in names:
-        if name not in args.conditions:
-            those = ", ".join(args.conditions)
-            raise InputError(f'--contrast: "{name}" is none of the conditions {those}')
+    if others:
+        known = ", ".join(args.conditions)
+        raise InputError(f'--contrast: "{others[0]}" is none of the conditions {known}')
     if names[0] == names[1]:
         raise InputError(f'--contrast: "{names[0]}" against itself differs by nothing')
     if not math.isfinite(args.difference) or args.difference == 0:
@@ -114,7 +117,7 @@ def check_plan(args: argparse.Namespace) -> None:
         raise InputError(f"--variance-residual {args.variance_residual:g}: a variance above 0")
     if not ALPHA < args.power < 1:
         raise InputError(f"--power {args.power:g}: between {ALPHA:g}, the test's level, and 1")
-    if not args.missing <= 0.9:
+    if args.missing > 0.9:
         raise InputError(f"--missing {args.missing:g}: at most 0.9 of the sessions")
 
 
@@ -140,9 +143,9 @@ def main() -> None:
         raise InputError("nothing to analyse: give --preferences, --ratings or --sessions")
     if args.check and not args.ratings:
         raise InputError("--check says whether the judge of --ratings can be trusted: give both")
-    ratings = read_ratings(args.ratings, args.score) if args.ratings else None
-    preferences = read_preferences(args.preferences) if args.preferences else None
-    sessions = read_sessions(args.sessions, ratings or []) if args.sessions else None
+    ratings = given(args.ratings, read_ratings, args.score)
+    preferences = given(args.preferences, read_preferences)
+    sessions = given(args.sessions, read_sessions, ratings or [])
     held = {}  # outcome -> the scores that have it, in the order of the report
     if preferences:
         held["preference"] = score_preferences(preferences)
@@ -152,7 +155,7 @@ def main() -> None:
     # searched by another process while the models are fitted here
     audit = beside(safety.audit, sessions) if sessions else lambda: None
     held |= score_style(sessions or [])
-    check = read_check(args.check) if args.check else None
+    check = given(args.check, read_check)
     out = Path(args.out)
     asked = ("ratings", "preferences", "sessions", "score", "resamples", "seed")
     inputs = {name: getattr(args, name) for name in asked}
@@ -162,10 +165,15 @@ def main() -> None:
         add_conduct(summary, sessions)
         summary["safety"] = audit()
         tables = make_tables(summary, held, sessions)
-        refuse_inputs(args, [out / f"{name}.csv" for name in tables])
+        refuse_inputs(args, tables)
         write_all(out, summary, tables, args.figures)
     print(*terminal.answer(summary, tables), sep="\n")
     print(f"report: {out / 'report.html'}")
+
+
+def given(path: str | None, read: Callable, *more: object) -> object:
+    """What is read of a file; None where none was given."""
+    return read(path, *more) if path else None
 
 
 def write_all(out: Path, summary: dict, tables: dict[str, Table], kind: str | None) -> None:
@@ -182,21 +190,19 @@ def write_all(out: Path, summary: dict, tables: dict[str, Table], kind: str | No
     write_page(out / "report.html", Report(summary, tables, figures, images))
 
 
-def refuse_inputs(args: argparse.Namespace, written: list[Path]) -> None:
-    """Raises InputError where a file that is written would take the place of one that was read."""
+def refuse_inputs(args: argparse.Namespace, tables: dict[str, Table]) -> None:
+    """Raises InputError where a table would take the place of a file that was read."""
+    written = [(Path(args.out) / f"{name}.csv").resolve() for name in tables]
     for name in ("ratings", "preferences", "sessions"):
-        path = Path(getattr(args, name) or "")
-        if any(path.is_file() and path.resolve() == one.resolve() for one in written):
+        path = getattr(args, name)
+        if path and Path(path).resolve() in written:
             raise InputError(f"--{name} {path}: a table would overwrite it; choose another --out")
 
 
 def score_style(sessions: list[dict]) -> dict[str, Scores]:
     """What is counted of how the therapists speak, of every session with a reply."""
-    found = {}
-    for session in sessions:
-        counts = style(session)
-        if counts is not None:
-            found[session["profile"]["id"], session["condition"]] = counts
+    counted = {(one["profile"]["id"], one["condition"]): style(one) for one in sessions}
+    found = {key: counts for key, counts in counted.items() if counts}
     return dict.fromkeys(STYLES, Scores.of(found)) if found else {}
 
 
@@ -215,9 +221,10 @@ def draw(figures: dict[str, Figure], kind: str) -> dict[str, bytes]:
     except ImportError:
         print("figures are left out: matplotlib is not installed (see requirements-dev.txt)")
         return {}
-    names = list(figures)
-    others = beside(render_all, {name: figures[name] for name in names[1::2]}, kind)
-    return render_all({name: figures[name] for name in names[::2]}, kind) | others()
+    halves = [{name: figures[name] for name in list(figures)[start::2]} for start in (0, 1)]
+    others = beside(render_all, halves[1], kind)
+    drawn = render_all(halves[0], kind) | others()
+    return {name: drawn[name] for name in figures}
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from statsmodels.regression.mixed_linear_model import MixedLM
 
 from act.records import CONDITIONS, InputError
 from act.report import sentences
-from act.report.methods import methods
+from act.report.sentences import methods
 from act.report.table import number, p_value
 from act.report.tables import make_tables
 from act.report.terminal import answer
@@ -227,7 +227,8 @@ def test_steps_of_training_are_the_contrasts_turned_round():
     for row in rows:
         assert row["difference"] == pytest.approx(emm[row["a"]]["mean"] - emm[row["b"]]["mean"])
         assert row["ci"][0] < row["difference"] < row["ci"][1]
-        assert row["_ci"][0] < row["ci"][0] and row["ci"][1] < row["_ci"][1]
+        low, high = row["ci_adjusted"]
+        assert low < row["ci"][0] and row["ci"][1] < high
         assert (row["z"] > 0) == (row["difference"] > 0)
 
 
@@ -242,7 +243,7 @@ def test_steps_and_thinking_first_are_judged_by_t_everywhere():
     pair = next(row for row in result["contrasts"] if (row["a"], row["b"]) == ("instruct", "sft"))
     thinking = result["factorial"]["cot_in"][0]
     assert pair["ci"] != pair["ci_adjusted"] != pair["ci_adjusted_satterthwaite"]
-    d = tables["steps"].fine["preference"]
+    d = tables["steps"].rows[0]["_fine"]
     for name, row, sign in (
         ("sft - instruct", pair, -1),
         ("thinking first in instruct", thinking, 1),

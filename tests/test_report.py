@@ -15,12 +15,12 @@ from act.audit.style import COUNTS
 from act.records import CONDITIONS
 from act.report import page as pages
 from act.report import sentences, terminal
-from act.report.decisions import paired, told_apart
+from act.report.decisions import DECIDES, decimals, paired, ties_with_best
 from act.report.figures import jitter, make_figures
-from act.report.methods import methods
 from act.report.page import Html, Report, element, grid, join, write_page
-from act.report.table import Table, flat, number
-from act.report.tables import LOOKS, decimals, exchange, make_tables, rounded
+from act.report.sentences import methods
+from act.report.table import SPECS, Table, flat, number, rows_of, told, write
+from act.report.tables import LOOKS, exchange, make_tables, rounded
 from act.statistics import analysis
 from act.statistics.ratings import score_sessions
 from tests.made_ratings import make_ratings, make_session
@@ -246,11 +246,11 @@ def test_what_a_reader_would_believe_too_much(made):
     said = " ".join(sentences.cautions(summary))
     assert "simulated, made up or recorded" in said and "No check of this rater" in said
     assert "client is replayed" not in said
-    best, ties = sentences.ties_with_best(summary["outcomes"]["act_fm_total"])
-    others = sentences.enumerated(ties)
+    best, ties = ties_with_best(summary["outcomes"]["act_fm_total"])
+    others = SPECS["and"](ties)
     assert f"on ACT-FM consistency, {best} cannot be told from {others}" in said
     failed = {name: row["failed_sessions"] for name, row in summary["failures"].items()}
-    where = sentences.by_condition(failed)
+    where = SPECS["each"](failed)
     assert f"{sum(failed.values())} of 180 sessions failed ({where})" in said
     spoke = [row["suicide"]["therapist_first"] for row in summary["safety"]["counts"].values()]
     assert f"first to speak of suicide in {sum(spoke)} sessions" in said
@@ -354,7 +354,7 @@ def test_a_table_is_written_by_its_templates():
     """In decimals of the outcome where it says so, side by side and on its side; unknown parts as a
     dash."""
     rows = [
-        {"outcome": "tes_mean", "of": of, "mean": mean, "ci": [mean - 1, mean + 1]}
+        {"outcome": "tes_mean", "of": of, "mean": mean, "ci": [mean - 1, mean + 1], "_fine": 3}
         for of, mean in (("all", 4.5678), ("kept", -4.0))
     ]
     looks = {
@@ -362,19 +362,52 @@ def test_a_table_is_written_by_its_templates():
         "across": "of",
         "cell": "{mean:fine} ({ci})",
     }
-    table = Table(rows, {"tes_mean": 3}, **looks)
+    table = Table(rows, **looks)
     cells = ["TES empathy", "4.568 (3.57 to 5.57)", "\u22124.000 (\u22125.00 to \u22123.00)"]
     assert table.to_cells() == [["outcome", "all", "kept"], cells]
     turned = Table(rows, columns={"": "{of}", "mean": "{mean:1}"}, turned=True)
     assert turned.to_cells() == [("", "all", "kept"), ("mean", "4.6", "\u22124.0")]
     row = {"p": 0.0004, "q": 0.0312, "rate": 0.625, "test": None, "n": 3}
-    table = Table([row])
-    assert table.write("{p:p} {q:p} {q:=p} {rate:%} {n} {test[chi2]}", row) == (
+    assert write("{p:p} {q:p} {q:=p} {rate:%} {n} {test[chi2]}", row, "-") == (
         "< .001 .031 = .031 62% 3 \u2013"
     )
-    assert table.write("{test[chi2]} ({test[df]})", row) == "\u2013"
+    assert write("{test[chi2]} ({test[df]})", row, "not known") == "not known"
+    assert write("no field", row, "not known") == "no field"
+    assert write("{q:star}{rate:star} {q:told}, {rate:told}, {test:told}", row) == (
+        "* told from 0, not told from 0, not told from 0"
+    )
     with pytest.raises(KeyError, match="misspelt"):
-        table.write("{misspelt}", row)
+        write("{misspelt}", row)
+
+
+def test_one_is_said_in_the_singular_and_names_are_listed():
+    row = {"one": 1, "two": 2, "none": 0, "names": ["a", "b", "c"], "of": {"sft": 2, "orpo": 0}}
+    said = "{one:+session}, {two:+client}, {none:+pair}: {names:and} ({of:each})"
+    assert write(said, row) == "1 session, 2 clients, 0 pairs: a, b and c (sft 2)"
+    assert [SPECS["and"](names) for names in ([], ["a"], ["a", "b"])] == ["", "a", "a and b"]
+
+
+def test_a_field_is_filled_by_a_template_of_its_own_once_or_for_each_of_a_list():
+    test = {"df": 5, "df2": 49.04, "f": 3.5, "p_f": 0.0091, "chi2": 17.5, "p": 0.0004}
+    said = "F(5, 49.0) = 3.50, p = .009"
+    assert write("{test:F test}", {"test": test}, "-") == said
+    assert write("{test:both tests}.", {"test": test}) == f"{said}; chi2(5) = 17.50, p < .001."
+    assert write("{test:F test}", {"test": None}, "not known") == "not known"
+    row = {"_step": "orpo \u2212 sft", "difference": 0.1234, "ci_adjusted": [0, 0.25]}
+    rows = [row | {"p_adjusted": 0.01}, row | {"p_adjusted": None, "difference": -0.5}]
+    assert write("{steps:step}", {"steps": rows, "_fine": 3}) == (
+        "orpo \u2212 sft 0.123 (0.000 to 0.250), told from 0; "
+        "orpo \u2212 sft \u22120.500 (0.000 to 0.250), not told from 0"
+    )
+
+
+def test_rows_are_found_at_their_place_and_none_where_a_part_is_not_there():
+    found = {"outcomes": {"tes": {"pairs": [{"n": 1}, {"n": 2}]}, "act": {"pairs": None}}}
+    rows = [{"outcome": "tes", "n": 1}, {"outcome": "tes", "n": 2}]
+    assert rows_of(found, "outcomes.{outcome}.pairs") == rows
+    assert rows_of(found, "outcomes.{of}.pairs")[0] == {"of": "tes", "n": 1}
+    assert rows_of(found, "safety.{condition}") == rows_of(None, "") == []
+    assert rows_of(found, "outcomes.tes") == [found["outcomes"]["tes"]]
 
 
 def test_the_answer_does_not_claim_what_chance_could_make():
@@ -384,7 +417,8 @@ def test_the_answer_does_not_claim_what_chance_could_make():
     }
     pair = {"a": "instruct", "b": "sft", "difference": -1.0, "ci_adjusted": [-3.0, 1.0]}
     pair |= {"ci_adjusted_satterthwaite": [-3.2, 1.2], "p_holm_sidak": 0.3173}
-    pair["p_satterthwaite_holm_sidak"] = 0.3506
+    pair |= {"p_satterthwaite_holm_sidak": 0.3506, "z": -1.0, "d": -0.5, "df": 7.0}
+    pair["ci_satterthwaite"] = [-3.1, 1.1]
     result = {"refused": None, "emm": emm, "contrasts": [pair], "sessions": 30}
     result["omnibus"] = {"chi2": 1.0, "df": 1, "p": 0.0173, "f": 1.0, "df2": 7.0, "p_f": 0.3506}
     assert sentences.answer("act_fm_total", result) == (
@@ -405,26 +439,30 @@ def test_pairs_are_told_apart_by_t_at_any_number_of_clients():
     result = {"emm": emm, "contrasts": [pair], "refused": None}
     summary = {"outcomes": dict.fromkeys(analysis.TOTALS, result)}
     for result["sessions"] in (5, 29, 30, 3000):
-        assert sentences.ties_with_best(result) == ("sft", ["instruct"])
+        assert ties_with_best(result) == ("sft", ["instruct"])
         said = "the adjusted test tells 0 of 1 pairs apart. The highest, sft, cannot"
         assert said in next(sentences.unresolved(summary, "totals"))
 
 
 def test_a_decision_changes_at_p_of_5_percent_adjusted_by_pairs_too():
     """Of the paired tests the adjusted p counts, and a pair that has none says nothing."""
-    for p, told in ((0.0499, True), (0.05, False), (None, False)):
-        assert told_apart({"p_satterthwaite_holm_sidak": p}) == told
+    for p, is_told in ((0.0499, True), (0.05, False), (None, False)):
+        assert told(p) == is_told
     row = {"a": "sft", "b": "orpo", "difference": 1.0, "p": 0.01, "p_holm_sidak": 0.06}
     other = row | {"b": "orpo-cot", "p": None, "p_holm_sidak": None, "refused": "why"}
     entry = paired({"contrasts": [row | {"refused": None}, other], "omnibus": {}})
-    assert [told_apart(pair) for pair in entry["contrasts"]] == [False]
-    assert entry["refused"] is None and paired({"contrasts": [other]})["refused"] == "why"
-    assert paired({"contrasts": []})["refused"] == "one condition only"
+    assert [told(pair[DECIDES]) for pair in entry["contrasts"]] == [False]
+    assert (
+        entry["refused"] is None
+        and paired({"contrasts": [other], "omnibus": {}})["refused"] == "why"
+    )
+    assert paired({"contrasts": [], "omnibus": {}})["refused"] == "one condition only"
 
 
 def test_of_equal_means_the_first_is_the_highest_and_the_lowest_whatever_rounding_did():
-    rows = [(1e-17, "instruct"), (0.0, "sft"), (0.5, "orpo"), (0.5 + 1e-15, "orpo-cot")]
-    assert min(rows, key=rounded)[1] == "instruct" and max(rows, key=rounded)[1] == "orpo"
+    means = {"instruct": 1e-17, "sft": 0.0, "orpo": 0.5, "orpo-cot": 0.5 + 1e-15}
+    rows = [{"of": name, "mean": mean} for name, mean in means.items()]
+    assert min(rows, key=rounded)["of"] == "instruct" and max(rows, key=rounded)["of"] == "orpo"
 
 
 def test_decimals_follow_the_standard_errors_and_demonstrations_are_known_by_the_raters_name():

@@ -1,99 +1,103 @@
 """What decides whether two conditions differ, and whether another way to count decides otherwise.
 
-One rule at any number of clients: t on Satterthwaite's degrees of freedom, adjusted for all pairs.
-A pair is one of the contrasts of an outcome's entry in summary.json, or of another such entry.
+A pair is two conditions of an outcome's entry in summary.json, or of another such entry, compared.
+One rule decides at any number of clients: t on Satterthwaite's degrees of freedom, adjusted for all
+pairs.
 """
 
-from collections import defaultdict
+import numpy as np
 
-from act.statistics.ratings import TOTALS
+from act.report.table import LEADING, rows_of, told
 
-NOTHING = {  # what stands for a part that is None: it needs another file
-    "raters": {},
-    "archetype": {},
-    "subgroups": [],
-    "preferences": {"by_direction": {}, "by_subscale": {}, "right": {}, "sensitivity": {}},
-    "sensitivity": {"excluded": 0, "outcomes": {}, "length": {}},
-    "replicates": {},
-    "safety": {"sessions": {}, "hits": []},
-    "judge_check": {"items": []},
+# Of a pair, or of thinking first in a training: the p that decides, and the interval of its kind
+DECIDES, HOLDS = "p_satterthwaite_holm_sidak", "ci_adjusted_satterthwaite"
+WITHOUT_FAILED = {"how": "without_failed"}
+OTHERWISE = {  # where summary.json has entries that are counted otherwise: what these do not say
+    "preferences.sensitivity.{how}": {"outcome": "preference"},
+    "sensitivity.outcomes.{outcome}": WITHOUT_FAILED,
+    "sensitivity.length.{outcome}": {"how": "equal_length"},
+    "raters.{how}.outcomes.{outcome}": {},
 }
-SENSITIVITY = {
-    "": "as it is",
-    "with_end": "with the end token",
-    "without_failed": "without failed sessions",
-    "equal_length": "at equal length",
-    "raters": "raters in the model",
-    "order": "order of rating in the model",
-    "paired": "paired, unequal variances",
-}
+STEPS = (("orpo", "sft"), ("sft", "instruct"), ("orpo", "instruct"))  # of training, less to more
 
 
-def told_apart(pair: dict) -> bool:
-    """Does the test that decides tell the conditions of a pair (or thinking first) from 0? It is by
-    t, adjusted for all pairs (or all three trainings)."""
-    p = pair["p_satterthwaite_holm_sidak"]
-    return p is not None and p < 0.05
+def decimals(result: dict) -> int:
+    """Decimals that show an outcome's standard errors with two digits: 2 for a person's ratings,
+    more for a judge whose expected ratings hardly vary; 5 at most."""
+    if result["refused"]:
+        return 2
+    # se 0.0123 -> 1 - floor(-1.9) = 3 decimals
+    smallest = min(estimate["se"] for estimate in result["emm"].values())
+    return int(np.clip(1 - np.floor(np.log10(smallest)), 2, 5))
 
 
-def verdict(pair: dict) -> dict:
-    """That, its p and its simultaneous interval, as fields of a table's row."""
-    told = told_apart(pair)
-    return {
-        "_p": pair["p_satterthwaite_holm_sidak"],
-        "_ci": pair["ci_adjusted_satterthwaite"],
-        "_star": "*" if told else "",
-        "_told": "told from 0" if told else "not told from 0",
-    }
+def ties_with_best(result: dict) -> tuple[str, list[str]]:
+    """The highest condition and those that the adjusted test does not tell from it."""
+    best = max(result["emm"], key=lambda name: result["emm"][name]["mean"])
+    ties = []
+    for pair in result["contrasts"]:
+        if best in (pair["a"], pair["b"]) and not told(pair[DECIDES]):
+            ties.append(pair["a"] if pair["b"] == best else pair["b"])
+    return best, ties
 
 
-def turned(ci: list[float] | None) -> list[float] | None:
-    """The interval of a minus b as that of b minus a; None where it has no ends."""
-    return ci and [-ci[1], -ci[0]]
+def minus(result: dict, a: str, b: str) -> dict | None:
+    """Condition a minus condition b of an outcome's entry; None where that has not both."""
+    for pair in result["contrasts"] or []:
+        if {pair["a"], pair["b"]} == {a, b}:
+            sign = 1 if pair["a"] == a else -1
+            row = {"a": a, "b": b, "_step": f"{a} − {b}"}
+            row |= {field: sign * pair[field] for field in ("difference", "z", "d")}
+            own, adjusted = pair["ci_satterthwaite"], pair[HOLDS]  # None where it has no ends
+            row |= {"ci": own and sorted(sign * end for end in own), "df": pair["df"]}
+            row["p_adjusted"] = pair[DECIDES]
+            row["ci_adjusted"] = adjusted and sorted(sign * end for end in adjusted)
+            return row
+    return None
 
 
-def alternatives(summary: dict) -> dict[str, dict]:
-    """Outcome -> how it was counted otherwise (SENSITIVITY) -> its entry then."""
-    parts = ("sensitivity", "preferences", "raters")
-    scored, preferred, raters = (summary[of] or NOTHING[of] for of in parts)
-    without = {"without_failed": scored["outcomes"] if scored["excluded"] else None}
-    others = without | {"equal_length": scored["length"]}
-    others |= {how: part["outcomes"] for how, part in raters.items()}
-    found = {"preference": dict(preferred["sensitivity"])}
-    for name in TOTALS:
-        found[name] = {how: of[name] for how, of in others.items() if of}
-    outcomes = summary["outcomes"]
-    there = {name: of for name, of in found.items() if name in outcomes}
-    for name, of in there.items():
-        of["paired"] = paired(outcomes[name]["unequal"])
-    return there
+def steps(entry: dict | None) -> list[dict]:
+    """What each step of training does to preferences."""
+    found = [minus(entry, more, less) for more, less in STEPS] if entry else []
+    return [{"outcome": "preference"} | row for row in found if row]
+
+
+def recounts(summary: dict) -> list[dict]:
+    """The entries of the leading outcomes, as they are and counted otherwise ("how").
+
+    "changed" are the pairs on which one decides otherwise than its outcome as it is; "why" says why
+    nothing is compared.
+    """
+    excluded = (summary["sensitivity"] or {}).get("excluded")
+    found = []
+    for place, about in OTHERWISE.items():
+        if excluded or about != WITHOUT_FAILED:  # without none it is as it is
+            found += [about | entry for entry in rows_of(summary, place)]
+    entries = []
+    for name in LEADING:
+        for result in rows_of(summary["outcomes"], name):
+            others = [entry for entry in found if entry["outcome"] == name]
+            before = verdicts(result["contrasts"] or [])
+            for entry in (result | {"how": "as_it_is"}, *others, paired(result["unequal"])):
+                why = entry["refused"] or result["refused"]
+                after = {} if why else verdicts(entry["contrasts"])
+                changed = [pair for pair in after if after[pair] != before[pair]]
+                entries.append(entry | {"outcome": name, "why": why, "changed": changed})
+    return entries
 
 
 def paired(unequal: dict) -> dict:
     """The paired tests of an outcome as an entry beside its model's: those that could be made."""
     rows, why = [], "one condition only"
     for row in unequal["contrasts"]:
-        decides = {"p_satterthwaite_holm_sidak": row["p_holm_sidak"]}
         if row["refused"]:
             why = row["refused"]
         else:
-            rows.append(row | decides | {"ci_adjusted_satterthwaite": None})
-    return {"refused": None if rows else why, "contrasts": rows, "unequal": unequal}
+            rows.append(row | {DECIDES: row["p_holm_sidak"], HOLDS: None})
+    refused = None if rows else why
+    return {"how": "paired", "refused": refused, "contrasts": rows, "all": unequal["omnibus"]}
 
 
-def decisions(outcomes: dict[str, dict], others: dict[str, dict]) -> list[dict]:
-    """Outcomes' contrasts beside those of their other entries (`others`: outcome -> how -> entry),
-    and whether a decision changes."""
-    rows, told = [], defaultdict(set)  # (outcome, a, b) -> the decisions
-    for name, entries in others.items():
-        for how, result in ({"": outcomes[name]} | entries).items():
-            for pair in result["contrasts"] or []:
-                row = {"outcome": name, "of": SENSITIVITY[how]}
-                row |= {field: pair[field] for field in ("a", "b", "difference")} | verdict(pair)
-                row |= {"p_adjusted": row["_p"], "ci_adjusted": row["_ci"]}
-                told[name, row["a"], row["b"]].add(row["_told"])
-                rows.append(row)
-    for row in rows:
-        several = len(told[row["outcome"], row["a"], row["b"]]) > 1
-        row["_decision"] = "changes" if several else "the same"
-    return rows
+def verdicts(contrasts: list[dict]) -> dict[str, bool]:
+    """{"sft against orpo": True}: which pairs the adjusted test tells apart."""
+    return {f"{pair['a']} against {pair['b']}": told(pair[DECIDES]) for pair in contrasts}

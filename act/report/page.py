@@ -8,18 +8,19 @@ a plain str is text, an `Html` is markup, made here.
 import base64
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 from act.files import write_text
-from act.report import methods, sentences
+from act.report import sentences
 from act.report.figures import Figure
 from act.report.table import Table, within
 
 STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 PAGE = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
-SAYS = vars(sentences) | vars(methods)
+SAYS = vars(sentences)
 PLACE = re.compile(r"\{\{(\w+) (\w+)(?: of (\w+))?\}\}")
 EMPTY = (  # what its places left without content; the second may follow from the first
     re.compile(r"<(div|details)[^>]*>(?:<summary>[^<]*</summary>)?\s*</\1>"),
@@ -56,11 +57,6 @@ def greek(line: str) -> str:
     return re.sub(r"(?<=[<=]) (?=[\d.])| (?=[<=] [\d.])", "\u00a0", line)
 
 
-def paragraph(line: str, **attributes: str) -> Html:
-    """One or more of our sentences."""
-    return element("p", greek(line), **attributes)
-
-
 def grid(table: Table) -> Html:
     """A table, which scrolls inside itself where it is too wide, and its note. Its first column
     names the row; each cell holds its column's name, for phones, where a row is a card."""
@@ -79,7 +75,7 @@ def grid(table: Table) -> Html:
     parts = element("thead", element("tr", *top)), element("tbody", *rows)
     inner = element("table", element("caption", table.title), *parts)
     region = {"class_": "scroll", "role": "region", "tabindex": "0", "aria_label": table.title}
-    note = paragraph(table.note, class_="small") if table.note else ""
+    note = element("p", greek(table.note), class_="small") if table.note else ""
     return join(element("div", inner, **region), note)
 
 
@@ -93,24 +89,27 @@ class Report:
     images: dict[str, bytes]  # figure's name -> SVG; empty without matplotlib
 
     def says(self, name: str, group: str) -> Html:
-        """A function of sentences.py or methods.py, a paragraph a line."""
-        of = [group] if group else []
-        return join(*map(paragraph, SAYS[name](self.summary, *of)))
+        """A function of sentences.py, a paragraph a line."""
+        paragraphs = [element("p", greek(line)) for line in self.lines(name, group)]
+        return join(*paragraphs)
 
-    def lists(self, name: str, _: str) -> Html:
+    def lists(self, name: str, group: str) -> Html:
         """The same as a bulleted list."""
-        lines = SAYS[name](self.summary)
-        return element("ul", *(element("li", greek(line)) for line in lines))
+        items = [element("li", greek(line)) for line in self.lines(name, group)]
+        return element("ul", *items)
+
+    def lines(self, name: str, group: str) -> Iterator[str]:
+        """What the function says, of a group of outcomes where one is named."""
+        return SAYS[name](self.summary, *filter(None, [group]))
 
     def draws(self, kind: str, group: str) -> Html:
         """The figures of a kind, side by side: each image is inside the page."""
         shown = []
-        for name, figure in self.figures.items():
-            wanted = figure.kind == kind and within(figure.outcome, group)
-            if wanted and name in self.images:  # drawn where matplotlib is there
-                data = base64.b64encode(self.images[name]).decode()
-                image = element("img", src=f"data:image/svg+xml;base64,{data}", alt=figure.text)
-                shown.append(element("figure", image, element("figcaption", greek(figure.caption))))
+        for name, image in self.images.items():  # none without matplotlib
+            figure, data = self.figures[name], base64.b64encode(image).decode()
+            if figure.kind == kind and within(figure.outcome, group):
+                drawn = element("img", src=f"data:image/svg+xml;base64,{data}", alt=figure.text)
+                shown.append(element("figure", drawn, element("figcaption", greek(figure.caption))))
         return element("div", *shown, class_="grid") if shown else Html("")
 
     def shows(self, name: str, group: str) -> Html:
@@ -121,7 +120,8 @@ class Report:
         """The same, each shut on a screen and open on paper."""
         folded = []
         for table in self.tables[name].each(group):
-            folded.append(element("details", element("summary", table.title), grid(table)))
+            name = element("summary", table.title)
+            folded.append(element("details", name, grid(table), class_="folded"))
         return join(*folded)
 
 

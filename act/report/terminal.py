@@ -4,12 +4,12 @@ All tests are by F and t, and intervals by t; chi-square, which the study publis
 F. Differences' intervals and p are adjusted for one another.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from act.report import sentences
+from act.report.decisions import DECIDES, HOLDS
 from act.report.sentences import say
 from act.report.table import OUTCOMES, Table, p_value, scale
-from act.report.tables import decimals
 from act.statistics.ratings import TOTALS
 
 
@@ -17,71 +17,67 @@ def answer(summary: dict, tables: dict[str, Table]) -> Iterator[str]:
     """Means with 95% intervals, tests, what each training does; and what is left out."""
     for line in sentences.demonstration(summary):
         yield f"warning: {line}\n"
-    outcomes = summary["outcomes"]
-    if "preference" in outcomes:
-        yield from means({"preference": outcomes["preference"]})
-        yield from effects(outcomes["preference"], tables)
+    if "preference" in summary["outcomes"]:
+        yield from means(summary, tables, ["preference"])
+        yield from effects(summary, tables)
         yield from sentences.hangs_on(summary, "preference")
         yield " ".join(sentences.no_judge(summary)) + "\n"
     for table in tables["tests"].each("style"):
         yield "How the therapists speak (tests not adjusted for one another):"
         for row in table.rows:
-            yield f"{OUTCOMES[row['outcome']].title}: {style(row, table.fine[row['outcome']])}"
+            why = (row["refused"] or "").partition(":")[0]
+            line = say("measure not compared" if why else "measure", **row, why=why)
+            yield line.replace("−", "-")
         yield ""
-    if TOTALS[0] in outcomes:
+    if TOTALS[0] in summary["outcomes"]:
         yield from sentences.who_rated(summary)
         yield " ".join(sentences.judge_check(summary)) + "\n"
-        yield from means({name: outcomes[name] for name in TOTALS})
-    counts = ("failed_ratings", "ratings")
-    failed, of = (sum(row[name] or 0 for row in summary["failures"].values()) for name in counts)
+        yield from means(summary, tables, TOTALS)
+    failures = summary["failures"].values()
+    failed = sum(row["failed_ratings"] or 0 for row in failures)
     if failed:
+        of = sum(row["ratings"] for row in failures)
         yield f"{failed} of {of} ratings failed or are incomplete: left out, not counted as zero"
 
 
-def means(outcomes: dict[str, dict]) -> Iterator[str]:
+def means(summary: dict, tables: dict[str, Table], names: Sequence[str]) -> Iterator[str]:
     """A line a condition with the mean of each outcome and its 95% interval, then the tests."""
-    titles = "".join(f"  {scale(OUTCOMES[name]):<34}" for name in outcomes)
+    titles = "".join(f"  {scale(name):<34}" for name in names)
     yield f"{'condition':<14}{'n':>5}{titles}".rstrip()
-    first = next(iter(outcomes.values()))  # all have the same conditions
-    for condition, seen in first["observed"].items():
-        line = f"{condition:<14}{seen['n']:>5}"
-        for result in outcomes.values():
-            cell = f"{result['observed'][condition]['mean']:z.2f} (no interval)"
-            if not result["refused"]:
-                emm = result["emm"][condition]
-                cell = interval(emm["mean"], emm["ci_satterthwaite"], decimals(result))
-            line += f"  {cell:<34}"  # under its title
+    lines = {}  # condition -> its line, a cell more with each outcome
+    for row in tables["means"].rows:
+        if row["outcome"] in names:
+            condition = row["condition"]
+            line = lines.get(condition, f"{condition:<14}{row['n']:>5}")
+            cell = interval(row["_shown"], row["ci_satterthwaite"], row["_fine"])
+            lines[condition] = f"{line}  {cell:<34}"
+    for line in lines.values():
         yield line.rstrip()
-    for name, result in outcomes.items():
+    for name in names:
+        result = summary["outcomes"][name]
         tested = result["refused"] or say("both tests", **result["omnibus"])
         yield f"{OUTCOMES[name].title}: {tested}"
 
 
 def interval(value: float, ci: list[float] | None, d: int) -> str:
     """0.123 [0.100, 0.146]."""
-    if ci is None:
-        return f"{value:z.{d}f} (no interval)"
-    return f"{value:z.{d}f} [{ci[0]:z.{d}f}, {ci[1]:z.{d}f}]"
+    ends = f"[{ci[0]:z.{d}f}, {ci[1]:z.{d}f}]" if ci else "(no interval)"
+    return f"{value:z.{d}f} {ends}"
 
 
-def effects(result: dict, tables: dict[str, Table]) -> Iterator[str]:
+def effects(summary: dict, tables: dict[str, Table]) -> Iterator[str]:
     """What each step of training does to preferences, and thinking first in each training: the
     interval and the p that are adjusted for all pairs, or for all three trainings."""
-    named = [(f"{row['a']} - {row['b']}", row) for row in tables["steps"].rows]
-    for row in tables["thinking"].of("outcome", "preference").rows:
-        named.append((f"thinking first in {row['training']}", row))
-    for name, row in named:
-        said = interval(row["difference"], row["_ci"], decimals(result))
-        yield f"  {name:<28}{said}, p {p_value(row['_p'])}, adjusted"
-    if result["factorial"]:
-        tested = say("both tests", **result["factorial"]["interaction"])
+    rows = []  # what it is, the difference, its interval and p
+    for row in tables["steps"].rows:
+        rows.append((f"{row['a']} - {row['b']}", row, row["ci_adjusted"], row["p_adjusted"]))
+    for table in tables["thinking"].each("preference"):
+        for row in table.rows:
+            rows.append((f"thinking first in {row['training']}", row, row[HOLDS], row[DECIDES]))
+    for name, row, ci, p in rows:
+        said = interval(row["difference"], ci, row["_fine"])
+        yield f"  {name:<28}{said}, p {p_value(p)}, adjusted"
+    factorial = summary["outcomes"]["preference"]["factorial"]
+    if factorial:
+        tested = say("both tests", **factorial["interaction"])
         yield f"  {'training x thinking first':<28}{tested}"
-
-
-def style(row: dict, d: int) -> str:
-    """A measure's test, and the conditions with the highest and the lowest mean."""
-    if row["refused"]:
-        return f"not compared: {row['refused'].partition(':')[0]}"
-    ends = [f"{name} {mean:z.{d}f}" for mean, name in (row["_highest"], row["_lowest"])]
-    tested = say("F test", **row["omnibus"])
-    return f"{tested}; highest {ends[0]}, lowest {ends[1]}"
