@@ -1,7 +1,7 @@
 """ORPO on one page: six pairs, one at a time, no tree and no kernel. docs/orpo.md explains it.
 
     python -m act.model.embedded --out models/smollm2-135m-instruct   # once: the 135M model
-    python -m docs.minimal   # a minute on two slow cores; the curves: minimal.png
+    python -m docs.minimal   # a minute on two slow cores; the curves: runs/minimal.png
 
 train.py takes the same steps, faster: tests/test_minimal.py holds one against the other.
 """
@@ -22,6 +22,7 @@ from kernels.logprob import naive_logprob
 
 MODEL = Path(__file__).parents[1] / "models/smollm2-135m-instruct"
 LAMBDA_OR, LR, RANK, PASSES, SEED = 0.5, 1e-3, 16, 6, 0
+NUMBERS = ("loss", "nll", "chosen_logp", "rejected_logp", "margin")
 # Both answers to a prompt begin with SORRY. The chosen one then asks, the rejected one soothes, as
 # the untrained model does by habit.
 SORRY = "I'm sorry to hear that. "
@@ -33,7 +34,7 @@ PAIRS = [  # prompt x, chosen answer y_w, rejected answer y_l
     ("My dog died last week.", "What do you miss most?", "I'm here to help you."),
     ("I shout at my children.", "What happens before you shout?", "It's important to stay calm."),
 ]
-UNSEEN = ("I am afraid of flying.", "My sister does not talk to me any more.")
+UNSEEN = ("I hate my job.", "I feel lonely at night.")
 
 model, tokenizer = load_model(MODEL), ChatTokenizer(MODEL)
 
@@ -49,14 +50,14 @@ def answer_logps(words: str, answer: str) -> torch.Tensor:
     return naive_logprob(hidden[len(x) - 1 : -1], model.head, torch.tensor(y))
 
 
-def say_replies() -> None:
+def say_replies(when: str) -> None:
     """The likeliest reply to each prompt that is not learned from, 24 tokens of it."""
     for words in UNSEEN:
         sampler = Sampler(model, tokenizer.end_ids, Sampling(0, 1, 24))
         sampler.add([Request("", prompt_ids(words))])
         while not (ended := sampler.step()):
             pass
-        print(f"  {words} -> {tokenizer.decode(ended[0][1].ids)}")
+        print(f"{when}: {words} -> {tokenizer.decode(ended[0][1].ids)}")
 
 
 def train() -> list[dict]:
@@ -82,17 +83,15 @@ def train() -> list[dict]:
         optimiser.step()
         schedule.step()
         optimiser.zero_grad()
-        numbers = zip(
-            ("loss", "nll", "chosen_logp", "rejected_logp", "margin"), sums.tolist(), strict=True
-        )
-        log.append({"step": i + 1, **dict(numbers), "grad_norm": norm.item()})
+        numbers = dict(zip(NUMBERS, sums.tolist(), strict=True))
+        log.append({"step": i + 1, **numbers, "grad_norm": norm.item()})
         print(shown(log[-1]))
     return log
 
 
 if __name__ == "__main__":
-    say_replies()
+    say_replies("before")
     log = train()
-    say_replies()
+    say_replies("after")
     with suppress(ImportError):  # without matplotlib no curves
-        draw_curves(log, Path("minimal.png"))
+        draw_curves(log, Path("runs/minimal.png"))

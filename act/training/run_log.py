@@ -22,13 +22,13 @@ from act.files import append_whole
 from act.training.distributed import processes
 
 LOSSES = ("loss", "nll", "odds_ratio_loss", "chosen_logp", "rejected_logp", "margin", "accuracy")
-SHOWN = {  # what of a record stands in its line: name -> (in the line, format)
-    "loss": ("loss", ".3f"),
-    "nll": ("nll", ".3f"),
-    "chosen_logp": ("chosen", ".3f"),
-    "rejected_logp": ("rejected", ".3f"),
-    "margin": ("margin", ".3f"),
-    "grad_norm": ("norm", ".2g"),
+SHOWN = {  # what of a record stands in its line, and what it is called there
+    "loss": "loss",
+    "nll": "nll",
+    "chosen_logp": "chosen",
+    "rejected_logp": "rejected",
+    "margin": "margin",
+    "grad_norm": "norm",
 }
 FEW = 10  # steps, below which a run says before it starts what would help
 
@@ -91,9 +91,10 @@ def shown(record: dict) -> str:
     """A record's line, of at most 100 columns; the file has every number to all its digits."""
     is_step = "loss" in record
     parts = [f"step {record['step']}"] if is_step else [f"held out, step {record['step']}"]
-    for name, (told, digits) in SHOWN.items():
+    for name, told in SHOWN.items():
         if name in record:
-            parts.append(f"{told} {record[name]:{digits}}")
+            places = 3 if abs(record[name]) < 9.9995 else 1  # 9.999, 10.0
+            parts.append(f"{told} {record[name]:.{places}f}")
     return " | ".join(parts)
 
 
