@@ -51,13 +51,13 @@ def answer_logps(words: str, answer: str) -> torch.Tensor:
 
 
 def say_replies(when: str) -> None:
-    """The likeliest reply to each prompt that is not learned from, 24 tokens of it."""
+    """The likeliest reply to each prompt that is not learned from, 20 tokens of it."""
     for words in UNSEEN:
-        sampler = Sampler(model, tokenizer.end_ids, Sampling(0, 1, 24))
+        sampler = Sampler(model, tokenizer.end_ids, Sampling(0, 1, 20))
         sampler.add([Request("", prompt_ids(words))])
         while not (ended := sampler.step()):
             pass
-        print(f"{when}: {words} -> {tokenizer.decode(ended[0][1].ids)}")
+        print(f"{when}: {words}\n    -> {tokenizer.decode(ended[0][1].ids)}")
 
 
 def train() -> list[dict]:
