@@ -72,12 +72,12 @@ def train() -> list[dict]:
     for i in range(PASSES):
         sums = torch.zeros(5)
         for words, chosen, rejected in PAIRS:
-            w, l = answer_logps(words, chosen), answer_logps(words, rejected)  # noqa: E741
-            logp_w, logp_l = mean_logp(w), mean_logp(l)  # (2)
+            logps_w, logps_l = answer_logps(words, chosen), answer_logps(words, rejected)  # (1)
+            logp_w, logp_l = mean_logp(logps_w), mean_logp(logps_l)  # (2)
             margin = log_odds_margin(logp_w, logp_l)  # (3) and (4)
-            nll = nll_loss(w, N)  # (6), this pair's part
+            nll = nll_loss(logps_w, N)  # (6), this pair's part
             loss = orpo_loss(nll, margin, LAMBDA_OR, P)  # (5) and (7), this pair's part
-            loss.backward()  # (8) to (11); gradients of the pairs add up
+            loss.backward()  # (8) to (12); gradients of the pairs add up
             sums += torch.stack([loss, nll, logp_w / P, logp_l / P, margin / P]).detach()
         norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()

@@ -66,3 +66,18 @@ def test_train_py_takes_the_same_steps(said, tmp_path, monkeypatch):
     names = ("step", *minimal.NUMBERS, "grad_norm")
     for mine, record in zip(rows(said), log, strict=True):
         assert mine == pytest.approx([record[name] for name in names], abs=2e-3)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("weight", [0, 1])
+def test_other_weights_end_where_the_page_says(weight):
+    """The table's row of LAMBDA_OR 0 and 1: chosen, rejected and margin at steps 1 and 6."""
+    code = f"from docs import minimal; minimal.LAMBDA_OR = {weight}; minimal.train()"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    page = (ROOT / "docs/orpo.md").read_text(encoding="utf-8")
+    (row,) = re.findall(rf"^\| {weight}(?:: SFT)? \|(.*->.*)\|$", page, flags=re.MULTILINE)
+    told = [float(number) for number in re.findall(r"-?\d+\.\d+", row)]
+    first, *_, last = rows(done.stdout)
+    found = [step[at] for at in (3, 4, 5) for step in (first, last)]
+    assert found == pytest.approx(told, abs=0.02)

@@ -22,9 +22,9 @@ PANELS = {  # title -> what the log calls it: its name in the legend
     "norm of the gradient, unclipped": {"grad_norm": "norm"},
 }
 COLOURS = ("#0072B2", "#D55E00")  # told apart by the colour-blind
-PROMPTS = 3  # held-out ones that are answered
+PROMPTS = 3  # held-out ones that are answered, the shortest
 REPLY = 40  # tokens, at most
-TAIL = 160  # letters that are shown of a prompt's end
+TAIL = 160  # letters that are shown of a prompt, at its end
 
 
 def draw_curves(records: list[dict], path: Path) -> None:
@@ -58,9 +58,11 @@ def draw_curves(records: list[dict], path: Path) -> None:
 
 
 @torch.inference_mode()
-def greedy(spec: str, tokenizer: ChatTokenizer, prompts: list[list[int]], like: torch.Tensor):
-    """The likeliest reply of a model (FOLDER or FOLDER+ADAPTER) to each prompt's token ids, loaded
-    on the device and in the type of `like`."""
+def greedy(
+    spec: str, tokenizer: ChatTokenizer, prompts: list[list[int]], like: torch.Tensor
+) -> list[str]:
+    """The likeliest replies of a model (FOLDER or FOLDER+ADAPTER) to prompts as token ids; it is
+    loaded on the device and in the type of `like`."""
     model = load_model(spec, like.device, like.dtype)
     sampler = Sampler(model, tokenizer.end_ids, Sampling(0, 1, REPLY))
     sampler.add([Request(str(i), prompt) for i, prompt in enumerate(prompts)])
@@ -78,13 +80,13 @@ def write_replies(
     examples: list[Example],
     like: torch.Tensor,
 ) -> None:
-    """What each of `models` says to three prompts of `examples`, beside their own answers."""
-    few = examples[:: -(-len(examples) // PROMPTS)]  # from all of them
+    """What each of `models` says to a few prompts of `examples`, beside the answers there."""
+    few = sorted(examples, key=lambda example: example.chosen.start)[:PROMPTS]
     prompts = [example.chosen.ids[: example.chosen.start] for example in few]
     said = {name: greedy(spec, tokenizer, prompts, like) for name, spec in models.items()}
     text = ""
     for i, example in enumerate(few):
-        lines = {"prompt": "..." + tokenizer.decode(prompts[i])[-TAIL:]}
+        lines = {"prompt": tokenizer.decode(prompts[i])[-TAIL:]}  # its end
         for name, answer in zip(("chosen", "rejected"), example.answers, strict=False):
             lines[name] = tokenizer.decode(answer.ids[answer.start :])
         lines |= {name: replies[i] for name, replies in said.items()}
@@ -94,14 +96,26 @@ def write_replies(
     write_text(text, path)
 
 
-def show(out: Path, models: dict[str, str], tokenizer, held_out, like: torch.Tensor) -> None:
+def show(
+    out: Path,
+    models: dict[str, str],
+    tokenizer: ChatTokenizer,
+    held_out: list[Example],
+    like: torch.Tensor,
+) -> None:
     """Both files of a finished run: `out` is its folder, `models` what it began with and made."""
-    records = map(json.loads, (out / "log.jsonl").read_text(encoding="utf-8").splitlines())
-    made = {"curves.png": lambda path: draw_curves(list(records), path)}
-    if held_out:
-        made["replies.txt"] = lambda path: write_replies(path, models, tokenizer, held_out, like)
+
+    def curves(path: Path) -> None:
+        lines = (out / "log.jsonl").read_text(encoding="utf-8").splitlines()
+        draw_curves([json.loads(line) for line in lines], path)
+
+    def replies(path: Path) -> None:
+        write_replies(path, models, tokenizer, held_out, like)
+
+    made = {"curves.png": curves} | ({"replies.txt": replies} if held_out else {})
     for name, make in made.items():
         try:
             make(out / name)
         except Exception as error:  # whatever it is: the run is finished
-            print(f"{name} is left out: {error}")
+            cause = str(error).partition("\n")[0]
+            print(f"{name} is left out: {cause}")
