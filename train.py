@@ -10,11 +10,12 @@ takes the chosen answer, prompt + completion, or messages. A row of pairs:
 
 Defaults are the study's own values but for --order and --nll-scope: SFT: 4
 examples a step at 5e-6, cosine; ORPO: 8 pairs a step at 8e-6, linear. --out becomes an adapter in
-PEFT's layout, with log.jsonl (a line a step), train.json (what made it, metrics) and targets.txt
-(the first example's tokens, a mark at those that are learned). --model DIR+ADAPTER goes on from an
-adapter (ORPO on top of SFT): what is written holds both, for DIR. Ctrl-C and SIGTERM save the state
-after the step under way. On N GPUs: torchrun --nproc-per-node N train.py ..., with the same result
-up to rounding; faster where a step spans several sessions, as with --batch 25*N.
+PEFT's layout, with log.jsonl (a line a step), curves.png (which draws it, with matplotlib),
+train.json (what made it, metrics), targets.txt (the first example's tokens, a mark at those that
+are learned) and replies.txt (to held-out prompts, before and after). --model DIR+ADAPTER goes on
+from an adapter (ORPO on top of SFT): what is written holds both, for DIR. Ctrl-C and SIGTERM save
+the state after the step under way. On N GPUs: torchrun --nproc-per-node N train.py ..., with the
+same result up to rounding; faster where a step spans several sessions, as with --batch 25*N.
 """
 
 import math
@@ -48,10 +49,10 @@ from act.model.spec import split_spec
 from act.model.tokenizer import ChatTokenizer
 from act.model.weights import finite, sampled_sha256, sha256
 from act.records import InputError, check_settings, read_json
-from act.training import distributed, examples
+from act.training import curves, distributed, examples
 from act.training.examples import Example
 from act.training.layouts import TARGETS
-from act.training.run_log import RunLog, peak_memory_gib, provenance
+from act.training.run_log import RunLog, announce, peak_memory_gib, provenance
 from act.training.state import STATE, TrainState, is_finished, learning_rate
 from act.training.step import (
     KEEP_TOKENS,
@@ -62,7 +63,6 @@ from act.training.step import (
     tokens_to_keep,
 )
 
-FEW = 10  # steps, below which a run says before it starts what would help
 STUDY = {  # what the two methods do not share; schedule and weight_decay have no flag
     "sft": {"lr": 5e-6, "schedule": "cosine", "batch": 4, "weight_decay": 0.01},
     "orpo": {"lr": 8e-6, "schedule": "linear", "batch": 8, "weight_decay": 0.0},
@@ -163,6 +163,7 @@ class Run:
     """A run between its flags and its adapter."""
 
     model: Llama
+    tokenizer: ChatTokenizer
     objective: Objective
     batches: list[list[Example]]  # a step each
     held_out: list[Example]
@@ -208,18 +209,9 @@ def prepare(args: Namespace, device: str, settings: dict) -> Run:
     if first:
         marked = examples.show_targets(kept[0], tokenizer, args.nll_scope)
         write_text(marked, args.out / "targets.txt")
-        if args.batch < distributed.processes():
-            idle = f"some of the {distributed.processes()} processes without work"
-            print(f"warning: --batch {args.batch} leaves {idle}")
-        for name, count in data.items():
-            told = ", ".join(f"{n} {what}" for what, n in count.items())
-            print(f"{name}: {told}".replace("_", " "))
-        print(f"{trainable(model):,} trainable parameters; {len(batches)} steps", flush=True)
-        if len(batches) < FEW:
-            cure = "--epochs N makes more, --lr LR larger ones"
-            print(f"warning: {len(batches)} steps: few to learn from; {cure}", flush=True)
+        announce(data, trainable(model), len(batches), args.batch)
     log = RunLog(args.out / "log.jsonl" if first else None, state.step)
-    return Run(model, objective, batches, held_out, data, state, log)
+    return Run(model, tokenizer, objective, batches, held_out, data, state, log)
 
 
 def loop(args: Namespace, device: str, settings: dict, run: Run) -> None:
@@ -277,6 +269,10 @@ def finish(args: Namespace, settings: dict, run: Run) -> None:
     else:
         save_adapter(run.model, args.out, str(folder), args.lora_rank, args.lora_alpha)
     (args.out / STATE).unlink(missing_ok=True)
+    # 3. what it did, to be looked at
+    written = str(args.out) if args.lora_rank == 0 else f"{folder}+{args.out}"
+    models = {"before": args.model, "after": written}
+    curves.show(args.out, models, run.tokenizer, run.held_out, like=run.model.head)
     for name in list(after)[1:]:  # all but the step
         was = before.get(name, math.nan)
         print(f"held-out {name}: {was:.4f} before, {after[name]:.4f} after")

@@ -10,6 +10,7 @@ errors.json, which `make coverage` writes.
 
 import json
 from argparse import ArgumentParser
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
@@ -23,7 +24,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, Polygon, Rectangle
 
 from act.model.prefix_tree import build_tree
-from act.training.losses import log_odds, log_odds_margin, nll_loss, odds_ratio_loss, orpo_loss
+from act.training.losses import log_odds, log_odds_margin, odds_ratio_loss
 from kernels.tree_attention import rectangles
 
 # told apart by the colour-blind
@@ -40,14 +41,13 @@ EXAMPLE = torch.tensor([1 / 4, 3 / 4]).log()  # the worked example's two mean lo
 
 
 def loss_curves() -> plt.Figure:
-    """L_OR and its gradient against the margin, the whole gradient to either log-prob, log odds
-    against p."""
+    """L_OR and its gradient against the margin; what reaches a logit; what a margin asks for."""
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
+    # 1. (5) and (8), at the worked example's margin
     margin = torch.linspace(-6, 6, 241, requires_grad=True)
     loss = odds_ratio_loss(margin)
     (slope,) = torch.autograd.grad(loss.sum(), margin)
-    here = log_odds_margin(*EXAMPLE)
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
-    x = margin.detach()
+    here, x = log_odds_margin(*EXAMPLE), margin.detach()
     left.plot(x, loss.detach(), color=BLUE, label="L_OR = -log sigmoid(m), (5)")
     left.plot(x, slope, color=GREEN, label="its gradient -sigmoid(-m), (8)")
     left.plot(x[x <= 0], -x[x <= 0], "--", color=GREY, lw=1, label="-m")
@@ -57,37 +57,44 @@ def loss_curves() -> plt.Figure:
     left.annotate("-9/10", (here, -torch.sigmoid(-here)), (here - 1.9, -0.65), color=ORANGE)
     left.set(title="a pair's loss and its gradient", ylim=(-1.3, 7))
     left.set(xlabel="log odds ratio, the margin m")
-    left.legend(loc="upper right", frameon=False)
-    for weight, style in ((1.0, "-"), (0.1, "--")):
-        chosen, rejected = to_means(weight, x)
-        for slopes, name, color in ((chosen, "chosen", BLUE), (rejected, "rejected", ORANGE)):
-            middle.plot(x, slopes, style, color=color, label=f"{name}, lambda = {weight:g}")
-    middle.set(title="the whole loss: dL / d log p, (10)", ylim=(-2.2, 2.6))
-    middle.set(xlabel="log odds ratio, the margin m, at p_l = 1/4")
-    middle.legend(loc="upper right", frameon=False)
-    p = torch.linspace(0.002, 0.998, 499)
-    right.plot(p, log_odds(p.log()), color=BLUE, label="log odds, (3)")
-    right.plot(p, p.log(), "--", color=GREY, label="log p")
-    for logp, name in zip(EXAMPLE, ("chosen", "rejected"), strict=True):
-        x, y = logp.exp(), log_odds(logp)
-        right.plot(x, y, "o", color=ORANGE)
-        right.annotate(name, (x, y), (x + 0.03, y - 0.9), color=ORANGE)
-    right.set(title="why odds: steeper by 1/(1 - p), (9)", ylim=(-6, 6))
-    right.set(xlabel="p, the geometric mean of the tokens'")
-    right.legend(loc="upper left", frameon=False)
+    # 2. (12) for answers of one token
+    p = torch.linspace(0.001, 0.999, 499, dtype=torch.float64)
+    middle.plot(p, to_logit(p, log_odds), color=BLUE, label="of log odds: 1, (12)")
+    middle.plot(p, to_logit(p, lambda logp: logp), "--", color=GREY, label="of log p: 1 - p, (11)")
+    for logp, name in zip(EXAMPLE, ("p_w", "p_l"), strict=True):
+        at = logp.exp()
+        middle.plot([at, at], [1, 1 - at], "o", color=ORANGE)
+        middle.annotate(f"{name} = {at:.2g}", (at, 1), (at - 0.1, 1.05), color=ORANGE)
+    middle.set(title="odds undo the saturation of softmax", ylim=(0, 1.3))
+    middle.set(xlabel="p of a one-token answer", ylabel="gradient to its logit")
+    # 3. what the log-probs must do for a margin, the rejected answer staying where it is
+    x = torch.linspace(0, 4, 200)
+    right.plot(x, x, "--", color=GREY, label="a plain ratio")
+    for p_l, style in ((0.05, ":"), (0.3, "-"), (0.75, "-.")):
+        logp_l = torch.tensor(p_l).log()
+        apart = F.logsigmoid(x + log_odds(logp_l)) - logp_l
+        right.plot(x, apart, style, color=BLUE, label=f"odds, p_l = {p_l:g}")
+    right.plot([2, 2], [2, 0.9295], "o", color=ORANGE)
+    right.annotate("2.00", (2, 2), (1.5, 2.1), color=ORANGE)
+    right.annotate("0.93", (2, 0.93), (2.05, 1.05), color=ORANGE)
+    right.set(title="how far apart must log-probs come?")
+    right.set(xlabel="margin M", ylabel="log p_w - log p_l")
     for axes in (left, middle, right):
         axes.axhline(0, color=GREY, lw=0.5)
         axes.spines[["top", "right"]].set_visible(False)
+    left.legend(loc="upper right", frameon=False)
+    middle.legend(loc="lower left", frameon=False)
+    right.legend(loc="upper left", frameon=False)
     return figure
 
 
-def to_means(weight: float, margin: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Gradients of a pair's loss (7) to log p_w and to log p_l, at p_l = 1/4 and margins of any
-    shape."""
-    logp_l = torch.full_like(margin, 1 / 4).log().requires_grad_()
-    logp_w = F.logsigmoid(margin + log_odds(logp_l)).detach().requires_grad_()
-    loss = orpo_loss(nll_loss(logp_w, 1), log_odds_margin(logp_w, logp_l), weight, 1)
-    return torch.autograd.grad(loss, (logp_w, logp_l))
+def to_logit(p: torch.Tensor, score: Callable) -> torch.Tensor:
+    """Gradient of an answer's score, a function of log p, to its token's logit, at each p: a
+    vocabulary of that token and one other."""
+    logits = torch.stack([p, 1 - p], -1).log().requires_grad_()  # (p's, V)
+    logps = logits.log_softmax(-1)[:, 0]
+    (slopes,) = torch.autograd.grad(score(logps).sum(), logits)
+    return slopes[:, 0]
 
 
 def box(

@@ -39,6 +39,10 @@ def logs(*probabilities: float) -> Tensor:
 CHOSEN, REJECTED = logs(1 / 8, 1 / 2), logs(3 / 4, 3 / 4)  # the worked example's tokens
 
 
+def seeded(n: int) -> torch.Generator:
+    return torch.Generator().manual_seed(n)
+
+
 def drawn(n: int) -> Tensor:
     """Log-probs from -4 to just below 0, float64, with gradients."""
     torch.manual_seed(n)
@@ -166,7 +170,76 @@ def test_equation_11_the_gradient_to_logits_and_hidden_state():
     torch.testing.assert_close(to_after_x.sum(0), through_head)
 
 
-def test_equation_12_the_limit_at_certainty():
+@pytest.mark.parametrize("p", [1e-6, 0.1, 0.5, 0.75, 0.99, 1 - 1e-6])
+def test_equation_12_odds_undo_the_saturation_of_softmax(p):
+    """A vocabulary of two, in float64: log odds = z_y - z_other, to 1 by z_y at every p; log p to
+    1 - p. By (9) alone it would be 1 / (1 - p)."""
+    logits = logs(p, 1 - p)[None].requires_grad_()  # (1, V)
+    (logp,) = logits.log_softmax(-1)[:, 0]
+    (plain,) = torch.autograd.grad(logp, logits, retain_graph=True)
+    (odds,) = torch.autograd.grad(log_odds(logp), logits)
+    assert plain[0, 0].item() == pytest.approx(1 - p, rel=1e-8)
+    assert odds[0].tolist() == pytest.approx([1, -1], rel=1e-8)
+
+
+def test_equation_12_of_a_longer_answer():
+    """The own logits of all its tokens together get (1 - mean p_t) / (1 - p), at most 1; 1 where
+    the tokens are equally likely. The example's answers by hand: 11/12 and 1."""
+    for seed in range(50):
+        logits = 4 * torch.randn(1 + seed % 7, 5, dtype=torch.float64, generator=seeded(seed))
+        logits.requires_grad_()
+        logps = logits.log_softmax(-1)[:, 0]
+        (slope,) = torch.autograd.grad(log_odds(logps.mean()), logits)
+        p = logps.exp()
+        own = (1 - p.mean()) / (1 - logps.mean().exp())
+        torch.testing.assert_close(slope[:, 0].sum(), own)
+        assert own <= 1 + 1e-12 and (len(p) > 1 or own.item() == pytest.approx(1))
+    for logps, told in ((CHOSEN, 11 / 12), (REJECTED, 1)):
+        p = logps.exp()
+        assert (1 - p.mean()) / (1 - logps.mean().exp()) == pytest.approx(told)
+
+
+def test_the_gradient_of_a_sure_answer_stays_small():
+    """Hidden states ever closer to what makes the rejected answer certain, rows of the head of
+    length 1: the kernel's float32 gradient, summed over the answer's tokens, is at most 2, where
+    the slope (9) of log odds goes beyond 1e7. The page says 1.13, which rounding decides."""
+    norms, steepest = [], 0.0
+    for seed in range(20):
+        stream = seeded(seed)
+        head = torch.nn.functional.normalize(torch.randn(50, 16, generator=stream))
+        y = torch.randint(50, (4,), generator=stream)
+        noise = 0.05 * torch.randn(4, 16, generator=stream)
+        for scale in (1, 3, 5, 8, 10, 12, 14, 16, 17, 18, 19, 20, 25, 30, 40, 60):
+            hidden = (scale * (head[y] + noise)).requires_grad_()
+            logp = logprob(hidden, head, y).mean()[None]
+            loss = odds_ratio_loss(log_odds_margin(torch.tensor([-2.0]), logp)).sum()
+            (to_hidden,) = torch.autograd.grad(loss, hidden)
+            norms.append(to_hidden.norm(dim=1).sum().item())
+            if logp < 0:
+                steepest = max(steepest, -1 / math.expm1(logp.item()))
+    assert len(norms) == 320 and 0.5 < max(norms) < 1.5
+    assert steepest > 1e7
+
+
+def test_how_far_apart_a_margin_asks_log_probs_to_be():
+    """p_l = 0.3 and a margin of 2: odds_w = e^2 3/7, p_w = 0.76, log-probs 0.93 apart. A plain
+    ratio wants 2.00, more than the 1.20 that p_w = 1 would give: p_l must fall below e^-2."""
+    odds = math.exp(2) * 3 / 7
+    p = odds / (1 + odds)
+    assert log_odds_margin(logs(p), logs(0.3)).item() == pytest.approx(2)
+    assert (round(p, 2), round(math.log(p / 0.3), 2)) == (0.76, 0.93)
+    assert round(-math.log(0.3), 2) == 1.2 and round(math.exp(-2), 3) == 0.135
+    assert "log-probs 0.93 apart" in ORPO and "0.76" in ORPO and "0.135" in ORPO
+
+
+def test_the_share_of_the_odds_ratio_term():
+    """0.1 9/10 4/3 = 0.12 of the NLL's part; with 96.5% prompt 29 times that, 3.4."""
+    share = 0.1 * 9 / 10 * 4 / 3
+    assert (round(share, 2), round(1 / 0.035), round(share / 0.035, 1)) == (0.12, 29, 3.4)
+    assert "the share is 29 times\n  larger, 3.4." in ORPO
+
+
+def test_equation_13_the_limit_at_certainty():
     """log(1 - p) to all digits at log p = -1e-8 (p is 1 in float32: ln(1e-8 - 5e-17)), and its
     limit at log p = 0."""
     assert log_odds(torch.tensor(-1e-8)).item() == pytest.approx(8 * math.log(10), rel=1e-6)
@@ -178,12 +251,74 @@ def test_equation_12_the_limit_at_certainty():
 def test_every_equation_of_the_page_has_its_test():
     numbered = re.findall(r"^\*\*\((\d+)\)\*\*", ORPO, flags=re.MULTILINE)
     tested = [name.split("_")[2] for name in globals() if name.startswith("test_equation_")]
-    assert numbered == tested == [str(n) for n in range(1, 13)]
+    assert numbered == list(dict.fromkeys(tested)) == [str(n) for n in range(1, 14)]
+
+
+def test_exercise_1_the_slope_by_hand():
+    """p = 0.99: 0.01 to the logit from log p, 100 times that from log odds."""
+    logits = logs(0.99, 0.01)[None].requires_grad_()
+    logp = logits.log_softmax(-1)[0, 0]
+    (plain,) = torch.autograd.grad(logp, logits, retain_graph=True)
+    (odds,) = torch.autograd.grad(log_odds(logp), logits)
+    assert (plain[0, 0].item(), odds[0, 0].item()) == pytest.approx((0.01, 1))
+
+
+def test_exercise_2_a_weight_of_1_by_hand():
+    """ln 4 + ln 10 = 3.68888, tokens -1.1 and 1.8."""
+    chosen, rejected = (x.clone().requires_grad_() for x in (CHOSEN, REJECTED))
+    margin = log_odds_margin(chosen.mean()[None], rejected.mean()[None])
+    loss = orpo_loss(nll_loss(chosen, 2), margin, 1, 1)
+    assert round(loss.item(), 5) == 3.68888
+    to_chosen, to_rejected = torch.autograd.grad(loss, (chosen, rejected))
+    assert to_chosen.tolist() == pytest.approx([-1.1, -1.1])
+    assert to_rejected.tolist() == pytest.approx([1.8, 1.8])
+
+
+def test_exercise_3_the_sum_for_the_mean():
+    """Products 1/16 and 9/16: margin ln 7/135; three tokens of 1/2 against ten: 0 by the mean,
+    ln 1023/7 by the sum."""
+    summed = log_odds_margin(CHOSEN.sum(), REJECTED.sum())
+    assert summed.item() == pytest.approx(math.log(7 / 135)) == pytest.approx(-2.959, abs=5e-4)
+    short, long = logs(*[0.5] * 3), logs(*[0.5] * 10)
+    assert log_odds_margin(losses.mean_logp(short), losses.mean_logp(long)).item() == 0
+    by_length = log_odds_margin(short.sum(), long.sum()).item()
+    assert by_length == pytest.approx(math.log(1023 / 7)) == pytest.approx(4.985, abs=5e-4)
+
+
+def test_exercise_4_a_margin_that_grows_while_both_answers_fall():
+    margins = [log_odds_margin(logs(a), logs(b)) for a, b in ((0.5, 0.4), (0.3, 0.15))]
+    assert [round(m.item(), 3) for m in margins] == [0.405, 0.887]
+    before, after = (odds_ratio_loss(m).item() for m in margins)
+    paid = math.log(0.5 / 0.3)  # of the NLL
+    assert (round(paid, 3), round(before, 3), round(after, 3)) == (0.511, 0.511, 0.345)
+    assert round(paid / (before - after), 2) == 3.08
+
+
+def test_exercise_5_the_weight_of_another_scope():
+    """28.6 times as many tokens of the NLL: the same ratio of the two parts of a token's gradient
+    (10) at 0.1 / 28.6."""
+    parts = []
+    for N, weight in ((7, 0.1), (7 / 0.035, 0.1 * 0.035)):
+        chosen = logs(*[0.25] * 7).requires_grad_()
+        margin = log_odds_margin(losses.mean_logp(chosen)[None], logs(0.75))
+        (nll,) = torch.autograd.grad(nll_loss(chosen, N), chosen)
+        (odds,) = torch.autograd.grad(weight * odds_ratio_loss(margin).sum(), chosen)
+        parts.append((odds / nll)[0].item())
+    assert parts[0] == pytest.approx(parts[1]) == pytest.approx(0.12)
+    assert round(0.1 * 0.035, 4) == 0.0035
+
+
+def test_every_exercise_has_its_test_and_its_answer():
+    asked = re.findall(r"^\*\*Exercise (\d)\.\*\*", ORPO, flags=re.MULTILINE)
+    tested = [name.split("_")[2] for name in globals() if name.startswith("test_exercise_")]
+    assert asked == tested == list("12345")
+    assert ORPO.count("<details><summary>answer</summary>") == ORPO.count("</details>") == 5
 
 
 def test_the_page_shows_what_the_example_prints(capsys):
     losses.main()
-    (shown,) = re.findall(r"```text\n(.*?)```", ORPO, flags=re.DOTALL)
+    command = "python -m act.training.losses"
+    (shown,) = re.findall(rf"{command}\n```\n\n```text\n(.*?)```", ORPO, flags=re.DOTALL)
     assert capsys.readouterr().out == shown
 
 
@@ -356,7 +491,7 @@ def test_every_command_of_the_pages_is_understood(monkeypatch):
         module, arguments = (
             (words[2], words[3:]) if words[1] == "-m" else (words[1].removesuffix(".py"), words[2:])
         )
-        if module == "act.training.losses":  # it takes no arguments, and prints
+        if module in ("act.training.losses", "docs.minimal"):  # without arguments
             assert arguments == []
             continue
         monkeypatch.setattr(sys, "argv", [module, *arguments])

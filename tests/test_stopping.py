@@ -145,10 +145,7 @@ def test_trap_11_the_log_is_on_the_disk_before_the_state(folder, tmp_path, data,
     monkeypatch.setattr(os, "fsync", recorded)
     run_in_process(monkeypatch, *train_flags(folder, data, tmp_path / "out", save_every=2))
     saves = ["log.jsonl", "state.safetensors.part"] * 2  # of steps 2 and 3, the last
-    assert events == [
-        "targets.txt.part",
-        *saves,
-        "train.json.part",
-        "adapter_config.json.part",
-        f"{WEIGHTS}.part",
-    ]
+    report = ["train.json.part", "adapter_config.json.part", f"{WEIGHTS}.part"]
+    written = ["targets.txt.part", *saves, *report]
+    assert events[: len(written)] == written
+    assert events[len(written) :] in (["curves.png.part"], [])  # where matplotlib is there

@@ -29,7 +29,7 @@ def mean_logp(logps: Tensor) -> Tensor:
 def log_odds(logp: Tensor) -> Tensor:
     """(3) log(p / (1 - p)) of log p <= 0, any shape.
 
-    1 - p = -expm1(log p) keeps its digits near p = 1 (12). Above log p = -1e-12 the second term
+    1 - p = -expm1(log p) keeps its digits near p = 1 (13). Above log p = -1e-12 the second term
     stands still, so that log odds(0) = 27.63, with gradient 1, is finite.
     """
     return logp - torch.log(-torch.expm1(logp.clamp(max=-SMALLEST_DOUBT)))
@@ -86,6 +86,8 @@ def main() -> None:
         "(11) d L / d logits after x": to_logits[0],
         "     d L / d logits after x a": to_logits[1],
         "     d L / d logits after x b": to_logits[2],
+        # a token's own logit moves its log p by 1 - p_t (11)
+        "(12) d log odds / d own logits": to_means * (1 - logps.exp()).mean(-1),
     }
     for name, tensor in shown.items():
         numbers = [round(number, 5) + 0 for number in tensor.flatten().tolist()]  # + 0: no -0

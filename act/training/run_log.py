@@ -1,4 +1,5 @@
-"""log.jsonl of a training run: a line before the first step, one a step, and one after the last.
+"""log.jsonl of a training run: a line before the first step, one a step, and one after the last;
+and what a run says on the way.
 
 The lines before and after hold the held-out metrics. A run that is resumed goes on after the line
 of the step whose state it has.
@@ -21,6 +22,15 @@ from act.files import append_whole
 from act.training.distributed import processes
 
 LOSSES = ("loss", "nll", "odds_ratio_loss", "chosen_logp", "rejected_logp", "margin", "accuracy")
+SHOWN = {  # what of a record stands in its line, and what it is called there
+    "loss": "loss",
+    "nll": "nll",
+    "chosen_logp": "chosen",
+    "rejected_logp": "rejected",
+    "margin": "margin",
+    "grad_norm": "norm",
+}
+FEW = 10  # steps, below which a run says before it starts what would help
 
 
 class RunLog:
@@ -67,7 +77,8 @@ class RunLog:
         if self.file:
             self._take(record)
             append_whole(self.file, json.dumps(record).encode() + b"\n", sync=False)
-            tqdm.write(" | ".join(f"{name} {shown(value)}" for name, value in record.items()))
+            if len(record) > 1:  # there is more to say than the step
+                tqdm.write(shown(record))
         return record
 
     def sync(self) -> None:
@@ -76,9 +87,30 @@ class RunLog:
             os.fsync(self.file.fileno())
 
 
-def shown(value: float) -> str:
-    """Whole numbers whole, others to four digits."""
-    return str(value) if isinstance(value, int) else f"{value:.4g}"
+def shown(record: dict) -> str:
+    """A record's line, of at most 100 columns; the file has every number to all its digits."""
+    is_step = "loss" in record
+    parts = [f"step {record['step']}"] if is_step else [f"held out, step {record['step']}"]
+    for name, told in SHOWN.items():
+        if name in record:
+            places = 3 if abs(record[name]) < 9.9995 else 1  # 9.999, 10.0
+            parts.append(f"{told} {record[name]:.{places}f}")
+    return " | ".join(parts)
+
+
+def announce(data: dict[str, dict], parameters: int, steps: int, batch: int) -> None:
+    """What a user sees before the first step: how much there is to learn from, and to train."""
+    if batch < processes():
+        idle = f"some of the {processes()} processes without work"
+        print(f"warning: --batch {batch} leaves {idle}")
+    for name, numbers in data.items():
+        told = ", ".join(f"{what} {n}" for what, n in numbers.items())
+        print(f"{name}: {told}".replace("_", " "))
+    counted = "1 step" if steps == 1 else f"{steps} steps"
+    print(f"{parameters:,} trainable parameters; {counted}", flush=True)
+    if steps < FEW:
+        cure = "--epochs N makes more, --lr LR larger ones"
+        print(f"warning: {counted}: few to learn from; {cure}", flush=True)
 
 
 def peak_memory_gib(device: str) -> float:
