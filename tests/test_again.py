@@ -216,7 +216,7 @@ def test_what_a_death_behind_the_last_record_leaves_is_cleared_away(
     assert not (tmp_path / "s.jsonl.part").exists()
 
 
-def test_a_served_therapist_is_opened_once_a_name_and_its_threads_end(
+def test_a_served_therapist_is_opened_once_a_name_and_its_connections_end(
     run, profiles, tmp_path, monkeypatch
 ):
     opened, begin = [], Endpoint.__init__
@@ -230,9 +230,8 @@ def test_a_served_therapist_is_opened_once_a_name_and_its_threads_end(
         run(*simulate_at(fake), "--conditions", "instruct,instruct-cot,sft,sft-cot")
     m, sft, cot = (f"{name}@{fake.url}" for name in ("m", "sft", "sft-cot"))
     assert [spec for spec, _ in opened] == [m, m, sft, cot]  # the client and three therapists
-    assert all(endpoint.threads for _, endpoint in opened)
-    alive = [any(thread.is_alive() for thread in endpoint.threads) for _, endpoint in opened]
-    assert alive == [True, False, False, True]  # the client's and the last one's: with the process
+    closed = [endpoint.client.is_closed for _, endpoint in opened]
+    assert closed == [False, True, True, False]  # the client's and the last one's: with the process
     held = {s["id"]: s["models"] for s in read_jsonl(tmp_path / "s.jsonl", check_session)}
     assert held["instruct-cot/p001"]["therapist"] == m
     assert held["sft-cot/p002"]["therapist"] == cot

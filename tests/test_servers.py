@@ -1,10 +1,12 @@
 """Sixteen odd servers, one table: what each takes, and what is sent to it and stored then. Each is
 a real HTTP server; simulate.py holds one session of two turns with it on both sides."""
 
+import asyncio
 import io
 import re
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -391,16 +393,17 @@ def clocked(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(pace, "FIRST_PAUSE", 1.0)
 
-    class Clock:
-        monotonic = staticmethod(lambda: now[0])
+    async def sleep(seconds):
+        now[0] += seconds
 
-        @staticmethod
-        def sleep(seconds):
-            now[0] += seconds
-
-    monkeypatch.setattr(pace, "time", Clock)
+    monkeypatch.setattr(pace, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(asyncio, "sleep", sleep)
     paced = pace.Pace()
     return paced, now
+
+
+def turn(paced):
+    return asyncio.run(paced.turn())
 
 
 def test_a_pace_is_what_a_server_took_and_recovers(clocked):
@@ -410,12 +413,12 @@ def test_a_pace_is_what_a_server_took_and_recovers(clocked):
     paced, now = clocked
     for _ in range(10):
         now[0] += 0.5
-        assert paced.wait() == now[0]
+        assert turn(paced) == now[0]
         paced.reply_came()
     assert paced.said == ""
-    paced.too_fast(paced.wait(), 7.0)
+    paced.too_fast(turn(paced), 7.0)
     assert paced.interval == 0.5 and paced.said == "waiting: 10 calls/min"
-    assert paced.wait() == pytest.approx(112.0) and paced.wait() == pytest.approx(112.5)
+    assert turn(paced) == pytest.approx(112.0) and turn(paced) == pytest.approx(112.5)
     paced.reply_came()
     assert paced.interval == pytest.approx(0.5 / 1.3)
     for _ in range(8):
@@ -428,18 +431,18 @@ def test_a_pause_doubles_from_refusal_to_refusal_until_a_reply_comes(clocked):
     paced, now = clocked
     waits = []
     for _ in range(3):
-        began = paced.wait()
+        began = turn(paced)
         now[0] += 0.25
         for pause in (0.0, 0.5, 0.0):
             paced.too_fast(began, pause)
         waits.append(paced.next_at - now[0])
     assert waits == [1.0, 2.0, 4.0]
-    paced.too_fast(paced.wait(), 5.0)
+    paced.too_fast(turn(paced), 5.0)
     assert paced.next_at - now[0] == 5.0
     paced.too_fast(now[0] - 1, 2.0)  # a call that began before
     assert paced.next_at - now[0] == 5.0
     paced.reply_came()
-    paced.too_fast(paced.wait(), 0.0)
+    paced.too_fast(turn(paced), 0.0)
     assert paced.next_at - now[0] == 1.0
 
 
