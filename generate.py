@@ -24,7 +24,7 @@ from act import records
 from act.audit.style import describe
 from act.cli import Parser, positive, run_script, set_up_device, stop_unfinished
 from act.dialogue.chat import Ask, ChatModel, Reply, Talk, hold_talks, read_reply
-from act.dialogue.journal import Journal, check_made_with, check_served, made_with
+from act.dialogue.journal import Journal, check_made_with, made_with
 from act.dialogue.local import check_enforced, open_speaker, unloaded
 from act.dialogue.profiles import make_profiles
 from act.dialogue.prompts import check_client, cot_reply, message, therapist_messages
@@ -37,6 +37,7 @@ from act.dialogue.session import (
     hold_sessions,
     new_session,
     seed_from,
+    unheld,
 )
 from act.model.sampler import Sampling
 from act.model.spec import split_endpoint
@@ -77,26 +78,23 @@ def make_sessions(args: Namespace) -> None:
     were held with other settings."""
     profiles = read_unique(args.profiles, check_client)
     check_enforced(args.format, args.therapist)
-
-    def new(speakers: dict[str, ChatModel], profile: dict) -> Session:
-        record = new_session(TRANSCRIPT, profile, speakers, args.format, args.seed)
-        return Session(record, speakers, args.turns)
-
     # where nothing is wanted, the journal clears away what a death has left
     with Store(args.out, records.check_session) as store, Journal(store) as journal:
         if len(store):
-            speakers = session_speakers(unloaded, args)
-            check_held(store, profiles, lambda profile, held: new(speakers, profile))
-        missing = [one for one in profiles if f"{TRANSCRIPT}/{one['id']}" not in store]
+            made = made_with(session_speakers(unloaded, args), args.format, args.seed)
+            check_held(store, lambda held: made, profiles, {}, args.turns)
+        missing = unheld(store, [TRANSCRIPT], profiles).get(TRANSCRIPT)
         if missing:
-            speakers = session_speakers(open_speaker, args)
+            speakers, sessions = session_speakers(open_speaker, args), []
+            for profile in missing:
+                record = new_session(TRANSCRIPT, profile, speakers, args.format, args.seed)
+                sessions.append(Session(record, speakers, args.turns))
             with tqdm(total=len(missing) * args.turns, unit="turn") as bar:
-                sessions = [new(speakers, profile) for profile in missing]
                 hold_sessions(sessions, journal, bar, args.batch)
         print(f"{len(store)} sessions in {args.out}: {ends(store.records())}")
         print(describe(store.records()))
-    left = sum(f"{TRANSCRIPT}/{one['id']}" not in store for one in profiles)
-    stop_unfinished(left, len(profiles), "sessions")
+        left = unheld(store, [TRANSCRIPT], profiles).get(TRANSCRIPT, [])
+    stop_unfinished(len(left), len(profiles), "sessions")
 
 
 def pair_speakers(opened: Opener, args: Namespace) -> dict[str, ChatModel]:
@@ -129,12 +127,10 @@ def make_pairs(args: Namespace) -> None:
                 other = "has another prompt; of other sessions, or with other --cot?"
                 raise InputError(f"{args.out}: {held['id']} {other}")
             check_made_with(args.out, held, settings)
-            last = [draws[-1] for draws in held["draws"].values()]
-            if "length" in last and "chosen" in held and "cut" not in held:
-                old = "was cut, and made before pairs said so"
-                raise InputError(
-                    f"{args.out}: {held['id']} {old}; delete it, or take another --out"
-                )
+            cut = "length" in [draws[-1] for draws in held["draws"].values()]
+            if cut and "chosen" in held and "cut" not in held:
+                old = "was cut, and made before pairs said so; delete it, or take another --out"
+                raise InputError(f"{args.out}: {held['id']} {old}")
         there = store.keys | left_out.keys
         wanted = [[one for one in group if one["id"] not in there] for group in contexts]
         if any(wanted):
@@ -178,7 +174,7 @@ def draw_wanted(wanted: list[list[dict]], store: Store, left_out: Store, args: N
     models = pair_speakers(open_speaker, args)
     settings = pair_settings(models, args)
     for held in chain(store.records(), left_out.records()):
-        check_served(args.out, held, settings)
+        check_made_with(args.out, held, settings)  # now it is known what servers take, too
 
     def talk(contexts: list[dict]) -> Talk[None]:
         """A pair for each context of one session, in order: its cache is read on."""

@@ -17,8 +17,11 @@ the instruct conditions and for models named sft, sft-cot, orpo and orpo-cot in 
 With --client FILE.jsonl recorded clients say their lines again, the same in every condition and
 without hidden notes, until --turns or their lines end: conditions are compared at equal words,
 though these once answered another therapist. FILE.jsonl holds sessions, or any rows with an "id"
-and "turns" of "client"; --profiles may pick some of them, by id. With --client me and one of the
---conditions you talk to the therapist yourself. It is no treatment.
+and "turns" of "client"; --profiles may pick some of them, by id.
+
+With --client me and one of the --conditions you talk to the therapist yourself. It is no treatment.
+--model may then be FOLDER+ADAPTER, whatever was trained there, and --system the file of a system
+prompt of your own, or none.
 """
 
 from argparse import Namespace
@@ -41,36 +44,26 @@ from act.cli import (
     stop_unfinished,
 )
 from act.dialogue.chat import ChatModel
-from act.dialogue.journal import Journal
-from act.dialogue.local import (
-    check_adapters,
-    check_enforced,
-    fingerprint,
-    has_adapter,
-    open_speaker,
-    unloaded,
-)
-from act.dialogue.person import Person
+from act.dialogue.clients import Person, Replayed, pick, read_clients
+from act.dialogue.journal import Journal, made_with
+from act.dialogue.local import check_adapters, check_enforced, has_adapter, open_speaker, unloaded
 from act.dialogue.profiles import ME
 from act.dialogue.prompts import check_client
-from act.dialogue.replay import Replayed, client_of, pick, read_clients
-from act.dialogue.session import Session, check_held, ends, hold_sessions, new_session
+from act.dialogue.session import Session, check_held, ends, hold_sessions, new_session, unheld
 from act.model.sampler import Sampling
-from act.model.spec import base_folder, is_endpoint, split_endpoint
+from act.model.spec import base_folder, is_endpoint, split_endpoint, split_spec
 from act.records import CONDITIONS, InputError, Store, check_session, is_trained, read_unique
 
 
 def therapist_of(condition: str, args: Namespace) -> str:
     """The MODEL that speaks in a condition: a server is asked for it by name, and local weights
-    wear its adapter."""
-    if is_endpoint(args.model) and is_trained(condition):
+    wear its adapter, if that is at hand."""
+    if not is_trained(condition):
+        return args.model
+    if is_endpoint(args.model):
         return f"{condition}@{split_endpoint(args.model)[1]}"
-    return args.model
-
-
-def wears_adapter(condition: str, args: Namespace) -> bool:
-    """Is a condition's therapist a local model with an adapter?"""
-    return is_trained(condition) and not is_endpoint(args.model)
+    at_hand = has_adapter(condition, args.adapters)
+    return f"{args.model}+{args.adapters / condition}" if at_hand else args.model
 
 
 def therapist_sampling(args: Namespace) -> Sampling:
@@ -86,15 +79,16 @@ def client_sampling(args: Namespace) -> Sampling:
 def take_therapist(condition: str, before: ChatModel | None, args: Namespace) -> ChatModel:
     """A condition's therapist. `before` is the previous condition's, or None: local weights are
     loaded once, and wear each condition's adapter."""
-    sampling = therapist_sampling(args)
     if is_endpoint(args.model):
-        if before and before.name == therapist_of(condition, args):
+        spec = therapist_of(condition, args)
+        if before and before.name == spec:
             return before
         if before:
             before.close()
-        return open_speaker(therapist_of(condition, args), sampling, args)
-    therapist = before or open_speaker(args.model, sampling, args)
-    therapist.play(condition, args.adapters)
+        return open_speaker(spec, therapist_sampling(args), args)
+    therapist = before or open_speaker(args.model, therapist_sampling(args), args)
+    if split_spec(args.model)[1] is None:
+        therapist.play(condition, args.adapters)
     return therapist
 
 
@@ -106,6 +100,8 @@ def main() -> None:
     add("--profiles", help="JSONL file of profiles; with FILE.jsonl: whom to replay")
     about = 'who plays the client; FILE.jsonl: its recorded clients are replayed; "me": you do'
     add("--client", required=True, metavar="MODEL", help=about)
+    about = "with --client me: file of the therapist's system prompt, or none"
+    add("--system", metavar="FILE", help=about)
     add("--turns", type=positive, default=25, help="turns a session; a replayed one may have fewer")
     add("--out", required=True, help="JSONL file of sessions")
     every = ",".join(CONDITIONS)
@@ -119,21 +115,26 @@ def main() -> None:
     set_up_device(args)
 
     check_enforced(args.format, args.model)
-    if not is_endpoint(args.model):
+    with_me = args.client == "me"
+    if args.system and not with_me:
+        raise InputError("--system is for --client me; the conditions differ in their training")
+    # the study's adapters are told by --adapters; only you may talk to any other
+    if not is_endpoint(args.model) and not (with_me and split_spec(args.model)[1]):
         args.model = str(base_folder(args.model))
         check_adapters(args.conditions, args.adapters)
     profiles, recorded = read_profiles(args)
     # where nothing is wanted, the journal clears away what a death has left
     with Store(args.out, check_session) as store, Journal(store) as journal:
-        if args.client == "me":
+        if with_me:
             talk_with_me(store, journal, args)
         else:
             check_store(store, profiles, recorded, args)
             simulate(profiles, recorded, store, journal, args)
         print(f"{len(store)} sessions in {args.out}: {ends(store.records())}")
         print(describe(store.records()))
-    wanted = [f"{condition}/{one['id']}" for condition in args.conditions for one in profiles]
-    stop_unfinished(sum(name not in store for name in wanted), len(wanted), "sessions")
+        left = unheld(store, args.conditions, profiles)
+    wanted = len(args.conditions) * len(profiles)
+    stop_unfinished(sum(map(len, left.values())), wanted, "sessions")
 
 
 def read_profiles(args: Namespace) -> tuple[list[dict], dict[str, Replayed]]:
@@ -150,15 +151,6 @@ def read_profiles(args: Namespace) -> tuple[list[dict], dict[str, Replayed]]:
     return read_unique(args.profiles, check_client), {}
 
 
-def begin(
-    condition: str, profile: dict, therapist: ChatModel, client: ChatModel, args: Namespace
-) -> Session:
-    """A session with no turns yet."""
-    speakers = {"therapist": therapist, "client": client}
-    record = new_session(condition, profile, speakers, args.format, args.seed)
-    return Session(record, speakers, args.turns)
-
-
 def simulate(
     profiles: list[dict],
     recorded: dict[str, Replayed],
@@ -167,11 +159,7 @@ def simulate(
     args: Namespace,
 ) -> None:
     """Hold the sessions that are missing, condition by condition."""
-    wanted = {}  # condition -> profiles
-    for condition in args.conditions:
-        missing = [one for one in profiles if f"{condition}/{one['id']}" not in store]
-        if missing:
-            wanted[condition] = missing
+    wanted = unheld(store, args.conditions, profiles)
     if not wanted:
         return
     player = None if recorded else open_speaker(args.client, client_sampling(args), args)
@@ -181,7 +169,10 @@ def simulate(
         therapist = take_therapist(condition, therapist, args)
 
     def new(condition: str, profile: dict) -> Session:
-        return begin(condition, profile, therapist, player or recorded[profile["id"]], args)
+        client = player or recorded[profile["id"]]
+        speakers = {"therapist": therapist, "client": client}
+        record = new_session(condition, profile, speakers, args.format, args.seed)
+        return Session(record, speakers, args.turns)
 
     turns = [new(condition, one).turns for condition in wanted for one in wanted[condition]]
     with tqdm(total=sum(turns), unit="turn") as bar:
@@ -192,23 +183,54 @@ def simulate(
             hold_sessions(sessions, journal, bar, args.batch)
 
 
+def check_store(
+    store: Store, profiles: list[dict], recorded: dict[str, Replayed], args: Namespace
+) -> None:
+    """Refuse sessions of other settings, also where none is missing: conditions must differ in one
+    thing only. No weights are loaded for it."""
+    if not len(store):
+        return
+    client = next(iter(recorded.values()), None)
+    client = client or unloaded(args.client, client_sampling(args), args)
+
+    @cache
+    def settings(condition: str) -> dict:
+        therapist = unloaded(therapist_of(condition, args), therapist_sampling(args), args)
+        speakers = {"therapist": therapist, "client": client}
+        return made_with(speakers, args.format, args.seed)
+
+    def made(held: dict) -> dict:
+        condition = held["condition"]
+        now = settings(condition)
+        wears_none = is_endpoint(args.model) or not is_trained(condition)
+        if wears_none or has_adapter(condition, args.adapters):
+            return now
+        # nothing says here which adapter it was
+        there = held.get("adapters", {}).get("therapist")
+        models = now["models"] | {"therapist": f"{args.model}+{condition}"}
+        return now | {"models": models, "adapters": now["adapters"] | {"therapist": there}}
+
+    check_held(store, made, profiles, recorded, args.turns)
+
+
 def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
     """One session with the person at the keyboard; a session that was cut off goes on."""
     if len(args.conditions) != 1:
         one = "name one condition with --conditions"
         raise InputError(f"--client me talks with one therapist: {one}")
     (condition,) = args.conditions
+    system = own_prompt(args.system)
     for file in (store.path, journal.path):
         file.chmod(0o600)  # a private talk: its owner's alone
     # each talk is a client of its own
     number = next(n for n in count(1) if f"{condition}/me-{n}" not in store)
     me = {"id": f"me-{number}", "archetype": ME}
-    client = Person(args.out, in_danger)
-    session = begin(condition, me, take_therapist(condition, None, args), client, args)
-    record = session.record
+    therapist, client = take_therapist(condition, None, args), Person(args.out, in_danger)
+    speakers = {"therapist": therapist, "client": client}
+    record = new_session(condition, me, speakers, args.format, args.seed, system)
     with tqdm(disable=True) as bar:
         try:
-            hold_sessions([session], journal, bar, 1)
+            hold_sessions([Session(record, speakers, args.turns)], journal, bar, 1)
         except EOFError:
             if record["turns"]:
                 store.append(record)  # a session as long as the person wished
@@ -218,37 +240,17 @@ def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
     client.hear(last or f"(no answer: the turn ended as {record['status']})")
 
 
-def check_store(
-    store: Store, profiles: list[dict], recorded: dict[str, Replayed], args: Namespace
-) -> None:
-    """Refuse sessions of other settings, also where none is missing: conditions must differ in one
-    thing only. No weights are loaded for it."""
-    if not len(store):
-        return
-    player = None if recorded else unloaded(args.client, client_sampling(args), args)
-
-    @cache
-    def speaker(condition: str) -> ChatModel:
-        """A condition's therapist; its adapter is None where it is not at hand."""
-        therapist = unloaded(therapist_of(condition, args), therapist_sampling(args), args)
-        if wears_adapter(condition, args):
-            therapist.name += f"+{condition}"  # a record knows it by the adapter's fingerprint
-            if has_adapter(condition, args.adapters):
-                therapist.adapter = fingerprint(args.adapters / condition)
-        return therapist
-
-    def now(profile: dict, held: dict) -> Session:
-        """A held session as it would begin now."""
-        condition = held["condition"]
-        client = player or recorded.get(profile["id"]) or client_of(held, args.turns)
-        session = begin(condition, profile, speaker(condition), client, args)
-        if wears_adapter(condition, args):
-            # where it is not at hand, nothing says here which adapter it was
-            there = held.get("adapters", {}).get("therapist")
-            session.record["adapters"].setdefault("therapist", there)
-        return session
-
-    check_held(store, profiles, now)
+def own_prompt(system: str | None) -> str | None:
+    """The system prompt that --system names: a file's text, "" for none; None: the study's."""
+    if system in (None, "none"):
+        return system and ""
+    try:
+        text = Path(system).read_text(encoding="utf-8-sig").strip()
+    except UnicodeDecodeError:
+        raise InputError(f"{system}: not a text in UTF-8") from None
+    if not text:
+        raise InputError(f"{system}: is empty; --system none asks without a system prompt")
+    return text
 
 
 if __name__ == "__main__":

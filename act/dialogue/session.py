@@ -2,7 +2,7 @@
 
 A turn is: the client speaks, the therapist thinks (or not) and answers. Both see the history of
 answers only; thinking is never shown again, in training or here. A client may be recorded
-(replay.py): it is not asked, its lines are said again. A supervising model may send either's draft
+(clients.py): it is not asked, its lines are said again. A supervising model may send either's draft
 back. Every turn is stored as it ends (journal.py), and a session goes on from there after any
 death.
 """
@@ -16,11 +16,11 @@ from tqdm import tqdm
 
 from act.dialogue import prompts
 from act.dialogue.chat import Ask, ChatModel, Reply, Talk, hold_talks, read_reply
-from act.dialogue.journal import Journal, check_made_with, check_served, made_with
+from act.dialogue.clients import Replayed
+from act.dialogue.journal import Journal, check_made_with, made_with
 from act.dialogue.profiles import ME, draw_twists
-from act.dialogue.replay import Replayed
 from act.model.tokenizer import Messages
-from act.records import WITH_WORDS, InputError, Store
+from act.records import WITH_WORDS, InputError, Store, digest
 
 TRANSCRIPT = "transcript"  # the condition of sessions made to train on: the therapist thinks first
 CURE = "; name another --out"  # where sessions have other settings
@@ -39,14 +39,23 @@ def seed_from(*parts: object) -> int:
 
 
 def new_session(
-    condition: str, profile: dict, speakers: Speakers, cot_format: str, seed: int
+    condition: str,
+    profile: dict,
+    speakers: Speakers,
+    cot_format: str,
+    seed: int,
+    system: str | None = None,
 ) -> dict:
-    """An empty session record (records.check_session)."""
+    """An empty session record (records.check_session); `system` is a therapist's prompt of your
+    own, "" for none."""
     session = {"id": f"{condition}/{profile['id']}", "condition": condition, "profile": profile}
     session |= {"turns": [], "status": "complete"}
     if isinstance(client := speakers["client"], Replayed):
         session["client_words"] = client.words
-    return session | made_with(speakers, cot_format, seed)
+    session |= made_with(speakers, cot_format, seed)
+    if system is not None:
+        session["sampling"]["system"] = system
+    return session
 
 
 class Session:
@@ -105,7 +114,8 @@ class Session:
         if words.status == "length":
             turn["client_cut"] = True
         # 2. the therapist answers
-        seen = prompts.therapist_messages(past, words.text, self.cot["therapist"])
+        own = self.record["sampling"].get("system")
+        seen = prompts.therapist_messages(past, words.text, self.cot["therapist"], own)
         reply = yield from self.speak("therapist", seen)
         turn["status"], turn["thinking"], turn["answer"] = read_reply(reply, self.cot["therapist"])
         turn["prompt_tokens"], turn["response_tokens"] = reply.prompt_tokens, reply.response_tokens
@@ -175,16 +185,43 @@ class Session:
         return reply
 
 
-def check_held(store: Store, profiles: list[dict], new: Callable[[dict, dict], Session]) -> None:
-    """Refuse a store whose sessions have other settings; `new(profile, held)` is one begun now."""
+def unheld(store: Store, conditions: Iterable[str], profiles: list[dict]) -> dict[str, list[dict]]:
+    """Condition -> the clients who have no session in it yet, where there are any."""
+    missing = {}
+    for condition in conditions:
+        left = [one for one in profiles if f"{condition}/{one['id']}" not in store]
+        if left:
+            missing[condition] = left
+    return missing
+
+
+def check_held(
+    store: Store,
+    made: Callable[[dict], dict],
+    profiles: list[dict],
+    recorded: dict[str, Replayed],
+    turns: int,
+) -> None:
+    """Refuse a store whose sessions have other settings: `made(held)` is what a session like one
+    that is held is made with now."""
     # a client of the same id must be the same client; others in the file need not be wanted here
-    clients = {profile["id"]: profile for profile in profiles}
+    clients = {profile["id"]: {"profile": profile} for profile in profiles}
     for held in store.records():
-        now = new(clients.get(held["profile"]["id"], held["profile"]), held)
-        check_made_with(store.path, held, now.record, CURE)
-        there = len(held["turns"])
-        if held["status"] == "complete" and there != now.turns:
-            raise InputError(f"{store.path}: {held['id']} has {there} turns, not {now.turns}{CURE}")
+        name = held["profile"]["id"]
+        new, client = made(held) | clients.get(name, {}), recorded.get(name)
+        if client:
+            new["client_words"] = client.words
+        check_made_with(store.path, held, new, CURE)
+        there, wanted = len(held["turns"]), turns_of(held, turns, client)
+        if held["status"] == "complete" and there != wanted:
+            raise InputError(f"{store.path}: {held['id']} has {there} turns, not {wanted}{CURE}")
+
+
+def turns_of(held: dict, turns: int, client: Replayed | None) -> int:
+    """How many turns a session that is held would have with --turns: a replayed client may have
+    fewer lines, and where it is not at hand, a fingerprint says whether it said them all."""
+    lines = client.lines if client else [turn["client"] for turn in held["turns"]]
+    return min(turns, len(lines)) if digest(lines) == held.get("client_words") else turns
 
 
 def hold_sessions(sessions: Iterable[Session], journal: Journal, bar: tqdm, batch: int) -> None:
@@ -195,7 +232,8 @@ def hold_sessions(sessions: Iterable[Session], journal: Journal, bar: tqdm, batc
     def talk(session: Session) -> Talk[None]:
         record = session.record
         if held := whole.get(record["condition"]):
-            check_served(journal.whole.path, held, record, CURE)
+            served = {"served": record.get("served", {})}
+            check_made_with(journal.whole.path, held, served, CURE)
         for speaker in session.speakers.values():
             speaker.bar = bar
         journal.restore(record, session.turns)

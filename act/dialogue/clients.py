@@ -1,19 +1,29 @@
-"""Recorded clients, replayed: each says the words of a recorded session again, line by line,
-whatever the therapist answers, and so the same in every condition.
+"""Clients who are no model: recorded ones, and a person at the keyboard.
 
-A file of them is JSONL. A row is one client: a session (records.check_session), or anything that
-has an "id", or a "profile" with one, and in "turns" the "client"'s words:
+A recorded client says the words of a session again, line by line, whatever the therapist answers,
+and so the same in every condition. A file of them is JSONL. A row is one client: a session
+(records.check_session), or anything that has an "id", or a "profile" with one, and in "turns" the
+"client"'s words:
 
     {"id": "g01", "issue": "panic on the bus", "turns": [{"client": "It happened on the bus."}]}
 """
 
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
-from act.dialogue.chat import ChatModel
+from act.dialogue.chat import Ask, ChatModel, Reply
+from act.dialogue.profiles import ME
+from act.dialogue.prompts import TEXTS
 from act.model.sampler import Sampling
 from act.records import WITH_WORDS, InputError, digest, read_placed, read_unique, require
 
 REPLAYED = "replayed"  # in a session's "models"; the archetype of who has none in the file
+END = "/end"
+STORED = "ends the session. What you type is stored on this computer, in"
+COLUMN = 24  # where the second column of the crisis contacts begins
 
 
 class Replayed(ChatModel):
@@ -53,20 +63,6 @@ def read_clients(path: str | Path) -> dict[str, Replayed]:
     if not found:
         raise InputError(f"{path}: no records")
     return {name: client for name, (_, client) in found.items()}
-
-
-def client_of(session: dict, turns: int) -> Replayed:
-    """The client of a session that was held, as far as the session knows it: to compare with.
-
-    By its fingerprint it had more lines than it said, or none. Which, is not known: "" stands for
-    them, up to `turns`.
-    """
-    said = [turn["client"] for turn in session["turns"]]
-    client, words = Replayed(session["profile"], said), session.get("client_words")
-    if client.words != words:
-        client = Replayed(session["profile"], said + [""] * (turns - len(said)))
-        client.words = words
-    return client
 
 
 def profile_of(row: dict) -> dict:
@@ -110,3 +106,54 @@ def pick(clients: dict[str, Replayed], path: str | Path, source: str) -> list[di
             raise InputError(f"{path}: client {row['id']} is not in {source}")
         profiles.append(clients[row["id"]].profile)
     return profiles
+
+
+class Person(ChatModel):
+    """You, in the terminal: a line of stdin is a turn. Crisis contacts are shown at the start, and
+    again where `in_danger(words)`."""
+
+    name = ME
+    sampling = Sampling(None, None, None)
+
+    def __init__(self, out: str, in_danger: Callable[[str], bool]):
+        self.in_danger = in_danger
+        self.asked: list[Ask] = []
+        sys.stdin.reconfigure(errors="replace")  # what is typed may not be UTF-8
+        show(TEXTS["not_a_treatment"])
+        show(TEXTS["crisis_notice"])
+        show(f"{END}, or Ctrl-D, {STORED} {out}.")
+
+    @property
+    def busy(self) -> int:
+        """Turns that the person has yet to say."""
+        return len(self.asked)
+
+    def start(self, asks: list[Ask]) -> None:
+        """Note what is asked; the person is asked by `step`."""
+        self.asked += asks
+
+    def step(self, wait: float = 0) -> list[tuple[str, Reply]]:
+        """Show what the therapist said, wait for a line. Raises EOFError at /end or Ctrl-D."""
+        ask = self.asked.pop(0)
+        self.hear(ask.messages[-1]["content"])
+        while not (words := input("you: ").strip()):
+            pass  # an empty line may have been pasted
+        if words == END:
+            raise EOFError
+        print()
+        if self.in_danger(words):
+            show(TEXTS["crisis_notice"])
+        return [(ask.key, Reply(words, "ok"))]
+
+    def hear(self, words: str) -> None:
+        """Show what the therapist said."""
+        show(f"therapist: {words}")
+
+
+def show(text: str) -> None:
+    """Print a text, and an empty line, without breaking a word at the terminal's edge."""
+    width = shutil.get_terminal_size().columns
+    for line in text.splitlines():
+        indent = " " * COLUMN if line.startswith("  ") else ""
+        print(textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False))
+    print()
