@@ -35,7 +35,6 @@ from act.dialogue.session import (
     check_held,
     ends,
     hold_sessions,
-    new_session,
     seed_from,
     unheld,
 )
@@ -86,9 +85,9 @@ def make_sessions(args: Namespace) -> None:
         missing = unheld(store, [TRANSCRIPT], profiles).get(TRANSCRIPT)
         if missing:
             speakers, sessions = session_speakers(open_speaker, args), []
+            how = args.format, args.seed, args.turns
             for profile in missing:
-                record = new_session(TRANSCRIPT, profile, speakers, args.format, args.seed)
-                sessions.append(Session(record, speakers, args.turns))
+                sessions.append(Session(TRANSCRIPT, profile, speakers, *how))
             with tqdm(total=len(missing) * args.turns, unit="turn") as bar:
                 hold_sessions(sessions, journal, bar, args.batch)
         print(f"{len(store)} sessions in {args.out}: {ends(store.records())}")

@@ -25,8 +25,9 @@ prompt of your own, or none.
 """
 
 from argparse import Namespace
+from collections.abc import Callable
 from functools import cache
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 
 from tqdm import tqdm
@@ -49,47 +50,39 @@ from act.dialogue.journal import Journal, made_with
 from act.dialogue.local import check_adapters, check_enforced, has_adapter, open_speaker, unloaded
 from act.dialogue.profiles import ME
 from act.dialogue.prompts import check_client
-from act.dialogue.session import Session, check_held, ends, hold_sessions, new_session, unheld
+from act.dialogue.session import Session, check_held, ends, hold_sessions, unheld
 from act.model.sampler import Sampling
 from act.model.spec import base_folder, is_endpoint, split_endpoint, split_spec
 from act.records import CONDITIONS, InputError, Store, check_session, is_trained, read_unique
 
 
-def therapist_of(condition: str, args: Namespace) -> str:
-    """The MODEL that speaks in a condition: a server is asked for it by name, and local weights
-    wear its adapter, if that is at hand."""
-    if not is_trained(condition):
-        return args.model
-    if is_endpoint(args.model):
+def served(condition: str, args: Namespace) -> str:
+    """The MODEL that is asked in a condition: a server has each trained one under its name."""
+    if is_endpoint(args.model) and is_trained(condition):
         return f"{condition}@{split_endpoint(args.model)[1]}"
-    at_hand = has_adapter(condition, args.adapters)
-    return f"{args.model}+{args.adapters / condition}" if at_hand else args.model
+    return args.model
 
 
-def therapist_sampling(args: Namespace) -> Sampling:
-    """Of every condition's therapist."""
-    return Sampling(args.temperature, args.top_p, args.max_new_tokens)
+def wears_adapter(condition: str, args: Namespace) -> bool:
+    """Is a condition's therapist a local model with an adapter?"""
+    return is_trained(condition) and not is_endpoint(args.model)
 
 
-def client_sampling(args: Namespace) -> Sampling:
-    """Of a model that plays the clients."""
-    return Sampling(args.client_temperature, 1.0, args.client_max_new_tokens)
+def therapists(args: Namespace) -> Callable[[str], ChatModel]:
+    """Condition -> its therapist. Each model is opened once; local weights wear the adapter of the
+    condition that was asked for last."""
 
+    @cache
+    def opened(spec: str) -> ChatModel:
+        return open_speaker(spec, args.replies, args)
 
-def take_therapist(condition: str, before: ChatModel | None, args: Namespace) -> ChatModel:
-    """A condition's therapist. `before` is the previous condition's, or None: local weights are
-    loaded once, and wear each condition's adapter."""
-    if is_endpoint(args.model):
-        spec = therapist_of(condition, args)
-        if before and before.name == spec:
-            return before
-        if before:
-            before.close()
-        return open_speaker(spec, therapist_sampling(args), args)
-    therapist = before or open_speaker(args.model, therapist_sampling(args), args)
-    if split_spec(args.model)[1] is None:
-        therapist.play(condition, args.adapters)
-    return therapist
+    def take(condition: str) -> ChatModel:
+        therapist = opened(served(condition, args))
+        if not therapist.remote and split_spec(args.model)[1] is None:
+            therapist.play(condition, args.adapters)
+        return therapist
+
+    return take
 
 
 def main() -> None:
@@ -113,6 +106,9 @@ def main() -> None:
     parser.add_talk_flags(max_new_tokens=512, batch=24)
     args = parser.parse_args()
     set_up_device(args)
+    # every condition's therapist, and a model that plays the clients
+    args.replies = Sampling(args.temperature, args.top_p, args.max_new_tokens)
+    args.words = Sampling(args.client_temperature, 1.0, args.client_max_new_tokens)
 
     check_enforced(args.format, args.model)
     with_me = args.client == "me"
@@ -162,24 +158,21 @@ def simulate(
     wanted = unheld(store, args.conditions, profiles)
     if not wanted:
         return
-    player = None if recorded else open_speaker(args.client, client_sampling(args), args)
-    # does every adapter fit? A served one shows when it is asked
-    therapist = None
-    for condition in list(wanted)[:1] if is_endpoint(args.model) else wanted:
-        therapist = take_therapist(condition, therapist, args)
-
-    def new(condition: str, profile: dict) -> Session:
-        client = player or recorded[profile["id"]]
-        speakers = {"therapist": therapist, "client": client}
-        record = new_session(condition, profile, speakers, args.format, args.seed)
-        return Session(record, speakers, args.turns)
-
-    turns = [new(condition, one).turns for condition in wanted for one in wanted[condition]]
+    player = None if recorded else open_speaker(args.client, args.words, args)
+    take = therapists(args)
+    if not is_endpoint(args.model):
+        for condition in wanted:  # does every adapter fit?
+            take(condition)
+    lines = {name: len(client.lines) for name, client in recorded.items()}
+    turns = [min(args.turns, lines.get(one["id"], args.turns)) for one in chain(*wanted.values())]
     with tqdm(total=sum(turns), unit="turn") as bar:
         for condition, missing in wanted.items():
             bar.set_description(condition)
-            therapist = take_therapist(condition, therapist, args)
-            sessions = [new(condition, one) for one in missing]
+            therapist, sessions = take(condition), []
+            for profile in missing:
+                speakers = {"therapist": therapist, "client": player or recorded[profile["id"]]}
+                how = args.format, args.seed, args.turns
+                sessions.append(Session(condition, profile, speakers, *how))
             hold_sessions(sessions, journal, bar, args.batch)
 
 
@@ -190,20 +183,20 @@ def check_store(
     thing only. No weights are loaded for it."""
     if not len(store):
         return
-    client = next(iter(recorded.values()), None)
-    client = client or unloaded(args.client, client_sampling(args), args)
+    client = next(iter(recorded.values()), None) or unloaded(args.client, args.words, args)
 
     @cache
     def settings(condition: str) -> dict:
-        therapist = unloaded(therapist_of(condition, args), therapist_sampling(args), args)
-        speakers = {"therapist": therapist, "client": client}
+        spec = served(condition, args)
+        if wears_adapter(condition, args) and has_adapter(condition, args.adapters):
+            spec = f"{args.model}+{args.adapters / condition}"
+        speakers = {"therapist": unloaded(spec, args.replies, args), "client": client}
         return made_with(speakers, args.format, args.seed)
 
     def made(held: dict) -> dict:
         condition = held["condition"]
         now = settings(condition)
-        wears_none = is_endpoint(args.model) or not is_trained(condition)
-        if wears_none or has_adapter(condition, args.adapters):
+        if not wears_adapter(condition, args) or has_adapter(condition, args.adapters):
             return now
         # nothing says here which adapter it was
         there = held.get("adapters", {}).get("therapist")
@@ -225,12 +218,13 @@ def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
     # each talk is a client of its own
     number = next(n for n in count(1) if f"{condition}/me-{n}" not in store)
     me = {"id": f"me-{number}", "archetype": ME}
-    therapist, client = take_therapist(condition, None, args), Person(args.out, in_danger)
+    therapist, client = therapists(args)(condition), Person(args.out, in_danger)
     speakers = {"therapist": therapist, "client": client}
-    record = new_session(condition, me, speakers, args.format, args.seed, system)
+    session = Session(condition, me, speakers, args.format, args.seed, args.turns, system)
+    record = session.record
     with tqdm(disable=True) as bar:
         try:
-            hold_sessions([Session(record, speakers, args.turns)], journal, bar, 1)
+            hold_sessions([session], journal, bar, 1)
         except EOFError:
             if record["turns"]:
                 store.append(record)  # a session as long as the person wished

@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from argparse import Namespace
-from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
@@ -127,7 +126,8 @@ class Endpoint(ChatModel):
     def _ask_with(self, taken: probe.Taken) -> Fault | None:
         """The refusal of a request of this shape, or None. Raises InputError for other faults."""
         self.taken = taken
-        reply, fault = self._wait_for(self._try(PROBE, ATTEMPTS))
+        probing = asyncio.run_coroutine_threadsafe(self._try(PROBE, ATTEMPTS), self.loop)
+        reply, fault = probing.result()
         if fault is None or fault.mend in ("seed", "words"):  # an answer, if not one to use
             return None
         if fault.code in probe.REFUSALS:
@@ -157,14 +157,6 @@ class Endpoint(ChatModel):
         if self.stopped and not replies:
             raise self.stopped
         return replies
-
-    def close(self) -> None:
-        """End its connections; nothing may be under way."""
-        self._wait_for(self.client.aclose())
-
-    def _wait_for(self, doing: Coroutine) -> object:
-        """What comes of it on the loop."""
-        return asyncio.run_coroutine_threadsafe(doing, self.loop).result()
 
     async def _answer(self, ask: Ask) -> None:
         """The reply, or what stops the run, for `step`."""

@@ -38,40 +38,39 @@ def seed_from(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256("/".join(map(str, parts)).encode()).digest()[:8]) >> 1
 
 
-def new_session(
-    condition: str,
-    profile: dict,
-    speakers: Speakers,
-    cot_format: str,
-    seed: int,
-    system: str | None = None,
-) -> dict:
-    """An empty session record (records.check_session); `system` is a therapist's prompt of your
-    own, "" for none."""
-    session = {"id": f"{condition}/{profile['id']}", "condition": condition, "profile": profile}
-    session |= {"turns": [], "status": "complete"}
-    if isinstance(client := speakers["client"], Replayed):
-        session["client_words"] = client.words
-    session |= made_with(speakers, cot_format, seed)
-    if system is not None:
-        session["sampling"]["system"] = system
-    return session
-
-
 class Session:
-    """One session being held: a talk that adds turns to its record. It has `turns` of them, or as
-    many as a replayed client has lines."""
+    """One session being held: a talk that adds turns to its record (records.check_session). It has
+    `turns` of them, or as many as a replayed client has lines.
 
-    def __init__(self, record: dict, speakers: Speakers, turns: int):
-        self.record, self.speakers, self.turns = record, speakers, turns
+    `system`: a therapist's prompt of your own, "" for none.
+    """
+
+    def __init__(
+        self,
+        condition: str,
+        profile: dict,
+        speakers: Speakers,
+        cot_format: str,
+        seed: int,
+        turns: int,
+        system: str | None = None,
+    ):
+        self.speakers, self.turns, self.system = speakers, turns, system
         self.lines: list[str] = []  # a replayed client's
+        self.record = {"id": f"{condition}/{profile['id']}", "condition": condition}
+        self.record |= {"profile": profile, "turns": [], "status": "complete"}
         if isinstance(client := speakers["client"], Replayed):
             self.lines = client.lines[:turns]
             self.turns = len(self.lines)
-        thinks = record["condition"] == TRANSCRIPT or record["condition"].endswith("-cot")
+            self.record["client_words"] = client.words
+        self.record |= made_with(speakers, cot_format, seed)
+        if system is not None:
+            self.record["sampling"]["system"] = system
+        thinks = condition == TRANSCRIPT or condition.endswith("-cot")
         self.cot = {"therapist": thinks, "client": False}  # whose replies have two parts
+        self.enforce = cot_format == "enforce"
         # what each seed is drawn from, beside what it is for
-        self.seed = (record["seed"], record["condition"], record["profile"]["id"])
+        self.seed = (seed, condition, profile["id"])
         self.turn: dict = {}  # in the making
         self.number = 0  # its number, from 1
 
@@ -114,8 +113,7 @@ class Session:
         if words.status == "length":
             turn["client_cut"] = True
         # 2. the therapist answers
-        own = self.record["sampling"].get("system")
-        seen = prompts.therapist_messages(past, words.text, self.cot["therapist"], own)
+        seen = prompts.therapist_messages(past, words.text, self.cot["therapist"], self.system)
         reply = yield from self.speak("therapist", seen)
         turn["status"], turn["thinking"], turn["answer"] = read_reply(reply, self.cot["therapist"])
         turn["prompt_tokens"], turn["response_tokens"] = reply.prompt_tokens, reply.response_tokens
@@ -149,7 +147,7 @@ class Session:
     def draft(self, speaker: str, messages: Messages, revision: int) -> Talk[Reply]:
         """One reply; where it breaks the CoT form, one more, which stands. How many broke it is
         kept as the turn's "out_of_form"."""
-        enforce = self.cot[speaker] and self.record["sampling"]["format"] == "enforce"
+        enforce = self.cot[speaker] and self.enforce
         for attempt in ("first", "again"):
             seed = seed_from(*self.seed, speaker, self.number, revision, attempt)
             reply = yield from self.ask(speaker, Ask(self.record["id"], messages, seed, enforce))
