@@ -56,16 +56,15 @@ from act.model.spec import base_folder, is_endpoint, split_endpoint, split_spec
 from act.records import CONDITIONS, InputError, Store, check_session, is_trained, read_unique
 
 
-def served(condition: str, args: Namespace) -> str:
-    """The MODEL that is asked in a condition: a server has each trained one under its name."""
-    if is_endpoint(args.model) and is_trained(condition):
+def therapist_of(condition: str, args: Namespace) -> str:
+    """The MODEL that speaks in a condition: a server has each trained one under its name, a folder
+    its adapter, if that is at hand."""
+    if not is_trained(condition):
+        return args.model
+    if is_endpoint(args.model):
         return f"{condition}@{split_endpoint(args.model)[1]}"
-    return args.model
-
-
-def wears_adapter(condition: str, args: Namespace) -> bool:
-    """Is a condition's therapist a local model with an adapter?"""
-    return is_trained(condition) and not is_endpoint(args.model)
+    at_hand = has_adapter(condition, args.adapters)
+    return f"{args.model}+{args.adapters / condition}" if at_hand else args.model
 
 
 def therapists(args: Namespace) -> Callable[[str], ChatModel]:
@@ -77,8 +76,10 @@ def therapists(args: Namespace) -> Callable[[str], ChatModel]:
         return open_speaker(spec, args.replies, args)
 
     def take(condition: str) -> ChatModel:
-        therapist = opened(served(condition, args))
-        if not therapist.remote and split_spec(args.model)[1] is None:
+        if is_endpoint(args.model):
+            return opened(therapist_of(condition, args))
+        therapist = opened(args.model)
+        if split_spec(args.model)[1] is None:
             therapist.play(condition, args.adapters)
         return therapist
 
@@ -187,20 +188,18 @@ def check_store(
 
     @cache
     def settings(condition: str) -> dict:
-        spec = served(condition, args)
-        if wears_adapter(condition, args) and has_adapter(condition, args.adapters):
-            spec = f"{args.model}+{args.adapters / condition}"
-        speakers = {"therapist": unloaded(spec, args.replies, args), "client": client}
+        therapist = unloaded(therapist_of(condition, args), args.replies, args)
+        speakers = {"therapist": therapist, "client": client}
         return made_with(speakers, args.format, args.seed)
 
     def made(held: dict) -> dict:
         condition = held["condition"]
-        now = settings(condition)
-        if not wears_adapter(condition, args) or has_adapter(condition, args.adapters):
+        now, spec = settings(condition), therapist_of(condition, args)
+        if is_endpoint(spec) or not is_trained(condition) or spec != args.model:
             return now
-        # nothing says here which adapter it was
+        # its adapter is not at hand: nothing says here which it was
         there = held.get("adapters", {}).get("therapist")
-        models = now["models"] | {"therapist": f"{args.model}+{condition}"}
+        models = now["models"] | {"therapist": f"{spec}+{condition}"}
         return now | {"models": models, "adapters": now["adapters"] | {"therapist": there}}
 
     check_held(store, made, profiles, recorded, args.turns)
