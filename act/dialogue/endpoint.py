@@ -35,7 +35,6 @@ PROBE = Ask("probe", probe.QUESTION, 0)
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds; a pause doubles from try to try
 CONNECT = 9.0  # seconds for a connection
 PATIENCE = 3600.0  # seconds in which a reply is refused for the pace alone
-LONGEST_ANSWER = 2**26  # bytes
 LEAST_KEY = 12  # letters; a shorter one is a placeholder, as "EMPTY", and may be a word
 STATUSES = {"room": "context", "refused": "refused", "time": "lost", "pace": "lost"}  # by mend
 
@@ -101,7 +100,7 @@ class Endpoint(ChatModel):
         try:
             return httpx.AsyncClient(
                 headers=headers,
-                timeout=httpx.Timeout(None, connect=CONNECT),  # of the whole call: see _send
+                timeout=httpx.Timeout(None, connect=CONNECT),  # the rest: see _send
                 limits=httpx.Limits(),  # none: `free` is the limit
                 trust_env=not is_here,  # no proxy to one's own machine
             )
@@ -234,18 +233,10 @@ class Endpoint(ChatModel):
         return reply
 
     async def _send(self, body: dict) -> tuple[int, httpx.Headers, bytes]:
-        """(HTTP status, headers, all bytes). Raises Fault where they do not come, are late, or too
-        many."""
-        raw = bytearray()
+        """(HTTP status, headers, all bytes). Raises Fault where they do not come, or are late."""
         try:
-            async with (
-                asyncio.timeout(self.timeout),
-                self.client.stream("POST", self.url, json=body) as answer,
-            ):
-                async for piece in answer.aiter_bytes():
-                    raw += piece
-                    if len(raw) > LONGEST_ANSWER:
-                        raise Fault(f"an answer of more than {LONGEST_ANSWER} bytes", "time")
+            async with asyncio.timeout(self.timeout):  # of the whole call, however it drips
+                answer = await self.client.post(self.url, json=body)
         except TimeoutError:
             raise Fault(f"no whole reply in {self.timeout} s (--timeout)", "time") from None
         except httpx.RequestError as error:  # no connection, or broken off, or garbled
@@ -255,10 +246,10 @@ class Endpoint(ChatModel):
                 cure = "nothing answers there; start the server, or correct the address"
                 raise Fault(f"{said}: {cure}", "nothing") from None
             raise Fault(said, "time") from None
-        self.pace.answered = True
+        self.pace.answered, raw = True, answer.content
         if len(self.key) >= LEAST_KEY:  # what it echoes of the key is stored nowhere
             raw = raw.replace(self.key.encode(), b"***")
-        return answer.status_code, answer.headers, bytes(raw)
+        return answer.status_code, answer.headers, raw
 
     def body(self, ask: Ask) -> dict:
         """The request, as the server takes it."""
