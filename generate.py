@@ -24,10 +24,11 @@ from act import records
 from act.audit.style import describe
 from act.cli import Parser, positive, run_script, set_up_device, stop_unfinished
 from act.dialogue.chat import Ask, ChatModel, Reply, Talk, hold_talks, read_reply
+from act.dialogue.clients import played
 from act.dialogue.journal import Journal, check_made_with, made_with
 from act.dialogue.local import check_enforced, open_speaker, unloaded
 from act.dialogue.profiles import make_profiles
-from act.dialogue.prompts import check_client, cot_reply, message, therapist_messages
+from act.dialogue.prompts import cot_reply, message, therapist_messages
 from act.dialogue.session import (
     TRANSCRIPT,
     Lost,
@@ -77,25 +78,25 @@ def make_sessions(args: Namespace) -> None:
         "client": (args.client, Sampling(0.95, 1.0, args.client_max_new_tokens)),
         "supervisor": (args.supervisor, Sampling(0.0, 1.0, max_new_tokens=200)),
     }
-    profiles = read_unique(args.profiles, check_client)
+    clients = played(args.profiles)
     check_enforced(args.format, args.therapist)
     # where nothing is wanted, the journal clears away what a death has left
     with Store(args.out, records.check_session) as store, Journal(store) as journal:
         if len(store):
             made = made_with(speakers(unloaded, roles, args), args.format, args.seed)
-            check_held(store, lambda held: made, profiles, {}, args.turns)
-        missing = unheld(store, [TRANSCRIPT], profiles).get(TRANSCRIPT)
+            check_held(store, lambda held: made, clients, args.turns)
+        missing = unheld(store, [TRANSCRIPT], clients).get(TRANSCRIPT)
         if missing:
             models, sessions = speakers(open_speaker, roles, args), []
             how = args.format, args.seed, args.turns
-            for profile in missing:
-                sessions.append(Session(TRANSCRIPT, profile, models, *how))
+            for client in missing:
+                sessions.append(Session(TRANSCRIPT, client, models, *how))
             with tqdm(total=len(missing) * args.turns, unit="turn") as bar:
                 hold_sessions(sessions, journal, bar, args.batch)
         print(f"{len(store)} sessions in {args.out}: {ends(store.records())}")
         print(describe(store.records()))
-        left = unheld(store, [TRANSCRIPT], profiles).get(TRANSCRIPT, [])
-    stop_unfinished(len(left), len(profiles), "sessions")
+        left = unheld(store, [TRANSCRIPT], clients).get(TRANSCRIPT, [])
+    stop_unfinished(len(left), len(clients), "sessions")
 
 
 def check_left_out(record: dict) -> None:

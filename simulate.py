@@ -45,15 +45,14 @@ from act.cli import (
     stop_unfinished,
 )
 from act.dialogue.chat import ChatModel
-from act.dialogue.clients import Person, Replayed, pick, read_clients
+from act.dialogue.clients import Client, Person, Replayed, pick, played, read_clients
 from act.dialogue.journal import Journal, made_with
 from act.dialogue.local import check_adapters, check_enforced, has_adapter, open_speaker, unloaded
 from act.dialogue.profiles import ME
-from act.dialogue.prompts import check_client
 from act.dialogue.session import Session, check_held, ends, hold_sessions, unheld
 from act.model.sampler import Sampling
 from act.model.spec import base_folder, is_endpoint, split_endpoint, split_spec
-from act.records import CONDITIONS, InputError, Store, check_session, is_trained, read_unique
+from act.records import CONDITIONS, InputError, Store, check_session, is_trained
 
 
 def therapist_of(condition: str, args: Namespace) -> str:
@@ -119,72 +118,63 @@ def main() -> None:
     if not is_endpoint(args.model) and not (with_me and split_spec(args.model)[1]):
         args.model = str(base_folder(args.model))
         check_adapters(args.conditions, args.adapters)
-    profiles, recorded = read_profiles(args)
+    clients = read_wanted(args)
     # where nothing is wanted, the journal clears away what a death has left
     with Store(args.out, check_session) as store, Journal(store) as journal:
         if with_me:
             talk_with_me(store, journal, args)
         else:
-            check_store(store, profiles, recorded, args)
-            simulate(profiles, recorded, store, journal, args)
+            check_store(store, clients, args)
+            simulate(clients, store, journal, args)
         print(f"{len(store)} sessions in {args.out}: {ends(store.records())}")
         print(describe(store.records()))
-        left = unheld(store, args.conditions, profiles)
-    wanted = len(args.conditions) * len(profiles)
+        left = unheld(store, args.conditions, clients)
+    wanted = len(args.conditions) * len(clients)
     stop_unfinished(sum(map(len, left.values())), wanted, "sessions")
 
 
-def read_profiles(args: Namespace) -> tuple[list[dict], dict[str, Replayed]]:
-    """Who is simulated, and the recorded clients by id, where clients are replayed."""
-    if args.client == "me":  # a person is no profile
-        return [], {}
+def read_wanted(args: Namespace) -> dict[str, Client]:
+    """Whose sessions are wanted, by id; a person at the keyboard is no client of a file."""
+    if args.client == "me":
+        return {}
     if args.client.endswith(".jsonl"):
-        recorded = read_clients(args.client)
-        if args.profiles:
-            return pick(recorded, args.profiles, args.client), recorded
-        return [client.profile for client in recorded.values()], recorded
+        clients = read_clients(args.client)
+        return pick(clients, args.profiles, args.client) if args.profiles else clients
     if args.profiles is None:
         raise InputError("--profiles is needed: a JSONL file of generate.py profiles")
-    return read_unique(args.profiles, check_client), {}
+    return played(args.profiles)
 
 
-def simulate(
-    profiles: list[dict],
-    recorded: dict[str, Replayed],
-    store: Store,
-    journal: Journal,
-    args: Namespace,
-) -> None:
+def player(opened: Callable[..., ChatModel], args: Namespace) -> ChatModel:
+    """Who speaks for the clients. `opened`: open_speaker, or unloaded."""
+    return Replayed() if args.client.endswith(".jsonl") else opened(args.client, args.words, args)
+
+
+def simulate(clients: dict[str, Client], store: Store, journal: Journal, args: Namespace) -> None:
     """Hold the sessions that are missing, condition by condition."""
-    wanted = unheld(store, args.conditions, profiles)
+    wanted = unheld(store, args.conditions, clients)
     if not wanted:
         return
-    player = None if recorded else open_speaker(args.client, args.words, args)
-    take = therapists(args)
+    speakers, take = {"client": player(open_speaker, args)}, therapists(args)
     if not is_endpoint(args.model):
         for condition in wanted:  # does every adapter fit?
             take(condition)
-    lines = {name: len(client.lines) for name, client in recorded.items()}
-    turns = [min(args.turns, lines.get(one["id"], args.turns)) for one in chain(*wanted.values())]
+    turns = [client.turns(args.turns) for client in chain(*wanted.values())]
     with tqdm(total=sum(turns), unit="turn") as bar:
         for condition, missing in wanted.items():
             bar.set_description(condition)
-            therapist, sessions = take(condition), []
-            for profile in missing:
-                speakers = {"therapist": therapist, "client": player or recorded[profile["id"]]}
-                how = args.format, args.seed, args.turns
-                sessions.append(Session(condition, profile, speakers, *how))
+            both = {"therapist": take(condition)} | speakers
+            how = both, args.format, args.seed, args.turns
+            sessions = [Session(condition, client, *how) for client in missing]
             hold_sessions(sessions, journal, bar, args.batch)
 
 
-def check_store(
-    store: Store, profiles: list[dict], recorded: dict[str, Replayed], args: Namespace
-) -> None:
+def check_store(store: Store, clients: dict[str, Client], args: Namespace) -> None:
     """Refuse sessions of other settings, also where none is missing: conditions must differ in one
     thing only. No weights are loaded for it."""
     if not len(store):
         return
-    client = next(iter(recorded.values()), None) or unloaded(args.client, args.words, args)
+    client = player(unloaded, args)
 
     @cache
     def settings(condition: str) -> dict:
@@ -202,7 +192,7 @@ def check_store(
         models = now["models"] | {"therapist": f"{spec}+{condition}"}
         return now | {"models": models, "adapters": now["adapters"] | {"therapist": there}}
 
-    check_held(store, made, profiles, recorded, args.turns)
+    check_held(store, made, clients, args.turns)
 
 
 def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
@@ -216,9 +206,9 @@ def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
         file.chmod(0o600)  # a private talk: its owner's alone
     # each talk is a client of its own
     number = next(n for n in count(1) if f"{condition}/me-{n}" not in store)
-    me = {"id": f"me-{number}", "archetype": ME}
-    therapist, client = therapists(args)(condition), Person(args.out, in_danger)
-    speakers = {"therapist": therapist, "client": client}
+    me = Client({"id": f"me-{number}", "archetype": ME})
+    therapist, person = therapists(args)(condition), Person(args.out, in_danger)
+    speakers = {"therapist": therapist, "client": person}
     session = Session(condition, me, speakers, args.format, args.seed, args.turns, system)
     record = session.record
     with tqdm(disable=True) as bar:
@@ -230,7 +220,7 @@ def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
             return
     stop_unfinished(1 - (record["id"] in store), 1, "sessions")
     last = record["turns"][-1]["answer"]
-    client.hear(last or f"(no answer: the turn ended as {record['status']})")
+    person.hear(last or f"(no answer: the turn ended as {record['status']})")
 
 
 def own_prompt(system: str | None) -> str | None:

@@ -8,6 +8,7 @@ import pytest
 
 from act.audit.style import count_conduct, describe
 from act.dialogue.chat import ChatModel, Reply, hold_talks
+from act.dialogue.clients import Client
 from act.dialogue.endpoint import Endpoint
 from act.dialogue.journal import Journal, check_made_with
 from act.dialogue.profiles import draw_twists, make_profiles
@@ -65,7 +66,8 @@ def hold(
     if supervisor:
         speakers["supervisor"] = Scripted(supervisor)
     held = [
-        Session(condition, profile, speakers, form, seed, turns) for profile in make_profiles(n, 0)
+        Session(condition, Client(profile), speakers, form, seed, turns)
+        for profile in make_profiles(n, 0)
     ]
     hold_talks((session.hold(lambda *turn: None) for session in held), batch)
     sessions = [session.record for session in held]
@@ -114,7 +116,10 @@ def test_an_endpoint_client_is_asked_while_the_therapist_works():
         "therapist": Scripted(lambda ask, n: "fine"),
         "client": Scripted(lambda ask, n: "hi", remote=True),
     }
-    held = [Session("sft", profile, speakers, "observe", 0, 3) for profile in make_profiles(5, 0)]
+    held = [
+        Session("sft", Client(profile), speakers, "observe", 0, 3)
+        for profile in make_profiles(5, 0)
+    ]
     hold_talks((session.hold(lambda *turn: None) for session in held), 5)
     sessions = [session.record for session in held]
     assert all(s["status"] == "complete" and len(s["turns"]) == 3 for s in sessions)
@@ -306,7 +311,7 @@ def test_trap_19_the_context_policy_and_its_size_are_recorded():
         "client": Endpoint("m@http://host/v1", Sampling(1.0, 1.0, 50), 1, 1.0),
     }
     (profile,) = make_profiles(1, 0)
-    sampling = Session("sft", profile, speakers, "observe", 0, 1).record["sampling"]
+    sampling = Session("sft", Client(profile), speakers, "observe", 0, 1).record["sampling"]
     policy = "the whole history; a prompt that leaves no room for a reply has none"
     # None: the server's own
     assert sampling["context"] == {"policy": policy, "therapist": 512, "client": None}
@@ -343,7 +348,8 @@ def stored(folder, turns, die_at=None, status="ok", batch=2, seed=0, n=3):
         wanted = [p for p in make_profiles(n, 0) if f"sft/{p['id']}" not in store]
         bar = Counter()
         bar.update = lambda n=1: bar.__setitem__("n", bar["n"] + n)
-        sessions = [Session("sft", one, speakers, "observe", seed, turns) for one in wanted]
+        how = speakers, "observe", seed, turns
+        sessions = [Session("sft", Client(one), *how) for one in wanted]
         hold_sessions(sessions, journal, bar, batch)
     assert bar["n"] == turns * len(wanted)
     sessions = {r["id"]: r for r in map(json.loads, (folder / "s.jsonl").read_text().splitlines())}

@@ -12,11 +12,12 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from act.dialogue.chat import Ask, ChatModel, Reply
 from act.dialogue.profiles import ME
-from act.dialogue.prompts import TEXTS
+from act.dialogue.prompts import TEXTS, check_client
 from act.model.sampler import Sampling
 from act.records import WITH_WORDS, InputError, digest, read_placed, read_unique, require
 
@@ -26,29 +27,41 @@ STORED = "ends the session. What you type is stored on this computer, in"
 COLUMN = 24  # where the second column of the crisis contacts begins
 
 
+@dataclass(frozen=True)
+class Client:
+    """Who comes to a session. `lines`: what a recorded client says; None for one who is played."""
+
+    profile: dict
+    lines: list[str] | None = None
+
+    @property
+    def words(self) -> str | None:
+        """The fingerprint of its lines, by which a session knows them again."""
+        return digest(self.lines) if self.lines else None
+
+    def turns(self, most: int) -> int:
+        """How many turns its session has."""
+        return min(most, len(self.lines)) if self.lines else most
+
+
 class Replayed(ChatModel):
-    """A recorded client. Nothing is asked of it: a session takes its lines."""
+    """The speaker of recorded clients. Nothing is asked of it: a session takes their lines."""
 
     name = REPLAYED
     sampling = Sampling(None, None, None)
 
-    def __init__(self, profile: dict, lines: list[str]):
-        self.profile, self.lines = profile, lines
-        # by which a session knows them again
-        self.words = digest(lines)
 
-
-def read_clients(path: str | Path) -> dict[str, Replayed]:
+def read_clients(path: str | Path) -> dict[str, Client]:
     """Id -> client, in the file's order. Of several rows of one client that say the same as far as
     they go (sessions of other conditions, some of which ended early) the longest is taken.
 
     Raises InputError, with file and line, for a row without words or an id, and where one client
     says different things.
     """
-    found: dict[str, tuple[str, Replayed]] = {}  # id -> where, and who
+    found: dict[str, tuple[str, Client]] = {}  # id -> where, and who
     for place, row in read_placed(path):
         try:
-            new = Replayed(profile_of(row), lines_of(row))
+            new = Client(profile_of(row), lines_of(row))
         except ValueError as error:
             raise InputError(f"{place}: {error}") from None
         name = new.profile["id"]
@@ -98,14 +111,19 @@ def lines_of(row: dict) -> list[str]:
     return lines
 
 
-def pick(clients: dict[str, Replayed], path: str | Path, source: str) -> list[dict]:
-    """The profiles of those clients of `source` whose ids stand in a file of profiles."""
-    profiles = []
+def pick(clients: dict[str, Client], path: str | Path, source: str) -> dict[str, Client]:
+    """Those clients of `source` whose ids stand in a file of profiles."""
+    picked = {}
     for row in read_unique(path, lambda row: require(row, {"id": str})):
         if row["id"] not in clients:
             raise InputError(f"{path}: client {row['id']} is not in {source}")
-        profiles.append(clients[row["id"]].profile)
-    return profiles
+        picked[row["id"]] = clients[row["id"]]
+    return picked
+
+
+def played(path: str | Path) -> dict[str, Client]:
+    """Id -> client, of a file of profiles that a model can play."""
+    return {row["id"]: Client(row) for row in read_unique(path, check_client)}
 
 
 class Person(ChatModel):

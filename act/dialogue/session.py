@@ -16,11 +16,11 @@ from tqdm import tqdm
 
 from act.dialogue import prompts
 from act.dialogue.chat import Ask, ChatModel, Reply, Talk, hold_talks, read_reply
-from act.dialogue.clients import Replayed
+from act.dialogue.clients import Client
 from act.dialogue.journal import Journal, check_made_with, made_with
 from act.dialogue.profiles import ME, draw_twists
 from act.model.tokenizer import Messages
-from act.records import WITH_WORDS, InputError, Store, digest
+from act.records import WITH_WORDS, InputError, Store
 
 TRANSCRIPT = "transcript"  # the condition of sessions made to train on: the therapist thinks first
 CURE = "; name another --out"  # where sessions have other settings
@@ -48,20 +48,18 @@ class Session:
     def __init__(
         self,
         condition: str,
-        profile: dict,
+        client: Client,
         speakers: Speakers,
         cot_format: str,
         seed: int,
         turns: int,
         system: str | None = None,
     ):
-        self.speakers, self.turns, self.system = speakers, turns, system
-        self.lines: list[str] = []  # a replayed client's
+        self.speakers, self.system, self.lines = speakers, system, client.lines
+        self.turns, profile = client.turns(turns), client.profile
         self.record = {"id": f"{condition}/{profile['id']}", "condition": condition}
         self.record |= {"profile": profile, "turns": [], "status": "complete"}
-        if isinstance(client := speakers["client"], Replayed):
-            self.lines = client.lines[:turns]
-            self.turns = len(self.lines)
+        if client.lines:
             self.record["client_words"] = client.words
         self.record |= made_with(speakers, cot_format, seed)
         if system is not None:
@@ -183,43 +181,37 @@ class Session:
         return reply
 
 
-def unheld(store: Store, conditions: Iterable[str], profiles: list[dict]) -> dict[str, list[dict]]:
+def unheld(
+    store: Store, conditions: Iterable[str], clients: dict[str, Client]
+) -> dict[str, list[Client]]:
     """Condition -> the clients who have no session in it yet, where there are any."""
     missing = {}
     for condition in conditions:
-        left = [one for one in profiles if f"{condition}/{one['id']}" not in store]
+        left = [clients[name] for name in clients if f"{condition}/{name}" not in store]
         if left:
             missing[condition] = left
     return missing
 
 
 def check_held(
-    store: Store,
-    made: Callable[[dict], dict],
-    profiles: list[dict],
-    recorded: dict[str, Replayed],
-    turns: int,
+    store: Store, made: Callable[[dict], dict], clients: dict[str, Client], turns: int
 ) -> None:
     """Refuse a store whose sessions have other settings: `made(held)` is what a session like one
     that is held is made with now."""
-    # a client of the same id must be the same client; others in the file need not be wanted here
-    clients = {profile["id"]: {"profile": profile} for profile in profiles}
     for held in store.records():
-        name = held["profile"]["id"]
-        new, client = made(held) | clients.get(name, {}), recorded.get(name)
+        new, client = made(held), clients.get(held["profile"]["id"])
+        # a client of the same id must be the same; others in the file need not be wanted here
         if client:
-            new["client_words"] = client.words
+            new = new | {"profile": client.profile}
+            new |= {"client_words": client.words} if client.lines else {}
         check_made_with(store.path, held, new, CURE)
-        there, wanted = len(held["turns"]), turns_of(held, turns, client)
+        # a replayed client has as many turns as lines; of one that is not at hand the fingerprint
+        # says whether these were all
+        said = client or Client(held["profile"], [turn["client"] for turn in held["turns"]])
+        known = said.words == held.get("client_words")
+        there, wanted = len(held["turns"]), said.turns(turns) if known else turns
         if held["status"] == "complete" and there != wanted:
             raise InputError(f"{store.path}: {held['id']} has {there} turns, not {wanted}{CURE}")
-
-
-def turns_of(held: dict, turns: int, client: Replayed | None) -> int:
-    """How many turns a session that is held would have with --turns: a replayed client may have
-    fewer lines, and where it is not at hand, a fingerprint says whether it said them all."""
-    lines = client.lines if client else [turn["client"] for turn in held["turns"]]
-    return min(turns, len(lines)) if digest(lines) == held.get("client_words") else turns
 
 
 def hold_sessions(sessions: Iterable[Session], journal: Journal, bar: tqdm, batch: int) -> None:
