@@ -29,16 +29,7 @@ from act.dialogue.journal import Journal, check_made_with, made_with
 from act.dialogue.local import check_enforced, open_speaker, unloaded
 from act.dialogue.profiles import make_profiles
 from act.dialogue.prompts import cot_reply, message, therapist_messages
-from act.dialogue.session import (
-    TRANSCRIPT,
-    Lost,
-    Session,
-    check_held,
-    ends,
-    hold_sessions,
-    seed_from,
-    unheld,
-)
+from act.dialogue.session import TRANSCRIPT, Lost, check_held, ends, hold_all, seed_from, unheld
 from act.model.sampler import Sampling
 from act.model.spec import split_endpoint
 from act.model.tokenizer import Messages
@@ -85,14 +76,9 @@ def make_sessions(args: Namespace) -> None:
         if len(store):
             made = made_with(speakers(unloaded, roles, args), args.format, args.seed)
             check_held(store, lambda held: made, clients, args.turns)
-        missing = unheld(store, [TRANSCRIPT], clients).get(TRANSCRIPT)
-        if missing:
-            models, sessions = speakers(open_speaker, roles, args), []
-            how = args.format, args.seed, args.turns
-            for client in missing:
-                sessions.append(Session(TRANSCRIPT, client, models, *how))
-            with tqdm(total=len(missing) * args.turns, unit="turn") as bar:
-                hold_sessions(sessions, journal, bar, args.batch)
+        if wanted := unheld(store, [TRANSCRIPT], clients):
+            models = speakers(open_speaker, roles, args)
+            hold_all(wanted, lambda condition: models, journal, args)
         print(f"{len(store)} sessions in {args.out}: {ends(store.records())}")
         print(describe(store.records()))
         left = unheld(store, [TRANSCRIPT], clients).get(TRANSCRIPT, [])

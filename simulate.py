@@ -27,7 +27,7 @@ prompt of your own, or none.
 from argparse import Namespace
 from collections.abc import Callable
 from functools import cache
-from itertools import chain, count
+from itertools import count
 from pathlib import Path
 
 from tqdm import tqdm
@@ -49,7 +49,15 @@ from act.dialogue.clients import Client, Person, Replayed, pick, played, read_cl
 from act.dialogue.journal import Journal, made_with
 from act.dialogue.local import check_adapters, check_enforced, has_adapter, open_speaker, unloaded
 from act.dialogue.profiles import ME
-from act.dialogue.session import Session, check_held, ends, hold_sessions, unheld
+from act.dialogue.session import (
+    Session,
+    Speakers,
+    check_held,
+    ends,
+    hold_all,
+    hold_sessions,
+    unheld,
+)
 from act.model.sampler import Sampling
 from act.model.spec import base_folder, is_endpoint, split_endpoint, split_spec
 from act.records import CONDITIONS, InputError, Store, check_session, is_trained
@@ -155,18 +163,15 @@ def simulate(clients: dict[str, Client], store: Store, journal: Journal, args: N
     wanted = unheld(store, args.conditions, clients)
     if not wanted:
         return
-    speakers, take = {"client": player(open_speaker, args)}, therapists(args)
+    client, therapist_in = player(open_speaker, args), therapists(args)
     if not is_endpoint(args.model):
         for condition in wanted:  # does every adapter fit?
-            take(condition)
-    turns = [client.turns(args.turns) for client in chain(*wanted.values())]
-    with tqdm(total=sum(turns), unit="turn") as bar:
-        for condition, missing in wanted.items():
-            bar.set_description(condition)
-            both = {"therapist": take(condition)} | speakers
-            how = both, args.format, args.seed, args.turns
-            sessions = [Session(condition, client, *how) for client in missing]
-            hold_sessions(sessions, journal, bar, args.batch)
+            therapist_in(condition)
+
+    def take(condition: str) -> Speakers:
+        return {"therapist": therapist_in(condition), "client": client}
+
+    hold_all(wanted, take, journal, args)
 
 
 def check_store(store: Store, clients: dict[str, Client], args: Namespace) -> None:

@@ -8,9 +8,11 @@ death.
 """
 
 import hashlib
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import chain
 
 from tqdm import tqdm
 
@@ -212,6 +214,22 @@ def check_held(
         there, wanted = len(held["turns"]), said.turns(turns) if known else turns
         if held["status"] == "complete" and there != wanted:
             raise InputError(f"{store.path}: {held['id']} has {there} turns, not {wanted}{CURE}")
+
+
+def hold_all(
+    wanted: dict[str, list[Client]],
+    take: Callable[[str], Speakers],
+    journal: Journal,
+    args: Namespace,
+) -> None:
+    """Hold a session with each client that is wanted in a condition; `take` gives its speakers."""
+    turns = [client.turns(args.turns) for client in chain(*wanted.values())]
+    with tqdm(total=sum(turns), unit="turn") as bar:
+        for condition, clients in wanted.items():
+            bar.set_description(condition)
+            how = take(condition), args.format, args.seed, args.turns
+            sessions = [Session(condition, client, *how) for client in clients]
+            hold_sessions(sessions, journal, bar, args.batch)
 
 
 def hold_sessions(sessions: Iterable[Session], journal: Journal, bar: tqdm, batch: int) -> None:
