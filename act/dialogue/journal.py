@@ -19,7 +19,7 @@ HISTORY = "answers only"  # what a prompt has of the session so far
 # what is done where a context fills up: nothing is cut, and the session ends
 CONTEXT = "the whole history; a prompt that leaves no room for a reply has none"
 # a pair has no profile, and only a replayed client's words are given beforehand
-SETTINGS = ("profile", "models", "adapters", "sampling", "seed", "client_words")
+SETTINGS = ("profile", "models", "adapters", "sampling", "seed", "client_words", "served")
 
 
 def made_with(models: Mapping[str, ChatModel], cot_format: str, seed: int) -> dict:
@@ -48,10 +48,9 @@ def made_with(models: Mapping[str, ChatModel], cot_format: str, seed: int) -> di
 
 def check_made_with(path: Path | str, held: dict, new: dict, cure: str = "") -> None:
     """Refuse to add to a record whose settings are not those that `new` has."""
-    there, now = comparable(held), comparable(new)
-    names = [name for name in now if name in new]
-    there = {name: there[name] for name in names if name in there}
-    check_settings(f"{path}: {held['id']}", there, {name: now[name] for name in names}, cure)
+    there, now = comparable({"served": {}} | held), comparable(new)
+    there = {name: there[name] for name in now if name in there}
+    check_settings(f"{path}: {held['id']}", there, now, cure)
 
 
 def comparable(record: dict) -> dict:
@@ -61,8 +60,9 @@ def comparable(record: dict) -> dict:
     if isinstance(models := record.get("models"), dict):  # else damaged, and of no model
         known = {role: known_as(model, role in adapters) for role, model in models.items()}
         settings["models"] = known
-    served = record.get("served", {})
-    return settings | {"served": {role: ways for role, ways in served.items() if ways}}
+    if served := record.get("served"):
+        settings["served"] = {role: ways for role, ways in served.items() if ways}
+    return settings
 
 
 def known_as(model: object, has_adapter: bool) -> object:

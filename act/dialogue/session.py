@@ -44,7 +44,7 @@ class Session:
     """One session being held: a talk that adds turns to its record (records.check_session). It has
     `turns` of them, or as many as a replayed client has lines.
 
-    `system`: a therapist's prompt of your own, "" for none.
+    `system`: a therapist's prompt of your own, "" for none; it is kept in the record's "sampling".
     """
 
     def __init__(
