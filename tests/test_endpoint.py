@@ -503,10 +503,13 @@ def test_trap_14_a_date_without_a_place_is_utc(zone, monkeypatch):
 
 @pytest.mark.parametrize("code", [503, 429])
 def test_trap_14_a_server_that_asks_for_an_hour_gets_a_minute_at_most(code, monkeypatch):
-    """By a clock that goes on by the seconds slept."""
-    now, slept = [1000.0], []
+    """By a clock that goes on by the seconds slept, on a loop that no other test's calls are on."""
+    now, slept, asleep = [1000.0], [], asyncio.sleep
+    endpoint._open_loop.cache_clear()
 
     async def sleep(seconds):
+        if asyncio.get_running_loop() is not endpoint._open_loop():
+            return await asleep(seconds)
         slept.append(seconds)
         now[0] += seconds
 
