@@ -24,25 +24,19 @@ from act import records
 from act.audit.style import describe
 from act.cli import Parser, positive, run_script, set_up_device, stop_unfinished
 from act.dialogue.chat import Ask, ChatModel, Reply, Talk, hold_talks, read_reply
-from act.dialogue.journal import Journal, check_made_with, check_served, made_with
+from act.dialogue.clients import played
+from act.dialogue.journal import Journal, check_made_with, made_with
 from act.dialogue.local import check_enforced, open_speaker, unloaded
 from act.dialogue.profiles import make_profiles
-from act.dialogue.prompts import check_client, cot_reply, message, therapist_messages
-from act.dialogue.session import (
-    TRANSCRIPT,
-    Lost,
-    Session,
-    check_held,
-    ends,
-    hold_sessions,
-    new_session,
-    seed_from,
-)
+from act.dialogue.prompts import cot_reply, message, therapist_messages
+from act.dialogue.session import TRANSCRIPT, Lost, check_held, ends, hold_all, seed_from, unheld
 from act.model.sampler import Sampling
 from act.model.spec import split_endpoint
+from act.model.tokenizer import Messages
 from act.records import InputError, Store, read_unique, require
 
-Opener = Callable[[str, Sampling, Namespace], ChatModel]
+Opener = Callable[[str, Sampling, Namespace], ChatModel]  # open_speaker, or unloaded
+Roles = dict[str, tuple[str | None, Sampling]]  # role -> MODEL, None for nobody; how it speaks
 MODEL = {"required": True, "metavar": "MODEL"}  # what a flag that names one has
 ATTEMPTS = 3  # how often an answer is drawn before its pair is left out
 # what is chosen is learned as it stands; what is rejected may be cut or out of form
@@ -62,89 +56,81 @@ def make_profiles_file(args: Namespace) -> None:
         print(f"{len(store)} profiles in {args.out}")
 
 
-def session_speakers(opened: Opener, args: Namespace) -> dict[str, ChatModel]:
-    """Who speaks, by role. `opened`: open_speaker, or unloaded."""
-    roles = {  # a supervisor is greedy, and brief
-        "therapist": (args.therapist, Sampling(0.8, 1.0, args.max_new_tokens)),
-        "client": (args.client, Sampling(0.95, 1.0, args.client_max_new_tokens)),
-        "supervisor": (args.supervisor, Sampling(0.0, 1.0, max_new_tokens=200)),
-    }
+def speakers(opened: Opener, roles: Roles, args: Namespace) -> dict[str, ChatModel]:
+    """Who speaks, by role."""
     return {role: opened(spec, how, args) for role, (spec, how) in roles.items() if spec}
 
 
 def make_sessions(args: Namespace) -> None:
     """`generate.py sessions`: hold a session with each client that has none yet, unless the others
     were held with other settings."""
-    profiles = read_unique(args.profiles, check_client)
+    roles = {  # a supervisor is greedy, and brief
+        "therapist": (args.therapist, Sampling(0.8, 1.0, args.max_new_tokens)),
+        "client": (args.client, Sampling(0.95, 1.0, args.client_max_new_tokens)),
+        "supervisor": (args.supervisor, Sampling(0.0, 1.0, max_new_tokens=200)),
+    }
+    clients = played(args.profiles)
     check_enforced(args.format, args.therapist)
-
-    def new(speakers: dict[str, ChatModel], profile: dict) -> Session:
-        record = new_session(TRANSCRIPT, profile, speakers, args.format, args.seed)
-        return Session(record, speakers, args.turns)
-
     # where nothing is wanted, the journal clears away what a death has left
     with Store(args.out, records.check_session) as store, Journal(store) as journal:
         if len(store):
-            speakers = session_speakers(unloaded, args)
-            check_held(store, profiles, lambda profile, held: new(speakers, profile))
-        missing = [one for one in profiles if f"{TRANSCRIPT}/{one['id']}" not in store]
-        if missing:
-            speakers = session_speakers(open_speaker, args)
-            with tqdm(total=len(missing) * args.turns, unit="turn") as bar:
-                sessions = [new(speakers, profile) for profile in missing]
-                hold_sessions(sessions, journal, bar, args.batch)
+            made = made_with(speakers(unloaded, roles, args), args.format, args.seed)
+            check_held(store, lambda held: made, clients, args.turns)
+        if wanted := unheld(store, [TRANSCRIPT], clients):
+            models = speakers(open_speaker, roles, args)
+            hold_all(wanted, lambda condition: models, journal, args)
         print(f"{len(store)} sessions in {args.out}: {ends(store.records())}")
         print(describe(store.records()))
-    left = sum(f"{TRANSCRIPT}/{one['id']}" not in store for one in profiles)
-    stop_unfinished(left, len(profiles), "sessions")
+        left = unheld(store, [TRANSCRIPT], clients).get(TRANSCRIPT, [])
+    stop_unfinished(len(left), len(clients), "sessions")
 
 
-def pair_speakers(opened: Opener, args: Namespace) -> dict[str, ChatModel]:
-    """Who draws answers, by role. `opened`: open_speaker, or unloaded."""
-    samples = Sampling(0.8, 1.0, args.max_new_tokens)
-    models = {"rejected": opened(args.rejected, samples, args)}
-    if args.chosen != TRANSCRIPT:
-        answers = Sampling(0.7, 0.8, args.max_new_tokens)
-        models = {"chosen": opened(args.chosen, answers, args)} | models
-    return models
+def check_left_out(record: dict) -> None:
+    """A context for which no pair was drawn, and how each draw ended."""
+    require(record, {"id": str, "prompt": list, "draws": dict})
 
 
 def make_pairs(args: Namespace) -> None:
     """`generate.py pairs`: draw a pair for each turn; those that give none go to OUT.left-out."""
-
-    def check_left_out(record: dict) -> None:
-        require(record, {"id": str, "prompt": list, "draws": dict})  # how each draw ended
-
+    chosen = None if args.chosen == TRANSCRIPT else args.chosen
+    roles = {
+        "chosen": (chosen, Sampling(0.7, 0.8, args.max_new_tokens)),
+        "rejected": (args.rejected, Sampling(0.8, 1.0, args.max_new_tokens)),
+    }
     contexts = []  # of each session a list
     for session in read_unique(args.sessions, records.check_session):
         contexts.append(pair_contexts(session, args))
     prompts = {context["id"]: context["prompt"] for context in chain(*contexts)}
     for spec in (args.chosen, args.rejected):
         check_enforced(args.format, spec)
-    settings = pair_settings(pair_speakers(unloaded, args), args)
+    settings = pair_settings(speakers(unloaded, roles, args), args)
     lost = f"{args.out}.left-out"
     with Store(args.out, records.check_pair) as store, Store(lost, check_left_out) as left_out:
         for held in chain(store.records(), left_out.records()):
-            if prompts.get(held["id"], held["prompt"]) != held["prompt"]:
-                other = "has another prompt; of other sessions, or with other --cot?"
-                raise InputError(f"{args.out}: {held['id']} {other}")
+            check_drawn(held, prompts, args)
             check_made_with(args.out, held, settings)
-            last = [draws[-1] for draws in held["draws"].values()]
-            if "length" in last and "chosen" in held and "cut" not in held:
-                old = "was cut, and made before pairs said so"
-                raise InputError(
-                    f"{args.out}: {held['id']} {old}; delete it, or take another --out"
-                )
         there = store.keys | left_out.keys
         wanted = [[one for one in group if one["id"] not in there] for group in contexts]
         if any(wanted):
-            draw_wanted(wanted, store, left_out, args)
+            models = speakers(open_speaker, roles, args)
+            draw_wanted(wanted, models, store, left_out, args)
         print(f"{len(store)} pairs in {args.out}")
         if left_out.keys:
             why = f"no room, no reply, or no usable answer in {ATTEMPTS} draws"
             print(f"{len(left_out)} left out ({why}): delete {lost} to have them drawn again")
     left = sum(name not in store and name not in left_out for name in prompts)
     stop_unfinished(left, len(prompts), "pairs")
+
+
+def check_drawn(held: dict, prompts: dict[str, Messages], args: Namespace) -> None:
+    """Refuse a pair, or what was left out, of another prompt or without "cut"."""
+    if prompts.get(held["id"], held["prompt"]) != held["prompt"]:
+        other = "has another prompt; of other sessions, or with other --cot?"
+        raise InputError(f"{args.out}: {held['id']} {other}")
+    cut = "length" in [draws[-1] for draws in held["draws"].values()]
+    if cut and "chosen" in held and "cut" not in held:
+        old = "was cut, and made before pairs said so; delete it, or take another --out"
+        raise InputError(f"{args.out}: {held['id']} {old}")
 
 
 def pair_contexts(session: dict, args: Namespace) -> list[dict]:
@@ -172,13 +158,18 @@ def pair_settings(models: dict[str, ChatModel], args: Namespace) -> dict:
     return settings
 
 
-def draw_wanted(wanted: list[list[dict]], store: Store, left_out: Store, args: Namespace) -> None:
+def draw_wanted(
+    wanted: list[list[dict]],
+    models: dict[str, ChatModel],
+    store: Store,
+    left_out: Store,
+    args: Namespace,
+) -> None:
     """Draw the wanted pairs, session by session; each record has its settings. A pair whose server
     gave no reply is put off."""
-    models = pair_speakers(open_speaker, args)
     settings = pair_settings(models, args)
     for held in chain(store.records(), left_out.records()):
-        check_served(args.out, held, settings)
+        check_made_with(args.out, held, settings)  # now it is known what servers take, too
 
     def talk(contexts: list[dict]) -> Talk[None]:
         """A pair for each context of one session, in order: its cache is read on."""

@@ -17,11 +17,15 @@ the instruct conditions and for models named sft, sft-cot, orpo and orpo-cot in 
 With --client FILE.jsonl recorded clients say their lines again, the same in every condition and
 without hidden notes, until --turns or their lines end: conditions are compared at equal words,
 though these once answered another therapist. FILE.jsonl holds sessions, or any rows with an "id"
-and "turns" of "client"; --profiles may pick some of them, by id. With --client me and one of the
---conditions you talk to the therapist yourself. It is no treatment.
+and "turns" of "client"; --profiles may pick some of them, by id.
+
+With --client me and one of the --conditions you talk to the therapist yourself. It is no treatment.
+--model may then be FOLDER+ADAPTER, whatever was trained there, and --system the file of a system
+prompt of your own, or none.
 """
 
 from argparse import Namespace
+from collections.abc import Callable
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -41,61 +45,52 @@ from act.cli import (
     stop_unfinished,
 )
 from act.dialogue.chat import ChatModel
-from act.dialogue.journal import Journal
-from act.dialogue.local import (
-    check_adapters,
-    check_enforced,
-    fingerprint,
-    has_adapter,
-    open_speaker,
-    unloaded,
-)
-from act.dialogue.person import Person
+from act.dialogue.clients import Client, Person, Replayed, pick, played, read_clients
+from act.dialogue.journal import Journal, made_with
+from act.dialogue.local import check_adapters, check_enforced, has_adapter, open_speaker, unloaded
 from act.dialogue.profiles import ME
-from act.dialogue.prompts import check_client
-from act.dialogue.replay import Replayed, client_of, pick, read_clients
-from act.dialogue.session import Session, check_held, ends, hold_sessions, new_session
+from act.dialogue.session import (
+    Session,
+    Speakers,
+    check_held,
+    ends,
+    hold_all,
+    hold_sessions,
+    unheld,
+)
 from act.model.sampler import Sampling
-from act.model.spec import base_folder, is_endpoint, split_endpoint
-from act.records import CONDITIONS, InputError, Store, check_session, is_trained, read_unique
+from act.model.spec import base_folder, is_endpoint, split_endpoint, split_spec
+from act.records import CONDITIONS, InputError, Store, check_session, is_trained
 
 
 def therapist_of(condition: str, args: Namespace) -> str:
-    """The MODEL that speaks in a condition: a server is asked for it by name, and local weights
-    wear its adapter."""
-    if is_endpoint(args.model) and is_trained(condition):
-        return f"{condition}@{split_endpoint(args.model)[1]}"
-    return args.model
-
-
-def wears_adapter(condition: str, args: Namespace) -> bool:
-    """Is a condition's therapist a local model with an adapter?"""
-    return is_trained(condition) and not is_endpoint(args.model)
-
-
-def therapist_sampling(args: Namespace) -> Sampling:
-    """Of every condition's therapist."""
-    return Sampling(args.temperature, args.top_p, args.max_new_tokens)
-
-
-def client_sampling(args: Namespace) -> Sampling:
-    """Of a model that plays the clients."""
-    return Sampling(args.client_temperature, 1.0, args.client_max_new_tokens)
-
-
-def take_therapist(condition: str, before: ChatModel | None, args: Namespace) -> ChatModel:
-    """A condition's therapist. `before` is the previous condition's, or None: local weights are
-    loaded once, and wear each condition's adapter."""
-    sampling = therapist_sampling(args)
+    """The MODEL that speaks in a condition: a server has each trained one under its name, a folder
+    its adapter, if that is at hand."""
+    if not is_trained(condition):
+        return args.model
     if is_endpoint(args.model):
-        if before and before.name == therapist_of(condition, args):
-            return before
-        if before:
-            before.close()
-        return open_speaker(therapist_of(condition, args), sampling, args)
-    therapist = before or open_speaker(args.model, sampling, args)
-    therapist.play(condition, args.adapters)
-    return therapist
+        return f"{condition}@{split_endpoint(args.model)[1]}"
+    at_hand = has_adapter(condition, args.adapters)
+    return f"{args.model}+{args.adapters / condition}" if at_hand else args.model
+
+
+def therapists(args: Namespace) -> Callable[[str], ChatModel]:
+    """Condition -> its therapist. Each model is opened once; local weights wear the adapter of the
+    condition that was asked for last."""
+
+    @cache
+    def opened(spec: str) -> ChatModel:
+        return open_speaker(spec, args.replies, args)
+
+    def take(condition: str) -> ChatModel:
+        if is_endpoint(args.model):
+            return opened(therapist_of(condition, args))
+        therapist = opened(args.model)
+        if split_spec(args.model)[1] is None:
+            therapist.play(condition, args.adapters)
+        return therapist
+
+    return take
 
 
 def main() -> None:
@@ -106,6 +101,8 @@ def main() -> None:
     add("--profiles", help="JSONL file of profiles; with FILE.jsonl: whom to replay")
     about = 'who plays the client; FILE.jsonl: its recorded clients are replayed; "me": you do'
     add("--client", required=True, metavar="MODEL", help=about)
+    about = "with --client me: file of the therapist's system prompt, or none"
+    add("--system", metavar="FILE", help=about)
     add("--turns", type=positive, default=25, help="turns a session; a replayed one may have fewer")
     add("--out", required=True, help="JSONL file of sessions")
     every = ",".join(CONDITIONS)
@@ -117,79 +114,90 @@ def main() -> None:
     parser.add_talk_flags(max_new_tokens=512, batch=24)
     args = parser.parse_args()
     set_up_device(args)
+    # every condition's therapist, and a model that plays the clients
+    args.replies = Sampling(args.temperature, args.top_p, args.max_new_tokens)
+    args.words = Sampling(args.client_temperature, 1.0, args.client_max_new_tokens)
 
     check_enforced(args.format, args.model)
-    if not is_endpoint(args.model):
+    with_me = args.client == "me"
+    if args.system and not with_me:
+        raise InputError("--system is for --client me; the conditions differ in their training")
+    # the study's adapters are told by --adapters; only you may talk to any other
+    if not is_endpoint(args.model) and not (with_me and split_spec(args.model)[1]):
         args.model = str(base_folder(args.model))
         check_adapters(args.conditions, args.adapters)
-    profiles, recorded = read_profiles(args)
+    clients = read_wanted(args)
     # where nothing is wanted, the journal clears away what a death has left
     with Store(args.out, check_session) as store, Journal(store) as journal:
-        if args.client == "me":
+        if with_me:
             talk_with_me(store, journal, args)
         else:
-            check_store(store, profiles, recorded, args)
-            simulate(profiles, recorded, store, journal, args)
+            check_store(store, clients, args)
+            simulate(clients, store, journal, args)
         print(f"{len(store)} sessions in {args.out}: {ends(store.records())}")
         print(describe(store.records()))
-    wanted = [f"{condition}/{one['id']}" for condition in args.conditions for one in profiles]
-    stop_unfinished(sum(name not in store for name in wanted), len(wanted), "sessions")
+        left = unheld(store, args.conditions, clients)
+    wanted = len(args.conditions) * len(clients)
+    stop_unfinished(sum(map(len, left.values())), wanted, "sessions")
 
 
-def read_profiles(args: Namespace) -> tuple[list[dict], dict[str, Replayed]]:
-    """Who is simulated, and the recorded clients by id, where clients are replayed."""
-    if args.client == "me":  # a person is no profile
-        return [], {}
+def read_wanted(args: Namespace) -> dict[str, Client]:
+    """Whose sessions are wanted, by id; a person at the keyboard is no client of a file."""
+    if args.client == "me":
+        return {}
     if args.client.endswith(".jsonl"):
-        recorded = read_clients(args.client)
-        if args.profiles:
-            return pick(recorded, args.profiles, args.client), recorded
-        return [client.profile for client in recorded.values()], recorded
+        clients = read_clients(args.client)
+        return pick(clients, args.profiles, args.client) if args.profiles else clients
     if args.profiles is None:
         raise InputError("--profiles is needed: a JSONL file of generate.py profiles")
-    return read_unique(args.profiles, check_client), {}
+    return played(args.profiles)
 
 
-def begin(
-    condition: str, profile: dict, therapist: ChatModel, client: ChatModel, args: Namespace
-) -> Session:
-    """A session with no turns yet."""
-    speakers = {"therapist": therapist, "client": client}
-    record = new_session(condition, profile, speakers, args.format, args.seed)
-    return Session(record, speakers, args.turns)
+def player(opened: Callable[..., ChatModel], args: Namespace) -> ChatModel:
+    """Who speaks for the clients. `opened`: open_speaker, or unloaded."""
+    return Replayed() if args.client.endswith(".jsonl") else opened(args.client, args.words, args)
 
 
-def simulate(
-    profiles: list[dict],
-    recorded: dict[str, Replayed],
-    store: Store,
-    journal: Journal,
-    args: Namespace,
-) -> None:
+def simulate(clients: dict[str, Client], store: Store, journal: Journal, args: Namespace) -> None:
     """Hold the sessions that are missing, condition by condition."""
-    wanted = {}  # condition -> profiles
-    for condition in args.conditions:
-        missing = [one for one in profiles if f"{condition}/{one['id']}" not in store]
-        if missing:
-            wanted[condition] = missing
+    wanted = unheld(store, args.conditions, clients)
     if not wanted:
         return
-    player = None if recorded else open_speaker(args.client, client_sampling(args), args)
-    # does every adapter fit? A served one shows when it is asked
-    therapist = None
-    for condition in list(wanted)[:1] if is_endpoint(args.model) else wanted:
-        therapist = take_therapist(condition, therapist, args)
+    client, therapist_in = player(open_speaker, args), therapists(args)
+    if not is_endpoint(args.model):
+        for condition in wanted:  # does every adapter fit?
+            therapist_in(condition)
 
-    def new(condition: str, profile: dict) -> Session:
-        return begin(condition, profile, therapist, player or recorded[profile["id"]], args)
+    def take(condition: str) -> Speakers:
+        return {"therapist": therapist_in(condition), "client": client}
 
-    turns = [new(condition, one).turns for condition in wanted for one in wanted[condition]]
-    with tqdm(total=sum(turns), unit="turn") as bar:
-        for condition, missing in wanted.items():
-            bar.set_description(condition)
-            therapist = take_therapist(condition, therapist, args)
-            sessions = [new(condition, one) for one in missing]
-            hold_sessions(sessions, journal, bar, args.batch)
+    hold_all(wanted, take, journal, args)
+
+
+def check_store(store: Store, clients: dict[str, Client], args: Namespace) -> None:
+    """Refuse sessions of other settings, also where none is missing: conditions must differ in one
+    thing only. No weights are loaded for it."""
+    if not len(store):
+        return
+    client = player(unloaded, args)
+
+    @cache
+    def settings(condition: str) -> dict:
+        therapist = unloaded(therapist_of(condition, args), args.replies, args)
+        speakers = {"therapist": therapist, "client": client}
+        return made_with(speakers, args.format, args.seed)
+
+    def made(held: dict) -> dict:
+        condition = held["condition"]
+        now, spec = settings(condition), therapist_of(condition, args)
+        if is_endpoint(spec) or not is_trained(condition) or spec != args.model:
+            return now
+        # its adapter is not at hand: nothing says here which it was
+        there = held.get("adapters", {}).get("therapist")
+        models = now["models"] | {"therapist": f"{spec}+{condition}"}
+        return now | {"models": models, "adapters": now["adapters"] | {"therapist": there}}
+
+    check_held(store, made, clients, args.turns)
 
 
 def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
@@ -198,13 +206,15 @@ def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
         one = "name one condition with --conditions"
         raise InputError(f"--client me talks with one therapist: {one}")
     (condition,) = args.conditions
+    system = own_prompt(args.system)
     for file in (store.path, journal.path):
         file.chmod(0o600)  # a private talk: its owner's alone
     # each talk is a client of its own
     number = next(n for n in count(1) if f"{condition}/me-{n}" not in store)
-    me = {"id": f"me-{number}", "archetype": ME}
-    client = Person(args.out, in_danger)
-    session = begin(condition, me, take_therapist(condition, None, args), client, args)
+    me = Client({"id": f"me-{number}", "archetype": ME})
+    therapist, person = therapists(args)(condition), Person(args.out, in_danger)
+    speakers = {"therapist": therapist, "client": person}
+    session = Session(condition, me, speakers, args.format, args.seed, args.turns, system)
     record = session.record
     with tqdm(disable=True) as bar:
         try:
@@ -215,40 +225,20 @@ def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
             return
     stop_unfinished(1 - (record["id"] in store), 1, "sessions")
     last = record["turns"][-1]["answer"]
-    client.hear(last or f"(no answer: the turn ended as {record['status']})")
+    person.hear(last or f"(no answer: the turn ended as {record['status']})")
 
 
-def check_store(
-    store: Store, profiles: list[dict], recorded: dict[str, Replayed], args: Namespace
-) -> None:
-    """Refuse sessions of other settings, also where none is missing: conditions must differ in one
-    thing only. No weights are loaded for it."""
-    if not len(store):
-        return
-    player = None if recorded else unloaded(args.client, client_sampling(args), args)
-
-    @cache
-    def speaker(condition: str) -> ChatModel:
-        """A condition's therapist; its adapter is None where it is not at hand."""
-        therapist = unloaded(therapist_of(condition, args), therapist_sampling(args), args)
-        if wears_adapter(condition, args):
-            therapist.name += f"+{condition}"  # a record knows it by the adapter's fingerprint
-            if has_adapter(condition, args.adapters):
-                therapist.adapter = fingerprint(args.adapters / condition)
-        return therapist
-
-    def now(profile: dict, held: dict) -> Session:
-        """A held session as it would begin now."""
-        condition = held["condition"]
-        client = player or recorded.get(profile["id"]) or client_of(held, args.turns)
-        session = begin(condition, profile, speaker(condition), client, args)
-        if wears_adapter(condition, args):
-            # where it is not at hand, nothing says here which adapter it was
-            there = held.get("adapters", {}).get("therapist")
-            session.record["adapters"].setdefault("therapist", there)
-        return session
-
-    check_held(store, profiles, now)
+def own_prompt(system: str | None) -> str | None:
+    """The system prompt that --system names: a file's text, "" for none; None: the study's."""
+    if system in (None, "none"):
+        return system and ""
+    try:
+        text = Path(system).read_text(encoding="utf-8-sig").strip()
+    except UnicodeDecodeError:
+        raise InputError(f"{system}: not a text in UTF-8") from None
+    if not text:
+        raise InputError(f"{system}: is empty; --system none asks without a system prompt")
+    return text
 
 
 if __name__ == "__main__":

@@ -10,9 +10,11 @@ import os
 import re
 import signal
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import cache
+from itertools import groupby
 from multiprocessing import Pipe, Process
 from multiprocessing.connection import Connection
 from typing import NoReturn, TextIO
@@ -20,8 +22,16 @@ from typing import NoReturn, TextIO
 from act.records import CONDITIONS, InputError
 
 
-class Manual(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """--help keeps the docstring's lines and shows each default that is one."""
+class Manual(argparse.ArgumentDefaultsHelpFormatter):
+    """--help wraps the docstring to the terminal, but for lines that are indented, and shows each
+    default that is one."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        shown = []
+        for stands, group in groupby(text.splitlines(), lambda line: line[:1] in ("", " ")):
+            lines = list(group)
+            shown += lines if stands else [textwrap.fill(" ".join(lines), width)]
+        return "\n".join(shown)
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         return action.help if action.default is None else super()._get_help_string(action)

@@ -216,23 +216,18 @@ def test_what_a_death_behind_the_last_record_leaves_is_cleared_away(
     assert not (tmp_path / "s.jsonl.part").exists()
 
 
-def test_a_served_therapist_is_opened_once_a_name_and_its_threads_end(
-    run, profiles, tmp_path, monkeypatch
-):
+def test_a_served_therapist_is_opened_once_a_name(run, profiles, tmp_path, monkeypatch):
     opened, begin = [], Endpoint.__init__
 
     def note(endpoint, spec, *more):
-        opened.append((spec, endpoint))
+        opened.append(spec)
         begin(endpoint, spec, *more)
 
     monkeypatch.setattr(Endpoint, "__init__", note)
     with serving(say) as fake:
         run(*simulate_at(fake), "--conditions", "instruct,instruct-cot,sft,sft-cot")
     m, sft, cot = (f"{name}@{fake.url}" for name in ("m", "sft", "sft-cot"))
-    assert [spec for spec, _ in opened] == [m, m, sft, cot]  # the client and three therapists
-    assert all(endpoint.threads for _, endpoint in opened)
-    alive = [any(thread.is_alive() for thread in endpoint.threads) for _, endpoint in opened]
-    assert alive == [True, False, False, True]  # the client's and the last one's: with the process
+    assert opened == [m, m, sft, cot]  # the client and three therapists
     held = {s["id"]: s["models"] for s in read_jsonl(tmp_path / "s.jsonl", check_session)}
     assert held["instruct-cot/p001"]["therapist"] == m
     assert held["sft-cot/p002"]["therapist"] == cot
@@ -254,7 +249,7 @@ def test_an_adapter_that_was_trained_again_does_not_go_on_with_the_old_ones_sess
     save_drawn_adapter(folder, adapter, 1)
     with serving(say) as fake:
         words = partial(simulate_at, fake, "--model", folder, "--adapters", "adapters")
-        words = partial(words, "--max-new-tokens", 4)
+        words = partial(words, "--max-new-tokens", 4, "--concurrency", 1)  # p001 is the first
         run(*words("--conditions", "sft,instruct"))
         first = fingerprint(adapter)
         held = {s["id"]: s for s in read_jsonl(tmp_path / "s.jsonl", check_session)}

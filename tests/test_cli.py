@@ -119,3 +119,16 @@ def test_the_second_process_ends_where_the_first_is_killed():
         first.send_signal(signal.SIGKILL)
         # the end of the output: no process holds it open any more
         assert first.communicate(timeout=30)[0] == b""
+
+
+def test_help_is_wrapped_to_the_terminal_and_its_commands_are_not(monkeypatch):
+    """At 40 columns, of which argparse leaves two free."""
+    monkeypatch.setenv("COLUMNS", "40")
+    about = (
+        "One two three four five six seven eight\nnine ten.\n\n    a.py --model DIR --data FILE "
+    )
+    about += "--out DIR\n    b.py\n\nEleven\ntwelve."
+    shown = Parser(prog="x", description=about).format_help()
+    command = "    a.py --model DIR --data FILE --out DIR\n    b.py"
+    said = f"One two three four five six seven\neight nine ten.\n\n{command}\n\nEleven twelve.\n"
+    assert shown.partition("\n\n")[2].startswith(said)

@@ -1,11 +1,11 @@
 """Models behind an endpoint, against a real HTTP server with each dialect's quirks and faults."""
 
+import asyncio
 import gzip
 import json
 import math
 import re
 import time
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -16,7 +16,7 @@ from act.dialogue import endpoint, pace, wire
 from act.dialogue.chat import Ask, hold_talks
 from act.dialogue.endpoint import Endpoint
 from act.dialogue.profiles import make_profiles
-from act.dialogue.wire import find_dialect, retry_after
+from act.dialogue.wire import key_variable, retry_after
 from act.model.sampler import Sampling
 from act.records import InputError
 from tests import fake_server
@@ -46,10 +46,8 @@ def ask(key="a", messages=TALK, seed=2**62 + 5):
 
 
 def as_dialect(monkeypatch, name, fake):
-    """Make the fake server's port the host that tells a dialect."""
-    (dialect,) = (one for one in wire.DIALECTS if one.key == f"{name.upper()}_API_KEY")
-    dialect = replace(dialect, host=f":{fake.port}", key="ACT_API_KEY")
-    monkeypatch.setattr(wire, "DIALECTS", (dialect, *wire.DIALECTS))
+    """Make the fake server's port one that tells a dialect."""
+    monkeypatch.setitem(wire.KEYS, f":{fake.port}", f"{name.upper()}_API_KEY")
 
 
 def test_a_reply_keeps_text_tokens_and_what_the_server_returned():
@@ -375,12 +373,36 @@ def test_a_fatal_error_that_comes_in_together_with_a_reply_stops_the_run():
     assert [reply.text for reply in heard] == ["fine"]
 
 
-def test_nobody_there_is_said_and_stops_the_run(capsys):
+def test_nobody_there_is_said_at_once_and_stops_the_run(monkeypatch, capsys):
+    """One try, where eight of them pause for half a minute at least: .5 (1 + 2 + ... + 64) / 2."""
+    monkeypatch.setattr(endpoint, "FIRST_PAUSE", 0.5)
     with serving(lambda body, n: "x") as fake:
         pass
-    with pytest.raises(InputError, match="no reply in 8 tries: ConnectError"):
-        answer_all(open_at(fake), [ask()])
-    assert capsys.readouterr().err.count("no reply yet, trying on") == 1
+    cure = "nothing answers there; start the server, or correct the address"
+    wanted = f"^m@{fake.url}: no reply in 1 try: ConnectError .*: {cure}$"
+    for first in (Endpoint.settle, lambda model: answer_all(model, [ask()])):
+        began = time.monotonic()
+        with pytest.raises(InputError, match=wanted):
+            first(open_at(fake))
+        assert time.monotonic() - began < 10
+    assert capsys.readouterr().err == ""
+
+
+def test_a_server_that_has_answered_before_is_waited_for(monkeypatch, capsys):
+    """It answers, if only that it is not ready; then it is gone for three tries, and back."""
+    with serving(lambda body, n: LOADING if n == 1 else "right") as fake:
+        send, calls = Endpoint._send, []
+
+        async def away(model, body):
+            calls.append(model.url)
+            lost = model.url.copy_with(port=1) if 2 <= len(calls) <= 4 else calls[0]
+            monkeypatch.setattr(model, "url", lost)
+            return await send(model, body)
+
+        monkeypatch.setattr(Endpoint, "_send", away)
+        (reply,) = answer_all(open_at(fake), [ask()])
+    assert (reply.text, reply.call["attempts"], len(calls)) == ("right", 5, 5)
+    assert capsys.readouterr().err.count("no reply yet, trying on: HTTP 503") == 1
 
 
 @pytest.mark.parametrize(
@@ -481,16 +503,19 @@ def test_trap_14_a_date_without_a_place_is_utc(zone, monkeypatch):
 
 @pytest.mark.parametrize("code", [503, 429])
 def test_trap_14_a_server_that_asks_for_an_hour_gets_a_minute_at_most(code, monkeypatch):
-    """By a clock that goes on by the seconds slept."""
-    now, slept = [1000.0], []
+    """By a clock that goes on by the seconds slept, on a loop that no other test's calls are on."""
+    now, slept, asleep = [1000.0], [], asyncio.sleep
+    endpoint._open_loop.cache_clear()
 
-    def sleep(seconds):
+    async def sleep(seconds):
+        if asyncio.get_running_loop() is not endpoint._open_loop():
+            return await asleep(seconds)
         slept.append(seconds)
         now[0] += seconds
 
-    clock = SimpleNamespace(sleep=sleep, monotonic=lambda: now[0])
     for module in (endpoint, pace):
-        monkeypatch.setattr(module, "time", clock)
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(asyncio, "sleep", sleep)
     answers = [status(code, "", retry_after="3600"), status(code, "", retry_after="20"), "right"]
     with serving(lambda body, n: answers[n - 1]) as fake:
         answer_all(open_at(fake), [ask()])
@@ -583,7 +608,7 @@ def test_a_reply_ends_at_a_special_token_in_its_text_and_says_so(token, finish):
     ],
 )
 def test_the_address_tells_the_dialect_and_so_which_key_is_sent(url, key):
-    assert find_dialect(httpx.URL(url)).key == key
+    assert key_variable(httpx.URL(url)) == key
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
+from act.dialogue.clients import read_clients
 from act.dialogue.profiles import draw_twists, make_profiles
-from act.dialogue.replay import read_clients
 from act.judging.judge import family_of, same_family
 from act.records import InputError, Store, check_session, read_jsonl
 from act.statistics.clients import crossed, groups_of

@@ -8,11 +8,12 @@ import pytest
 
 from act.audit.style import count_conduct, describe
 from act.dialogue.chat import ChatModel, Reply, hold_talks
+from act.dialogue.clients import Client
 from act.dialogue.endpoint import Endpoint
 from act.dialogue.journal import Journal, check_made_with
 from act.dialogue.profiles import draw_twists, make_profiles
 from act.dialogue.prompts import TEXTS, cot_reply, supervisor_prompt, therapist_prompt
-from act.dialogue.session import Session, hold_sessions, new_session, seed_from
+from act.dialogue.session import Session, hold_sessions, seed_from
 from act.model.sampler import Sampling
 from act.records import InputError, Store, check_session, read_jsonl
 
@@ -64,12 +65,12 @@ def hold(
     speakers = {"therapist": Scripted(therapist), "client": Scripted(client)}
     if supervisor:
         speakers["supervisor"] = Scripted(supervisor)
-    sessions = [
-        new_session(condition, profile, speakers, form, seed) for profile in make_profiles(n, 0)
+    held = [
+        Session(condition, Client(profile), speakers, form, seed, turns)
+        for profile in make_profiles(n, 0)
     ]
-    hold_talks(
-        (Session(session, speakers, turns).hold(lambda *turn: None) for session in sessions), batch
-    )
+    hold_talks((session.hold(lambda *turn: None) for session in held), batch)
+    sessions = [session.record for session in held]
     for session in sessions:
         check_session(session)
     assert sorted(speakers["therapist"].forgotten) == sorted(session["id"] for session in sessions)
@@ -115,10 +116,12 @@ def test_an_endpoint_client_is_asked_while_the_therapist_works():
         "therapist": Scripted(lambda ask, n: "fine"),
         "client": Scripted(lambda ask, n: "hi", remote=True),
     }
-    sessions = [
-        new_session("sft", profile, speakers, "observe", 0) for profile in make_profiles(5, 0)
+    held = [
+        Session("sft", Client(profile), speakers, "observe", 0, 3)
+        for profile in make_profiles(5, 0)
     ]
-    hold_talks((Session(s, speakers, 3).hold(lambda *turn: None) for s in sessions), 5)
+    hold_talks((session.hold(lambda *turn: None) for session in held), 5)
+    sessions = [session.record for session in held]
     assert all(s["status"] == "complete" and len(s["turns"]) == 3 for s in sessions)
     assert Counter(ask.key for ask in speakers["therapist"].asks) == {s["id"]: 3 for s in sessions}
 
@@ -307,7 +310,8 @@ def test_trap_19_the_context_policy_and_its_size_are_recorded():
         "therapist": Scripted(lambda ask, n: "fine"),
         "client": Endpoint("m@http://host/v1", Sampling(1.0, 1.0, 50), 1, 1.0),
     }
-    sampling = new_session("sft", make_profiles(1, 0)[0], speakers, "observe", 0)["sampling"]
+    (profile,) = make_profiles(1, 0)
+    sampling = Session("sft", Client(profile), speakers, "observe", 0, 1).record["sampling"]
     policy = "the whole history; a prompt that leaves no room for a reply has none"
     # None: the server's own
     assert sampling["context"] == {"policy": policy, "therapist": 512, "client": None}
@@ -342,10 +346,10 @@ def stored(folder, turns, die_at=None, status="ok", batch=2, seed=0, n=3):
     speakers = {"therapist": Scripted(therapist), "client": client}
     with Store(folder / "s.jsonl", check_session) as store, Journal(store) as journal:
         wanted = [p for p in make_profiles(n, 0) if f"sft/{p['id']}" not in store]
-        records = [new_session("sft", profile, speakers, "observe", seed) for profile in wanted]
         bar = Counter()
         bar.update = lambda n=1: bar.__setitem__("n", bar["n"] + n)
-        sessions = [Session(record, speakers, turns) for record in records]
+        how = speakers, "observe", seed, turns
+        sessions = [Session("sft", Client(one), *how) for one in wanted]
         hold_sessions(sessions, journal, bar, batch)
     assert bar["n"] == turns * len(wanted)
     sessions = {r["id"]: r for r in map(json.loads, (folder / "s.jsonl").read_text().splitlines())}

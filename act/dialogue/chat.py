@@ -1,7 +1,7 @@
 """What is asked of a speaker (`Ask`), what it gives (`Reply`), and talks held side by side.
 
 A ChatModel may be a model of this process (local.py), one behind an endpoint (endpoint.py), or a
-person at the keyboard (person.py). A talk is a generator: it yields (model, Ask) and gets the
+person at the keyboard (clients.py). A talk is a generator: it yields (model, Ask) and gets the
 Reply. So a session is written as it happens, turn by turn, and still what many talks ask of one
 local model is decoded in one batch, while endpoints answer by themselves.
 

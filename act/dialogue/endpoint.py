@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from argparse import Namespace
-from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
@@ -34,10 +33,10 @@ ATTEMPTS = 8
 PROBES = 3  # tries of a prompt that any model can answer
 PROBE = Ask("probe", probe.QUESTION, 0)
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds; a pause doubles from try to try
-CONNECT = 10.0  # seconds for a connection
+CONNECT = 9.0  # seconds for a connection
 PATIENCE = 3600.0  # seconds in which a reply is refused for the pace alone
-LONGEST_ANSWER = 2**26  # bytes
 LEAST_KEY = 12  # letters; a shorter one is a placeholder, as "EMPTY", and may be a word
+STATUSES = {"room": "context", "refused": "refused", "time": "lost", "pace": "lost"}  # by mend
 
 # OpenAI's models that think first, wherever they are served
 THINKS = re.compile(r"gpt-5|o\d")
@@ -72,9 +71,9 @@ class Endpoint(ChatModel):
         self.model, self.address = wire.read_address(spec)
         path = f"{self.address.path.rstrip('/')}/chat/completions"
         self.url = self.address.copy_with(path=path)
-        self.dialect = wire.find_dialect(self.address)
-        self.key, self.timeout = wire.read_key(self.dialect.key), timeout
-        self.client, self.loop = self._open_client(), _open_loop()
+        variable = wire.key_variable(self.address)
+        self.key, self.timeout = wire.read_key(variable), timeout
+        self.cuts_prompts = variable == "OLLAMA_API_KEY"  # silently, beyond its context
         thinks = THINKS.match(self.model.rpartition("/")[2])  # MODEL, or VENDOR/MODEL
         self.room = max(room, ROOM_TO_THINK) if thinks else room
         self.options = probe.options(sampling, sampling.max_new_tokens + self.room)
@@ -84,9 +83,10 @@ class Endpoint(ChatModel):
         self.warned = False  # was it said that there is no reply yet?
         self.last_good = 0.0  # time of the last good reply, 0 before the first
         self.tokens_a_letter = 0.0  # of the first prompt: what later ones are compared with
-        self.busy, self.concurrency = 0, concurrency
-        self.threads: list[threading.Thread] = []  # as many as have been needed
-        self.asked: SimpleQueue[Ask | None] = SimpleQueue()
+        # calls are made on a loop of their own, and their replies queue up for `step`
+        self.client, self.loop = self._open_client(), _open_loop()
+        self.free = asyncio.Semaphore(concurrency)
+        self.busy = 0
         self.done: SimpleQueue[tuple[str, Reply | Exception]] = SimpleQueue()
         self.stopped: Exception | None = None  # raised by the next step, behind the replies in hand
 
@@ -95,12 +95,14 @@ class Endpoint(ChatModel):
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         if self.key and wire.VERSION in self.address.params:
             headers = {"api-key": self.key}
+        host = self.address.host
+        is_here = host in ("localhost", "::1") or host.startswith("127.")
         try:
             return httpx.AsyncClient(
                 headers=headers,
-                timeout=httpx.Timeout(None, connect=CONNECT),  # of the whole call: see _send
-                limits=httpx.Limits(),  # none: the threads are the limit
-                trust_env=not wire.is_loopback(self.address),  # no proxy to one's own machine
+                timeout=httpx.Timeout(None, connect=CONNECT),  # the rest: see _send
+                limits=httpx.Limits(),  # none: `free` is the limit
+                trust_env=not is_here,  # no proxy to one's own machine
             )
         except (ImportError, ValueError, httpx.InvalidURL) as error:
             said = str(error).partition(". ")[0]
@@ -123,7 +125,8 @@ class Endpoint(ChatModel):
     def _ask_with(self, taken: probe.Taken) -> Fault | None:
         """The refusal of a request of this shape, or None. Raises InputError for other faults."""
         self.taken = taken
-        reply, fault = self._try(PROBE, ATTEMPTS)
+        probing = asyncio.run_coroutine_threadsafe(self._try(PROBE, ATTEMPTS), self.loop)
+        reply, fault = probing.result()
         if fault is None or fault.mend in ("seed", "words"):  # an answer, if not one to use
             return None
         if fault.code in probe.REFUSALS:
@@ -131,13 +134,10 @@ class Endpoint(ChatModel):
         raise self._stop(f"no reply in {_tries(reply)}: {fault}", fault)
 
     def start(self, asks: list[Ask]) -> None:
-        """Queue replies for the threads: as many as asks, `concurrency` at most."""
+        """Begin replies; those beyond `concurrency` wait for their turn."""
         self.busy += len(asks)
         for ask in asks:
-            self.asked.put(ask)
-            if len(self.threads) < self.concurrency:
-                self.threads.append(threading.Thread(target=self._work, daemon=True))
-                self.threads[-1].start()
+            asyncio.run_coroutine_threadsafe(self._answer(ask), self.loop)
 
     def step(self, wait: float) -> list[tuple[str, Reply]]:
         """The replies that are in; waits for a first one. Raises InputError where no try helps."""
@@ -157,132 +157,99 @@ class Endpoint(ChatModel):
             raise self.stopped
         return replies
 
-    def close(self) -> None:
-        """End its threads and connections; nothing may be under way."""
-        for _ in self.threads:
-            self.asked.put(None)
-        for thread in self.threads:
-            thread.join()
-        self._wait_for(self.client.aclose())
+    async def _answer(self, ask: Ask) -> None:
+        """The reply, or what stops the run, for `step`."""
+        try:
+            async with self.free:
+                reply = await self._reply(ask)
+        except Exception as error:  # whatever it is, the main thread must hear of it
+            reply = error
+        self.done.put((ask.key, reply))
 
-    def _wait_for(self, doing: Coroutine) -> object:
-        """What comes of it on the loop."""
-        return asyncio.run_coroutine_threadsafe(doing, self.loop).result()
-
-    def _work(self) -> None:
-        """One thread: asks in, replies out, until None comes."""
-        while ask := self.asked.get():
-            try:
-                reply = self.reply(ask)
-            except Exception as error:  # whatever it is, the main thread must hear of it
-                reply = error
-            self.done.put((ask.key, reply))
-
-    def reply(self, ask: Ask) -> Reply:
+    async def _reply(self, ask: Ask) -> Reply:
         """One reply, after at most ATTEMPTS calls. A prompt that has none is told from a server
         that gives none."""
         began = time.monotonic()
-        reply, fault = self._try(ask, ATTEMPTS)
+        reply, fault = await self._try(ask, ATTEMPTS)
         if fault is None:
             return reply
         # has nobody had a good reply since? Then this prompt may not be the reason: ask another
         if fault.mend not in ("nothing", "pace") and self.last_good < began:
-            self._try(PROBE, PROBES)
+            await self._try(PROBE, PROBES)
         after = f"{_tries(reply)}: {fault}"
         if fault.mend == "nothing" or self.last_good < began:
             raise self._stop(f"no reply in {after}", fault)
         self._warn(f"no reply for one prompt after {after}")
         return reply
 
-    def _try(self, ask: Ask, attempts: int) -> tuple[Reply, Fault | None]:
+    async def _try(self, ask: Ask, attempts: int) -> tuple[Reply, Fault | None]:
         """(reply, what went wrong). Where something did, the reply has no words: its status is
         "lost" if the server is at fault, else "error"."""
         probing = ask is PROBE
         for attempt in range(1, attempts + 1):
             try:
-                return self._call(ask, attempt)
+                return await self._call(ask, attempt), None
             except Fault as met:
                 fault = met
             # 1. faults that no pause mends
-            if fault.mend == "room":
-                return Reply("", "context", call={"attempts": attempt}), None
-            if fault.mend == "refused":
-                said = {"attempts": attempt, "refusal": self._shown(str(fault))}
-                return Reply("", "refused", call=said), fault
-            if fault.mend not in ("time", "seed"):
-                break
             refused = fault.code in probe.REFUSALS and attempt == PROBES
+            if fault.mend not in ("time", "seed") or attempt == attempts:
+                break
             if probing and (refused or fault.mend == "seed"):
                 break
-            # 2. the others: once more, after a pause
+            # 2. the others: once more, after a pause, with jitter: not all at once again
             self._say_once(fault)
             if fault.mend == "seed":
                 ask = replace(ask, seed=ask.seed + 1)
-            if attempt < attempts:
-                # with jitter: not all at once again
-                pause = FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)
-                time.sleep(min(max(pause, fault.pause), LONGEST_PAUSE))
-        status = "lost" if fault.mend in ("time", "pace") else "error"
-        return Reply("", status, call={"attempts": attempt}), fault
+            pause = FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)
+            await asyncio.sleep(min(max(pause, fault.pause), LONGEST_PAUSE))
+        call = {"attempts": attempt}
+        if fault.mend == "refused":
+            call["refusal"] = self._shown(str(fault))
+        reply = fault.reply or Reply("", STATUSES.get(fault.mend, "error"), call=call)
+        return reply, None if fault.mend == "room" else fault
 
-    def _call(self, ask: Ask, attempt: int) -> tuple[Reply, Fault | None]:
-        """One call. A reply without words comes with a fault; another fault is raised."""
-        data = self._post(ask)
-        reply = wire.read_completion(data, attempt, self._was_cut(ask, data))
-        call = reply.call
-        if "refusal" in call:
-            call["refusal"] = self._shown(call["refusal"])
-        if reply.status in WITH_WORDS:
-            self.last_good = time.monotonic()
-        if reply.status not in ("error", "refused"):
-            return reply, None
-        why = f"finish_reason {call['finish']} and no words to use"
-        if reply.status == "refused":
-            why = f"refused: {call.get('refusal', call['finish'])}"
-        elif wire.finish_status(call["finish"]) == "length":
-            why += "; if it thinks before it answers, give it --room-to-think"
-        return reply, Fault(why, "words")
-
-    def _post(self, ask: Ask) -> dict:
-        """The server's answer. Where it wants to be asked more slowly it is, by everybody: that is
-        no failed try."""
+    async def _call(self, ask: Ask, attempt: int) -> Reply:
+        """One call. Raises Fault where it gives no words; but for a full context, a reply without
+        any. Where the server wants to be asked more slowly it is, by everybody: that is no failed
+        try."""
         letters = sum(len(message["content"]) for message in ask.messages)
         tokens = letters * (self.tokens_a_letter or A_LETTER)
         first = time.monotonic()
         while True:
-            began = self.pace.wait()
+            began = await self.pace.turn()
             try:
-                data = wire.read_answer(*self._wait_for(self._send(self.body(ask))), tokens)
-            except httpx.RequestError as lost:  # no connection, or late, or broken off, or garbled
-                raise Fault(f"{type(lost).__name__} {lost}".strip(), "time", code=0) from None
+                data = wire.read_answer(*await self._send(self.body(ask)), tokens)
+                break
             except Fault as fault:
                 if fault.mend != "pace" or began - first > PATIENCE:
                     raise
                 self.pace.too_fast(began, fault.pause)
                 self._say_once(fault)
-            else:
-                self.pace.reply_came()
-                return data
+        self.pace.reply_came()
+        reply = wire.read_completion(data, attempt, self._was_cut(ask, data))
+        if reply.status in WITH_WORDS:
+            self.last_good = time.monotonic()
+        return reply
 
     async def _send(self, body: dict) -> tuple[int, httpx.Headers, bytes]:
-        """(HTTP status, headers, all bytes). Raises Fault where they are late, or too many."""
-        raw = bytearray()
+        """(HTTP status, headers, all bytes). Raises Fault where they do not come, or are late."""
         try:
-            async with (
-                asyncio.timeout(self.timeout),
-                self.client.stream("POST", self.url, json=body) as answer,
-            ):
-                async for piece in answer.aiter_bytes():
-                    raw += piece
-                    if len(raw) > LONGEST_ANSWER:
-                        many = f"an answer of more than {LONGEST_ANSWER} bytes"
-                        raise Fault(many, "time", code=0)
+            async with asyncio.timeout(self.timeout):  # of the whole call, however it drips
+                answer = await self.client.post(self.url, json=body)
         except TimeoutError:
-            late = f"no whole reply in {self.timeout} s (--timeout)"
-            raise Fault(late, "time", code=0) from None
+            raise Fault(f"no whole reply in {self.timeout} s (--timeout)", "time") from None
+        except httpx.RequestError as error:  # no connection, or broken off, or garbled
+            said = f"{type(error).__name__} {error}".strip()
+            unmade = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+            if unmade and not self.pace.answered:
+                cure = "nothing answers there; start the server, or correct the address"
+                raise Fault(f"{said}: {cure}", "nothing") from None
+            raise Fault(said, "time") from None
+        self.pace.answered, raw = True, answer.content
         if len(self.key) >= LEAST_KEY:  # what it echoes of the key is stored nowhere
             raw = raw.replace(self.key.encode(), b"***")
-        return answer.status_code, answer.headers, bytes(raw)
+        return answer.status_code, answer.headers, raw
 
     def body(self, ask: Ask) -> dict:
         """The request, as the server takes it."""
@@ -305,7 +272,7 @@ class Endpoint(ChatModel):
             return False
         rate = prompt_tokens / sum(len(message["content"]) for message in ask.messages)
         self.tokens_a_letter = self.tokens_a_letter or rate
-        return self.dialect.cuts_prompts and rate < max(CUT * self.tokens_a_letter, LEAST)
+        return self.cuts_prompts and rate < max(CUT * self.tokens_a_letter, LEAST)
 
     def _stop(self, what: str, fault: Fault) -> InputError:
         """What ends the run."""
@@ -326,7 +293,7 @@ class Endpoint(ChatModel):
     def _shown(self, text: str) -> str:
         """On one line, without the key, and cut only then: no part of a key is left."""
         text = text.replace(self.key, "***") if self.key else text
-        return " ".join(text.split())[: wire.SHOWN]
+        return wire.one_line(text)
 
 
 @cache

@@ -19,7 +19,7 @@ HISTORY = "answers only"  # what a prompt has of the session so far
 # what is done where a context fills up: nothing is cut, and the session ends
 CONTEXT = "the whole history; a prompt that leaves no room for a reply has none"
 # a pair has no profile, and only a replayed client's words are given beforehand
-SETTINGS = ("profile", "models", "adapters", "sampling", "seed", "client_words")
+SETTINGS = ("profile", "models", "adapters", "sampling", "seed", "client_words", "served")
 
 
 def made_with(models: Mapping[str, ChatModel], cot_format: str, seed: int) -> dict:
@@ -29,55 +29,49 @@ def made_with(models: Mapping[str, ChatModel], cot_format: str, seed: int) -> di
     """
     # tokens that a context holds; None: the server's own
     room = {"policy": CONTEXT} | {role: model.context for role, model in models.items()}
-    sampling, served = {"format": cot_format, "history": HISTORY, "context": room}, {}
+    sampling = {"format": cot_format, "history": HISTORY, "context": room}
     # the template that a local model's folder does not decide
     if asked := {role: model.template for role, model in models.items() if model.template}:
         sampling["template"] = asked
     for role, model in models.items():
         sampling[role] = asdict(model.sampling) | ({"fields": model.fields} if model.fields else {})
-        if model.served is not None:
-            served[role] = model.served
     made = {
         "models": {role: model.name for role, model in models.items()},
         "adapters": {role: model.adapter for role, model in models.items() if model.adapter},
         "sampling": sampling,
         "seed": seed,
     }
+    # of endpoints that were asked
+    served = {role: model.served for role, model in models.items() if model.served is not None}
     return made | ({"served": served} if served else {})
 
 
 def check_made_with(path: Path | str, held: dict, new: dict, cure: str = "") -> None:
-    """Refuse to add to a record that was made otherwise than `new`, what it would be now."""
-
-    def settings(record: dict) -> dict:
-        """Of each model what it is known by: NAME of NAME@URL, FOLDER of FOLDER+ADAPTER."""
-        models = record.get("models") or {}
-        names = models.values() if isinstance(models, dict) else [None]
-        if not all(isinstance(name, str) for name in names):  # damaged: other settings
-            return {"models": models}
-        models = dict(models)
-        for role, model in models.items():
-            if is_endpoint(model):
-                models[role] = split_endpoint(model)[0]  # wherever it is served
-            elif role in (record.get("adapters") or {}):
-                models[role] = model.rpartition("+")[0]  # the fingerprint stands for the adapter
-        return {name: record[name] for name in SETTINGS if name in record} | {"models": models}
-
-    check_settings(f"{path}: {held['id']}", settings(held), settings(new), cure)
-    check_served(path, held, new, cure)
+    """Refuse to add to a record whose settings are not those that `new` has."""
+    there, now = comparable({"served": {}} | held), comparable(new)
+    there = {name: there[name] for name in now if name in there}
+    check_settings(f"{path}: {held['id']}", there, now, cure)
 
 
-def check_served(path: Path | str, held: dict, new: dict, cure: str = "") -> None:
-    """Refuse to add to a record whose servers took other fields than those of `new` do, if they
-    were asked."""
+def comparable(record: dict) -> dict:
+    """A record's settings, each model as it is known, and who was asked otherwise than wanted."""
+    settings = {name: record[name] for name in SETTINGS if name in record}
+    adapters = record.get("adapters") or {}
+    if isinstance(models := record.get("models"), dict):  # else damaged, and of no model
+        known = {role: known_as(model, role in adapters) for role, model in models.items()}
+        settings["models"] = known
+    if served := record.get("served"):
+        settings["served"] = {role: ways for role, ways in served.items() if ways}
+    return settings
 
-    def otherwise(record: dict) -> dict:
-        """Who was asked otherwise than wanted, and how."""
-        return {role: ways for role, ways in record.get("served", {}).items() if ways}
 
-    if "served" in new:
-        there, here = {"served": otherwise(held)}, {"served": otherwise(new)}
-        check_settings(f"{path}: {held['id']}", there, here, cure)
+def known_as(model: object, has_adapter: bool) -> object:
+    """NAME of NAME@URL; FOLDER of FOLDER+ADAPTER, whose fingerprint stands beside it."""
+    if not isinstance(model, str):  # damaged
+        return model
+    if is_endpoint(model):
+        return split_endpoint(model)[0]
+    return model.rpartition("+")[0] if has_adapter else model
 
 
 def check_turn(record: dict) -> None:

@@ -5,7 +5,7 @@ says so, all wait, as long as it asks for; then calls are spaced as it has taken
 minute, and each reply makes them a little faster, until it says so again.
 """
 
-import threading
+import asyncio
 import time
 from collections import deque
 from functools import cache
@@ -17,10 +17,10 @@ MOST = 1200  # calls a minute; above that they are not spaced
 
 
 class Pace:
-    """When the next call may be made. All times are time.monotonic's."""
+    """When the next call may be made, by time.monotonic. All who ask are on one loop."""
 
     def __init__(self):
-        self.lock = threading.Lock()
+        self.answered = False  # has the server ever said anything?
         self.began = time.monotonic()
         self.interval = 0.0  # seconds between calls
         self.next_at = 0.0  # when the next call may be made
@@ -29,43 +29,36 @@ class Pace:
         self.refused_at = 0.0  # when the last of these was
         self.took = 0  # replies in the minute before that
 
-    def wait(self) -> float:
+    async def turn(self) -> float:
         """Wait for one's turn; the time of the call."""
-        while True:
-            with self.lock:
-                now = time.monotonic()
-                if now >= self.next_at:
-                    self.next_at = now + self.interval
-                    return now
-                pause = self.next_at - now
-            time.sleep(pause)
+        while (now := time.monotonic()) < self.next_at:
+            await asyncio.sleep(self.next_at - now)
+        self.next_at = now + self.interval
+        return now
 
     def reply_came(self) -> None:
         """A call was answered: on, a little faster."""
-        with self.lock:
-            self.replies.append(time.monotonic())
-            self.refused = 0
-            self.interval /= QUICKER
-            if self.interval < MINUTE / MOST:
-                self.interval = 0.0
+        self.replies.append(time.monotonic())
+        self.refused = 0
+        self.interval /= QUICKER
+        if self.interval < MINUTE / MOST:
+            self.interval = 0.0
 
     def too_fast(self, began: float, pause: float) -> None:
         """The server refused a call that `began` then, and asks for a `pause`, or for none (0)."""
-        with self.lock:
-            now = time.monotonic()
-            if began >= self.refused_at:
-                self.refused_at = now
-                self.refused += 1
-            doubled = FIRST_PAUSE * 2.0 ** min(self.refused - 1, 10)
-            pause = min(pause if pause > 0 else doubled, LONGEST_PAUSE)
-            self.next_at = max(self.next_at, now + pause)
-            while self.replies and self.replies[0] < now - MINUTE:
-                self.replies.popleft()
-            if self.replies:
-                self.took = len(self.replies)
-                self.interval = min(now - self.began, MINUTE) / self.took
-            else:
-                self.interval = max(self.interval, FIRST_PAUSE)
+        now = time.monotonic()
+        if began >= self.refused_at:
+            self.refused_at = now
+            self.refused += 1
+        doubled = FIRST_PAUSE * 2.0 ** min(self.refused - 1, 10)
+        self.next_at = max(self.next_at, now + min(pause or doubled, LONGEST_PAUSE))
+        while self.replies and self.replies[0] < now - MINUTE:
+            self.replies.popleft()
+        self.took = len(self.replies) or self.took
+        if self.replies:
+            self.interval = min(now - self.began, MINUTE) / self.took
+        else:
+            self.interval = max(self.interval, FIRST_PAUSE)
 
     @property
     def said(self) -> str:

@@ -28,12 +28,12 @@ Taken = dict[str, str]  # name -> way
 
 def options(sampling: Sampling, limit: int) -> Options:
     """The ways to ask for a reply of `limit` tokens."""
+    limits, seeds = ("max_tokens", "max_completion_tokens"), ("seed", "random_seed")
     return {
-        "limit": {name: {name: limit} for name in ("max_tokens", "max_completion_tokens")}
-        | {NONE: {}},
+        "limit": {name: {name: limit} for name in limits} | {NONE: {}},
         "system": {OWN: {}, FOLDED: {}},
         "temperature": {"sent": {"temperature": sampling.temperature}, NONE: {}},
-        "seed": {name: {name: SEED} for name in ("seed", "random_seed")} | {NONE: {}},
+        "seed": {name: {name: SEED} for name in seeds} | {NONE: {}},
         "top_p": {"sent": {"top_p": sampling.top_p}, NONE: {}},
     }
 
@@ -54,25 +54,17 @@ def settle(
     # 1. all as it is wanted
     if ask(best(offered)) is None:
         return best(offered), {}
-    # 2. the least that is taken
-    bare = {name: list(ways)[-1] for name, ways in offered.items()}
+    # 2. from the least on, one by one; the limit first, of which some way must be taken
+    taken = {name: list(ways)[-1] for name, ways in offered.items()}
     refused: dict[str, Fault] = {}
-    for way in offered["limit"]:
-        taken = bare | {"limit": way}
-        fault = ask(taken)
-        if fault is None:
-            break
-        refused.setdefault("limit", fault)
-    else:
-        raise refused["limit"]
-    # 3. and to it one by one what else is taken
     for name, ways in offered.items():
         for way in ways:
-            if way == taken[name]:
-                break
-            fault = ask(taken | {name: way})
+            known = name != "limit" and way == taken[name]
+            fault = None if known else ask(taken | {name: way})
             if fault is None:
                 taken[name] = way
                 break
             refused.setdefault(name, fault)
+        else:
+            raise refused[name]
     return taken, refused

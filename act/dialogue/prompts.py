@@ -26,14 +26,18 @@ def message(role: str, content: str) -> dict[str, str]:
     return {"role": role, "content": content}
 
 
-def therapist_prompt(cot: bool) -> str:
-    """The therapist's system prompt."""
-    return f"{TEXTS['therapist']}\n\n{TEXTS['cot_format']}" if cot else TEXTS["therapist"]
+def therapist_prompt(cot: bool, own: str | None = None) -> str:
+    """The therapist's system prompt, or your `own` in its place ("": none), and the CoT form."""
+    prompt = TEXTS["therapist"] if own is None else own
+    return f"{prompt}\n\n{TEXTS['cot_format']}" if cot and prompt else prompt
 
 
-def therapist_messages(turns: list[dict], client: str, cot: bool) -> Messages:
+def therapist_messages(
+    turns: list[dict], client: str, cot: bool, own: str | None = None
+) -> Messages:
     """What the therapist sees: its prompt, the turns so far, and what the client has just said."""
-    messages = [message("system", therapist_prompt(cot))]
+    system = therapist_prompt(cot, own)
+    messages = [message("system", system)] if system else []
     for turn in turns:
         messages += [message("user", turn["client"]), message("assistant", turn["answer"])]
     return [*messages, message("user", client)]

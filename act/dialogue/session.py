@@ -2,23 +2,25 @@
 
 A turn is: the client speaks, the therapist thinks (or not) and answers. Both see the history of
 answers only; thinking is never shown again, in training or here. A client may be recorded
-(replay.py): it is not asked, its lines are said again. A supervising model may send either's draft
+(clients.py): it is not asked, its lines are said again. A supervising model may send either's draft
 back. Every turn is stored as it ends (journal.py), and a session goes on from there after any
 death.
 """
 
 import hashlib
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import chain
 
 from tqdm import tqdm
 
 from act.dialogue import prompts
 from act.dialogue.chat import Ask, ChatModel, Reply, Talk, hold_talks, read_reply
-from act.dialogue.journal import Journal, check_made_with, check_served, made_with
+from act.dialogue.clients import Client
+from act.dialogue.journal import Journal, check_made_with, made_with
 from act.dialogue.profiles import ME, draw_twists
-from act.dialogue.replay import Replayed
 from act.model.tokenizer import Messages
 from act.records import WITH_WORDS, InputError, Store
 
@@ -38,31 +40,37 @@ def seed_from(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256("/".join(map(str, parts)).encode()).digest()[:8]) >> 1
 
 
-def new_session(
-    condition: str, profile: dict, speakers: Speakers, cot_format: str, seed: int
-) -> dict:
-    """An empty session record (records.check_session)."""
-    session = {"id": f"{condition}/{profile['id']}", "condition": condition, "profile": profile}
-    session |= {"turns": [], "status": "complete"}
-    if isinstance(client := speakers["client"], Replayed):
-        session["client_words"] = client.words
-    return session | made_with(speakers, cot_format, seed)
-
-
 class Session:
-    """One session being held: a talk that adds turns to its record. It has `turns` of them, or as
-    many as a replayed client has lines."""
+    """One session being held: a talk that adds turns to its record (records.check_session). It has
+    `turns` of them, or as many as a replayed client has lines.
 
-    def __init__(self, record: dict, speakers: Speakers, turns: int):
-        self.record, self.speakers, self.turns = record, speakers, turns
-        self.lines: list[str] = []  # a replayed client's
-        if isinstance(client := speakers["client"], Replayed):
-            self.lines = client.lines[:turns]
-            self.turns = len(self.lines)
-        thinks = record["condition"] == TRANSCRIPT or record["condition"].endswith("-cot")
+    `system`: a therapist's prompt of your own, "" for none; it is kept in the record's "sampling".
+    """
+
+    def __init__(
+        self,
+        condition: str,
+        client: Client,
+        speakers: Speakers,
+        cot_format: str,
+        seed: int,
+        turns: int,
+        system: str | None = None,
+    ):
+        self.speakers, self.system, self.lines = speakers, system, client.lines
+        self.turns, profile = client.turns(turns), client.profile
+        self.record = {"id": f"{condition}/{profile['id']}", "condition": condition}
+        self.record |= {"profile": profile, "turns": [], "status": "complete"}
+        if client.lines:
+            self.record["client_words"] = client.words
+        self.record |= made_with(speakers, cot_format, seed)
+        if system is not None:
+            self.record["sampling"]["system"] = system
+        thinks = condition == TRANSCRIPT or condition.endswith("-cot")
         self.cot = {"therapist": thinks, "client": False}  # whose replies have two parts
+        self.enforce = cot_format == "enforce"
         # what each seed is drawn from, beside what it is for
-        self.seed = (record["seed"], record["condition"], record["profile"]["id"])
+        self.seed = (seed, condition, profile["id"])
         self.turn: dict = {}  # in the making
         self.number = 0  # its number, from 1
 
@@ -105,7 +113,7 @@ class Session:
         if words.status == "length":
             turn["client_cut"] = True
         # 2. the therapist answers
-        seen = prompts.therapist_messages(past, words.text, self.cot["therapist"])
+        seen = prompts.therapist_messages(past, words.text, self.cot["therapist"], self.system)
         reply = yield from self.speak("therapist", seen)
         turn["status"], turn["thinking"], turn["answer"] = read_reply(reply, self.cot["therapist"])
         turn["prompt_tokens"], turn["response_tokens"] = reply.prompt_tokens, reply.response_tokens
@@ -139,7 +147,7 @@ class Session:
     def draft(self, speaker: str, messages: Messages, revision: int) -> Talk[Reply]:
         """One reply; where it breaks the CoT form, one more, which stands. How many broke it is
         kept as the turn's "out_of_form"."""
-        enforce = self.cot[speaker] and self.record["sampling"]["format"] == "enforce"
+        enforce = self.cot[speaker] and self.enforce
         for attempt in ("first", "again"):
             seed = seed_from(*self.seed, speaker, self.number, revision, attempt)
             reply = yield from self.ask(speaker, Ask(self.record["id"], messages, seed, enforce))
@@ -175,16 +183,53 @@ class Session:
         return reply
 
 
-def check_held(store: Store, profiles: list[dict], new: Callable[[dict, dict], Session]) -> None:
-    """Refuse a store whose sessions have other settings; `new(profile, held)` is one begun now."""
-    # a client of the same id must be the same client; others in the file need not be wanted here
-    clients = {profile["id"]: profile for profile in profiles}
+def unheld(
+    store: Store, conditions: Iterable[str], clients: dict[str, Client]
+) -> dict[str, list[Client]]:
+    """Condition -> the clients who have no session in it yet, where there are any."""
+    missing = {}
+    for condition in conditions:
+        left = [clients[name] for name in clients if f"{condition}/{name}" not in store]
+        if left:
+            missing[condition] = left
+    return missing
+
+
+def check_held(
+    store: Store, made: Callable[[dict], dict], clients: dict[str, Client], turns: int
+) -> None:
+    """Refuse a store whose sessions have other settings: `made(held)` is what a session like one
+    that is held is made with now."""
     for held in store.records():
-        now = new(clients.get(held["profile"]["id"], held["profile"]), held)
-        check_made_with(store.path, held, now.record, CURE)
-        there = len(held["turns"])
-        if held["status"] == "complete" and there != now.turns:
-            raise InputError(f"{store.path}: {held['id']} has {there} turns, not {now.turns}{CURE}")
+        new, client = made(held), clients.get(held["profile"]["id"])
+        # a client of the same id must be the same; others in the file need not be wanted here
+        if client:
+            new = new | {"profile": client.profile}
+            new |= {"client_words": client.words} if client.lines else {}
+        check_made_with(store.path, held, new, CURE)
+        # a replayed client has as many turns as lines; of one that is not at hand the fingerprint
+        # says whether these were all
+        said = client or Client(held["profile"], [turn["client"] for turn in held["turns"]])
+        known = said.words == held.get("client_words")
+        there, wanted = len(held["turns"]), said.turns(turns) if known else turns
+        if held["status"] == "complete" and there != wanted:
+            raise InputError(f"{store.path}: {held['id']} has {there} turns, not {wanted}{CURE}")
+
+
+def hold_all(
+    wanted: dict[str, list[Client]],
+    take: Callable[[str], Speakers],
+    journal: Journal,
+    args: Namespace,
+) -> None:
+    """Hold a session with each client that is wanted in a condition; `take` gives its speakers."""
+    turns = [client.turns(args.turns) for client in chain(*wanted.values())]
+    with tqdm(total=sum(turns), unit="turn") as bar:
+        for condition, clients in wanted.items():
+            bar.set_description(condition)
+            how = take(condition), args.format, args.seed, args.turns
+            sessions = [Session(condition, client, *how) for client in clients]
+            hold_sessions(sessions, journal, bar, args.batch)
 
 
 def hold_sessions(sessions: Iterable[Session], journal: Journal, bar: tqdm, batch: int) -> None:
@@ -195,7 +240,8 @@ def hold_sessions(sessions: Iterable[Session], journal: Journal, bar: tqdm, batc
     def talk(session: Session) -> Talk[None]:
         record = session.record
         if held := whole.get(record["condition"]):
-            check_served(journal.whole.path, held, record, CURE)
+            served = {"served": record.get("served", {})}
+            check_made_with(journal.whole.path, held, served, CURE)
         for speaker in session.speakers.values():
             speaker.bar = bar
         journal.restore(record, session.turns)

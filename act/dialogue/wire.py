@@ -1,4 +1,4 @@
-"""The wire to an OpenAI-compatible server: the address and its key, and an HTTP answer read as a
+"""The wire to an OpenAI-compatible server: its address and key, and an HTTP answer read as a
 `Reply` or a `Fault`.
 
 What is not said here is OpenAI's chat completions. The words in which servers say the same thing
@@ -8,10 +8,9 @@ What is not said here is OpenAI's chat completions. The words in which servers s
 import json
 import os
 import re
+import time
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from email.utils import mktime_tz, parsedate_tz
 from pathlib import Path
 
 import httpx
@@ -22,24 +21,14 @@ from act.records import WITH_WORDS, InputError, read_json
 
 SHOWN = 200  # letters of what a server says
 
-
-@dataclass(frozen=True)
-class Dialect:
-    """Where a family of servers differs from the others, beside what a probe finds."""
-
-    key: str  # the environment variable that holds the key
-    host: str = ""  # HOST, .ENDING or :PORT that tells the family; of the last one any
-    cuts_prompts: bool = False  # silently, where they exceed its context
-
-
-DIALECTS = (
-    Dialect("OPENAI_API_KEY", "api.openai.com"),
-    Dialect("AZURE_OPENAI_API_KEY", ".azure.com"),
-    Dialect("MISTRAL_API_KEY", "api.mistral.ai"),
-    Dialect("DEEPSEEK_API_KEY", "api.deepseek.com"),
-    Dialect("OLLAMA_API_KEY", ":11434", cuts_prompts=True),
-    Dialect("ACT_API_KEY"),  # vLLM, llama.cpp, and whatever else speaks OpenAI's chat completions
-)
+KEYS = {  # HOST, .ENDING or :PORT of a server's address -> the environment variable with its key
+    "api.openai.com": "OPENAI_API_KEY",
+    ".azure.com": "AZURE_OPENAI_API_KEY",
+    "api.mistral.ai": "MISTRAL_API_KEY",
+    "api.deepseek.com": "DEEPSEEK_API_KEY",
+    ":11434": "OLLAMA_API_KEY",
+}
+OTHERS = "ACT_API_KEY"  # of vLLM, llama.cpp, whatever else speaks OpenAI's chat completions
 VERSION = "api-version"  # the one thing behind a "?" that an address may have: Azure's
 
 MENDS = {  # by HTTP status (Fault); of all others "prompt", and "time" from 500 on
@@ -64,24 +53,36 @@ SPECIAL = _any_of(WORDS["special"], r"<[|\uff5c][^<>|\uff5c\s]{1,40}[|\uff5c]>")
 
 
 class Fault(Exception):
-    """An answer that is no reply.
+    """An answer without words to use.
 
     `mend` says what may mend it: a slower "pace" or "time" (`pause`: the seconds that the server
-    asks for), another "seed", another "prompt", a prompt that leaves "room" or is not "refused" by
-    a filter, or "nothing". `code`: of HTTP.
+    asks for), another "seed", other "words" or another "prompt", a prompt that leaves "room" or is
+    not "refused" by a filter, or "nothing". `code`: of HTTP, 0 for none. `reply`: what is known of
+    one whose words cannot be used.
     """
 
-    def __init__(self, what: str, mend: str, pause: float = 0.0, code: int = 200):
+    def __init__(
+        self, what: str, mend: str, code: int = 0, pause: float = 0.0, reply: Reply | None = None
+    ):
         super().__init__(what)
-        self.mend, self.pause, self.code = mend, pause, code
+        self.mend, self.code, self.pause, self.reply = mend, code, pause, reply
 
 
-def find_dialect(url: httpx.URL) -> Dialect:
-    """The dialect of the server at an address."""
-    for dialect in DIALECTS:
-        host = dialect.host
-        if host in (url.host, f":{url.port}", "") or (host[0] == "." and url.host.endswith(host)):
-            return dialect
+def key_variable(url: httpx.URL) -> str:
+    """The environment variable that holds the key of the server at an address."""
+    for place, variable in KEYS.items():
+        ends_so = place[0] == "." and url.host.endswith(place)
+        if ends_so or place in (url.host, f":{url.port}"):
+            return variable
+    return OTHERS
+
+
+def read_key(variable: str) -> str:
+    """The key that an environment variable holds, "" for none."""
+    key = os.environ.get(variable, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise InputError(f"{variable}: holds characters that no key has; was it copied whole?")
+    return key
 
 
 def read_address(spec: str) -> tuple[str, httpx.URL]:
@@ -100,19 +101,6 @@ def read_address(spec: str) -> tuple[str, httpx.URL]:
     return name, url.copy_with(path=path, fragment=None)
 
 
-def is_loopback(url: httpx.URL) -> bool:
-    """Is the server on this machine?"""
-    return url.host in ("localhost", "::1") or url.host.startswith("127.")
-
-
-def read_key(variable: str) -> str:
-    """The key that an environment variable holds, "" for none."""
-    key = os.environ.get(variable, "").strip()
-    if not (key.isascii() and key.isprintable()):
-        raise InputError(f"{variable}: holds characters that no key has; was it copied whole?")
-    return key
-
-
 def read_answer(code: int, headers: httpx.Headers, raw: bytes, tokens: float) -> dict:
     """The chat completion that an HTTP answer to a prompt of some `tokens` holds. Raises Fault for
     any other answer."""
@@ -120,26 +108,22 @@ def read_answer(code: int, headers: httpx.Headers, raw: bytes, tokens: float) ->
     if code != 200:
         raise refusal(code, headers, text, tokens)
     try:
-        data = json.loads(raw)
-        failed = data.get("error")
-        if isinstance(failed, dict) and type(failed.get("code")) is int:  # a router's
-            raise refusal(failed["code"], headers, text, tokens)
-        choice, usage = data["choices"][0], data.get("usage") or {}
-        # what is not JSON is no answer: NaN, infinite numbers, half a surrogate pair. Not so with
-        # log-probs, which are not stored, and have pieces of letters and odd numbers
-        given = choice.pop("logprobs", None)
-        json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
-        choice["logprobs"] = given
-        kinds = (choice, dict), (choice["message"], dict), (usage, dict)
-        kinds += ((choice.get("finish_reason"), str | None),)
-        whole = all(isinstance(value, kind) for value, kind in kinds)
+        match data := json.loads(raw):
+            case {"error": {"code": int(code)}}:  # a router's
+                raise refusal(code, headers, text, tokens)
+            case {"choices": [{"message": {}} as choice, *_]}:
+                # what is not JSON is no answer: NaN, infinite numbers, half a surrogate pair. Not
+                # so of log-probs, which are not stored, and have pieces of letters, odd numbers
+                stored = data | {"choices": [choice | {"logprobs": None}]}
+                json.dumps(stored, ensure_ascii=False, allow_nan=False).encode()
+                ended = isinstance(choice.get("finish_reason"), str | None)
+                if ended and isinstance(data.get("usage") or {}, dict):
+                    return data
     except UnicodeEncodeError:
         raise Fault("an answer with half a surrogate pair", "seed") from None
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        whole = False  # no JSON, or of another shape
-    if not whole:
-        raise Fault(f"HTTP 200 with no chat completion: {text}", "time")
-    return data
+    except (ValueError, RecursionError):
+        pass  # no JSON
+    raise Fault(f"HTTP 200 with no chat completion: {text}", "time")
 
 
 def refusal(code: int, headers: httpx.Headers, text: str, tokens: float) -> Fault:
@@ -157,8 +141,7 @@ def refusal(code: int, headers: httpx.Headers, text: str, tokens: float) -> Faul
         mend = "room"
     elif mend == "prompt" and any(words in said for words in WORDS["filtered"]):
         mend = "refused"
-    pause = retry_after(headers) if mend in ("pace", "time") else 0.0
-    return Fault(f"HTTP {code}: {text}", mend, pause, code)
+    return Fault(f"HTTP {code}: {text}", mend, code, retry_after(headers))
 
 
 def is_too_long(said: str, tokens: float) -> bool:
@@ -178,49 +161,56 @@ def is_too_long(said: str, tokens: float) -> bool:
 
 def retry_after(headers: httpx.Headers) -> float:
     """Seconds to wait, 0 for none: `retry-after-ms`, or `retry-after` in seconds or as a date."""
-    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+    asked = headers.get("retry-after", "")
+    for text, unit in ((headers.get("retry-after-ms", ""), 0.001), (asked, 1.0)):
         with suppress(ValueError):
-            seconds = float(headers.get(name, "")) * unit
+            seconds = float(text) * unit
             return seconds if seconds > 0 else 0.0  # NaN neither
-    try:
-        date = parsedate_to_datetime(headers.get("retry-after", ""))
-        if date.tzinfo is None:  # -0000: UTC, of a place that is not told
-            date = date.replace(tzinfo=UTC)
-        return max((date - datetime.now(UTC)).total_seconds(), 0.0)
-    except (ValueError, OverflowError):
-        return 0.0
+    with suppress(ValueError, OverflowError):
+        if date := parsedate_tz(asked):
+            return max(mktime_tz(date) - time.time(), 0.0)
+    return 0.0
 
 
 def read_completion(data: dict, attempts: int, prompt_was_cut: bool) -> Reply:
-    """The reply in a chat completion. Raises Fault where another try may give one: no words behind
-    an end, or a finish that is the server's fault."""
+    """The reply in a chat completion. Raises Fault where it has no words to use."""
     choice, usage = data["choices"][0], plain(data.get("usage") or {})
     message, finish = choice["message"], choice.get("finish_reason")
-    status = finish_status(finish)
-    if status == "lost":
-        raise Fault(f"finish_reason {finish}", "time")
     text, special = read_content(message.get("content"))
-    # what is told of the call, kept with the turn
+    # 1. what is told of the call, kept with the turn
     told = plain({"model": data.get("model"), "fingerprint": data.get("system_fingerprint")})
     call = {"model": None, "fingerprint": None} | told
     call |= {"finish": finish, "usage": usage, "attempts": attempts}
     if special:
         call["cut_at"] = special
-    if refused := message.get("refusal"):
-        call["refusal"], status = str(refused), "refused"
+    # 2. how it ended
+    status = finish_status(finish)
+    if status == "lost":
+        raise Fault(f"finish_reason {finish}", "time")
+    if message.get("refusal"):
+        call["refusal"], status = one_line(str(message["refusal"])), "refused"
     if prompt_was_cut:
         status = "context"
-    if special and status == "length":
+    if status == "length" and special:
         status = "ok"  # it had ended; the server did not know its end token, and let it go on
     if status == "ok" and not text:
         raise Fault("empty content", "seed")
     if status == "length" and not text:
         status = "error"
-    given = choice.get("logprobs")
-    logprobs = given.get("content") if isinstance(given, dict) else None
+    # 3. its words, if they are any to use
+    logprobs = choice.get("logprobs")
+    logprobs = logprobs.get("content") if isinstance(logprobs, dict) else None
     tokens = (usage.get(f"{what}_tokens") for what in ("prompt", "completion"))
     tokens = [number if type(number) is int else None for number in tokens]
-    return Reply(text if status in WITH_WORDS else "", status, *tokens, call, logprobs)
+    reply = Reply(text if status in WITH_WORDS else "", status, *tokens, call, logprobs)
+    if status == "refused":
+        raise Fault(f"refused: {call.get('refusal', finish)}", "words", reply=reply)
+    if status == "error":
+        why = f"finish_reason {finish} and no words to use"
+        if finish_status(finish) == "length":
+            why += "; if it thinks before it answers, give it --room-to-think"
+        raise Fault(why, "words", reply=reply)
+    return reply
 
 
 def finish_status(finish: str | None) -> str:
@@ -245,6 +235,11 @@ def plain(told: dict) -> dict:
         elif isinstance(value, str | int | float):
             kept[name] = value[:SHOWN] if isinstance(value, str) else value
     return kept
+
+
+def one_line(text: str) -> str:
+    """The beginning of what a server says."""
+    return " ".join(text.split())[:SHOWN]
 
 
 def read_content(content: object) -> tuple[str, str | None]:
