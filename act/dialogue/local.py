@@ -17,7 +17,7 @@ from act.dialogue.prompts import ANSWER, THINKING
 from act.model.adapter import load_adapter, warn_trained_otherwise
 from act.model.checkpoint import load_model, read_config
 from act.model.llama import Llama
-from act.model.lora import detach
+from act.model.lora import merge
 from act.model.sampler import Request, Sampler, Sampling
 from act.model.spec import is_endpoint, model_name, split_spec
 from act.model.tokenizer import ChatTokenizer
@@ -37,7 +37,8 @@ class LocalChat(ChatModel):
     def __init__(self, name: str, model: Llama, tokenizer: ChatTokenizer, sampling: Sampling):
         self.base = self.name = name  # FOLDER; the name gets +ADAPTER behind it
         self.adapter: str | None = None  # its fingerprint
-        self.model, self.tokenizer, self.sampling = model, tokenizer, sampling
+        self.bare = self.model = model  # without an adapter, and as it speaks
+        self.tokenizer, self.sampling = tokenizer, sampling
         # what an enforced reply opens with, and what is put in
         self.thinking = tuple(tokenizer.encode(THINKING))
         self.answer = tokenizer.encode(f"\n\n{ANSWER}")
@@ -54,14 +55,9 @@ class LocalChat(ChatModel):
         """From FOLDER or FOLDER+ADAPTER, with a chat template or the folder's own."""
         folder, adapter = split_spec(spec)
         base, tokenizer = load_base(folder.resolve(), device, template)
-        # a model of its own on the same weights: what adapter it wears, no other does
-        with torch.device("meta"):  # no memory for weights that are replaced
-            model = Llama(base.config)
-        model.load_state_dict(base.state_dict(), strict=True, assign=True)
-        chat = cls(str(folder), model.requires_grad_(False), tokenizer, sampling)
+        chat = cls(str(folder), base, tokenizer, sampling)
         chat.template = template
-        if adapter:
-            chat.wear(adapter)
+        chat.wear(adapter)
         return chat
 
     def play(self, condition: str, adapters: Path | None) -> None:
@@ -69,13 +65,24 @@ class LocalChat(ChatModel):
         self.wear(adapters / condition if is_trained(condition) else None)
 
     def wear(self, adapter: Path | None) -> None:
-        """Take off the adapter that is on, put this one on, and forget all conversations."""
-        detach(self.model)
+        """Take off the adapter that is on, put this one on, and forget all conversations.
+
+        In float32 it is merged into copies of the weights, which saves its products. bfloat16 would
+        round most of it away: there it stays beside them, in bfloat16 too.
+        """
+        # a model of its own on the bare one's weights: what adapter it wears, no other does
+        with torch.device("meta"):  # no memory for weights that are replaced
+            model = Llama(self.bare.config)
+        model.load_state_dict(self.bare.state_dict(), strict=True, assign=True)
         self.name, self.adapter = self.base, None
         if adapter:
             warn_trained_otherwise(Path(self.base), adapter, self.tokenizer)
-            load_adapter(self.model, adapter)
+            load_adapter(model, adapter)
+            if model.head.dtype == torch.float32:
+                merge(model)
+            model.to(model.head.dtype)
             self.name, self.adapter = f"{self.base}+{adapter}", fingerprint(adapter)
+        self.model = model.requires_grad_(False)
         self.forget_all()
 
     def forget_all(self) -> None:
