@@ -6,8 +6,9 @@ behind an endpoint.
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
+from weakref import WeakSet
 
 import torch
 
@@ -16,6 +17,7 @@ from act.dialogue.endpoint import open_endpoint
 from act.dialogue.prompts import ANSWER, THINKING
 from act.model.adapter import load_adapter, warn_trained_otherwise
 from act.model.checkpoint import load_model, read_config
+from act.model.kv_cache import tokens_that_fit
 from act.model.llama import Llama
 from act.model.lora import merge
 from act.model.sampler import Request, Sampler, Sampling
@@ -23,6 +25,8 @@ from act.model.spec import is_endpoint, model_name, split_spec
 from act.model.tokenizer import ChatTokenizer
 from act.model.weights import DIVERGED, finite, sampled_sha256
 from act.records import InputError, is_trained
+
+SPEAKERS: WeakSet["LocalChat"] = WeakSet()  # the models of this process
 
 
 class LocalChat(ChatModel):
@@ -39,6 +43,7 @@ class LocalChat(ChatModel):
         self.adapter: str | None = None  # its fingerprint
         self.bare = self.model = model  # without an adapter, and as it speaks
         self.tokenizer, self.sampling = tokenizer, sampling
+        SPEAKERS.add(self)
         # what an enforced reply opens with, and what is put in
         self.thinking = tuple(tokenizer.encode(THINKING))
         self.answer = tokenizer.encode(f"\n\n{ANSWER}")
@@ -90,10 +95,15 @@ class LocalChat(ChatModel):
         self.sampler = Sampler(self.model, self.tokenizer.end_ids, self.sampling)
         self.refused: list[tuple[str, Reply]] = []  # prompts without room: next step's replies
 
+    @cached_property
+    def room(self) -> int:
+        """Tokens whose keys and values memory holds, of all; this speaker's even share."""
+        return tokens_that_fit(self.model) // len(SPEAKERS)
+
     @property
     def busy(self) -> int:
         """Replies begun and not ended, refused ones too."""
-        return len(self.sampler.pending) + len(self.refused)
+        return len(self.sampler.pending) + len(self.sampler.waiting) + len(self.refused)
 
     def start(self, asks: list[Ask]) -> None:
         """Put prompts into the batch. Raises InputError where no enforced form fits a reply."""
@@ -108,6 +118,7 @@ class LocalChat(ChatModel):
                 self.refused.append((ask.key, Reply("", "context", len(prompt), 0)))
             else:
                 requests.append(Request(ask.key, prompt, ask.seed, **form))
+        self.sampler.most = self.room
         self.sampler.add(requests)
 
     def step(self, wait: float = 0) -> list[tuple[str, Reply]]:
