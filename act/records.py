@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from types import UnionType
 
-from act.files import BUSY, append_whole, lock, make_room
+from act.files import BUSY, append_whole, close, lock, make_room
 from act.formats import begins_array, other_format, parsed, with_name
 
 TURN_STATUSES = ("ok", "length", "format", "context", "refused", "error")
@@ -228,9 +228,7 @@ class Store(AbstractContextManager):
 
     def close(self) -> None:
         """Let the file go, and remove it where it is empty."""
-        if not os.fstat(self.file.fileno()).st_size:
-            self.path.unlink(missing_ok=True)
-        self.file.close()
+        close(self.file, self.path, remove=not os.fstat(self.file.fileno()).st_size)
 
     def __exit__(self, *_: object) -> None:
         self.close()
