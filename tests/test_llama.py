@@ -184,6 +184,7 @@ def test_cache_gives_the_logits_of_a_whole_pass(tmp_path):
         for a, b in zip(first, then, strict=True)
     ]
     cache = KVCache(model.config, model.device, torch.float32)
+    cache.add_rows(3)
     cache.grow(rows=3, slots=2)
     with torch.no_grad():
         for counts, starts in ((first, (0, 0, 0)), (then, first)):

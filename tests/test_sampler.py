@@ -277,9 +277,29 @@ def test_a_beginning_much_shorter_than_the_trunk_leaves_it_whole(tiny, way):
 
 
 @once
+def test_a_trunk_takes_the_memory_of_one_row(tiny):
+    """20 conversations of 603 tokens, 600 of which they share, never take more than ROOM slots
+    each: the beginning is read in one row, which is small again when the others get theirs."""
+    decoder = Sampler(tiny, [END], Sampling(0, 1, 4))
+    most, grow = [], KVCache.grow
+
+    def noted(cache, *words, **named):
+        grow(cache, *words, **named)
+        rows, _, slots, _ = cache.own_kv[0].shape
+        most.append(rows * slots)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(KVCache, "grow", noted)
+        decoder.add([Request(str(i), text(1, 600) + text(i + 2, 3)) for i in range(20)])
+    assert len(decoder.trunk) == 600
+    assert max(most) == 20 * decoder.cache.slots == 20 * kv_cache.ROOM
+
+
+@once
 def test_room_is_made_for_one_layer_after_another(monkeypatch):
     """While a layer's keys or values are copied, those that were copied before are gone."""
     cache = KVCache(TINY, torch.device("cpu"), torch.float32)
+    cache.add_rows(3)
     cache.grow(rows=2, slots=8)
     old, pad = [weakref.ref(x) for x in cache.own_kv], torch.nn.functional.pad
     alive = []

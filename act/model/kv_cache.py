@@ -63,17 +63,19 @@ class KVCache:
         """Slots that each row has."""
         return self.own_kv[0].shape[2]
 
+    def add_rows(self, rows: int) -> None:
+        """More rows, empty: their memory is taken when they are first read into."""
+        self.lengths += [0] * rows
+        self.on_trunk += [False] * rows
+
     def grow(self, rows: int = 0, slots: int = 0) -> None:
-        """Make room for `rows` rows of `slots` own tokens."""
-        new = max(0, rows - len(self.lengths))
-        self.lengths += [0] * new
-        self.on_trunk += [False] * new
+        """Make room for the first `rows` rows, `slots` own tokens each; rows that are gone go."""
         B, _, S, _ = self.own_kv[0].shape
-        more_slots = slots + ROOM - S if slots > S else 0
-        if more_slots or len(self.lengths) > B:
-            more = (0, 0, 0, more_slots, 0, 0, 0, len(self.lengths) - B)  # behind D, S, K and B
+        if rows > B or slots > S:
+            more_rows = max(rows, min(B, len(self.lengths))) - B
+            more_slots = slots + ROOM - S if slots > S else 0
             for i, x in enumerate(self.own_kv):
-                self.own_kv[i] = F.pad(x, more)  # rows that nobody has any more go
+                self.own_kv[i] = F.pad(x, (0, 0, 0, more_slots, 0, 0, 0, more_rows))
 
     def own(self, row: int) -> int:
         """How many of a row's tokens stand in its own slots."""
@@ -85,16 +87,18 @@ class KVCache:
         self.lengths, self.on_trunk = (
             [by_row[source] for source in order] for by_row in (self.lengths, self.on_trunk)
         )
-        if moved:
+        n = max(map(self.own, moved), default=0)
+        if n:
+            self.grow(rows=len(order))
             sources = [order[row] for row in moved]
             to, source = torch.tensor([moved, sources], device=self.device)
-            n = max(map(self.own, moved))
             for x in self.own_kv:
                 x[to, :, :n] = x[source, :, :n]
 
     def copy(self, source: int, row: int, tokens: int) -> None:
         """Make a row's tokens the first of row `source`, at least all that it has on the trunk."""
         n = tokens - (self.lengths[source] - self.own(source))
+        self.grow(rows=row + 1)
         for x in self.own_kv:
             x[row, :, :n] = x[source, :, :n]
         self.lengths[row], self.on_trunk[row] = tokens, self.on_trunk[source]
@@ -103,9 +107,11 @@ class KVCache:
         """Make a row's first tokens the trunk, and put the row on it."""
         n = self.lengths[row]
         self.trunk = [x[row, :, :tokens].clone() for x in self.own_kv]
-        for x in self.own_kv:
-            x[row, :, : n - tokens] = x[row, :, tokens:n].clone()
         self.on_trunk[row] = True
+        slots = max(map(self.own, range(len(self.lengths)))) + ROOM  # that are still needed
+        for i, x in enumerate(self.own_kv):
+            x[row, :, : n - tokens] = x[row, :, tokens:n].clone()
+            self.own_kv[i] = x[:, :, :slots].clone()
 
     def shorten(self, tokens: int) -> None:
         """Keep the trunk's first tokens alone; the rows on it take the others into own slots."""
@@ -123,7 +129,7 @@ class KVCache:
         own = [self.own(row) for row in range(rows.start, rows.stop)]
         multiple = KEYS.get(self.device.type, 1)
         S = -(-(max(own) + T) // multiple) * multiple
-        self.grow(slots=S)
+        self.grow(rows.stop, S)
         known = [self.lengths[rows], own, self.on_trunk[rows]]
         before, behind, on_trunk = torch.tensor(known, device=self.device)  # (B,) each
         ahead = torch.arange(T, device=self.device)

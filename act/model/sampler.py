@@ -109,7 +109,7 @@ class Sampler:
         new = [request.key for request in requests if request.key not in self.keys]
         self.keys += new
         self.held += [[] for _ in new]
-        self.cache.grow(rows=len(self.keys))
+        self.cache.add_rows(len(new))
         order = list(range(len(self.keys)))
         for row, request in enumerate(requests, first):
             here = order.index(self.keys.index(request.key))
