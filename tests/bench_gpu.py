@@ -139,7 +139,7 @@ def begin() -> None:
 
 
 def peak_gib() -> float | None:
-    """GiB of tensors at most since `begin`; None without a GPU."""
+    """GiB of tensors at most since `begin`, on a GPU."""
     return torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else None
 
 
@@ -194,16 +194,13 @@ def gradients(table: Table, size: Size, device: str) -> None:
     """The gradient of an adapter on two layers, of five pairs as one tree, in either type, against
     the same pairs one by one in float32."""
     examples = session(size)[:5]
-    truth = gradient(
-        size, device, torch.float32, partial(one_by_one, examples=examples, of=examples)
-    )
+    plain = partial(one_by_one, examples=examples, of=examples)
+    truth = gradient(size, device, torch.float32, plain)
     objective = Objective("orpo", LAMBDA)
     tree = partial(run_examples, examples=examples, objective=objective, backward=True)
     for dtype in (torch.float32, torch.bfloat16):
-
-        def measure(dtype: torch.dtype = dtype) -> dict:
-            return {"error": off(gradient(size, device, dtype, tree), truth)}
-
+        found = partial(gradient, size, device, dtype, tree)
+        measure = lambda found=found: {"error": off(found(), truth)}  # noqa: E731
         table.row(measure, dtype=str(dtype).removeprefix("torch."))
 
 
@@ -229,12 +226,11 @@ def kernel(table: Table, size: Size, device: str) -> None:
         with torch.no_grad():
             some = F.linear(hidden[:64].double(), weight.double()).log_softmax(1)
             truth = some.gather(1, targets[:64, None])[:, 0]
-        products = partial(bare_products, hidden.detach(), weight)
-        bare = several(products)
+        bare = several(partial(bare_products, hidden.detach(), weight))
         table.row(lambda bare=bare: {"ms": 1e3 * bare}, N=N, what="two bare products")
         for way in (logprob, naive_logprob, cross_entropy, liger):
             take = partial(way, hidden, weight, targets)
-            table.row(partial(of_kernel, take, hidden, truth, bare), N=N, what=way.__name__)
+            table.row(partial(of_way, take, hidden, truth, bare), N=N, what=way.__name__)
 
 
 def bare_products(hidden: Tensor, weight: Tensor) -> None:
@@ -255,7 +251,7 @@ def liger(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
     return -LigerFusedLinearCrossEntropyLoss(reduction="none")(weight, hidden, targets)
 
 
-def of_kernel(take: Callable[[], Tensor], hidden: Tensor, truth: Tensor, bare: float) -> dict:
+def of_way(take: Callable[[], Tensor], hidden: Tensor, truth: Tensor, bare: float) -> dict:
     """Time, memory and error of one way to the log-probs."""
 
     def run() -> None:
@@ -264,15 +260,14 @@ def of_kernel(take: Callable[[], Tensor], hidden: Tensor, truth: Tensor, bare: f
 
     begin()
     seconds = several(run)
-    numbers = {"ms": 1e3 * seconds, "over_bare": seconds / bare, "gib": peak_gib()}
-    return numbers | {"error": off(take().detach()[:64], truth)}
+    error = off(take().detach()[:64], truth)
+    return {"ms": 1e3 * seconds, "over_bare": seconds / bare, "gib": peak_gib(), "error": error}
 
 
 def step(table: Table, size: Size, device: str) -> None:
     """An ORPO step of a session, LoRA 64, AdamW, bfloat16 base, with the activations of some tokens
     kept; three of its pairs one by one, and from these (Simpson's rule) all."""
-    examples = session(size)
-    model = size.model(torch.bfloat16, device)
+    examples, model = session(size), size.model(torch.bfloat16, device)
     attach(model, rank=64, alpha=64)
     state = TrainState(model, weight_decay=0.0, max_grad_norm=1.0)
 
@@ -285,8 +280,7 @@ def step(table: Table, size: Size, device: str) -> None:
 
         begin()
         seconds, tokens = several(run, 2), sums["unique_tokens"]
-        speed = {"s": seconds, "tokens_per_s": tokens / seconds}
-        return {"tokens": tokens} | speed | {"gib": peak_gib()}
+        return {"tokens": tokens, "s": seconds, "gib": peak_gib()}
 
     def pairs() -> dict:
         begin()
@@ -318,8 +312,8 @@ def decoding(table: Table, size: Size, device: str) -> None:
             requests.append(Request(str(row), trunk + own, seed=row))
         read = once(partial(sampler.add, requests))
         seconds = several(sampler.step, size.steps)
-        speed = {"ms": 1e3 * seconds, "tokens_per_s": rows / seconds}
-        return {"read_s": read} | speed | {"gib": peak_gib()}
+        speed = {"ms": 1e3 * seconds, "tokens_per_s": rows / seconds, "gib": peak_gib()}
+        return {"read_s": read} | speed
 
     for rows in size.replies:
         table.row(partial(measure, rows), rows=rows)
