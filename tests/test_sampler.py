@@ -379,6 +379,8 @@ def test_conversations_wait_for_room_and_idle_ones_make_room(tiny, capsys):
 def test_a_reply_larger_than_the_room_is_made_all_the_same(tiny):
     decoder = Sampler(tiny, [END], Sampling(0, 1, 12))
     decoder.most = 1
+    decoder.add([])  # where all prompts were too long
+    assert not decoder.pending
     replies = decode(decoder, [Request(key, text(3, 5)) for key in "ab"])
     assert [reply.ids for reply in replies] == [plain_greedy(tiny, text(3, 5), 12)] * 2
 

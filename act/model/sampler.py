@@ -186,7 +186,7 @@ class Sampler:
         is kept of idle conversations are too much, the longest idle are forgotten."""
         begun = [reply.request for reply in self.pending]
         # each row is as long as the longest may become
-        slots = max([self.cache.slots, *map(self._slots, begun + requests)])
+        slots = max([ROOM, self.cache.slots, *map(self._slots, begun + requests)])
         rows = max(1, self.most // slots)
         free = max(0, rows - len(begun))
         room, self.waiting = requests[:free], requests[free:]
