@@ -387,8 +387,8 @@ def test_a_reply_larger_than_the_room_is_made_all_the_same(tiny):
 
 @once
 def test_a_gpus_free_memory_in_tokens(tiny, monkeypatch):
-    """Of 900 bytes free and 124 that PyTorch holds unused an eighth, 128, is left: 896 bytes. A
-    token has 2 x 2 layers x 2 heads x 8 numbers of 4 bytes, 256: three fit."""
+    """7/8 of 900 bytes free and 124 that PyTorch holds unused are 896. A token has 2 x 2 layers x 2
+    heads x 8 numbers of 4 bytes, 256: three fit."""
     assert kv_cache.tokens_that_fit(tiny) == sys.maxsize
     gpu = {"mem_get_info": (900, 2000), "memory_reserved": 324, "memory_allocated": 200}
     for name, value in gpu.items():

@@ -79,7 +79,8 @@ class LocalChat(ChatModel):
         with torch.device("meta"):  # no memory for weights that are replaced
             model = Llama(self.bare.config)
         model.load_state_dict(self.bare.state_dict(), strict=True, assign=True)
-        self.name, self.adapter = self.base, None
+        self.model, self.name, self.adapter = model, self.base, None
+        self.forget_all()  # and with them the weights that were merged
         if adapter:
             warn_trained_otherwise(Path(self.base), adapter, self.tokenizer)
             load_adapter(model, adapter)
@@ -87,8 +88,7 @@ class LocalChat(ChatModel):
                 merge(model)
             model.to(model.head.dtype)
             self.name, self.adapter = f"{self.base}+{adapter}", fingerprint(adapter)
-        self.model = model.requires_grad_(False)
-        self.forget_all()
+        model.requires_grad_(False)
 
     def forget_all(self) -> None:
         """Forget all conversations: the weights may have changed."""
@@ -97,7 +97,7 @@ class LocalChat(ChatModel):
 
     @cached_property
     def room(self) -> int:
-        """Tokens whose keys and values memory holds, of all; this speaker's even share."""
+        """Tokens whose keys and values memory holds: its share of all models' of this process."""
         return tokens_that_fit(self.model) // len(SPEAKERS)
 
     @property

@@ -17,25 +17,19 @@ from kernels.cached_attention import cached_attention
 
 ROOM = 256  # slots more than asked for, when room is made, so that it is made seldom
 KEYS = {"cuda": 64, "meta": 64}  # attended to in multiples of so many: shapes repeat, and fit
-LEFT = 8  # of a GPU's free memory the 8th part is left to what a pass computes
 
 
 def tokens_that_fit(model: Llama) -> int:
-    """Tokens whose keys and values a GPU's free memory holds; elsewhere any number."""
+    """Tokens whose keys and values 7/8 of a GPU's free memory hold, the rest being for what a pass
+    computes; elsewhere any number."""
     if model.device.type != "cuda":
         return sys.maxsize
     free, _ = torch.cuda.mem_get_info(model.device)
-    taken_back = torch.cuda.memory_reserved(model.device)
-    taken_back -= torch.cuda.memory_allocated(model.device)  # PyTorch's own, and unused
-    free += taken_back
-    return (free - free // LEFT) // token_bytes(model)
-
-
-def token_bytes(model: Llama) -> int:
-    """Bytes of one token's keys and values in all layers."""
+    free += torch.cuda.memory_reserved(model.device)  # what PyTorch holds and does not use
+    free -= torch.cuda.memory_allocated(model.device)
     config = model.config
     numbers = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
-    return numbers * model.head.dtype.itemsize
+    return free * 7 // 8 // (numbers * model.head.dtype.itemsize)
 
 
 class KVCache:
