@@ -3,12 +3,14 @@
 import json
 import shutil
 from functools import partial
+from weakref import WeakSet
 
 import pytest
 import torch
 from torch import nn
 
 from act.cli import warn
+from act.dialogue import local
 from act.dialogue.local import LocalChat, load_base
 from act.forms import FORMS
 from act.judging.judge import LocalJudge
@@ -266,3 +268,16 @@ def test_a_therapist_wears_an_adapter_exactly_and_takes_it_off_to_the_bit(
         assert torch.equal(tensor, bare[name]), name
         assert tensor.data_ptr() == other.model.state_dict()[name].data_ptr()  # no copy is left
     load_base.cache_clear()
+
+
+def test_two_speakers_share_what_memory_holds(folder, monkeypatch):
+    """Of 100 tokens each takes 50, asked when the first speaks: both are loaded by then."""
+    monkeypatch.setattr(local, "tokens_that_fit", lambda model: 100)
+    monkeypatch.setattr(local, "SPEAKERS", WeakSet())
+    greedy = Sampling(0.0, 1.0, 8)
+    therapist, client = (LocalChat.load(str(folder), greedy, "cpu") for _ in range(2))
+    therapist.start([])
+    assert therapist.sampler.most == client.room == 50
+    therapist.wear(None)
+    therapist.start([])
+    assert therapist.sampler.most == 50
