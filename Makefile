@@ -25,8 +25,8 @@ SCORE := --score expected
 # Two processes of one thread each: no test hands anything to another.
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist worksteal
 
-.PHONY: study measure pairs test quick check lint clean soak bench bench-kernel bench-train bench-3b bench-generate bench-simulate \
-	bench-judge bench-stats tune-judge coverage small-designs compare-order compare-neighbours serve
+.PHONY: study measure pairs test quick check lint clean soak gpu bench bench-kernel bench-train bench-3b bench-generate \
+	bench-simulate bench-judge bench-stats tune-judge coverage small-designs compare-order compare-neighbours serve
 
 study: measure
 	time $(PY) simulate.py $(TALK) $(SIMULATE) --out $(RUN)/sessions.jsonl
@@ -69,6 +69,11 @@ quick: .venv/installed $(MODEL)/model.safetensors
 # Formatting, import direction, docstrings; the commands of README and docs.
 check: lint
 	$(PY) -m pytest -q tests/test_house.py tests/test_docs.py
+
+# Where there is a GPU: right, and how fast? Six minutes; with any Python that has torch, transformers, peft, safetensors,
+# tokenizers: `make gpu PYTHON=python`.
+gpu:
+	$(PYTHON) -m tests.bench_gpu
 
 # Every comparison with peers, one after the other; hours.
 bench: bench-kernel bench-stats bench-judge bench-generate bench-simulate bench-3b bench-train

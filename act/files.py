@@ -9,7 +9,6 @@ A full disk, a kill or a folder without permission leaves what was there. What g
 """
 
 import errno
-import fcntl
 import json
 import math
 import os
@@ -19,7 +18,13 @@ from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 BUSY = "another process is writing here; wait for it or end it"
+LOCKS: dict[Path, int] = {}  # without fcntl: handles of the .lock files of this process
 # first bytes, as Latin-1, or the end of a name -> the format and the command
 FORMATS = json.loads(Path(__file__).with_name("formats.json").read_text(encoding="utf-8"))
 
@@ -93,14 +98,46 @@ def make_room(path: Path) -> None:
         raise OSError(errno.EINVAL, "not a file", str(path))
 
 
-def lock(file: FileIO | int, path: Path) -> None:
-    """Hold an open file or folder until it is closed; OSError where another process does."""
+def lock(file: FileIO | int | None, path: Path) -> None:
+    """Hold an open file or folder until it is closed; OSError where another process does.
+
+    Without fcntl the hold is PATH.lock, which only one process can create, until `unlock`.
+    """
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise OSError(errno.EBUSY, BUSY, str(path)) from None
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:  # Windows itself removes it when its process ends
+            how = os.O_CREAT | os.O_EXCL | getattr(os, "O_TEMPORARY", 0)
+            LOCKS[path] = os.open(lock_file(path), how)
+    except (BlockingIOError, FileExistsError):
+        left = "" if fcntl else f" (or remove {lock_file(path).name})"
+        raise OSError(errno.EBUSY, BUSY + left, str(path)) from None
     except OSError:
         pass  # a file system without locks
+
+
+def lock_file(path: Path) -> Path:
+    """What holds a path where there is no fcntl."""
+    return path.with_name(path.name + ".lock")
+
+
+def unlock(path: Path) -> None:
+    """Let go of a path that `lock` holds by its .lock file."""
+    if path in LOCKS:
+        os.close(LOCKS.pop(path))
+        with suppress(OSError):
+            lock_file(path).unlink()
+
+
+def close(file: FileIO, path: Path, remove: bool) -> None:
+    """Close a file that is held, and `remove` it: on Windows behind that, elsewhere before, while
+    nobody else can hold it."""
+    if not fcntl:
+        file.close()
+    if remove:
+        path.unlink(missing_ok=True)
+    file.close()
+    unlock(path)
 
 
 def open_alone(path: Path) -> FileIO:
@@ -119,7 +156,7 @@ def only_writer(folder: Path) -> Iterator[None]:
     """Make a folder, and hold it: a second process that would write there is refused. One in which
     nothing was written goes again."""
     make_room(folder / "log.jsonl")
-    handle = os.open(folder, os.O_RDONLY)
+    handle = os.open(folder, os.O_RDONLY) if fcntl else None  # Windows opens no folders
     try:
         lock(handle, folder)
         try:
@@ -127,8 +164,10 @@ def only_writer(folder: Path) -> Iterator[None]:
         finally:
             with suppress(OSError):  # it is not empty
                 folder.rmdir()
+            unlock(folder)
     finally:
-        os.close(handle)
+        if fcntl:
+            os.close(handle)
 
 
 @contextmanager
@@ -147,13 +186,17 @@ def whole_file(path: str | Path) -> Iterator[Path]:
             try:
                 yield partial
                 with open(partial, "rb+") as file:  # a library may have put another in its place
-                    os.fchmod(file.fileno(), mode)
                     os.fsync(file.fileno())
+                partial.chmod(mode)
+                if not fcntl:
+                    held.close()  # Windows moves no open file
                 partial.replace(place)
             except BaseException:
                 with suppress(OSError):
-                    partial.unlink()
+                    close(held, partial, remove=True)
                 raise
+            finally:
+                unlock(partial)
     except OSError as error:
         if error.filename in (None, str(partial), str(place)):
             error.filename = str(path)

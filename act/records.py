@@ -15,7 +15,7 @@ from operator import itemgetter
 from pathlib import Path
 from types import UnionType
 
-from act.files import InputError, append_whole, open_alone, parsed, refuse_other, with_name
+from act.files import InputError, append_whole, close, open_alone, parsed, refuse_other, with_name
 
 TURN_STATUSES = ("ok", "length", "format", "context", "refused", "error")
 WITH_WORDS = ("ok", "length")  # statuses of a turn with an answer, behind which a session goes on
@@ -218,9 +218,7 @@ class Store(AbstractContextManager):
 
     def close(self) -> None:
         """Let the file go, and remove it where it is empty."""
-        if not os.fstat(self.file.fileno()).st_size:
-            self.path.unlink(missing_ok=True)
-        self.file.close()
+        close(self.file, self.path, remove=not os.fstat(self.file.fileno()).st_size)
 
     def __exit__(self, *_: object) -> None:
         self.close()

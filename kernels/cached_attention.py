@@ -8,11 +8,13 @@ joined by their log-sum-exps, as in tree_attention.py:
     out = (1 - share) out_own + share out_trunk
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+aten = torch.ops.aten
 KeysValues = tuple[Tensor, Tensor]  # (K, P, D) each
 
 
@@ -26,30 +28,43 @@ def cached_attention(
     """
     B, H, T, D = q.shape
     K = k.shape[1]
-    if trunk is not None and q.device.type != "cpu":
-        return joined_keys(q, k, v, mask, trunk, on_trunk)
     G = H // K
     stacked = q.reshape(B, K, G * T, D)
     bias = mask[:, None, None].expand(B, 1, G, T, -1).reshape(B, 1, G * T, -1)
     if trunk is None:
-        return F.scaled_dot_product_attention(stacked, k, v, attn_mask=bias).view(B, H, T, D)
-    own, own_lse = _flash(stacked, k, v, attn_mask=bias)  # (B, K, G T, D), (B, K, G T)
+        return F.scaled_dot_product_attention(stacked, k, v, attn_mask=bias).reshape(B, H, T, D)
+    piece = FUSED.get(q.device.type, by_products)
+    own, own_lse = piece(stacked, k, v, bias)  # (B, K, G T, D), (B, K, G T)
     shared = stacked.transpose(0, 1).reshape(1, K, -1, D)  # all rows' queries of a key head
-    out, lse = _flash(shared, trunk[0][None], trunk[1][None])  # (1, K, B G T, D), (1, K, B G T)
+    out, lse = piece(shared, trunk[0][None], trunk[1][None])  # (1, K, B G T, D), (1, K, B G T)
     out, lse = (x[0].unflatten(1, (B, -1)).transpose(0, 1) for x in (out, lse))  # as own, own_lse
     share = torch.sigmoid(lse - own_lse) * on_trunk[:, None, None]
     return torch.lerp(own, out, share[..., None].to(own.dtype)).reshape(B, H, T, D)
 
 
-def joined_keys(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor, trunk: KeysValues, on_trunk: Tensor
-) -> Tensor:
-    """`cached_attention` from public calls alone, for any device; copies the trunk's keys."""
-    B, H, T, D = q.shape
-    K, P, _ = trunk[0].shape
-    k = torch.cat([trunk[0].expand(B, K, P, D), k], dim=2)  # (B, K, P + S, D)
-    v = torch.cat([trunk[1].expand(B, K, P, D), v], dim=2)
-    k, v = (x.repeat_interleave(H // K, dim=1) for x in (k, v))
-    seen = on_trunk.to(mask.dtype).log()[:, None, None].expand(B, T, P)  # 0 or -inf
-    mask = torch.cat([seen, mask], dim=2)[:, None]  # (B, 1, T, P + S)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+def by_products(
+    q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """(out, log-sum-exps) of a piece of attention by public calls, for any device: (B, K, N, D) and
+    (B, K, N) of queries q (B, K, N, D) over k and v (B, K, S, D), with `bias` added to the scores.
+    """
+    scores = (q @ k.transpose(-1, -2)).float() / math.sqrt(q.shape[-1])  # (B, K, N, S)
+    if bias is not None:
+        scores = scores + bias
+    lse = scores.logsumexp(-1)
+    return (scores - lse[..., None]).exp().to(v.dtype) @ v, lse
+
+
+def _on_cpu(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    return aten._scaled_dot_product_flash_attention_for_cpu(q, k, v, attn_mask=bias)
+
+
+def _on_gpu(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The fused operator that takes a bias: of a multiple of 8 keys, one for each head."""
+    if bias is not None:
+        bias = bias.expand(-1, q.shape[1], -1, -1)
+    out, lse, *_ = aten._scaled_dot_product_efficient_attention(q, k, v, bias, True)
+    return out, lse[..., : q.shape[2]]  # padded to a multiple of 32
+
+
+FUSED = {"cpu": _on_cpu, "cuda": _on_gpu, "meta": _on_gpu}  # "meta": shapes alone, to be counted

@@ -185,15 +185,16 @@ def test_cache_gives_the_logits_of_a_whole_pass(tmp_path):
         torch.randint(500, (a + b,), generator=torch.Generator().manual_seed(a))
         for a, b in zip(first, then, strict=True)
     ]
-    cache = KVCache(model.config, 3, 2, model.device, torch.float32)
+    cache = KVCache(model.config, model.device, torch.float32)
+    cache.add_rows(3)
+    cache.grow(rows=3, slots=2)
     with torch.no_grad():
         for counts, starts in ((first, (0, 0, 0)), (then, first)):
             ids = torch.zeros(3, max(counts), dtype=torch.long)
             for row, (text, start, n) in enumerate(zip(texts, starts, counts, strict=True)):
                 ids[row, :n] = text[start : start + n]
-            positions = cache.positions(slice(0, 3), max(counts))
-            hidden = model(ids, positions, cache.attend(slice(0, 3), positions))
-            cache.lengths += torch.tensor(counts)
+            hidden = model(ids, *cache.attend(slice(0, 3), max(counts)))
+            cache.lengths = [n + more for n, more in zip(cache.lengths, counts, strict=True)]
         for row, text in enumerate(texts):
             torch.testing.assert_close(
                 hidden[row, then[row] - 1], model(text[None])[0, -1], atol=1e-5, rtol=1e-5

@@ -2,13 +2,16 @@
 
 import json
 import shutil
+from functools import partial
+from weakref import WeakSet
 
 import pytest
 import torch
 from torch import nn
 
 from act.cli import warn
-from act.dialogue.local import LocalChat
+from act.dialogue import local
+from act.dialogue.local import LocalChat, load_base
 from act.forms import FORMS
 from act.judging.judge import LocalJudge
 from act.model.adapter import load_adapter, save_adapter, warn_trained_otherwise
@@ -235,3 +238,50 @@ def test_an_adapter_of_another_template_is_warned_of(
         lines = capsys.readouterr().err.replace(f"{tmp_path}/", "").splitlines()
         said = [line for line in lines if "chat template" in line]
         assert said == ([TOLD[given]] if given else [])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_therapist_wears_an_adapter_exactly_and_takes_it_off_to_the_bit(
+    folder, tmp_path, monkeypatch, dtype
+):
+    """In float32 merged, within rounding; in bfloat16 beside the weights, which are too coarse for
+    it. A second speaker on the same base sees none of it."""
+    monkeypatch.setattr("act.dialogue.local.load_model", partial(load_model, dtype=dtype))
+    load_base.cache_clear()
+    torch.manual_seed(1)
+    beside = load_model(folder, dtype=dtype)
+    attach(beside, 2, 2)
+    for layer in lora_layers(beside).values():
+        nn.init.normal_(layer.lora_B, std=0.1 if dtype == torch.float32 else 2e-4)
+    save_adapter(beside, tmp_path / "adapters/sft", str(folder), 2, 2)
+    chat, other = (LocalChat.load(str(folder), Sampling(0.0, 1.0, 8), "cpu") for _ in range(2))
+    bare = {name: tensor.clone() for name, tensor in chat.model.state_dict().items()}
+    plain = outputs(chat.model)
+
+    chat.play("sft", tmp_path / "adapters")
+    worn, expected = outputs(chat.model), outputs(beside)
+    assert torch.equal(outputs(other.model), plain) and not torch.equal(worn, plain)
+    assert bool(lora_layers(chat.model)) == (dtype == torch.bfloat16)
+    limit = 1e-5 if dtype == torch.float32 else 2**-7 * expected.abs().max()
+    torch.testing.assert_close(worn, expected, rtol=0, atol=float(limit))
+    assert {p.dtype for p in chat.model.parameters()} == {dtype}
+
+    chat.play("instruct", tmp_path / "adapters")
+    assert torch.equal(outputs(chat.model), plain)
+    for name, tensor in chat.model.state_dict().items():
+        assert torch.equal(tensor, bare[name]), name
+        assert tensor.data_ptr() == other.model.state_dict()[name].data_ptr()  # no copy is left
+    load_base.cache_clear()
+
+
+def test_two_speakers_share_what_memory_holds(folder, monkeypatch):
+    """Of 100 tokens each takes 50, asked when the first speaks: both are loaded by then."""
+    monkeypatch.setattr(local, "tokens_that_fit", lambda model: 100)
+    monkeypatch.setattr(local, "SPEAKERS", WeakSet())
+    greedy = Sampling(0.0, 1.0, 8)
+    therapist, client = (LocalChat.load(str(folder), greedy, "cpu") for _ in range(2))
+    therapist.start([])
+    assert therapist.sampler.most == client.room == 50
+    therapist.wear(None)
+    therapist.start([])
+    assert therapist.sampler.most == 50

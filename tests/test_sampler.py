@@ -1,13 +1,17 @@
 """Decoding: distributions, independence of neighbours, the living cache, and the enforced CoT
 form."""
 
+import sys
 import weakref
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 from scipy.stats import chisquare
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from act.cli import warn
 from act.dialogue.chat import Ask
 from act.dialogue.local import LocalChat
 from act.dialogue.prompts import parse_reply
@@ -273,16 +277,124 @@ def test_a_beginning_much_shorter_than_the_trunk_leaves_it_whole(tiny, way):
 
 
 @once
-def test_growing_holds_the_old_keys_or_the_old_values_and_not_both(monkeypatch):
-    cache = KVCache(TINY, 2, 8, torch.device("cpu"), torch.float32)
-    old_keys, pad = weakref.ref(cache.k), torch.nn.functional.pad
+def test_a_trunk_takes_the_memory_of_one_row(tiny):
+    """20 conversations of 603 tokens, 600 of which they share, never take more than ROOM slots
+    each: the beginning is read in one row, which is small again when the others get theirs."""
+    decoder = Sampler(tiny, [END], Sampling(0, 1, 4))
+    most, grow = [], KVCache.grow
+
+    def noted(cache, *words, **named):
+        grow(cache, *words, **named)
+        rows, _, slots, _ = cache.own_kv[0].shape
+        most.append(rows * slots)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(KVCache, "grow", noted)
+        decoder.add([Request(str(i), text(1, 600) + text(i + 2, 3)) for i in range(20)])
+    assert len(decoder.trunk) == 600
+    assert max(most) == 20 * decoder.cache.slots == 20 * kv_cache.ROOM
+
+
+@once
+def test_room_is_made_for_one_layer_after_another(monkeypatch):
+    """While a layer's keys or values are copied, those that were copied before are gone."""
+    cache = KVCache(TINY, torch.device("cpu"), torch.float32)
+    cache.add_rows(3)
+    cache.grow(rows=2, slots=8)
+    old, pad = [weakref.ref(x) for x in cache.own_kv], torch.nn.functional.pad
     alive = []
-    monkeypatch.setattr(
-        kv_cache.F, "pad", lambda x, by: alive.append(old_keys() is not None) or pad(x, by)
-    )
-    cache.grow(rows=3, slots=9)
-    assert alive[:2] == [True, False]
-    assert cache.k.shape == cache.v.shape == (2, 3, 2, 9 + kv_cache.ROOM, 8)
+
+    def counted(x, more):
+        alive.append(sum(ref() is not None for ref in old))
+        return pad(x, more)
+
+    monkeypatch.setattr(kv_cache.F, "pad", counted)
+    cache.grow(rows=3, slots=9 + kv_cache.ROOM)
+    assert alive == [4, 3, 2, 1]
+    assert {x.shape for x in cache.own_kv} == {(3, 2, 9 + 2 * kv_cache.ROOM, 8)}
+
+
+class Launches(TorchDispatchMode):
+    """Counts operators, but for those that only look at memory otherwise."""
+
+    count = 0
+
+    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
+        out = operator(*args, **(kwargs or {}))
+        looks = isinstance(out, torch.Tensor) and out._is_view()
+        self.count += not looks
+        return out
+
+
+@once
+@pytest.mark.parametrize(("sampling", "waits"), [((0.8, 0.9), 2), ((0, 1), 1)])
+def test_a_step_is_as_many_launches_for_any_rows_and_asks_the_device_twice(
+    tiny, monkeypatch, sampling, waits
+):
+    """Once for the tokens, and before it whether a nucleus was wide; never for a row."""
+    asked = []
+    for name in ("item", "tolist", "__bool__", "__int__", "__index__"):
+        plain = getattr(torch.Tensor, name)
+        noted = lambda x, plain=plain, name=name: asked.append(name) or plain(x)  # noqa: E731
+        monkeypatch.setattr(torch.Tensor, name, noted)
+    counts = []
+    for rows in (2, 30):
+        decoder = Sampler(tiny, [END], Sampling(*sampling, 100))
+        decoder.add([Request(str(i), text(1, 40) + text(i, 3), i) for i in range(rows)])
+        decoder.step()  # draws a row's next 32 random numbers
+        asked.clear()
+        with Launches() as launches:
+            assert not decoder.step()
+        counts.append((launches.count, len(asked)))
+    assert counts[0] == counts[1] and counts[0][1] == waits
+
+
+def test_conversations_wait_for_room_and_idle_ones_make_room(tiny, capsys):
+    """A prompt of 16 tokens, of 18 in the second round, and a reply of 12 need 30 slots, made as
+    30 + ROOM: room for two such rows. Of five conversations two are decoded at a time, others as
+    these end; the replies are those without a limit, in the second round too, for which no
+    conversation is kept but two."""
+    warn.cache_clear()
+    free, tight = (Sampler(tiny, [END], Sampling(0, 1, 12)) for _ in range(2))
+    tight.most = 2 * (30 + kv_cache.ROOM)
+    prompts = {key: text(i, 16) for i, key in enumerate("abcde")}
+    for _ in range(2):
+        requests = [Request(key, prompt) for key, prompt in prompts.items()]
+        expected = decode(free, requests)
+        tight.add(requests)
+        assert (len(tight.pending), len(tight.waiting)) == (2, 3)
+        done = {}
+        while tight.pending:
+            assert len(tight.keys) * tight.cache.slots <= tight.most
+            assert len(tight.cache.own_kv[0]) <= 2
+            done |= tight.step()
+        assert [done[key] for key in prompts] == expected
+        for key, reply in done.items():
+            prompts[key] = [*prompts[key], *reply.ids[:2]]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "warning: 5 conversations, 2 at a time: free memory holds no more"
+
+
+@once
+def test_a_reply_larger_than_the_room_is_made_all_the_same(tiny):
+    decoder = Sampler(tiny, [END], Sampling(0, 1, 12))
+    decoder.most = 1
+    decoder.add([])  # where all prompts were too long
+    assert not decoder.pending
+    replies = decode(decoder, [Request(key, text(3, 5)) for key in "ab"])
+    assert [reply.ids for reply in replies] == [plain_greedy(tiny, text(3, 5), 12)] * 2
+
+
+@once
+def test_a_gpus_free_memory_in_tokens(tiny, monkeypatch):
+    """7/8 of 900 bytes free and 124 that PyTorch holds unused are 896. A token has 2 x 2 layers x 2
+    heads x 8 numbers of 4 bytes, 256: three fit."""
+    assert kv_cache.tokens_that_fit(tiny) == sys.maxsize
+    gpu = {"mem_get_info": (900, 2000), "memory_reserved": 324, "memory_allocated": 200}
+    for name, value in gpu.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+    there = SimpleNamespace(device=torch.device("cuda"), head=tiny.head, config=TINY)
+    assert kv_cache.tokens_that_fit(there) == 3
 
 
 @once

@@ -6,8 +6,9 @@ behind an endpoint.
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
+from weakref import WeakSet
 
 import torch
 
@@ -16,13 +17,16 @@ from act.dialogue.endpoint import open_endpoint
 from act.dialogue.prompts import ANSWER, THINKING
 from act.model.adapter import load_adapter, warn_trained_otherwise
 from act.model.checkpoint import load_model, read_config
+from act.model.kv_cache import tokens_that_fit
 from act.model.llama import Llama
-from act.model.lora import detach
+from act.model.lora import merge
 from act.model.sampler import Request, Sampler, Sampling
 from act.model.spec import is_endpoint, model_name, split_spec
 from act.model.tokenizer import ChatTokenizer
 from act.model.weights import DIVERGED, finite, sampled_sha256
 from act.records import InputError, is_trained
+
+SPEAKERS: WeakSet["LocalChat"] = WeakSet()  # the models of this process
 
 
 class LocalChat(ChatModel):
@@ -37,7 +41,9 @@ class LocalChat(ChatModel):
     def __init__(self, name: str, model: Llama, tokenizer: ChatTokenizer, sampling: Sampling):
         self.base = self.name = name  # FOLDER; the name gets +ADAPTER behind it
         self.adapter: str | None = None  # its fingerprint
-        self.model, self.tokenizer, self.sampling = model, tokenizer, sampling
+        self.bare = self.model = model  # without an adapter, and as it speaks
+        self.tokenizer, self.sampling = tokenizer, sampling
+        SPEAKERS.add(self)
         # what an enforced reply opens with, and what is put in
         self.thinking = tuple(tokenizer.encode(THINKING))
         self.answer = tokenizer.encode(f"\n\n{ANSWER}")
@@ -54,14 +60,9 @@ class LocalChat(ChatModel):
         """From FOLDER or FOLDER+ADAPTER, with a chat template or the folder's own."""
         folder, adapter = split_spec(spec)
         base, tokenizer = load_base(folder.resolve(), device, template)
-        # a model of its own on the same weights: what adapter it wears, no other does
-        with torch.device("meta"):  # no memory for weights that are replaced
-            model = Llama(base.config)
-        model.load_state_dict(base.state_dict(), strict=True, assign=True)
-        chat = cls(str(folder), model.requires_grad_(False), tokenizer, sampling)
+        chat = cls(str(folder), base, tokenizer, sampling)
         chat.template = template
-        if adapter:
-            chat.wear(adapter)
+        chat.wear(adapter)
         return chat
 
     def play(self, condition: str, adapters: Path | None) -> None:
@@ -69,24 +70,40 @@ class LocalChat(ChatModel):
         self.wear(adapters / condition if is_trained(condition) else None)
 
     def wear(self, adapter: Path | None) -> None:
-        """Take off the adapter that is on, put this one on, and forget all conversations."""
-        detach(self.model)
-        self.name, self.adapter = self.base, None
+        """Take off the adapter that is on, put this one on, and forget all conversations.
+
+        In float32 it is merged into copies of the weights, which saves its products. bfloat16 would
+        round most of it away: there it stays beside them, in bfloat16 too.
+        """
+        # a model of its own on the bare one's weights: what adapter it wears, no other does
+        with torch.device("meta"):  # no memory for weights that are replaced
+            model = Llama(self.bare.config)
+        model.load_state_dict(self.bare.state_dict(), strict=True, assign=True)
+        self.model, self.name, self.adapter = model, self.base, None
+        self.forget_all()  # and with them the weights that were merged
         if adapter:
             warn_trained_otherwise(Path(self.base), adapter, self.tokenizer)
-            load_adapter(self.model, adapter)
+            load_adapter(model, adapter)
+            if model.head.dtype == torch.float32:
+                merge(model)
+            model.to(model.head.dtype)
             self.name, self.adapter = f"{self.base}+{adapter}", fingerprint(adapter)
-        self.forget_all()
+        model.requires_grad_(False)
 
     def forget_all(self) -> None:
         """Forget all conversations: the weights may have changed."""
         self.sampler = Sampler(self.model, self.tokenizer.end_ids, self.sampling)
         self.refused: list[tuple[str, Reply]] = []  # prompts without room: next step's replies
 
+    @cached_property
+    def room(self) -> int:
+        """Tokens whose keys and values memory holds: its share of all models' of this process."""
+        return tokens_that_fit(self.model) // len(SPEAKERS)
+
     @property
     def busy(self) -> int:
         """Replies begun and not ended, refused ones too."""
-        return len(self.sampler.pending) + len(self.refused)
+        return len(self.sampler.pending) + len(self.sampler.waiting) + len(self.refused)
 
     def start(self, asks: list[Ask]) -> None:
         """Put prompts into the batch. Raises InputError where no enforced form fits a reply."""
@@ -101,6 +118,7 @@ class LocalChat(ChatModel):
                 self.refused.append((ask.key, Reply("", "context", len(prompt), 0)))
             else:
                 requests.append(Request(ask.key, prompt, ask.seed, **form))
+        self.sampler.most = self.room
         self.sampler.add(requests)
 
     def step(self, wait: float = 0) -> list[tuple[str, Reply]]:

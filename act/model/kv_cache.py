@@ -6,14 +6,30 @@ a *slot* the place of one token in a row, index S; a beginning that rows share, 
 once. Who is not interested in decoding can skip both files.
 """
 
+import sys
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from act.model.llama import Attention, LlamaConfig
+from act.model.llama import Attention, Llama, LlamaConfig
 from kernels.cached_attention import cached_attention
 
 ROOM = 256  # slots more than asked for, when room is made, so that it is made seldom
+KEYS = {"cuda": 64, "meta": 64}  # attended to in multiples of so many: shapes repeat, and fit
+
+
+def tokens_that_fit(model: Llama) -> int:
+    """Tokens whose keys and values 7/8 of a GPU's free memory hold, the rest being for what a pass
+    computes; elsewhere any number."""
+    if model.device.type != "cuda":
+        return sys.maxsize
+    free, _ = torch.cuda.mem_get_info(model.device)
+    free += torch.cuda.memory_reserved(model.device)  # what PyTorch holds and does not use
+    free -= torch.cuda.memory_allocated(model.device)
+    config = model.config
+    numbers = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
+    return free * 7 // 8 // (numbers * model.head.dtype.itemsize)
 
 
 class KVCache:
@@ -22,91 +38,108 @@ class KVCache:
     Row b holds `lengths[b]` tokens, the trunk's first if it is on it, the others in own slots from
     0 on. New tokens are written behind them, right-padded: a pad's slot lies behind the row's
     length, is masked, and is overwritten by the row's next token. Taking tokens back is setting a
-    smaller length; the caller raises it after each forward pass by the real tokens fed.
+    smaller length; the caller raises it after each forward pass by the real tokens fed. What is
+    where is known without asking the device, which would be waited for.
     """
 
-    def __init__(
-        self, config: LlamaConfig, rows: int, slots: int, device: torch.device, dtype: torch.dtype
-    ):
+    def __init__(self, config: LlamaConfig, device: torch.device, dtype: torch.dtype):
         layers, K, D = config.num_hidden_layers, config.num_key_value_heads, config.head_dim
-        self.k = torch.zeros(layers, rows, K, slots, D, device=device, dtype=dtype)
-        self.v = torch.zeros_like(self.k)
-        self.trunk = (self.k.new_zeros(layers, K, 0, D),) * 2  # keys and values (layers, K, P, D)
-        self.lengths = torch.zeros(rows, dtype=torch.long, device=device)  # (B,)
-        self.on_trunk = torch.zeros_like(self.lengths)  # (B,) 0 or 1
+        self.layers, self.device = layers, device
+        like = {"device": device, "dtype": dtype}
+        # keys of layer 0, 1, ..., then values: (B, K, S, D) each, so that room is made one by one
+        self.own_kv = [torch.empty(0, K, 0, D, **like) for _ in range(2 * layers)]
+        self.trunk = [torch.empty(K, 0, D, **like) for _ in range(2 * layers)]  # (K, P, D) each
+        self.lengths: list[int] = []  # of each row
+        self.on_trunk: list[bool] = []
 
-    def positions(self, rows: slice, T: int) -> Tensor:
-        """Positions (B, T) that the next T tokens of `rows` take."""
-        return self.lengths[rows, None] + torch.arange(T, device=self.lengths.device)
+    @property
+    def slots(self) -> int:
+        """Slots that each row has."""
+        return self.own_kv[0].shape[2]
+
+    def add_rows(self, rows: int) -> None:
+        """More rows, empty: their memory is taken when they are first read into."""
+        self.lengths += [0] * rows
+        self.on_trunk += [False] * rows
 
     def grow(self, rows: int = 0, slots: int = 0) -> None:
-        """Make room for `rows` rows of `slots` own tokens."""
-        _, B, _, S, _ = self.k.shape
-        more_rows = max(0, rows - B)
-        more_slots = slots + ROOM - S if slots > S else 0
-        if more_rows or more_slots:
-            more = (0, 0, 0, more_slots, 0, 0, 0, more_rows)  # behind D, S, K and B
-            self.k = F.pad(self.k, more)  # the old keys are gone when the values come
-            self.v = F.pad(self.v, more)
-            by_row = (self.lengths, self.on_trunk)
-            self.lengths, self.on_trunk = (F.pad(x, (0, more_rows)) for x in by_row)
+        """Make room for the first `rows` rows, `slots` own tokens each; rows that are gone go."""
+        B, _, S, _ = self.own_kv[0].shape
+        if rows > B or slots > S:
+            more_rows = max(rows, min(B, len(self.lengths))) - B
+            more_slots = slots + ROOM - S if slots > S else 0
+            for i, x in enumerate(self.own_kv):
+                self.own_kv[i] = F.pad(x, (0, 0, 0, more_slots, 0, 0, 0, more_rows))
 
     def own(self, row: int) -> int:
         """How many of a row's tokens stand in its own slots."""
-        return int(self.lengths[row] - self.on_trunk[row] * self.trunk[0].shape[2])
+        return self.lengths[row] - self.on_trunk[row] * self.trunk[0].shape[1]
 
-    def swap(self, a: int, b: int) -> None:
-        """Exchange two rows."""
-        n = max(self.own(a), self.own(b))
-        for x in (self.k[:, :, :, :n], self.v[:, :, :, :n]):
-            x[:, [a, b]] = x[:, [b, a]]
-        for x in (self.lengths, self.on_trunk):
-            x[[a, b]] = x[[b, a]]
+    def arrange(self, order: list[int]) -> None:
+        """Make row i what row order[i] was; rows that `order` does not name, the last, are gone."""
+        moved = [row for row, source in enumerate(order) if row != source]
+        self.lengths, self.on_trunk = (
+            [by_row[source] for source in order] for by_row in (self.lengths, self.on_trunk)
+        )
+        n = max(map(self.own, moved), default=0)
+        if n:
+            self.grow(rows=len(order))
+            sources = [order[row] for row in moved]
+            to, source = torch.tensor([moved, sources], device=self.device)
+            for x in self.own_kv:
+                x[to, :, :n] = x[source, :, :n]
 
     def copy(self, source: int, row: int, tokens: int) -> None:
         """Make a row's tokens the first of row `source`, at least all that it has on the trunk."""
-        n = tokens - (int(self.lengths[source]) - self.own(source))
-        for x in (self.k, self.v):
-            x[:, row, :, :n] = x[:, source, :, :n]
+        n = tokens - (self.lengths[source] - self.own(source))
+        self.grow(rows=row + 1)
+        for x in self.own_kv:
+            x[row, :, :n] = x[source, :, :n]
         self.lengths[row], self.on_trunk[row] = tokens, self.on_trunk[source]
 
     def plant(self, row: int, tokens: int) -> None:
         """Make a row's first tokens the trunk, and put the row on it."""
-        n = int(self.lengths[row])
-        self.trunk = tuple(x[:, row, :, :tokens].clone() for x in (self.k, self.v))
-        for x in (self.k, self.v):
-            x[:, row, :, : n - tokens] = x[:, row, :, tokens:n].clone()
-        self.on_trunk[row] = 1
+        n = self.lengths[row]
+        self.trunk = [x[row, :, :tokens].clone() for x in self.own_kv]
+        self.on_trunk[row] = True
+        slots = max(map(self.own, range(len(self.lengths)))) + ROOM  # that are still needed
+        for i, x in enumerate(self.own_kv):
+            x[row, :, : n - tokens] = x[row, :, tokens:n].clone()
+            self.own_kv[i] = x[:, :, :slots].clone()
 
     def shorten(self, tokens: int) -> None:
         """Keep the trunk's first tokens alone; the rows on it take the others into own slots."""
-        rows = self.on_trunk.nonzero().flatten().tolist()
-        own = {row: self.own(row) for row in rows}
-        rest = self.trunk[0].shape[2] - tokens
+        own = {row: self.own(row) for row, on in enumerate(self.on_trunk) if on}
+        rest = self.trunk[0].shape[1] - tokens
         self.grow(slots=max(own.values()) + rest)
-        for x, trunk in zip((self.k, self.v), self.trunk, strict=True):
+        for x, trunk in zip(self.own_kv, self.trunk, strict=True):
             for row, n in own.items():
-                x[:, row, :, rest : rest + n] = x[:, row, :, :n].clone()
-                x[:, row, :, :rest] = trunk[:, :, tokens:]
-        self.trunk = tuple(trunk[:, :, :tokens].clone() for trunk in self.trunk)
+                x[row, :, rest : rest + n] = x[row, :, :n].clone()
+                x[row, :, :rest] = trunk[:, tokens:]
+        self.trunk = [trunk[:, :tokens].clone() for trunk in self.trunk]
 
-    def attend(self, rows: slice, positions: Tensor) -> Attention:
-        """The attention of one forward pass over the new tokens of `rows` at `positions` (B, T)."""
-        on_trunk = self.on_trunk[rows]
-        slots = positions - on_trunk[:, None] * self.trunk[0].shape[2]  # (B, T)
-        S = int(slots.max()) + 1
-        self.grow(slots=S)
-        row = torch.arange(rows.start, rows.stop, device=slots.device)[:, None]  # (B, 1)
-        seen = torch.arange(S, device=slots.device) <= slots[:, :, None]  # (B, T, S)
-        mask = torch.zeros(seen.shape, device=slots.device, dtype=self.k.dtype)
+    def attend(self, rows: slice, T: int) -> tuple[Tensor, Attention]:
+        """The next T tokens of `rows`: their positions (B, T), and the attention of one pass."""
+        own = [self.own(row) for row in range(rows.start, rows.stop)]
+        multiple = KEYS.get(self.device.type, 1)
+        S = -(-(max(own) + T) // multiple) * multiple
+        self.grow(rows.stop, S)
+        known = [self.lengths[rows], own, self.on_trunk[rows]]
+        before, behind, on_trunk = torch.tensor(known, device=self.device)  # (B,) each
+        ahead = torch.arange(T, device=self.device)
+        positions, slots = before[:, None] + ahead, behind[:, None] + ahead  # (B, T) each
+        row = torch.arange(rows.start, rows.stop, device=self.device)[:, None]  # (B, 1)
+        seen = torch.arange(S, device=self.device) <= slots[:, :, None]  # (B, T, S)
+        mask = torch.zeros(seen.shape, device=self.device, dtype=self.own_kv[0].dtype)
         mask.masked_fill_(~seen, -torch.inf)
-        used = bool(on_trunk.any())
+        used = any(self.on_trunk[rows])
 
         def attention(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            self.k[layer][row, :, slots] = k.transpose(1, 2)  # (B, T, K, D)
-            self.v[layer][row, :, slots] = v.transpose(1, 2)
-            keys, values = self.k[layer, rows, :, :S], self.v[layer, rows, :, :S]  # (B, K, S, D)
-            trunk = (self.trunk[0][layer], self.trunk[1][layer]) if used else None  # (K, P, D)
+            both = layer, self.layers + layer
+            for i, x in zip(both, (k, v), strict=True):
+                self.own_kv[i][row, :, slots] = x.transpose(1, 2)  # (B, T, K, D)
+            keys, values = (self.own_kv[i][rows, :, :S] for i in both)  # (B, K, S, D)
+            trunk = tuple(self.trunk[i] for i in both) if used else None  # (K, P, D)
             return cached_attention(q, keys, values, mask, trunk, on_trunk)
 
-        return attention
+        return positions, attention

@@ -199,6 +199,8 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.is_cuda:  # the same as one kernel
+            return self.weight * F.rms_norm(x, x.shape[-1:], eps=self.eps)
         x32 = x.float()
         # (B, T, 1): one over the root of each token's mean square
         scale = torch.rsqrt(x32.square().mean(-1, keepdim=True) + self.eps)

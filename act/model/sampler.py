@@ -5,27 +5,20 @@ beginning that conversations share, the trunk of kv_cache.py, once; that only sa
 draws from a random stream of its own seed, so its neighbours in the batch do not change it.
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from act.model.kv_cache import KVCache
+from act.cli import warn
+from act.model.kv_cache import ROOM, KVCache
 from act.model.llama import Llama
+from act.model.nucleus import Sampling, pick, uniforms
 
 LEAST_TRUNK = 64  # tokens that conversations must share to be kept once
 PIECE = 512  # tokens of a prompt read in one pass: each needs a mask of all rows' tokens and keys
-NUCLEUS = 1024  # most probable tokens among which a nucleus is looked for first: sorting is slow
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """0 is greedy; top_p keeps the fewest tokens that reach it. None: not ours to set."""
-
-    temperature: float | None
-    top_p: float | None
-    max_new_tokens: int | None
 
 
 @dataclass
@@ -59,7 +52,7 @@ class Pending:
 
     def __init__(self, request: Request):
         self.request = request
-        self.stream = torch.Generator().manual_seed(request.seed)
+        self.uniforms = uniforms(request.seed)
         self.ids = list(request.forced)
         self.queue: list[int] = []  # tokens of the bridge that still have to be put in
         self.bridged = False
@@ -87,31 +80,6 @@ def common_prefix(a: list[int], b: list[int]) -> int:
     return next((i for i in range(n) if a[i] != b[i]), n)
 
 
-def pick(logits: Tensor, sampling: Sampling, uniforms: Tensor) -> Tensor:
-    """One token a row, (B,), of logits (B, V): greedy, or the nucleus's inverse CDF at `uniforms`
-    (B,) in [0, 1)."""
-    if sampling.temperature == 0:
-        return logits.argmax(-1)
-    probs = (logits.float() / sampling.temperature).softmax(-1)
-    if sampling.top_p >= 1:
-        return _draw(probs, uniforms)
-    top, ids = probs.topk(min(NUCLEUS, probs.shape[-1]))
-    if (top.sum(-1) < sampling.top_p).any():  # a flat distribution: its nucleus is wider
-        top, ids = probs.sort(-1, descending=True)
-    before = top.cumsum(-1) - top  # (B, n): how probable the tokens before each are together
-    nucleus = top.masked_fill((before >= sampling.top_p) & (before > 0), 0)
-    return ids.gather(-1, _draw(nucleus, uniforms)[:, None]).squeeze(-1)
-
-
-def _draw(weights: Tensor, uniforms: Tensor) -> Tensor:
-    """One index a row, (B,), with probability in proportion to `weights` (B, N)."""
-    cdf = weights.cumsum(-1)
-    chosen = (cdf <= uniforms[:, None].to(cdf) * cdf[:, -1:]).sum(-1)
-    behind = (weights > 0).flip(-1).int().argmax(-1)  # zeros at the end
-    last = weights.shape[-1] - 1 - behind
-    return torch.minimum(chosen, last)  # u * total may round up to the total
-
-
 class Sampler:
     """Decodes with one model: `add` requests, then `step` while any are `pending`.
 
@@ -120,25 +88,33 @@ class Sampler:
 
     def __init__(self, model: Llama, end_ids: list[int], sampling: Sampling):
         self.model, self.end_ids, self.sampling = model, end_ids, sampling
+        self.most = sys.maxsize  # tokens whose keys memory holds
+        self.waiting: list[Request] = []  # those it has no room for yet
+        self.told = False  # that there are any
         self.pending: list[Pending] = []
         self.keys: list[str] = []  # row -> conversation
         self.held: list[list[int]] = []  # row -> the ids in the cache
-        self.trunk: list[int] = []  # how most begin: on a CPU kept once, elsewhere copied
-        self.cache = KVCache(model.config, 0, 0, model.device, model.head.dtype)
+        self.trunk: list[int] = []  # how most begin: kept once
+        self.cache = KVCache(model.config, model.device, model.head.dtype)
 
     @torch.inference_mode()
     def add(self, requests: list[Request]) -> None:
-        """Begin replies beside those begun; prompts are not empty, keys not `pending`."""
+        """Begin replies beside those begun, or when memory has room for them; prompts are not
+        empty, keys not `pending`."""
+        first = len(self.pending)
+        requests = self._with_room(self.waiting + requests)
         if not requests:
             return
         # 1. the conversations move to the rows first, first + 1, ...
-        first = len(self.pending)
         new = [request.key for request in requests if request.key not in self.keys]
         self.keys += new
         self.held += [[] for _ in new]
-        self.cache.grow(rows=len(self.keys))
+        self.cache.add_rows(len(new))
+        order = list(range(len(self.keys)))
         for row, request in enumerate(requests, first):
-            self._swap(row, self.keys.index(request.key))
+            here = order.index(self.keys.index(request.key))
+            order[row], order[here] = order[here], order[row]
+        self._arrange(order)
         # 2. of what a row holds stays what its prompt begins with; the prompt's last token is read
         rows = {}  # row -> prompt
         for row, request in enumerate(requests, first):
@@ -148,7 +124,7 @@ class Sampler:
             if self.cache.on_trunk[row] and not on_trunk:
                 kept = 0  # the trunk is not cut
             del self.held[row][kept:]
-            self.cache.lengths[row], self.cache.on_trunk[row] = kept, int(on_trunk)
+            self.cache.lengths[row], self.cache.on_trunk[row] = kept, on_trunk
         # 3. new conversations' common beginning is read, then the rest of all
         self._begin({row: prompt[:-1] for row, prompt in rows.items() if not self.held[row]})
         logits = self.read([prompt[len(self.held[row]) :] for row, prompt in rows.items()], first)
@@ -161,45 +137,74 @@ class Sampler:
 
         Raises FloatingPointError where the model computes NaN.
         """
-        if not self.logits.amax(-1).isfinite().all():
-            raise FloatingPointError("a logit is not finite")
         # 1. a token for each row, (B,), from its own stream
-        for row, reply in enumerate(self.pending):
-            if not reply.may_end:
-                self.logits[row, self.end_ids] = -torch.inf
-        uniforms = torch.cat([torch.rand(1, generator=reply.stream) for reply in self.pending])
-        sampled = pick(self.logits, self.sampling, uniforms.to(self.logits.device)).tolist()
+        unended = [[row] for row, reply in enumerate(self.pending) if not reply.may_end]
+        if unended:
+            self.logits[unended, self.end_ids] = -torch.inf
+        drawn = [next(reply.uniforms) for reply in self.pending]
+        picked = pick(self.logits, self.sampling, torch.tensor(drawn, device=self.model.device))
+        finite = self.logits.amax(-1).isfinite()
+        sampled, finite = torch.stack([picked, finite.long()]).tolist()  # a GPU is waited for
+        if not all(finite):
+            raise FloatingPointError("a logit is not finite")
         # 2. those that end leave; their rows go behind those still at work
-        done = []
+        done, order = [], list(range(len(self.keys)))
         for row in reversed(range(len(self.pending))):
             reply, token = self.pending[row], sampled[row]
             finish = reply.advance(token, token in self.end_ids, self.sampling.max_new_tokens)
             if finish:
                 decoded = Decoded(reply.ids, finish, len(reply.request.prompt))
                 done.append((reply.request.key, decoded))
-                self._swap(row, len(self.pending) - 1)
+                last = len(self.pending) - 1
+                order[row], order[last] = order[last], order[row]
                 self.pending[row] = self.pending[-1]
                 self.pending.pop()
+        self._arrange(order)
         # 3. the others' tokens are read, for the logits (B, V) of the next
         if self.pending:
             self.logits = self.read([[reply.ids[-1]] for reply in self.pending])
+        if done and self.waiting:
+            self.add([])
         return done
 
     @torch.inference_mode()
     def forget(self, key: str) -> None:
         """Drop a conversation that is not being decoded; the last one takes its row."""
         if key in self.keys:
-            last = len(self.keys) - 1
-            self._swap(self.keys.index(key), last)
-            self.keys.pop()
-            self.held.pop()
-            self.cache.lengths[last] = self.cache.on_trunk[last] = 0
+            order = list(range(len(self.keys)))
+            order[self.keys.index(key)] = order[-1]
+            self._arrange(order[:-1])
 
-    def _swap(self, a: int, b: int) -> None:
-        if a != b:
-            self.cache.swap(a, b)
-            for by_row in (self.keys, self.held):
-                by_row[a], by_row[b] = by_row[b], by_row[a]
+    def _arrange(self, order: list[int]) -> None:
+        """Make row i what row order[i] was; rows that it does not name are gone."""
+        self.cache.arrange(order)
+        self.keys = [self.keys[row] for row in order]
+        self.held = [self.held[row] for row in order]
+
+    def _with_room(self, requests: list[Request]) -> list[Request]:
+        """The first of `requests`, as many as memory holds; the others wait. Where these and what
+        is kept of idle conversations are too much, the longest idle are forgotten."""
+        begun = [reply.request for reply in self.pending]
+        # each row is as long as the longest may become
+        slots = max([ROOM, self.cache.slots, *map(self._slots, begun + requests)])
+        rows = max(1, self.most // slots)
+        free = max(0, rows - len(begun))
+        room, self.waiting = requests[:free], requests[free:]
+        if self.waiting and not self.told:
+            self.told = True
+            talks = len(begun + requests)
+            warn(f"{talks} conversations, {rows} at a time: free memory holds no more")
+        keys = {request.key for request in begun + room}
+        idle = [key for key in self.keys if key not in keys]
+        for key in idle[max(0, rows - len(keys)) :]:
+            self.forget(key)
+        return room
+
+    def _slots(self, request: Request) -> int:
+        """Own slots that are made for a conversation until the end of its next reply, at most."""
+        prompt, trunk = [*request.prompt, *request.forced], self.trunk
+        shared = len(trunk) if prompt[: len(trunk)] == trunk else 0
+        return len(prompt) - shared + self.sampling.max_new_tokens + ROOM
 
     def _begin(self, new: dict[int, list[int]]) -> None:
         """Read what new conversations have in common once, and nothing that another has read."""
@@ -216,14 +221,14 @@ class Sampler:
         The first two that share much plant the trunk. One that shares a little less of it, where
         two before it happened to go on with the same words, shortens it.
         """
-        on_trunk = self.cache.on_trunk[: len(self.held)].tolist()
+        on_trunk = self.cache.on_trunk
         beginnings = [common_prefix(held, prompt) for held in self.held]
         shared, _, donor = max(zip(beginnings, on_trunk, range(len(on_trunk)), strict=True))
         if on_trunk[donor]:
             if max(LEAST_TRUNK, len(self.trunk) // 2) <= shared < len(self.trunk):
                 self.cache.shorten(shared)
                 self.trunk = prompt[:shared]
-        elif not any(on_trunk) and shared >= LEAST_TRUNK and self.model.device.type == "cpu":
+        elif not any(on_trunk) and shared >= LEAST_TRUNK:
             self.cache.plant(donor, shared)
             self.trunk = prompt[:shared]
         if shared and (not on_trunk[donor] or shared >= len(self.trunk)):
@@ -241,14 +246,14 @@ class Sampler:
 
     def _read_piece(self, tokens: list[list[int]], first: int) -> Tensor:
         B, T = len(tokens), max(map(len, tokens))
-        padded = [new + [0] * (T - len(new)) for new in tokens]
-        ids = torch.tensor(padded, device=self.model.device)  # (B, T), right-padded
-        counts = torch.tensor([len(new) for new in tokens], device=self.model.device)
-        rows = slice(first, first + B)
-        positions = self.cache.positions(rows, T)
-        hidden = self.model(ids, positions, self.cache.attend(rows, positions))  # (B, T, C)
-        self.cache.lengths[rows] += counts
-        for held, new in zip(self.held[rows], tokens, strict=True):
-            held += new
-        last = hidden[torch.arange(B, device=ids.device), counts - 1]  # (B, C)
-        return self.model.logits(last)
+        padded = []
+        for new in tokens:  # ids, right-padded, and the place of the last one
+            padded.append([*new, *[0] * (T - len(new)), len(new) - 1])
+        ids, last = torch.tensor(padded, device=self.model.device).split((T, 1), dim=1)
+        positions, attention = self.cache.attend(slice(first, first + B), T)
+        hidden = self.model(ids, positions, attention)  # (B, T, C)
+        for row, new in enumerate(tokens, first):
+            self.cache.lengths[row] += len(new)
+            self.held[row] += new
+        rows = torch.arange(B, device=ids.device)
+        return self.model.logits(hidden[rows, last[:, 0]])

@@ -7,7 +7,6 @@ always text, even an added token spelt in it; special tokens enter through the c
 from functools import lru_cache
 from pathlib import Path
 
-from sentencepiece import SentencePieceProcessor
 from tokenizers import Tokenizer
 
 from act.model.templates import Messages, Special, choose
@@ -77,6 +76,8 @@ class ChatTokenizer:
         self._largest = max(backend.get_vocab(with_added_tokens=False).values())
 
     def _read_pieces(self, file: Path) -> None:
+        from sentencepiece import SentencePieceProcessor  # most folders are read without it
+
         pieces = SentencePieceProcessor(model_proto=without_user_defined(file.read_bytes()))
         names = {pieces.id_to_piece(i): i for i in range(pieces.vocab_size())}
         self._encode = pieces.encode

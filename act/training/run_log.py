@@ -8,7 +8,6 @@ of the step whose state it has.
 import json
 import os
 import platform
-import resource
 import shutil
 import subprocess
 import sys
@@ -20,6 +19,11 @@ from tqdm import tqdm
 
 from act.files import append_whole
 from act.training.distributed import processes
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
 
 LOSSES = ("loss", "nll", "odds_ratio_loss", "chosen_logp", "rejected_logp", "margin", "accuracy")
 SHOWN = {  # what of a record stands in its line, and what it is called there
@@ -117,7 +121,10 @@ def peak_memory_gib(device: str) -> float:
     """GiB that this process has held at most: of a GPU as tensors, or of the machine's memory."""
     if device.startswith("cuda"):
         return torch.cuda.max_memory_allocated(device) / 2**30
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    if not resource:
+        return 0.0  # Windows tells of it otherwise
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used / (2**30 if sys.platform == "darwin" else 2**20)  # bytes there, KiB on Linux
 
 
 def provenance() -> dict:
