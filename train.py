@@ -269,14 +269,14 @@ def finish(args: Namespace, settings: dict, run: Run) -> None:
     else:
         save_adapter(run.model, args.out, str(folder), args.lora_rank, args.lora_alpha)
     (args.out / STATE).unlink(missing_ok=True)
+    for name in list(after)[1:]:  # all but the step
+        was = before.get(name, math.nan)
+        print(f"held-out {name}: {was:.4f} before, {after[name]:.4f} after")
+    print(f"wrote {args.out}", flush=True)
     # 3. what it did, to be looked at
     written = str(args.out) if args.lora_rank == 0 else f"{folder}+{args.out}"
     models = {"before": args.model, "after": written}
     curves.show(args.out, models, run.tokenizer, run.held_out, like=run.model.head)
-    for name in list(after)[1:]:  # all but the step
-        was = before.get(name, math.nan)
-        print(f"held-out {name}: {was:.4f} before, {after[name]:.4f} after")
-    print(f"wrote {args.out}")
 
 
 def main() -> None:
