@@ -11,6 +11,7 @@ import torch
 from act.model.checkpoint import load_model
 from act.training import curves
 from act.training.run_log import shown
+from act.training.state import STATE
 from tests.tiny import conversation, run_in_process, train_flags
 
 WEIGHTS = "adapter_model.safetensors"
@@ -134,6 +135,31 @@ def test_without_matplotlib_on_a_full_disk_or_with_a_model_that_fails_the_run_is
         assert left == sorted(kept)
         made, wanted = ((tmp_path / one / WEIGHTS).read_bytes() for one in (name, "whole"))
         assert made == wanted
+
+
+@pytest.mark.parametrize("rank", [2, 0])
+def test_a_run_that_is_stopped_before_its_replies_are_there_writes_them_when_it_goes_on(
+    folder, tmp_path, data, monkeypatch, capsys, rank
+):
+    """The weights are there already, and stay what they were."""
+
+    def stopped(*arguments):
+        raise KeyboardInterrupt
+
+    out, given = tmp_path / "out", {"held_out_sessions": 1, "lora_rank": rank}
+    weights = out / (WEIGHTS if rank else "model.safetensors")
+    flags = [*train_flags(folder, data, out, **given), "--resume"]
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(curves, "write_replies", stopped)
+        run_in_process(patch, *flags)
+    made, log = weights.read_bytes(), (out / "log.jsonl").read_bytes()
+    capsys.readouterr()
+    run_in_process(monkeypatch, *flags)
+    assert capsys.readouterr().out.endswith(f"wrote {out}\n")
+    assert (out / "replies.txt").is_file() and not (out / STATE).exists()
+    assert weights.read_bytes() == made and (out / "log.jsonl").read_bytes() == log
+    run_in_process(monkeypatch, *flags)
+    assert capsys.readouterr().out == f"{out} is trained\n"
 
 
 def test_a_steps_line_has_the_loss_first_and_fits_100_columns():
