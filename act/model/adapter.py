@@ -48,7 +48,8 @@ def check_adapter(config: dict, folder: Path) -> None:
     """Raise InputError for an adapter_config.json that asks for more than plain LoRA."""
     for name, value in config.items():
         plain = PEFT["plain"].get(name, [None, False, {}, []])  # else unset
-        if value not in plain and name not in PEFT["no_matter"]:
+        is_plain = any(value == one and type(value) is type(one) for one in plain)  # 0 is not False
+        if not is_plain and name not in PEFT["no_matter"]:
             said = f"adapter_config.json has {name} = {value!r}, which is not computed here"
             raise InputError(f"{folder}: {said}")
     # scale alpha / rank on the projections `targets`
