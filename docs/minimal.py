@@ -46,14 +46,15 @@ def prompt_ids(words: str) -> list[int]:
 def answer_logps(words: str, answer: str) -> torch.Tensor:
     """(1) log p of each token of an answer, its end token included, (|y|,)."""
     x, y = prompt_ids(words), tokenizer.reply(SORRY + answer)
-    hidden = model(torch.tensor([x + y]))[0]  # (T, C): each predicts the token behind it
+    hidden = model(torch.tensor([x + y]))[0]  # (T, C), no logits yet: each predicts the next token
     return naive_logprob(hidden[len(x) - 1 : -1], model.head, torch.tensor(y))
 
 
 def say_replies(when: str) -> None:
-    """The likeliest reply to each prompt that is not learned from, 20 tokens of it."""
+    """A reply to each prompt that is not learned from: always the likeliest token, at most 20."""
+    greedy = Sampling(temperature=0, top_p=1, max_new_tokens=20)
     for words in UNSEEN:
-        sampler = Sampler(model, tokenizer.end_ids, Sampling(0, 1, 20))
+        sampler = Sampler(model, tokenizer.end_ids, greedy)
         sampler.add([Request("", prompt_ids(words))])
         while not (ended := sampler.step()):
             pass

@@ -36,7 +36,7 @@ def log_odds(logp: Tensor) -> Tensor:
 
 
 def log_odds_margin(chosen_logp: Tensor, rejected_logp: Tensor) -> Tensor:
-    """(4) log odds_w - log odds_l of (2), (pairs,) each; above 0 where one is ranked right."""
+    """(4) log odds_w - log odds_l of (2), (pairs,) each; above 0: ranked right."""
     return log_odds(chosen_logp) - log_odds(rejected_logp)
 
 
