@@ -270,15 +270,15 @@ def finish(args: Namespace, settings: dict, run: Run) -> None:
         save_model(run.model, args.out, folder)
     else:
         save_adapter(run.model, args.out, str(folder), args.lora_rank, args.lora_alpha)
-    (args.out / STATE).unlink(missing_ok=True)
-    # 3. what it did, to be looked at
-    written = str(args.out) if args.lora_rank == 0 else f"{folder}+{args.out}"
-    models = {"before": args.model, "after": written}
-    curves.show(args.out, models, run.tokenizer, run.held_out, like=run.model.head)
     for name in list(after)[1:]:  # all but the step
         was = before.get(name, math.nan)
         print(f"held-out {name}: {was:.4f} before, {after[name]:.4f} after")
-    print(f"wrote {args.out}")
+    print(f"wrote {args.out}", flush=True)
+    # 3. what it did, to be looked at; a run that is ended here goes on from its last state
+    written = str(args.out) if args.lora_rank == 0 else f"{folder}+{args.out}"
+    models = {"before": args.model, "after": written}
+    curves.show(args.out, models, run.tokenizer, run.held_out, like=run.model.head)
+    (args.out / STATE).unlink(missing_ok=True)
 
 
 def main() -> None:
@@ -298,9 +298,9 @@ def main() -> None:
     if is_finished(args.out, folder, own, args.resume):
         report = args.out / "train.json"  # says what made it
         check_settings(report, read_json(report).get("arguments", {}), settings)
-        (args.out / STATE).unlink(missing_ok=True)
-        print(f"{args.out} is trained")
-        return
+        if not (args.out / STATE).is_file():
+            print(f"{args.out} is trained")
+            return
     distributed.start(device)
     cause = "is the learning rate too high, or do the weights overflow?"
     with only_writer(args.out) if distributed.is_first() else nullcontext():

@@ -34,16 +34,23 @@ def tree_attention(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:
     """
     if _takes_levels(q):
         return level_attention(q, k, v, runs)
-    if q.device.type == "cpu" or (takes_cuda(q) and q.dtype == torch.float32):
+    if q.device.type == "cpu" or _takes_rectangles(q):
         return _TreeAttention.apply(q, k, v, runs)
     return joined_keys_again(q, k, v, runs)
 
 
 def _takes_levels(q: Tensor) -> bool:
     """Whether a GPU has flash attention of q: half precision, from Ampere on (RTX 30, A100)."""
-    if not takes_cuda(q) or q.dtype not in (torch.bfloat16, torch.float16):
+    D = q.shape[-1]
+    fits = q.dtype in (torch.bfloat16, torch.float16) and D % 8 == 0 and D <= 256
+    if not takes_cuda(q) or not fits:
         return False
     return q.is_meta or torch.cuda.get_device_capability(q.device) >= (8, 0)
+
+
+def _takes_rectangles(q: Tensor) -> bool:
+    """Whether a GPU has memory-efficient attention of q in float32: it reads 16 bytes at a time."""
+    return takes_cuda(q) and q.dtype == torch.float32 and q.shape[-1] % 4 == 0
 
 
 def joined_keys_again(q: Tensor, k: Tensor, v: Tensor, runs: list[Run]) -> Tensor:

@@ -92,7 +92,7 @@ class Call:
     keys: slice
     row_ends: Tensor  # (sequences + 1,) int32, from 0 on
     key_ends: Tensor
-    longest: tuple[int, int]  # sequence, in rows and in keys
+    longest: tuple[int, int]  # sequence, in rows and in keys, or more
     causal: bool
 
 
@@ -100,7 +100,8 @@ class Call:
 def calls(runs: tuple[Run, ...], device: torch.device) -> list[Call]:
     """All of a tree's attention: each run on itself first, then what it sees of others.
 
-    Roots are a call of their own: a call costs its longest sequence times their number.
+    Roots are a call of their own: a call costs its longest sequence times their number. It has no
+    longest of one row: CUDA would then take each sequence to have one, which some here have not.
     """
     own = [(run.start, run.stop, run.start, run.stop) for run in runs]
     roots = sum(not run.path for run in runs)
@@ -108,7 +109,8 @@ def calls(runs: tuple[Run, ...], device: torch.device) -> list[Call]:
     out = []
     for rectangles in (*causal, *levels(runs)):
         cut = torch.tensor(ends(rectangles), dtype=torch.int32).T.contiguous()  # (2, sequences + 1)
-        longest = tuple(cut.diff().amax(1).tolist())
+        rows_at_most, keys_at_most = cut.diff().amax(1).tolist()
+        longest = max(2, rows_at_most), keys_at_most
         rows = slice(rectangles[0][0], rectangles[-1][1])
         keys = slice(rectangles[0][2], rectangles[-1][3])
         out.append(Call(rows, keys, *cut.to(device), longest, len(out) < len(causal)))

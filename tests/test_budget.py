@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from act.model.lora import attach
-from act.training.step import tokens_to_keep
-from tests.budget import GIB, Budget, decoding_step, meta_model, training_step
+from act.training.step import answer_logps, tokens_to_keep
+from tests.budget import GIB, Budget, decoding_step, meta_model, session, training_step
 
 
 def test_launches_and_memory_by_hand():
@@ -52,6 +52,22 @@ def test_layers_are_alike():
     assert abs(T - 4_000) < 20 and step.waits == 3
     assert abs(peak / step.peak - 1) < 0.01
     assert abs(launches / step.launches.total() - 1) < 0.02
+
+
+def test_a_tree_is_on_the_gpu_before_its_work_begins(monkeypatch):
+    """Numbers that are sent there wait for the kernels before them: none are launched yet."""
+    model, budget, launched = meta_model(1), Budget(), []
+    real = torch.tensor
+
+    def counted(*args, **kwargs) -> torch.Tensor:
+        if "device" in kwargs:
+            launched.append(budget.launches.total())
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(torch, "tensor", counted)
+    with budget:
+        answer_logps(model, [answer for e in session(1_000) for answer in e.answers])
+    assert budget.launches.total() > 40 and launched == [0, 0, 0, 0, 0]
 
 
 def test_no_float32_copy_of_a_layer_and_no_joined_keys():

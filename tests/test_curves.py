@@ -11,6 +11,7 @@ import torch
 from act.model.checkpoint import load_model
 from act.training import curves
 from act.training.run_log import shown
+from act.training.state import STATE
 from tests.tiny import conversation, run_in_process, train_flags
 
 WEIGHTS = "adapter_model.safetensors"
@@ -124,15 +125,41 @@ def test_without_matplotlib_on_a_full_disk_or_with_a_model_that_fails_the_run_is
             flags = train_flags(folder, data, tmp_path / name, held_out_sessions=1)
             run_in_process(patch, *flags)
         said = capsys.readouterr().out
-        assert "curves.png is left out: " in said and "matplotlib" in said
+        *_, wrote, no_curves, no_replies = said.splitlines()
+        assert wrote == f"wrote {tmp_path / name}"  # before anything that may take long, or die
+        assert no_curves.startswith("curves.png is left out: ") and "matplotlib" in no_curves
         cause = "No space left" if name == "disk" else "out of memory"
-        assert f"replies.txt is left out: {cause}" in said or cause in said
-        assert said.endswith(f"wrote {tmp_path / name}\n")
+        assert no_replies.startswith("replies.txt is left out: ") and cause in no_replies
         left = sorted(path.name for path in (tmp_path / name).iterdir())
         kept = "adapter_config.json", WEIGHTS, "log.jsonl", "targets.txt", "train.json"
         assert left == sorted(kept)
         made, wanted = ((tmp_path / one / WEIGHTS).read_bytes() for one in (name, "whole"))
         assert made == wanted
+
+
+@pytest.mark.parametrize("rank", [2, 0])
+def test_a_run_that_is_stopped_before_its_replies_are_there_writes_them_when_it_goes_on(
+    folder, tmp_path, data, monkeypatch, capsys, rank
+):
+    """The weights are there already, and stay what they were."""
+
+    def stopped(*arguments):
+        raise KeyboardInterrupt
+
+    out, given = tmp_path / "out", {"held_out_sessions": 1, "lora_rank": rank}
+    weights = out / (WEIGHTS if rank else "model.safetensors")
+    flags = [*train_flags(folder, data, out, **given), "--resume"]
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(curves, "write_replies", stopped)
+        run_in_process(patch, *flags)
+    made, log = weights.read_bytes(), (out / "log.jsonl").read_bytes()
+    capsys.readouterr()
+    run_in_process(monkeypatch, *flags)
+    assert capsys.readouterr().out.endswith(f"wrote {out}\n")
+    assert (out / "replies.txt").is_file() and not (out / STATE).exists()
+    assert weights.read_bytes() == made and (out / "log.jsonl").read_bytes() == log
+    run_in_process(monkeypatch, *flags)
+    assert capsys.readouterr().out == f"{out} is trained\n"
 
 
 def test_a_steps_line_has_the_loss_first_and_fits_100_columns():

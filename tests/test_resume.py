@@ -107,6 +107,21 @@ def test_trap_11_a_state_with_one_bit_flipped_is_refused(tmp_path):
     assert refused >= 190
 
 
+@pytest.mark.parametrize("type_name", [b"I32", b"U32"])
+def test_trap_11_a_state_whose_numbers_have_another_type_is_refused(tmp_path, type_name):
+    """One byte of the header, the first of "F32": the same bytes, read as whole numbers."""
+    path, settings = tmp_path / "state.safetensors", {"lr": 0.01, "seed": 1}
+    model = with_adapter()
+    state = TrainState(model, 0.01, 1.0)
+    steps_of(model, state, 1)
+    state.save(path, settings)
+    whole = path.read_bytes()
+    for place in (whole.index(b'"F32"'), whole.rindex(b'"F32"')):
+        path.write_bytes(whole[: place + 1] + type_name + whole[place + 4 :])
+        with pytest.raises(InputError, match="damaged: it does not hold what was saved"):
+            TrainState(with_adapter(), 0.01, 1.0).load(path, settings)
+
+
 LINES = [
     {"step": 0, "nll": 3},
     {"step": 1, "loss": 2},

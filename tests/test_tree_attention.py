@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from act.model.prefix_tree import build_tree
+from kernels import tree_attention as module
 from kernels.runs import Run, sorted_by_path
 from kernels.tree_attention import joined_keys_attention, rectangles, tree_attention
 from kernels.tree_levels import calls
@@ -66,8 +67,9 @@ def test_rectangles_equal_joined_keys(seed, dtype):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_operators_of_a_gpu_take_what_they_are_given(dtype):
-    """On meta tensors, of which the operators check types and shapes: float32 goes by rectangles,
-    a call each, bfloat16 by levels; backward there are as many."""
+    """On meta tensors, of which little is checked but that the arguments are as many and of their
+    kinds: float32 goes by rectangles, a call each, bfloat16 by levels; backward there are as
+    many."""
     runs, _ = sorted_by_path(build_tree(drawn_sequences(3, tokens=3, longest=40)).runs)
     T, like = runs[-1].stop, {"dtype": dtype, "device": "meta", "requires_grad": True}
     q, k, v = (torch.empty(1, heads, T, 16, **like) for heads in (6, 2, 2))
@@ -81,6 +83,30 @@ def test_the_operators_of_a_gpu_take_what_they_are_given(dtype):
     there = budget.launches[name if by_rectangles else f"{name}_forward"]
     pieces = rectangles(runs) if by_rectangles else calls(tuple(runs), q.device)
     assert there == budget.launches[f"{name}_backward"] == len(pieces) > 2
+
+
+@pytest.mark.parametrize(
+    ("dtype", "D", "way"),
+    [
+        (torch.bfloat16, 8, "level_attention"),
+        (torch.bfloat16, 12, "joined_keys_again"),
+        (torch.bfloat16, 264, "joined_keys_again"),
+        (torch.float32, 4, "_rectangle"),
+        (torch.float32, 6, "joined_keys_again"),
+        (torch.float64, 8, "joined_keys_again"),
+    ],
+)
+def test_the_way_of_heads_on_a_gpu(monkeypatch, dtype, D, way):
+    """Flash attention has heads of 8, 16, ..., 256 numbers, the other operator of 16 bytes each."""
+    taken = []
+    for name in ("level_attention", "joined_keys_again", "_rectangle"):
+        real = getattr(module, name)
+        monkeypatch.setattr(
+            module, name, lambda *x, name=name, real=real: taken.append(name) or real(*x)
+        )
+    q, k, v = (torch.empty(1, n, 5, D, dtype=dtype, device="meta") for n in (6, 2, 2))
+    assert tree_attention(q, k, v, [Run(0, 5)]).shape == q.shape
+    assert taken == [way]
 
 
 @pytest.mark.slow

@@ -122,6 +122,18 @@ def test_levels_equal_rectangles_on_random_trees(monkeypatch, trees, dtype, clos
         check(build_tree(drawn_sequences(seed, tokens=3)), dtype, 8, close)
 
 
+def test_branches_of_one_token_are_no_call_of_one_row(monkeypatch):
+    """Four hang on a trunk, at 4, 6, 9 and 11: the second level's rectangles are a row each, and
+    between their keys lie three that no row sees: three rows in four sequences."""
+    emulate(monkeypatch)
+    trunk = list(range(12))
+    tree = build_tree([trunk, *([*trunk[:at], 100] for at in (4, 6, 9, 11))])
+    runs, _ = sorted_by_path(tree.runs)
+    found = [call.row_ends.tolist() for call in calls(tuple(runs), torch.device("cpu"))]
+    assert [0, 1, 2, 2, 3] in found
+    check(tree, torch.float32, 8, 1e-5)
+
+
 @pytest.mark.slow
 def test_levels_equal_rectangles_on_a_session(monkeypatch):
     """A session of 25 turns in small, 1,500 tokens, 50 runs."""

@@ -47,9 +47,9 @@ def load_adapter(model: Llama, folder: str | Path) -> None:
 def check_adapter(config: dict, folder: Path) -> None:
     """Raise InputError for an adapter_config.json that asks for more than plain LoRA."""
     for name, value in config.items():
-        plain = PEFT["plain"].get(name, [None, False, {}, []])  # else unset
-        is_plain = any(value == one and type(value) is type(one) for one in plain)  # 0 is not False
-        if not is_plain and name not in PEFT["no_matter"]:
+        unset = value is None or value is False or value in ({}, [])  # 0 may be a layer
+        plain = value in PEFT["plain"][name] if name in PEFT["plain"] else unset
+        if not plain and name not in PEFT["no_matter"]:
             said = f"adapter_config.json has {name} = {value!r}, which is not computed here"
             raise InputError(f"{folder}: {said}")
     # scale alpha / rank on the projections `targets`

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 from act.files import whole_file, write_text
 from act.model.checkpoint import load_model
@@ -83,7 +84,9 @@ def write_replies(
     """What each of `models` says to a few prompts of `examples`, beside the answers there."""
     few = sorted(examples, key=lambda example: example.chosen.start)[:PROMPTS]
     prompts = [example.chosen.ids[: example.chosen.start] for example in few]
-    said = {name: greedy(spec, tokenizer, prompts, like) for name, spec in models.items()}
+    said = {}  # of each model, its replies
+    for name, spec in tqdm(models.items(), desc="replies", unit="model"):
+        said[name] = greedy(spec, tokenizer, prompts, like)
     text = ""
     for i, example in enumerate(few):
         lines = {"prompt": tokenizer.decode(prompts[i])[-TAIL:]}  # its end

@@ -48,10 +48,11 @@ def learning_rate(step: int, steps: int, peak: float, warmup: int, schedule: str
 
 
 def sha256_of(tensors: dict[str, Tensor], run: dict[str, str]) -> str:
-    """Checksum of the step's number, the settings, and the tensors' bytes by their names."""
+    """Checksum of the step's number, the settings, and each tensor's name, type and bytes."""
     digest = hashlib.sha256(f"{run['step']} {run['run']}".encode())
     for name in sorted(tensors):
-        digest.update(tensors[name].contiguous().view(torch.uint8).numpy())
+        digest.update(f"{name} {tensors[name].dtype}".encode())
+        digest.update(tensors[name].flatten().view(torch.uint8).numpy())
     return digest.hexdigest()
 
 

@@ -80,19 +80,20 @@ def answer_logps(
     Targets are the answer's own tokens; `with_prompt` also the prompt's, all but the first.
     """
     tree = build_tree([answer.ids for answer in answers])
-    hidden = read_tree(model, tree, keep_tokens)  # (T, C)
     learned = []  # of each answer, the places in the tree of its targets
     for places, answer in zip(tree.places, answers, strict=True):
         learned.append(places[answer.targets(with_prompt).start :])
     # a token goes through the head once, however many answers have it as a target
     needed = sorted(set().union(*learned))
     ids, parents = ([of[place] for place in needed] for of in (tree.ids, tree.parents))
-    ids, parents = (torch.tensor(x, device=model.device) for x in (ids, parents))  # (targets,)
-    logps = logprob(hidden[parents], model.head, ids)  # (1) of orpo.md
-    # backward, this indexing adds up what every answer that has the token hands back
     which = {place: i for i, place in enumerate(needed)}
     index = [which[place] for places in learned for place in places]
-    handed_out = logps[torch.tensor(index, device=model.device)]
+    # to a GPU before it has work: a copy would wait for that
+    ids, parents, index = (torch.tensor(x, device=model.device) for x in (ids, parents, index))
+    hidden = read_tree(model, tree, keep_tokens)  # (T, C)
+    logps = logprob(hidden[parents], model.head, ids)  # (1) of orpo.md
+    # backward, this indexing adds up what every answer that has the token hands back
+    handed_out = logps[index]
     return list(handed_out.split([len(places) for places in learned])), len(tree.ids)
 
 
