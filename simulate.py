@@ -125,6 +125,8 @@ def main() -> None:
     # the study's adapters are told by --adapters; only you may talk to any other
     if not is_endpoint(args.model) and not (with_me and split_spec(args.model)[1]):
         args.model = str(base_folder(args.model))
+        if with_me and args.adapters is None and any(map(is_trained, args.conditions)):
+            raise InputError("whose adapter? --model FOLDER+ADAPTER, or --adapters DIR, says it")
         check_adapters(args.conditions, args.adapters)
     clients = read_wanted(args)
     # where nothing is wanted, the journal clears away what a death has left
@@ -203,7 +205,7 @@ def check_store(store: Store, clients: dict[str, Client], args: Namespace) -> No
 def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
     """One session with the person at the keyboard; a session that was cut off goes on."""
     if len(args.conditions) != 1:
-        one = "name one condition with --conditions"
+        one = "name one condition with --conditions (of an adapter of yours: orpo)"
         raise InputError(f"--client me talks with one therapist: {one}")
     (condition,) = args.conditions
     system = own_prompt(args.system)
@@ -212,7 +214,7 @@ def talk_with_me(store: Store, journal: Journal, args: Namespace) -> None:
     # each talk is a client of its own
     number = next(n for n in count(1) if f"{condition}/me-{n}" not in store)
     me = Client({"id": f"me-{number}", "archetype": ME})
-    therapist, person = therapists(args)(condition), Person(args.out, in_danger)
+    therapist, person = therapists(args)(condition), Person(args.out, in_danger, system is None)
     speakers = {"therapist": therapist, "client": person}
     session = Session(condition, me, speakers, args.format, args.seed, args.turns, system)
     record = session.record

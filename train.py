@@ -78,8 +78,10 @@ def parse_arguments() -> Namespace:
     add("--cot", action="store_true", help="answers begin with reasoning; that is checked")
     about = "base model, in Hugging Face layout; DIR+ADAPTER: that adapter goes on, too"
     add("--model", required=True, metavar="DIR", help=about)
-    add("--data", required=True, help="JSONL of pairs or of examples")
-    add("--held-out-sessions", type=int, default=0, metavar="N", help="the last N: to evaluate")
+    add("--data", required=True, help="JSONL, or a JSON array, of pairs or (sft) of examples")
+    about = "the last N are not learned but measured, before and after; rows that name one "
+    about += '"session", or begin alike, are one'
+    add("--held-out-sessions", type=int, default=0, metavar="N", help=about)
     add("--out", type=Path, required=True, metavar="ADAPTER", help="folder to write")
     about = "go on from --out's last saved state, if any; a finished adapter is left alone"
     add("--resume", action="store_true", help=about)

@@ -165,7 +165,7 @@ BAD_PAIRS = {
     "role nobody has": (pair_row(prompt=[message("client", "Hi")]), "role 'client'"),
     "no rejected": (without("rejected"), '; here is "prompt", "chosen"; a row of pairs: {'),
     "no chosen": (without("chosen"), '; here is "prompt", "rejected"; a row of pairs: {'),
-    "rejected null": (pair_row(rejected=None), '; here is "prompt", "chosen"; a row of pairs: {'),
+    "rejected null": (pair_row(rejected=None), '"rejected" is empty'),
     "empty chosen": (
         pair_row(chosen=[message("assistant", "")]),
         '"chosen" has an empty assistant message',
@@ -265,7 +265,8 @@ def test_trap_12_status_2_and_one_line(folder, tmp_path, monkeypatch, capsys, fa
     assert raised.value.code == 2
     lost = "the answer would be learned without its context"
     text = f"where it ends in plain text cannot be told; {shown('pair')}"
-    left = "the data have 1 sessions, and one must be left to train on"
+    alike = 'rows that name one "session", or begin alike, are one'
+    left = f"the data have 1 session ({alike}), and one must be left to train on"
     line = {
         "row": f'{data}:2: no "prompt": {lost}; {text}',
         "form": f'{data}:2: the answer begins with "Thinking:": is --cot missing?',

@@ -69,8 +69,7 @@ def test_a_run_says_what_made_it(folder, tmp_path, data, tokenizer, monkeypatch,
         assert line["tokens_per_s"] > 0 and 0.05 < line["peak_memory_gib"] < 100
         assert line["loss"] == pytest.approx(line["nll"] + 0.1 * line["odds_ratio_loss"], rel=1e-5)
     said = capsys.readouterr().out
-    numbers = "examples 4, cut turns 2, cut answer tokens 0, answers without end 0"
-    assert f"trained on: {numbers}\n" in said
+    assert "trained on: examples 4, cut turns 2\n" in said
     assert f"\n{shown(log[1])}\n" in said
 
 

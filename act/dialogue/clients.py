@@ -128,13 +128,13 @@ def played(path: str | Path) -> dict[str, Client]:
 
 class Person(ChatModel):
     """You, in the terminal: a line of stdin is a turn. Crisis contacts are shown at the start, and
-    again where `in_danger(words)`."""
+    again where `in_danger(words)`; `opens`: the study's therapist speaks first."""
 
     name = ME
     sampling = Sampling(None, None, None)
 
-    def __init__(self, out: str, in_danger: Callable[[str], bool]):
-        self.in_danger = in_danger
+    def __init__(self, out: str, in_danger: Callable[[str], bool], opens: bool = True):
+        self.in_danger, self.opens = in_danger, opens
         self.asked: list[Ask] = []
         sys.stdin.reconfigure(errors="replace")  # what is typed may not be UTF-8
         show(TEXTS["not_a_treatment"])
@@ -153,7 +153,9 @@ class Person(ChatModel):
     def step(self, wait: float = 0) -> list[tuple[str, Reply]]:
         """Show what the therapist said, wait for a line. Raises EOFError at /end or Ctrl-D."""
         ask = self.asked.pop(0)
-        self.hear(ask.messages[-1]["content"])
+        heard = ask.messages[-1]["content"]
+        if self.opens or heard != TEXTS["client_opening"]:
+            self.hear(heard)
         while not (words := input("you: ").strip()):
             pass  # an empty line may have been pasted
         if words == END:

@@ -114,7 +114,7 @@ def main() -> None:
         print(f"{out} is there and whole")
         return
     if importlib.util.find_spec("gguf") is None:
-        raise InputError("the conversion needs gguf: pip install -r requirements-dev.txt")
+        raise InputError("the conversion needs gguf: pip install gguf -c constraints.txt")
     with tempfile.TemporaryDirectory() as folder:
         convert(fetch(Path(folder)), out)
     print(f"wrote {out}")

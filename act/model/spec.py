@@ -8,6 +8,8 @@ from pathlib import Path
 
 from act.records import InputError
 
+EMBEDDED = "smollm2-135m-instruct"  # the embedded model's folder, in this project's models/
+
 
 def is_endpoint(spec: str | Path) -> bool:
     """Is a MODEL argument NAME@URL?"""
@@ -49,7 +51,13 @@ def missing(path: str) -> InputError:
     several = path.split("+")
     if len(several) > 1 and all(Path(folder).is_dir() for folder in several):
         said += "; FOLDER+ADAPTER has one adapter: what train.py writes on top of one holds both"
-    if re.fullmatch(r"\w[\w.-]*/[\w.-]+", path):
+    folder = Path(path)
+    if folder.name == EMBEDDED:
+        said += f"; in this project's folder: python -m act.model.embedded --out models/{EMBEDDED}"
+    elif folder.name != path and folder.parent.is_dir():  # a slip of the pen?
+        there = sorted(beside.name for beside in folder.parent.iterdir() if beside.is_dir())
+        said += f"; {folder.parent} has {', '.join(there) or 'none'}"
+    elif re.fullmatch(r"\w[\w.-]*/[\w.-]+", path):
         fetch = f"hf download {path} --local-dir models/{path.rpartition('/')[2]}"
         said += f"; a model of the Hub? {fetch} (a gated one: accept its licence there first)"
     return InputError(said)

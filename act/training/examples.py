@@ -163,7 +163,9 @@ def hold_out(examples: list[Example], n: int) -> tuple[list[Example], list[Examp
     """(examples to train on, those of the last n sessions): no session is on both sides."""
     sessions = list(dict.fromkeys(example.session for example in examples))
     if not 0 <= n < len(sessions):
-        limit = f"the data have {len(sessions)} sessions, and one must be left to train on"
+        counted = "1 session" if len(sessions) == 1 else f"{len(sessions)} sessions"
+        alike = 'rows that name one "session", or begin alike, are one'
+        limit = f"the data have {counted} ({alike}), and one must be left to train on"
         raise InputError(f"--held-out-sessions {n}: {limit}")
     last = set(sessions[len(sessions) - n :])
     sides: tuple[list[Example], list[Example]] = [], []

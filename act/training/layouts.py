@@ -53,7 +53,8 @@ def read_row(row: dict, targets: str = "last") -> list[Row]:
     # 1. what would mean something else
     given = {name: value for name, value in row.items() if value not in ABSENT}
     refuse_other_meaning(given)
-    columns = answer_columns(given)
+    empty = [name for name in COLUMNS if name in row and name not in given]
+    columns = answer_columns(given, empty)
     # 2. conversations that end with the answers, taken apart
     talks = {name: conversation(name, given[name], "assistant") for name in columns}
     beginning = shared_beginning(talks)
@@ -98,13 +99,17 @@ def check_echo(prompt: object, answers: dict[str, str]) -> None:
         raise ValueError("what was asked stands in the answer again: leave it out there")
 
 
-def answer_columns(row: dict) -> list[str]:
-    """The columns that hold the answers. Raises ValueError where there are none, or too many."""
+def answer_columns(row: dict, empty: list[str]) -> list[str]:
+    """The columns that hold the answers, of which others are `empty`. Raises ValueError where there
+    are none, or too many."""
     here = [name for name in COLUMNS if name in row]
     if here[:2] == ["chosen", "rejected"] and "completion" not in here:
         return here[:2]  # messages beside them hold the prompt
     if here in (["completion"], ["messages"]):
         return here
+    for name in empty:
+        if not here or {name, *here} == {"chosen", "rejected"}:
+            raise ValueError(f'"{name}" is empty')
     needed = '"completion", "messages", or "chosen" and "rejected" hold what is learned'
     why = f"{needed}; here is {quoted(row) or 'nothing'}; {shown('pair')}"
     raise ValueError(other_layout(row) or why)

@@ -108,7 +108,8 @@ def announce(data: dict[str, dict], parameters: int, steps: int, batch: int) -> 
         idle = f"some of the {processes()} processes without work"
         print(f"warning: --batch {batch} leaves {idle}")
     for name, numbers in data.items():
-        told = ", ".join(f"{what} {n}" for what, n in numbers.items())
+        told = ", ".join(f"{what} {n}" for what, n in numbers.items() if n)
+        told = told or "nothing, so no replies.txt (--held-out-sessions N)"
         print(f"{name}: {told}".replace("_", " "))
     counted = "1 step" if steps == 1 else f"{steps} steps"
     print(f"{parameters:,} trainable parameters; {counted}", flush=True)
