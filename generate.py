@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from act import records
 from act.audit.style import describe
-from act.cli import Parser, positive, run_script, set_up_device, stop_unfinished
+from act.cli import Parser, counted, positive, run_script, set_up_device, stop_unfinished
 from act.dialogue.chat import Ask, ChatModel, Reply, Talk, hold_talks, read_reply
 from act.dialogue.clients import played
 from act.dialogue.journal import Journal, check_made_with, made_with
@@ -79,7 +79,7 @@ def make_sessions(args: Namespace) -> None:
         if wanted := unheld(store, [TRANSCRIPT], clients):
             models = speakers(open_speaker, roles, args)
             hold_all(wanted, lambda condition: models, journal, args)
-        print(f"{len(store)} sessions in {args.out}: {ends(store.records())}")
+        print(f"{counted(len(store), 'session')} in {args.out}: {ends(store.records())}")
         print(describe(store.records()))
         left = unheld(store, [TRANSCRIPT], clients).get(TRANSCRIPT, [])
     stop_unfinished(len(left), len(clients), "sessions")

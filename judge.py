@@ -25,6 +25,7 @@ from pathlib import Path
 from act.cli import (
     Parser,
     conditions,
+    counted,
     not_negative,
     positive,
     run_script,
@@ -169,13 +170,13 @@ def agree(args: Namespace) -> None:
     told = [row for row in rows if row["estimate"] is not None]
     if left := Counter(row["refused"] for row in rows if row["estimate"] is None):
         causes = ", ".join(f"{cause} ({n})" for cause, n in left.items())
-        of = f"{len(both)} session{'s' * (len(both) > 1)} that both rated"
+        of = f"{counted(len(both), 'session')} that both rated"
         print(f"{of}: {left.total()} of {len(rows)} statistics have no answer: {causes}.")
     if told:
         print("\n".join(as_table(told, args.cluster)))
     clients, sessions = ({record[of] for record in human} for of in ("profile", "session"))
     if args.cluster == "session" and len(clients) < len(sessions):
-        they = f"{len(sessions)} sessions are of {len(clients)} client{'s' * (len(clients) > 1)}"
+        they = f"{len(sessions)} sessions are of {counted(len(clients), 'client')}"
         print(f"Caution: {they}; intervals take them as independent (else --cluster profile).")
     if args.out:
         write_json(rows, args.out)

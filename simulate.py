@@ -37,6 +37,7 @@ from act.audit.style import describe
 from act.cli import (
     Parser,
     conditions,
+    counted,
     not_negative,
     positive,
     run_script,
@@ -136,7 +137,7 @@ def main() -> None:
         else:
             check_store(store, clients, args)
             simulate(clients, store, journal, args)
-        print(f"{len(store)} sessions in {args.out}: {ends(store.records())}")
+        print(f"{counted(len(store), 'session')} in {args.out}: {ends(store.records())}")
         print(describe(store.records()))
         left = unheld(store, args.conditions, clients)
     wanted = len(args.conditions) * len(clients)
