@@ -599,6 +599,7 @@ ODD_TYPES = [
     {"model": 1, "usage": {"prompt_tokens": "11", "completion_tokens": 2.5, "odd": [[1]]}},
     {"usage": {"prompt_tokens": True, "details": {"deep": {"deeper": []}, "n": 3}}},
     {"usage": None, "model": "x" * 100_000},
+    {"error": {"code": True}},
 ]
 
 
