@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from act.dialogue.chat import Ask
-from act.dialogue.clients import Person
+from act.dialogue.clients import Person, show
 from act.dialogue.journal import Journal
 from act.dialogue.local import LocalChat, fingerprint
 from act.dialogue.prompts import TEXTS
@@ -215,3 +215,14 @@ def test_no_word_breaks_at_the_edge_of_the_terminal(monkeypatch, capsys, width):
     assert len(contacts) >= 4
     for line in contacts:
         assert line[22:24] == "  " and line[24] != " "
+
+
+def test_on_a_narrow_terminal_the_second_column_begins_at_its_middle(monkeypatch, capsys):
+    """And no other line has one: a list of the therapist's goes on at the edge."""
+    monkeypatch.setenv("COLUMNS", "20")
+    show("  US and Canada         call or text 988\n  - well-known and unknown ones")
+    wrapped = ["  US and Canada", f"{'':10}call or", f"{'':10}text 988"]
+    own = ["  - well-known and", "unknown ones", ""]
+    assert capsys.readouterr().out.splitlines() == wrapped + own
+    show("Look at https://host/a-b-c-d")
+    assert "https://host/a-b-c-d" in capsys.readouterr().out

@@ -32,7 +32,7 @@ HOSTILE = (
 TAGS = re.findall(
     r"\w+",
     """html head meta title style body main nav section article div a p img h1 h2 h3 h4 ul ol li dl
-    dt dd blockquote figure figcaption details summary table caption thead tbody tr th td""",
+    dt dd blockquote figure figcaption details summary table caption thead tbody tr th td wbr""",
 )
 
 
@@ -48,7 +48,7 @@ class Seen(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         self.attributes += [(tag, *pair) for pair in attrs]
-        if tag not in ("meta", "img"):
+        if tag not in ("meta", "img", "wbr"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):

@@ -1,6 +1,7 @@
 """The report page in a real browser, at a desk, on a phone and on paper: nothing is fetched, cut
 off or left untold."""
 
+import json
 import os
 from pathlib import Path
 
@@ -142,3 +143,24 @@ def test_print_margins_hold_every_table_and_no_word_of_a_heading_is_broken(repor
         named = "[...document.querySelectorAll('details.folded')].map(d => d.innerText"
         named += ".split(d.querySelector('summary').innerText).length - 1)"
         assert set(page.evaluate(named)) == {1}
+
+
+@pytest.mark.parametrize("size", ["phone", "print"])
+def test_ids_of_any_length_stay_on_the_page(tmp_path, monkeypatch, size):
+    """A client, a rater and kinds of client of over 70 letters without a place to break."""
+    paths = []
+    for name, rows in zip("rs", make_study(12), strict=True):
+        text = json.dumps(rows).replace("p0", "x" * 70 + "p0")
+        for word in ("mistral-large-tuned", "hopeless-skeptic", "intellectualiser"):
+            text = text.replace(word, word.replace("-", "") * 5)
+        paths.append(write(tmp_path / f"{name}.jsonl", json.loads(text)))
+    words = ["--ratings", paths[0], "--sessions", paths[1], "--resamples", 50, "--out", tmp_path]
+    monkeypatch.setattr("sys.argv", ["analyze.py", *map(str, words)])
+    run_script(analyze.main)
+    with browser(SIZES[size]) as context:
+        page, *_ = watched(context, tmp_path / "report.html")
+        page.emulate_media(media="print" if size == "print" else "screen")
+        page.evaluate("for (const d of document.querySelectorAll('details')) d.open = true")
+        right = "document.querySelectorAll('table')].map(t => t.getBoundingClientRect().right)"
+        right = f"Math.max(document.documentElement.scrollWidth, ...[...{right})"
+        assert page.evaluate(right) <= SIZES[size][0]

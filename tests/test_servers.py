@@ -584,11 +584,22 @@ def test_the_timeout_is_of_the_whole_reply(monkeypatch):
         assert reply.status == "lost" and time.monotonic() - began < 4
 
 
+def test_an_answer_without_end_is_not_kept_in_memory(monkeypatch):
+    monkeypatch.setattr(endpoint, "ATTEMPTS", 1)
+    monkeypatch.setattr(endpoint, "LONGEST_ANSWER", 2000)
+    long, short = "x" * 3000, "x" * 1000
+    with serving(lambda body, n: long if body["messages"] == TALK else short) as fake:
+        model = Endpoint(f"m@{fake.url}", Sampling(0.8, 0.9, 64), 4, 1.0)
+        asks = [ask("a"), ask("b", TALK[1:])]
+        assert [reply.status for reply in answer_all(model, asks)] == ["lost", "ok"]
+
+
 ODD_TYPES = [
     {"model": ["m"], "system_fingerprint": {"a": {"b": 1}}},
     {"model": 1, "usage": {"prompt_tokens": "11", "completion_tokens": 2.5, "odd": [[1]]}},
     {"usage": {"prompt_tokens": True, "details": {"deep": {"deeper": []}, "n": 3}}},
     {"usage": None, "model": "x" * 100_000},
+    {"error": {"code": True}},
 ]
 
 

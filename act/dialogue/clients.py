@@ -8,6 +8,7 @@ and so the same in every condition. A file of them is JSONL. A row is one client
     {"id": "g01", "issue": "panic on the bus", "turns": [{"client": "It happened on the bus."}]}
 """
 
+import re
 import shutil
 import sys
 import textwrap
@@ -24,7 +25,8 @@ from act.records import WITH_WORDS, InputError, digest, read_placed, read_unique
 REPLAYED = "replayed"  # in a session's "models"; the archetype of who has none in the file
 END = "/end"
 STORED = "ends the session. What you type is stored on this computer, in"
-COLUMN = 24  # where the second column of the crisis contacts begins
+# what stands before the second column of a line of the crisis contacts; nothing of other lines
+FIRST_COLUMN = re.compile(r"(?: +\S.*? {2,})?")
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,8 @@ class Person(ChatModel):
 def show(text: str) -> None:
     """Print a text, and an empty line, without breaking a word at the terminal's edge."""
     width = shutil.get_terminal_size().columns
+    words = {"break_long_words": False, "break_on_hyphens": False}
     for line in text.splitlines():
-        indent = " " * COLUMN if line.startswith("  ") else ""
-        print(textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False))
+        indent = " " * min(FIRST_COLUMN.match(line).end(), width // 2)
+        print(textwrap.fill(line, width, subsequent_indent=indent, **words))
     print()

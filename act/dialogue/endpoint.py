@@ -35,6 +35,7 @@ PROBE = Ask("probe", probe.QUESTION, 0)
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds; a pause doubles from try to try
 CONNECT = 9.0  # seconds for a connection
 PATIENCE = 3600.0  # seconds in which a reply is refused for the pace alone
+LONGEST_ANSWER = 2**26  # bytes: what a server sends on and on does not fill the memory
 LEAST_KEY = 12  # letters; a shorter one is a placeholder, as "EMPTY", and may be a word
 STATUSES = {"room": "context", "refused": "refused", "time": "lost", "pace": "lost"}  # by mend
 
@@ -233,10 +234,19 @@ class Endpoint(ChatModel):
         return reply
 
     async def _send(self, body: dict) -> tuple[int, httpx.Headers, bytes]:
-        """(HTTP status, headers, all bytes). Raises Fault where they do not come, or are late."""
+        """(HTTP status, headers, all bytes). Raises Fault where they do not come, are late or too
+        many."""
+        raw = bytearray()
         try:
-            async with asyncio.timeout(self.timeout):  # of the whole call, however it drips
-                answer = await self.client.post(self.url, json=body)
+            async with (
+                asyncio.timeout(self.timeout),  # of the whole call, however it drips
+                self.client.stream("POST", self.url, json=body) as answer,
+            ):
+                self.pace.answered = True
+                async for piece in answer.aiter_bytes():
+                    raw += piece
+                    if len(raw) > LONGEST_ANSWER:
+                        raise Fault(f"an answer of more than {LONGEST_ANSWER} bytes", "time")
         except TimeoutError:
             raise Fault(f"no whole reply in {self.timeout} s (--timeout)", "time") from None
         except httpx.RequestError as error:  # no connection, or broken off, or garbled
@@ -246,10 +256,9 @@ class Endpoint(ChatModel):
                 cure = "nothing answers there; start the server, or correct the address"
                 raise Fault(f"{said}: {cure}", "nothing") from None
             raise Fault(said, "time") from None
-        self.pace.answered, raw = True, answer.content
         if len(self.key) >= LEAST_KEY:  # what it echoes of the key is stored nowhere
             raw = raw.replace(self.key.encode(), b"***")
-        return answer.status_code, answer.headers, raw
+        return answer.status_code, answer.headers, bytes(raw)
 
     def body(self, ask: Ask) -> dict:
         """The request, as the server takes it."""

@@ -109,7 +109,7 @@ def read_answer(code: int, headers: httpx.Headers, raw: bytes, tokens: float) ->
         raise refusal(code, headers, text, tokens)
     try:
         match data := json.loads(raw):
-            case {"error": {"code": int(code)}}:  # a router's
+            case {"error": {"code": int(code)}} if type(code) is int:  # a router's
                 raise refusal(code, headers, text, tokens)
             case {"choices": [{"message": {}} as choice, *_]}:
                 # what is not JSON is no answer: NaN, infinite numbers, half a surrogate pair. Not

@@ -26,10 +26,11 @@ EMPTY = (  # what its places left without content; the second may follow from th
     re.compile(r"<(div|details)[^>]*>(?:<summary>[^<]*</summary>)?\s*</\1>"),
     re.compile(r"<section[^>]*>\s*<h2[^>]*>[^<]*</h2>\s*</section>"),
 )
+LONG = re.compile(r"[^\s-]{18}(?=[^\s-])")  # the beginning of a word that is wider than a column
 HEADING = re.compile(r'<section aria-labelledby="(\w+)">\s*<h2[^>]*>(.*?)</h2>')
 # columns set left, and wrapped
 PROSE = ("sessions ended as", "turns ended as", "note", "words", "client", "therapist")
-PROSE += ("highest, or why not tested",)
+PROSE += ("highest, or why not tested", "rater")
 
 
 class Html(str):
@@ -57,23 +58,29 @@ def greek(line: str) -> str:
     return re.sub(r"(?<=[<=]) (?=[\d.])| (?=[<=] [\d.])", "\u00a0", line)
 
 
+def breakable(text: str) -> Html:
+    """A text whose long words may break, as ids may be: paper has an edge."""
+    return Html("<wbr>".join(map(escape, LONG.sub("\\g<0>\0", text).split("\0"))))
+
+
 def grid(table: Table) -> Html:
     """A table, which scrolls inside itself where it is too wide, and its note. Its first column
     names the row; each cell holds its column's name, for phones, where a row is a card."""
     head, *body = table.to_cells()  # all text
     looks = [{"class_": "text"} if name in PROSE else {} for name in head]
     # heads and cells of prose are set left
-    top = [element("th", name, scope="col", **look) for name, look in zip(head, looks, strict=True)]
-    rows = []
+    top, rows = [], []
+    for name, look in zip(head, looks, strict=True):
+        top.append(element("th", breakable(name), scope="col", **look))
     for first, *rest in body:
-        cells = [element("th", first, scope="row")]
+        cells = [element("th", breakable(first), scope="row")]
         for name, cell, look in zip(head[1:], rest, looks[1:], strict=True):
-            shown = cell if look else greek(cell)
+            shown = breakable(cell) if look else greek(cell)
             cells.append(element("td", shown, data_label=name, **look))
         rows.append(element("tr", *cells))
     # the caption also names the region that scrolls
     parts = element("thead", element("tr", *top)), element("tbody", *rows)
-    inner = element("table", element("caption", table.title), *parts)
+    inner = element("table", element("caption", breakable(table.title)), *parts)
     region = {"class_": "scroll", "role": "region", "tabindex": "0", "aria_label": table.title}
     note = element("p", greek(table.note), class_="small") if table.note else ""
     return join(element("div", inner, **region), note)
