@@ -182,9 +182,11 @@ class Sampler:
         self.held = [self.held[row] for row in order]
 
     def _with_room(self, requests: list[Request]) -> list[Request]:
-        """The first of `requests`, as many as memory holds; the others wait. Where these and what
-        is kept of idle conversations are too much, the longest idle are forgotten."""
+        """The first of `requests`, as many as memory holds; the others wait. Those that are held go
+        first, since what is forgotten must be read again. Where these and what is kept of idle
+        conversations are too much, the longest idle are forgotten."""
         begun = [reply.request for reply in self.pending]
+        requests = sorted(requests, key=lambda request: request.key not in self.keys)
         # each row is as long as the longest may become
         slots = max([ROOM, self.cache.slots, *map(self._slots, begun + requests)])
         rows = max(1, self.most // slots)
