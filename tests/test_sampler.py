@@ -376,6 +376,21 @@ def test_conversations_wait_for_room_and_idle_ones_make_room(tiny, capsys):
 
 
 @once
+def test_pads_take_no_room(tiny):
+    """a's token behind 300 that are held is padded to b's 300: 301 + 12 slots do, not 600."""
+    decoder = Sampler(tiny, [END], Sampling(0, 1, 12))
+    decoder.most = 2 * (301 + 12 + kv_cache.ROOM)
+    prompts = {"a": text(1, 301), "b": text(2, 300)}
+    decode(decoder, [Request("a", prompts["a"][:300])])
+    replies = decode(decoder, [Request(key, prompt) for key, prompt in prompts.items()])
+    assert [reply.ids for reply in replies] == [
+        plain_greedy(tiny, prompt, 12) for prompt in prompts.values()
+    ]
+    rows, _, slots, _ = decoder.cache.own_kv[0].shape
+    assert rows == 2 and rows * slots <= decoder.most
+
+
+@once
 def test_held_conversations_begin_first(tiny, read):
     """Three conversations, room for two: a and b are begun, then c takes the place of one. Of all
     three, asked again, the two that are held read what is new, 3 tokens each, and the third, for

@@ -252,7 +252,7 @@ class Sampler:
         for new in tokens:  # ids, right-padded, and the place of the last one
             padded.append([*new, *[0] * (T - len(new)), len(new) - 1])
         ids, last = torch.tensor(padded, device=self.model.device).split((T, 1), dim=1)
-        positions, attention = self.cache.attend(slice(first, first + B), T)
+        positions, attention = self.cache.attend(slice(first, first + B), list(map(len, tokens)))
         hidden = self.model(ids, positions, attention)  # (B, T, C)
         for row, new in enumerate(tokens, first):
             self.cache.lengths[row] += len(new)
