@@ -117,8 +117,9 @@ def lock(file: FileIO | int | None, path: Path) -> None:
 
 
 def lock_file(path: Path) -> Path:
-    """What holds a path where there is no fcntl."""
-    return path.with_name(path.name + ".lock")
+    """What holds a path where there is no fcntl: one file under all names of it, "." and links."""
+    place = Path(os.path.realpath(path))
+    return place.with_name(place.name + ".lock")
 
 
 def unlock(path: Path) -> None:

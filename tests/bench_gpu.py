@@ -8,7 +8,8 @@ a line for each measurement and in the end a JSON line:
     gradients   of a session as one tree against its pairs one by one
     kernel      the log-prob kernel against two bare products, naive logits, cross-entropy, Liger
     step        one ORPO step of a whole session, beside three of its pairs one by one
-    decoding    32 and 150 replies at a time, with and without an adapter
+    decoding    logits against those of plain passes; then 32 and 150 replies at a time, with and
+                without an adapter
 
 A part that fails says so, and the rest goes on. `--tiny` runs everything on a CPU, in a small
 shape: it tests this file, and its times mean nothing.
@@ -94,15 +95,17 @@ def session(size: Size) -> list[Example]:
     return pairs
 
 
-def one_by_one(model: Llama, examples: list[Example], of: list[Example]) -> None:
+def one_by_one(
+    model: Llama, examples: list[Example], of: list[Example], keep: int | None = 0
+) -> None:
     """Gradients of `of`, some of a step's examples, without a tree or a kernel: equations (1) to
-    (7) of docs/orpo.md, an answer a pass, each layer's activations computed again."""
+    (7) of docs/orpo.md, an answer a pass, the activations of `keep` tokens kept (None: of all)."""
     targets = count_targets(examples, "response")
     for example in of:
         logps = []
         for answer in example.answers:
             ids = torch.tensor([answer.ids], device=model.device)  # (1, T)
-            hidden = model(ids, keep=0)[0, -answer.length - 1 : -1]  # that predict the answer
+            hidden = model(ids, keep=keep)[0, -answer.length - 1 : -1]  # that predict the answer
             logps.append(naive_logprob(hidden, model.head, ids[0, -answer.length :]))
         chosen, rejected = (mean_logp(logp)[None] for logp in logps)
         margin = log_odds_margin(chosen, rejected)
@@ -282,22 +285,46 @@ def step(table: Table, size: Size, device: str) -> None:
         seconds, tokens = several(run, 2), sums["unique_tokens"]
         return {"tokens": tokens, "s": seconds, "gib": peak_gib()}
 
-    def pairs() -> dict:
+    def pairs(keep: int | None) -> dict:
         begin()
         times = []
         for some in (examples[0], examples[len(examples) // 2], examples[-1]):
-            times.append(several(partial(one_by_one, model, examples, [some]), 1))
+            times.append(several(partial(one_by_one, model, examples, [some], keep), 1))
         whole = len(examples) * (times[0] + 4 * times[1] + times[2]) / 6
         return {"first_s": times[0], "last_s": times[2], "s": whole, "gib": peak_gib()}
 
     for keep in (1024, 4096, None):
         table.row(partial(tree, keep), what="one tree", kept=keep or "all")
         state.optimiser.zero_grad()
-    table.row(pairs, what="one by one")
+    for keep in (0, None):
+        table.row(partial(pairs, keep), what="one by one", kept="all" if keep is None else keep)
+
+
+def cached(size: Size, device: str, dtype: torch.dtype) -> dict:
+    """The error of logits after some tokens, of two layers: three prompts that begin alike, one
+    that does not, read by the cache, against each as one plain pass."""
+    model, draw = size.model(dtype, device, num_hidden_layers=2), random.Random(2)
+    V, trunk = size.shape["vocab_size"], size.prompt * 14 // 15
+    apart, *texts = ([draw.randrange(V) for _ in range(size.prompt)] for _ in range(4))
+    prompts = [texts[0][:trunk] + text[trunk : trunk + 3 * i] for i, text in enumerate(texts, 1)]
+    sampler = Sampler(model, [], Sampling(0.0, 1.0, 10**6))
+    sampler.add([Request(str(i), prompt) for i, prompt in enumerate(prompts)])
+    sampler.add([Request("apart", apart)])
+    for _ in range(3):
+        sampler.step()
+    plain = []
+    for reply in sampler.pending:
+        ids = torch.tensor([[*reply.request.prompt, *reply.ids]], device=device)  # (1, T)
+        plain.append(model.logits(model(ids)[0, -1]))
+    return {"trunk": len(sampler.trunk), "error": off(sampler.logits, torch.stack(plain))}
 
 
 def decoding(table: Table, size: Size, device: str) -> None:
-    """A token for each of some replies, behind prompts that begin alike; bfloat16."""
+    """Is what the cache says right? Then a token for each of some replies, behind prompts that
+    begin alike; bfloat16."""
+    for dtype in (torch.float32, torch.bfloat16):
+        found = partial(cached, size, device, dtype)
+        table.row(found, what="cache", dtype=str(dtype).removeprefix("torch."))
     model = size.model(torch.bfloat16, device)
     model.model.norm.weight.fill_(10)  # logits as peaked as a trained model's
     draw, V = random.Random(1), size.shape["vocab_size"]

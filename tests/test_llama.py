@@ -193,7 +193,7 @@ def test_cache_gives_the_logits_of_a_whole_pass(tmp_path):
             ids = torch.zeros(3, max(counts), dtype=torch.long)
             for row, (text, start, n) in enumerate(zip(texts, starts, counts, strict=True)):
                 ids[row, :n] = text[start : start + n]
-            hidden = model(ids, *cache.attend(slice(0, 3), max(counts)))
+            hidden = model(ids, *cache.attend(slice(0, 3), counts))
             cache.lengths = [n + more for n, more in zip(cache.lengths, counts, strict=True)]
         for row, text in enumerate(texts):
             torch.testing.assert_close(

@@ -68,6 +68,17 @@ def test_an_adapter_stays_under_another():
     assert torch.equal(outputs(model), outputs(tiny_llama()))
 
 
+def test_two_adapters_are_merged_as_they_are_worn():
+    """The second on all projections, the first on some."""
+    model = tiny_llama()
+    random_adapter(model, 3, 6, ("q_proj", "down_proj"))
+    random_adapter(model, 2, 8, ("q_proj", "v_proj", "down_proj"))
+    worn = outputs(model)
+    merge(model)
+    assert not lora_layers(model)
+    torch.testing.assert_close(outputs(model), worn, rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("first", [("q_proj", "down_proj"), ("v_proj",)])
 def test_two_adapters_are_written_as_one(tmp_path, first, dtype):
@@ -272,6 +283,25 @@ def test_a_therapist_wears_an_adapter_exactly_and_takes_it_off_to_the_bit(
         assert torch.equal(tensor, bare[name]), name
         assert tensor.data_ptr() == other.model.state_dict()[name].data_ptr()  # no copy is left
     load_base.cache_clear()
+
+
+def test_an_adapter_that_is_not_put_on_leaves_the_bare_model(folder, tmp_path, monkeypatch):
+    """Ctrl-C while it is merged, behind one layer of them all."""
+    chat = LocalChat.load(str(folder), Sampling(0.0, 1.0, 8), "cpu")
+    plain, other = outputs(chat.model), load_model(folder)
+    random_adapter(other, 2, 2, ("q_proj", "k_proj"))
+    save_adapter(other, tmp_path, str(folder), 2, 2)
+
+    def stopped(model):
+        layer = next(iter(lora_layers(model).values()))
+        layer.weight = nn.Parameter(layer.weight + 1)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(local, "merge", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        chat.wear(tmp_path)
+    assert chat.name == str(folder) and chat.adapter is None
+    assert torch.equal(outputs(chat.model), plain) and chat.sampler.model is chat.model
 
 
 def test_two_speakers_share_what_memory_holds(folder, monkeypatch):

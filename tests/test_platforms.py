@@ -4,6 +4,7 @@ device that has PyTorch's public operators alone (mps)."""
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -81,6 +82,22 @@ def test_without_fcntl_a_lock_file_holds_a_store_a_file_and_a_folder(windows, tm
         (tmp_path / "out/log.jsonl").write_text("")
     assert (tmp_path / "t.txt").read_text() == "ours"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "s.jsonl", "t.txt"]
+
+
+def test_without_fcntl_a_file_is_held_under_all_of_its_names(windows, tmp_path, monkeypatch):
+    """A link's lock is that of its file; "." has no name beside which one could lie."""
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path / "out")
+    Path("s.jsonl").write_text("")
+    Path("link.jsonl").symlink_to("s.jsonl")
+    with Store("s.jsonl", lambda record: None) as store:
+        with pytest.raises(InputError, match=r"or remove s\.jsonl\.lock"):
+            Store("link.jsonl", lambda record: None)
+        store.append({"id": "a"})
+    second = pytest.raises(OSError, match=r"or remove out\.lock")
+    with only_writer(Path(".")), second, only_writer(tmp_path / "out"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_memory_is_bytes_on_macos_and_kib_on_linux(monkeypatch):

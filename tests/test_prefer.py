@@ -12,7 +12,7 @@ from act.judging.check import EXCERPTS
 from act.judging.prefer import measure, read_pairs, sequences, think
 from act.model.adapter import save_adapter
 from act.model.lora import attach, lora_layers
-from act.model.sampler import Sampling
+from act.model.sampler import Sampler, Sampling
 from act.records import InputError, read_jsonl
 from act.statistics.preferences import check_preference
 from tests.conftest import EMBEDDED
@@ -181,6 +181,18 @@ def test_log_probs_that_are_no_numbers_are_refused(folder, tmp_path):
     pairs = read_pairs(write_rows(tmp_path / "p.jsonl", ROWS))
     with pytest.raises(FloatingPointError, match="pair p1: a log-prob is not finite"):
         list(measure(chat, pairs, cot=False))
+
+
+def test_pairs_wait_for_room_to_think(folder, tmp_path, monkeypatch):
+    """Where memory holds one row, one pair after the other; each thinks as among all."""
+    rows = [ROWS[0] | {"id": f"p{i}", "client": f"I see {i} of them."} for i in range(4)]
+    pairs = read_pairs(write_rows(tmp_path / "p.jsonl", rows))
+    chat = LocalChat.load(str(folder), GREEDY, "cpu")
+    together, step, most = think(chat, pairs), Sampler.step, []
+    noted = lambda self: most.append(len(self.pending)) or step(self)  # noqa: E731
+    monkeypatch.setattr(Sampler, "step", noted)
+    chat.room = 1
+    assert think(chat, pairs) == together and set(most) == {1}
 
 
 @pytest.fixture

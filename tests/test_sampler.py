@@ -376,6 +376,46 @@ def test_conversations_wait_for_room_and_idle_ones_make_room(tiny, capsys):
 
 
 @once
+def test_pads_take_no_room(tiny):
+    """a's token behind 300 that are held is padded to b's 300: 301 + 12 slots do, not 600."""
+    decoder = Sampler(tiny, [END], Sampling(0, 1, 12))
+    decoder.most = 2 * (301 + 12 + kv_cache.ROOM)
+    prompts = {"a": text(1, 301), "b": text(2, 300)}
+    decode(decoder, [Request("a", prompts["a"][:300])])
+    replies = decode(decoder, [Request(key, prompt) for key, prompt in prompts.items()])
+    assert [reply.ids for reply in replies] == [
+        plain_greedy(tiny, prompt, 12) for prompt in prompts.values()
+    ]
+    rows, _, slots, _ = decoder.cache.own_kv[0].shape
+    assert rows == 2 and rows * slots <= decoder.most
+
+
+@once
+def test_held_conversations_begin_first(tiny, read):
+    """Three conversations, room for two: a and b are begun, then c takes the place of one. Of all
+    three, asked again, the two that are held read what is new, 3 tokens each, and the third, for
+    which one of them goes in the end, all."""
+    decoder = Sampler(tiny, [END], Sampling(0, 1, 12))
+    decoder.most = 2 * (32 + kv_cache.ROOM)
+    prompts = {key: text(i, 16) for i, key in enumerate("abc")}
+    first = decode(decoder, [Request(key, prompt) for key, prompt in prompts.items()])
+    for (key, prompt), reply in zip(prompts.items(), first, strict=True):
+        prompts[key] = [*prompt, *reply.ids[:2], 63]
+    held = set(decoder.keys)
+    assert len(held) == 2 and "c" in held
+    read.clear()
+    decoder.add([Request(key, prompt) for key, prompt in prompts.items()])
+    assert {reply.request.key for reply in decoder.pending} == held
+    assert sorted(map(len, read)) == [1, 1]
+    done = {}
+    while decoder.pending:
+        done |= decoder.step()
+    assert {key: reply.ids for key, reply in done.items()} == {
+        key: plain_greedy(tiny, prompt, 12) for key, prompt in prompts.items()
+    }
+
+
+@once
 def test_a_reply_larger_than_the_room_is_made_all_the_same(tiny):
     decoder = Sampler(tiny, [END], Sampling(0, 1, 12))
     decoder.most = 1

@@ -75,12 +75,12 @@ class LocalChat(ChatModel):
         In float32 it is merged into copies of the weights, which saves its products. bfloat16 would
         round most of it away: there it stays beside them, in bfloat16 too.
         """
+        self.model, self.name, self.adapter = self.bare, self.base, None
+        self.forget_all()  # and with them the weights that were merged
         # a model of its own on the bare one's weights: what adapter it wears, no other does
         with torch.device("meta"):  # no memory for weights that are replaced
             model = Llama(self.bare.config)
         model.load_state_dict(self.bare.state_dict(), strict=True, assign=True)
-        self.model, self.name, self.adapter = model, self.base, None
-        self.forget_all()  # and with them the weights that were merged
         if adapter:
             warn_trained_otherwise(Path(self.base), adapter, self.tokenizer)
             load_adapter(model, adapter)
@@ -88,7 +88,8 @@ class LocalChat(ChatModel):
                 merge(model)
             model.to(model.head.dtype)
             self.name, self.adapter = f"{self.base}+{adapter}", fingerprint(adapter)
-        model.requires_grad_(False)
+        self.model = model.requires_grad_(False)
+        self.forget_all()
 
     def forget_all(self) -> None:
         """Forget all conversations: the weights may have changed."""

@@ -119,6 +119,7 @@ def think(therapist: LocalChat, pairs: Sequence[Pair]) -> list[str]:
         check_room(therapist, pair, len(prompt) + limit)
         requests.append(Request(pair.id, prompt, 0, therapist.thinking, until=therapist.answers))
     sampler = Sampler(therapist.model, tokenizer.end_ids, Sampling(0.0, 1.0, limit))
+    sampler.most = therapist.room
     sampler.add(requests)
     thoughts = {}
     while sampler.pending:

@@ -118,16 +118,22 @@ class KVCache:
                 x[row, :, :rest] = trunk[:, tokens:]
         self.trunk = [trunk[:, :tokens].clone() for trunk in self.trunk]
 
-    def attend(self, rows: slice, T: int) -> tuple[Tensor, Attention]:
-        """The next T tokens of `rows`: their positions (B, T), and the attention of one pass."""
-        own = [self.own(row) for row in range(rows.start, rows.stop)]
+    def attend(self, rows: slice, new: list[int]) -> tuple[Tensor, Attention]:
+        """The next `new` tokens of each of `rows`, padded to T: their positions (B, T), and the
+        attention of one pass."""
+        own, T = [self.own(row) for row in range(rows.start, rows.stop)], max(new)
+        padded = min(new) < T
+        # room for each row's tokens, and a slot behind them for all pads that would go further
+        needed = max(map(sum, zip(own, new, strict=True))) + padded
         multiple = KEYS.get(self.device.type, 1)
-        S = -(-(max(own) + T) // multiple) * multiple
+        S = -(-needed // multiple) * multiple
         self.grow(rows.stop, S)
         known = [self.lengths[rows], own, self.on_trunk[rows]]
         before, behind, on_trunk = torch.tensor(known, device=self.device)  # (B,) each
         ahead = torch.arange(T, device=self.device)
         positions, slots = before[:, None] + ahead, behind[:, None] + ahead  # (B, T) each
+        if padded:
+            slots = slots.clamp(max=S - 1)
         row = torch.arange(rows.start, rows.stop, device=self.device)[:, None]  # (B, 1)
         seen = torch.arange(S, device=self.device) <= slots[:, :, None]  # (B, T, S)
         mask = torch.zeros(seen.shape, device=self.device, dtype=self.own_kv[0].dtype)

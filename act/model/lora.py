@@ -82,9 +82,14 @@ def detach(model: Llama) -> None:
 
 @torch.no_grad()
 def merge(model: Llama) -> None:
-    """Add the adapter that is worn to the weights, W + (alpha/r) B A, and take it off."""
+    """Add the adapter that is worn to the weights, W + (alpha/r) B A, and take it off; one that
+    lies under it, too."""
     for layer in lora_layers(model).values():
-        layer.weight = nn.Parameter(layer.weight + layer.scale * layer.lora_B @ layer.lora_A)
+        weight = layer.weight + layer.scale * layer.lora_B @ layer.lora_A
+        if layer.below:
+            A, B = layer.below
+            weight = weight + B @ A
+        layer.weight = nn.Parameter(weight)
     detach(model)
 
 

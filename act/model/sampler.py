@@ -182,9 +182,11 @@ class Sampler:
         self.held = [self.held[row] for row in order]
 
     def _with_room(self, requests: list[Request]) -> list[Request]:
-        """The first of `requests`, as many as memory holds; the others wait. Where these and what
-        is kept of idle conversations are too much, the longest idle are forgotten."""
+        """The first of `requests`, as many as memory holds; the others wait. Those that are held go
+        first, since what is forgotten must be read again. Where these and what is kept of idle
+        conversations are too much, the longest idle are forgotten."""
         begun = [reply.request for reply in self.pending]
+        requests = sorted(requests, key=lambda request: request.key not in self.keys)
         # each row is as long as the longest may become
         slots = max([ROOM, self.cache.slots, *map(self._slots, begun + requests)])
         rows = max(1, self.most // slots)
@@ -250,7 +252,7 @@ class Sampler:
         for new in tokens:  # ids, right-padded, and the place of the last one
             padded.append([*new, *[0] * (T - len(new)), len(new) - 1])
         ids, last = torch.tensor(padded, device=self.model.device).split((T, 1), dim=1)
-        positions, attention = self.cache.attend(slice(first, first + B), T)
+        positions, attention = self.cache.attend(slice(first, first + B), list(map(len, tokens)))
         hidden = self.model(ids, positions, attention)  # (B, T, C)
         for row, new in enumerate(tokens, first):
             self.cache.lengths[row] += len(new)
