@@ -208,7 +208,7 @@ def test_ids_pick_who_is_replayed(run, refused, tmp_path):
     write_rows(tmp_path / "f.jsonl", [graded("g1"), graded("g2")])
     write_rows(tmp_path / "p.jsonl", [{"id": "g2"}])
     with serving(say) as fake:
-        assert "1 sessions" in run(*words_at(fake, "--profiles", "p.jsonl"))
+        assert "1 session in" in run(*words_at(fake, "--profiles", "p.jsonl"))
         assert held_in(tmp_path).keys() == {"instruct/g2"}
         assert "2 sessions" in run(*words_at(fake))
         write_rows(tmp_path / "p.jsonl", [{"id": "g2"}, {"id": "g3"}])
