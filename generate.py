@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from act import records
 from act.audit.style import describe
-from act.cli import Parser, counted, positive, run_script, set_up_device, stop_unfinished
+from act.cli import Parser, positive, run_script, set_up_device, stop_unfinished
 from act.dialogue.chat import Ask, ChatModel, Reply, Talk, hold_talks, read_reply
 from act.dialogue.clients import played
 from act.dialogue.journal import Journal, check_made_with, made_with
@@ -33,7 +33,7 @@ from act.dialogue.session import TRANSCRIPT, Lost, check_held, ends, hold_all, s
 from act.model.sampler import Sampling
 from act.model.spec import split_endpoint
 from act.model.tokenizer import Messages
-from act.records import InputError, Store, read_unique, require
+from act.records import InputError, Store, counted, read_unique, require
 
 Opener = Callable[[str, Sampling, Namespace], ChatModel]  # open_speaker, or unloaded
 Roles = dict[str, tuple[str | None, Sampling]]  # role -> MODEL, None for nobody; how it speaks

@@ -25,7 +25,6 @@ from pathlib import Path
 from act.cli import (
     Parser,
     conditions,
-    counted,
     not_negative,
     positive,
     run_script,
@@ -49,6 +48,7 @@ from act.records import (
     Store,
     check_rating,
     check_session,
+    counted,
     rating_key,
     read_unique,
     require,

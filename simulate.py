@@ -37,7 +37,6 @@ from act.audit.style import describe
 from act.cli import (
     Parser,
     conditions,
-    counted,
     not_negative,
     positive,
     run_script,
@@ -61,7 +60,7 @@ from act.dialogue.session import (
 )
 from act.model.sampler import Sampling
 from act.model.spec import base_folder, is_endpoint, split_endpoint, split_spec
-from act.records import CONDITIONS, InputError, Store, check_session, is_trained
+from act.records import CONDITIONS, InputError, Store, check_session, counted, is_trained
 
 
 def therapist_of(condition: str, args: Namespace) -> str:

@@ -111,11 +111,6 @@ rate = number(float, 0, 1e30, "between 0 and 1e30")  # beyond it a step is no fl
 share = number(float, 0, 1, "between 0 and 1")
 
 
-def counted(n: int, noun: str) -> str:
-    """counted(1, "session") == "1 session", counted(2, "session") == "2 sessions"."""
-    return f"{n} {noun}{'' if n == 1 else 's'}"
-
-
 def json_object(text: str) -> dict:
     """The type of a flag that is a JSON object."""
     try:

@@ -224,6 +224,11 @@ class Store(AbstractContextManager):
         self.close()
 
 
+def counted(n: int, noun: str) -> str:
+    """counted(1, "session") == "1 session", counted(2, "session") == "2 sessions"."""
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
 def digest(words: Sequence[str]) -> str:
     """Twelve letters that stand for these texts in this order."""
     return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:12]

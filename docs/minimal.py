@@ -55,10 +55,8 @@ def say_replies(when: str) -> None:
     greedy = Sampling(temperature=0, top_p=1, max_new_tokens=20)
     for words in UNSEEN:
         sampler = Sampler(model, tokenizer.end_ids, greedy)
-        sampler.add([Request("", prompt_ids(words))])
-        while not (ended := sampler.step()):
-            pass
-        print(f"{when}: {words}\n    -> {tokenizer.decode(ended[0][1].ids)}")
+        (reply,) = sampler.decode([Request("", prompt_ids(words))])
+        print(f"{when}: {words}\n    -> {tokenizer.decode(reply.ids)}")
 
 
 def train() -> list[dict]:

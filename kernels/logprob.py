@@ -100,8 +100,7 @@ def _by_running_sum(h: Tensor, weight: Tensor, y: Tensor, with_g: bool) -> tuple
     weighted = torch.zeros_like(h, dtype=torch.float32) if with_g else None
     for block, W in _blocks(weight, len(h)):
         logits = _product32(h, W)  # (n, v)
-        here, inside = _in_block(y, block)
-        target_logit = torch.where(inside, logits.gather(1, here), target_logit)
+        target_logit = _with_targets(target_logit, logits, y, block)
         new_top = torch.maximum(top, logits.amax(1, keepdim=True))
         shrink = (top - new_top).exp_()  # 0 at the first block
         exps = _exp(logits.sub_(new_top))
@@ -122,8 +121,7 @@ def _by_softmax(h: Tensor, weight: Tensor, y: Tensor, with_g: bool) -> tuple[Ten
     mean = torch.zeros_like(h, dtype=torch.float32) if with_g else None
     for block, W in _blocks(weight, len(h)):
         logits = _product32(h, W)  # (n, v)
-        here, inside = _in_block(y, block)
-        target_logit = torch.where(inside, logits.gather(1, here), target_logit)
+        target_logit = _with_targets(target_logit, logits, y, block)
         log_p = logits.log_softmax(1)  # within the block
         block_lse = logits[:, :1] - log_p[:, :1]  # z - log p is the same for every token
         if with_g:
@@ -131,6 +129,12 @@ def _by_softmax(h: Tensor, weight: Tensor, y: Tensor, with_g: bool) -> tuple[Ten
             mean.lerp_(_product32(p, W.t()), torch.sigmoid(block_lse - top))
         top = torch.logaddexp(top, block_lse)
     return target_logit, top, torch.ones_like(top), mean
+
+
+def _with_targets(target_logit: Tensor, logits: Tensor, y: Tensor, block: slice) -> Tensor:
+    """z_y (n, 1) of (K4), with those whose target is in this block of logits (n, v)."""
+    here, inside = _in_block(y, block)
+    return torch.where(inside, logits.gather(1, here), target_logit)
 
 
 def _product32(h: Tensor, W: Tensor) -> Tensor:

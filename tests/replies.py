@@ -2,7 +2,7 @@
 of a sampler."""
 
 from act.dialogue.chat import Ask, ChatModel, Reply
-from act.model.sampler import Decoded, Request, Sampler
+from act.model.sampler import Sampler
 
 
 def answer_all(model: ChatModel, asks: list[Ask]) -> list[Reply]:
@@ -14,10 +14,4 @@ def answer_all(model: ChatModel, asks: list[Ask]) -> list[Reply]:
     return [done[ask.key] for ask in asks]
 
 
-def decode(sampler: Sampler, requests: list[Request]) -> list[Decoded]:
-    """One reply a request, in the order of the requests; nothing else may be in the making."""
-    sampler.add(requests)
-    done: dict[str, Decoded] = {}
-    while sampler.pending:
-        done |= sampler.step()
-    return [done[request.key] for request in requests]
+decode = Sampler.decode  # one reply a request, in the order of the requests

@@ -120,13 +120,11 @@ def think(therapist: LocalChat, pairs: Sequence[Pair]) -> list[str]:
         requests.append(Request(pair.id, prompt, 0, therapist.thinking, until=therapist.answers))
     sampler = Sampler(therapist.model, tokenizer.end_ids, Sampling(0.0, 1.0, limit))
     sampler.most = therapist.room
-    sampler.add(requests)
-    thoughts = {}
-    while sampler.pending:
-        for key, decoded in sampler.step():
-            text = tokenizer.decode(decoded.ids).partition(f"\n{ANSWER}")[0]
-            thoughts[key] = text.removeprefix(THINKING).strip()
-    return [thoughts[pair.id] for pair in pairs]
+    thoughts = []
+    for reply in sampler.decode(requests):
+        text = tokenizer.decode(reply.ids).partition(f"\n{ANSWER}")[0]
+        thoughts.append(text.removeprefix(THINKING).strip())
+    return thoughts
 
 
 def check_room(therapist: LocalChat, pair: Pair, tokens: int) -> None:

@@ -19,7 +19,8 @@ from kernels.linear import linear
 from kernels.runs import Run
 from kernels.tree_attention import tree_attention
 
-STRETCH = {"cpu": 1024}  # tokens; on other devices 4096
+STRETCH = {"cpu": 1024}  # tokens; on other devices
+LONG_STRETCH = 4096
 COMPUTED = {  # of config.json, what is computed; the first where none is given, but for model_type
     "model_type": ("llama", "mistral"),
     "rope_type": ("default", "llama3"),
@@ -241,7 +242,7 @@ def by_stretches(
     On a CPU a stretch's activations stay in its cache. Stretches that end after token `keep` (None:
     none) are computed again in the backward pass (activation checkpointing, Chen et al. 2016).
     """
-    stretch = STRETCH.get(tensors[0].device.type, 4096)
+    stretch = STRETCH.get(tensors[0].device.type, LONG_STRETCH)
     outs, end = [], 0  # of each stretch
     for pieces in zip(*(x.split(stretch, dim=1) for x in tensors), strict=True):
         # a stretch of each tensor, (B, stretch, ...)

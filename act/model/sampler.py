@@ -131,6 +131,14 @@ class Sampler:
         self.logits = torch.cat([self.logits, logits]) if first else logits  # (B, V)
         self.pending += map(Pending, requests)
 
+    def decode(self, requests: list[Request]) -> list[Decoded]:
+        """One reply a request, in their order; nothing else may be in the making."""
+        self.add(requests)
+        done: dict[str, Decoded] = {}
+        while self.pending:
+            done |= self.step()
+        return [done[request.key] for request in requests]
+
     @torch.inference_mode()
     def step(self) -> list[tuple[str, Decoded]]:
         """One more token for every reply; (key, reply) of those that ended.

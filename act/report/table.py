@@ -15,6 +15,7 @@ from act.audit.style import STYLES
 from act.files import write_text
 from act.forms import OUTCOMES as OF_FORMS
 from act.forms import Outcome
+from act.records import counted
 
 DASH = "–"
 FIELD = re.compile(r"\{(\w+)(?:\[(\w+)\])?(?::([^}]+))?\}")  # {name}, {name[part]:spec}
@@ -93,7 +94,7 @@ def written(value: object, spec: str, fine: int) -> str:
         rows = value if isinstance(value, list) else [value]
         return "; ".join(write(WORDS[spec], {"_fine": fine} | row, DASH) for row in rows)
     if spec.startswith("+"):
-        return f"{value} {spec[1:]}{'' if value == 1 else 's'}"
+        return counted(value, spec[1:])
     if isinstance(value, str) or (isinstance(value, int) and not spec):
         return str(value)
     return number(value, int(spec) if spec.isdigit() else fine if spec == "fine" else 2)

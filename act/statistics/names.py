@@ -9,7 +9,7 @@ import sys
 import unicodedata
 from collections.abc import Iterable
 
-from act.records import CONDITIONS
+from act.records import CONDITIONS, counted
 
 
 def check_names(session: str, condition: str, profile: str) -> None:
@@ -40,7 +40,7 @@ def warn_alike(where: object, kind: str, names: Iterable[str]) -> None:
         first = " and ".join(json.dumps(name, ensure_ascii=numbers) for name in twice[0])
         said = f"{kind}s {first} differ only in case, spaces or Unicode form, and count as several"
         others = len(twice) - 1
-        more = f"; {others} more such {kind}{'s' * (others > 1)}" if others else ""
+        more = f"; {counted(others, f'more such {kind}')}" if others else ""
         print(f"warning: {where}: {said}{more}", file=sys.stderr)
 
 

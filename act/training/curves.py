@@ -66,11 +66,7 @@ def greedy(
     loaded on the device and in the type of `like`."""
     model = load_model(spec, like.device, like.dtype)
     sampler = Sampler(model, tokenizer.end_ids, Sampling(0, 1, REPLY))
-    sampler.add([Request(str(i), prompt) for i, prompt in enumerate(prompts)])
-    found = {}
-    while sampler.pending:
-        found |= sampler.step()
-    replies = (found[str(i)] for i in range(len(prompts)))
+    replies = sampler.decode([Request(str(i), prompt) for i, prompt in enumerate(prompts)])
     return [tokenizer.decode(reply.ids) + "..." * (reply.finish == "length") for reply in replies]
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from act.model.tokenizer import ChatTokenizer, Messages
-from act.records import InputError, read_placed
+from act.records import InputError, counted, read_placed
 from act.training.layouts import Row, read_row, shown, turns_begin
 
 
@@ -163,9 +163,9 @@ def hold_out(examples: list[Example], n: int) -> tuple[list[Example], list[Examp
     """(examples to train on, those of the last n sessions): no session is on both sides."""
     sessions = list(dict.fromkeys(example.session for example in examples))
     if not 0 <= n < len(sessions):
-        counted = "1 session" if len(sessions) == 1 else f"{len(sessions)} sessions"
+        there = counted(len(sessions), "session")
         alike = 'rows that name one "session", or begin alike, are one'
-        limit = f"the data have {counted} ({alike}), and one must be left to train on"
+        limit = f"the data have {there} ({alike}), and one must be left to train on"
         raise InputError(f"--held-out-sessions {n}: {limit}")
     last = set(sessions[len(sessions) - n :])
     sides: tuple[list[Example], list[Example]] = [], []

@@ -18,6 +18,7 @@ import torch
 from tqdm import tqdm
 
 from act.files import append_whole
+from act.records import counted
 from act.training.distributed import processes
 
 try:
@@ -111,11 +112,11 @@ def announce(data: dict[str, dict], parameters: int, steps: int, batch: int) -> 
         told = ", ".join(f"{what} {n}" for what, n in numbers.items() if n)
         told = told or "nothing, so no replies.txt (--held-out-sessions N)"
         print(f"{name}: {told}".replace("_", " "))
-    counted = "1 step" if steps == 1 else f"{steps} steps"
-    print(f"{parameters:,} trainable parameters; {counted}", flush=True)
+    left = counted(steps, "step")
+    print(f"{parameters:,} trainable parameters; {left}", flush=True)
     if steps < FEW:
         cure = "--epochs N makes more, --lr LR larger ones"
-        print(f"warning: {counted}: few to learn from; {cure}", flush=True)
+        print(f"warning: {left}: few to learn from; {cure}", flush=True)
 
 
 def peak_memory_gib(device: str) -> float:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from act.model.llama import Llama
+from act.model.llama import LONG_STRETCH, Llama
 from act.model.lora import trainable
 from act.model.prefix_tree import Tree, build_tree, read_tree
 from act.training.distributed import add_up, from_all, is_first, share_of
@@ -48,7 +48,7 @@ def tokens_to_keep(model: Llama, tree_tokens: int) -> int:
     always = s * (c.hidden_size + heads * c.head_dim)
     more = (8 + 2 * s) * c.hidden_size + 4 * s * c.intermediate_size
     free, _ = torch.cuda.mem_get_info(model.device)
-    moment = s * (8 * tree_tokens * c.hidden_size + 5 * 4096 * c.intermediate_size)
+    moment = s * (8 * tree_tokens * c.hidden_size + 5 * LONG_STRETCH * c.intermediate_size)
     room = 0.9 * free - moment - 12 * trainable(model)  # gradients and Adam's two moments
     tokens = (room / c.num_hidden_layers - always * tree_tokens) / more
     keep = min(tree_tokens, max(1, int(tokens)))
